@@ -1,0 +1,99 @@
+//! The engine's error, and the one mapping from it to an errno.
+use lsd_store::{StoreError, StoreErrorKind};
+use nix::libc;
+use std::fmt;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the caller can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No such image, snapshot, metadata key or pool.
+    NotFound,
+    Exists,
+    /// Written through a read-only handle.
+    ReadOnly,
+    /// Outside the image, or otherwise wrong arguments.
+    Invalid,
+    /// A number outside its domain (order outside 12..=25).
+    Domain,
+    /// Locked by a live client, or watched.
+    Busy,
+    NotEmpty,
+    NoSpace,
+    /// Another client took the image over; nothing can be done with this handle any more.
+    Fenced,
+    /// Stored bytes do not verify.
+    Corrupt,
+    /// compare-and-write: the data differs, first at this offset from the start of the compared range, bytes.
+    Mismatch { offset: u64 },
+    Unsupported,
+    Permission,
+    TimedOut,
+    /// The handle was closed.
+    Closed,
+    Canceled,
+    /// The store failed; `errno` is its own.
+    Io { errno: i32 },
+}
+
+/// An error with its context, cheap to clone because one failure can answer many callers.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    context: std::sync::Arc<str>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into().into() }
+    }
+
+    /// The positive errno that librbd would give for it.
+    pub fn errno(&self) -> i32 {
+        match self.kind {
+            ErrorKind::NotFound => libc::ENOENT,
+            ErrorKind::Exists => libc::EEXIST,
+            ErrorKind::ReadOnly => libc::EROFS,
+            ErrorKind::Invalid => libc::EINVAL,
+            ErrorKind::Domain => libc::EDOM,
+            ErrorKind::Busy => libc::EBUSY,
+            ErrorKind::NotEmpty => libc::ENOTEMPTY,
+            ErrorKind::NoSpace => libc::ENOSPC,
+            ErrorKind::Fenced | ErrorKind::Closed => libc::ESHUTDOWN,
+            ErrorKind::Corrupt => libc::EIO,
+            ErrorKind::Mismatch { .. } => libc::EILSEQ,
+            ErrorKind::Unsupported => libc::EOPNOTSUPP,
+            ErrorKind::Permission => libc::EPERM,
+            ErrorKind::TimedOut => libc::ETIMEDOUT,
+            ErrorKind::Canceled => libc::ECANCELED,
+            ErrorKind::Io { errno } => errno,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match error.kind {
+            StoreErrorKind::NotFound => ErrorKind::NotFound,
+            StoreErrorKind::Exists => ErrorKind::Exists,
+            StoreErrorKind::Full => ErrorKind::NoSpace,
+            StoreErrorKind::Fenced | StoreErrorKind::Stale => ErrorKind::Fenced,
+            StoreErrorKind::Permission => ErrorKind::Permission,
+            StoreErrorKind::Busy => ErrorKind::Busy,
+            StoreErrorKind::TimedOut => ErrorKind::TimedOut,
+            StoreErrorKind::Unsupported => ErrorKind::Unsupported,
+            StoreErrorKind::Invalid => ErrorKind::Invalid,
+            StoreErrorKind::Io => ErrorKind::Io { errno: error.errno },
+        };
+        Self::new(kind, error.to_string())
+    }
+}

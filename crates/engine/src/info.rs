@@ -1,0 +1,113 @@
+//! What describes an image: the options it is created with and what an open one tells of itself.
+use crate::Settings;
+use lsd_store::PoolId;
+use std::fmt;
+
+/// Feature bits, numbered as in librbd's `rbd/features.h`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(pub u64);
+
+impl Features {
+    pub const LAYERING: u64 = 1 << 0;
+    pub const STRIPINGV2: u64 = 1 << 1;
+    pub const EXCLUSIVE_LOCK: u64 = 1 << 2;
+    pub const OBJECT_MAP: u64 = 1 << 3;
+    pub const FAST_DIFF: u64 = 1 << 4;
+    pub const DEEP_FLATTEN: u64 = 1 << 5;
+    pub const JOURNALING: u64 = 1 << 6;
+    pub const DATA_POOL: u64 = 1 << 7;
+    pub const OPERATIONS: u64 = 1 << 8;
+    pub const MIGRATING: u64 = 1 << 9;
+    pub const NON_PRIMARY: u64 = 1 << 10;
+    pub const DIRTY_CACHE: u64 = 1 << 11;
+    /// librbd's default since Luminous (`rbd_default_features` = 61).
+    pub const DEFAULT: u64 = Self::LAYERING | Self::EXCLUSIVE_LOCK | Self::OBJECT_MAP | Self::FAST_DIFF | Self::DEEP_FLATTEN;
+    pub const ALL: u64 = (1 << 12) - 1;
+}
+
+/// An image's immutable id: lower-case hexadecimal, as librbd's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageId(pub String);
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a caller names an image.
+#[derive(Clone, Debug)]
+pub enum ImageRef {
+    Name(String),
+    Id(ImageId),
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Bytes; need not be a multiple of anything.
+    pub size: u64,
+    /// log2 of the object size that clients see (12..=25, else `Domain`); lsd's own objects do not depend on it.
+    pub order: u8,
+    pub features: u64,
+    /// Bytes; 0 means the object size.
+    pub stripe_unit: u64,
+    /// 0 means 1.
+    pub stripe_count: u64,
+    /// Where the log's data goes; `None`: the pool of the header.
+    pub data_pool: Option<PoolId>,
+    /// A caller's choice of id (librbd's rbd_create never gives one; import and mirroring do).
+    pub id: Option<ImageId>,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self { size: 0, order: 22, features: Features::DEFAULT, stripe_unit: 0, stripe_count: 0, data_pool: None, id: None }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    pub read_only: bool,
+    pub settings: Settings,
+}
+
+/// Seconds and nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamps {
+    pub create_ns: u64,
+    pub access_ns: u64,
+    pub modify_ns: u64,
+}
+
+/// A snapshot of what an open image is. All sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct ImageInfo {
+    pub id: ImageId,
+    pub name: String,
+    pub size: u64,
+    pub order: u8,
+    pub features: u64,
+    pub op_features: u64,
+    pub flags: u64,
+    pub stripe_unit: u64,
+    pub stripe_count: u64,
+    pub data_pool: PoolId,
+    /// Prefix of the data objects' names, e.g. `lsd_data.10226b8b4567`.
+    pub block_name_prefix: String,
+    pub timestamps: Timestamps,
+}
+
+/// A range of the image that has data (or is known to read as zeroes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub offset: u64,
+    pub len: u64,
+    pub data: bool,
+}
+
+/// Something about an open image changed (rbd_update_watch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateEvent {
+    /// Size, features, metadata or name.
+    Header,
+}

@@ -1,0 +1,22 @@
+//! One lsd image at run time, over any object store.
+//!
+//! Owns: the catalog of a pool, and an open image: writer, reader, cache, checkpoints, recovery, lock. Does not own:
+//! formats and map (crate `lsd-core`), the store (crate `lsd-store`), the C API (crate `lsd-librbd`).
+//! It never names RADOS. Every future must be polled inside a tokio runtime.
+mod catalog;
+mod error;
+mod image;
+mod info;
+mod read_data;
+mod settings;
+
+pub use catalog::{Catalog, CatalogEntry};
+pub use error::{Error, ErrorKind, Result};
+pub use image::Image;
+pub use info::{CreateOptions, Extent, Features, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};
+pub use read_data::{ReadData, ReadPiece};
+pub use settings::{AckMode, Settings};
+
+/// Called by long operations with (done, total) in operation-specific units; a returned error ends the
+/// operation and is its result (librbd's `librbd_progress_fn_t`).
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> Result<()> + Send + Sync);

@@ -1,0 +1,104 @@
+//! The options of one open image: plain data, read from ceph.conf by whoever opens it.
+use std::time::Duration;
+
+/// When a write is acknowledged (option `lsd_ack`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckMode {
+    /// In memory; durable on flush. Until the first flush it behaves as `Journal` (librbd's writethrough until flush).
+    Writeback,
+    /// When the log batch is durable in the store.
+    Journal,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub ack: AckMode,
+    /// `rbd_cache_writethrough_until_flush`.
+    pub writethrough_until_flush: bool,
+    /// Bytes of clean data kept for reading (`rbd_cache_size`; 0 where `rbd_cache` is false).
+    pub cache_bytes: u64,
+    /// Bytes of data accepted but not durable; writers wait beyond it (`rbd_cache_max_dirty`).
+    pub max_dirty_bytes: u64,
+    /// A write is durable after at most this long, even without a flush (`lsd_max_age_ms`).
+    pub max_age: Duration,
+    /// Discards smaller than the client-visible object are dropped (`rbd_skip_partial_discard`).
+    pub skip_partial_discard: bool,
+    /// Bytes of map leaves kept in memory; clean ones beyond it are dropped (`lsd_map_cache_bytes`).
+    pub map_cache_bytes: u64,
+    /// How long a dead lock owner's watch counts as alive (`lsd_watch_timeout_ms`).
+    pub watch_timeout: Duration,
+    /// The largest segment, bytes (`lsd_segment_bytes`, 1..=8 MiB).
+    pub segment_bytes: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ack: AckMode::Writeback,
+            writethrough_until_flush: true,
+            cache_bytes: 32 << 20,
+            max_dirty_bytes: 24 << 20,
+            max_age: Duration::from_millis(1000),
+            skip_partial_discard: true,
+            map_cache_bytes: 256 << 20,
+            watch_timeout: Duration::from_secs(30),
+            segment_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads every option through `get`, which gives an option's text or `None` where it is unknown or unset.
+    /// Text that does not parse leaves the default.
+    pub fn from_options(get: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut settings = Self::default();
+        let flag = |key: &str| get(key).and_then(|text| parse_bool(&text));
+        let number = |key: &str| get(key).and_then(|text| text.trim().parse::<u64>().ok());
+        if let Some(size) = number("rbd_cache_size") {
+            settings.cache_bytes = size;
+        }
+        if let Some(dirty) = number("rbd_cache_max_dirty") {
+            settings.max_dirty_bytes = dirty;
+        }
+        if flag("rbd_cache") == Some(false) || settings.max_dirty_bytes == 0 {
+            // librbd: no cache means write-through, and max_dirty 0 means the same with a cache for reads.
+            settings.ack = AckMode::Journal;
+            settings.max_dirty_bytes = Self::default().max_dirty_bytes;
+            if flag("rbd_cache") == Some(false) {
+                settings.cache_bytes = 0;
+            }
+        }
+        match get("lsd_ack").as_deref() {
+            Some("writeback") => settings.ack = AckMode::Writeback,
+            Some("journal") => settings.ack = AckMode::Journal,
+            _ => {}
+        }
+        if let Some(until) = flag("rbd_cache_writethrough_until_flush") {
+            settings.writethrough_until_flush = until;
+        }
+        if let Some(skip) = flag("rbd_skip_partial_discard") {
+            settings.skip_partial_discard = skip;
+        }
+        if let Some(ms) = number("lsd_max_age_ms") {
+            settings.max_age = Duration::from_millis(ms.max(1));
+        }
+        if let Some(bytes) = number("lsd_map_cache_bytes") {
+            settings.map_cache_bytes = bytes;
+        }
+        if let Some(ms) = number("lsd_watch_timeout_ms") {
+            settings.watch_timeout = Duration::from_millis(ms.clamp(1000, 3_600_000));
+        }
+        if let Some(bytes) = number("lsd_segment_bytes") {
+            settings.segment_bytes = bytes.clamp(1 << 20, 8 << 20) as u32;
+        }
+        settings
+    }
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text.trim() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}

@@ -1,0 +1,16 @@
+//! The object store that lsd's engine runs on.
+//!
+//! Owns: the [`ObjectStore`] trait, its error type, the contract suite every implementation passes
+//! ([`contract`]), the memory store and the directory store. Does not own: RADOS (crate `lsd-rados`), any
+//! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
+mod error;
+mod kv;
+mod log;
+mod object;
+mod watch;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
+pub use log::{Append, LogTail};
+pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits};
+pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};

@@ -1,0 +1,1 @@
+use lsd_librbd as _;
