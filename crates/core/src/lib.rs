@@ -1,1 +1,5 @@
-//! placeholder
+//! The pure part of lsd: formats, extent map, frontier and replay.
+//!
+//! Owns: what bytes mean and what state follows from them. Does not own: I/O, async, time, randomness, threads;
+//! those are the engine's, and nothing here names them.
+pub mod units;

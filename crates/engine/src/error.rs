@@ -26,7 +26,9 @@ pub enum ErrorKind {
     /// Stored bytes do not verify.
     Corrupt,
     /// compare-and-write: the data differs, first at this offset from the start of the compared range, bytes.
-    Mismatch { offset: u64 },
+    Mismatch {
+        offset: u64,
+    },
     Unsupported,
     Permission,
     TimedOut,
@@ -34,7 +36,9 @@ pub enum ErrorKind {
     Closed,
     Canceled,
     /// The store failed; `errno` is its own.
-    Io { errno: i32 },
+    Io {
+        errno: i32,
+    },
 }
 
 /// An error with its context, cheap to clone because one failure can answer many callers.

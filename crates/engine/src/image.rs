@@ -1,6 +1,8 @@
 //! An open image.
 use crate::catalog::stub;
-use crate::{CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress, ReadData, Result, UpdateEvent};
+use crate::{
+    CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress, ReadData, Result, UpdateEvent,
+};
 use bytes::Bytes;
 use lsd_store::{ObjectStore, Watcher};
 use std::collections::BTreeMap;

@@ -21,7 +21,8 @@ impl Features {
     pub const NON_PRIMARY: u64 = 1 << 10;
     pub const DIRTY_CACHE: u64 = 1 << 11;
     /// librbd's default since Luminous (`rbd_default_features` = 61).
-    pub const DEFAULT: u64 = Self::LAYERING | Self::EXCLUSIVE_LOCK | Self::OBJECT_MAP | Self::FAST_DIFF | Self::DEEP_FLATTEN;
+    pub const DEFAULT: u64 =
+        Self::LAYERING | Self::EXCLUSIVE_LOCK | Self::OBJECT_MAP | Self::FAST_DIFF | Self::DEEP_FLATTEN;
     pub const ALL: u64 = (1 << 12) - 1;
 }
 
@@ -61,7 +62,15 @@ pub struct CreateOptions {
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { size: 0, order: 22, features: Features::DEFAULT, stripe_unit: 0, stripe_count: 0, data_pool: None, id: None }
+        Self {
+            size: 0,
+            order: 22,
+            features: Features::DEFAULT,
+            stripe_unit: 0,
+            stripe_count: 0,
+            data_pool: None,
+            id: None,
+        }
     }
 }
 
