@@ -2,4 +2,6 @@
 //!
 //! Owns: what bytes mean and what state follows from them. Does not own: I/O, async, time, randomness, threads;
 //! those are the engine's, and nothing here names them.
+pub mod format;
+pub mod replay;
 pub mod units;

@@ -1,0 +1,190 @@
+//! A batch: one header page, the data of its records, and the records that did not fit the header page.
+use super::codec::{Put, Take, crc32c, crc32c_with_hole};
+use super::record::{RECORD_BYTES, Record, RecordKind};
+use super::{FormatError, FormatResult, ImageUuid, Refusal};
+use crate::units::{Epoch, Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+
+const WHAT: &str = "batch";
+/// "LSDB"
+pub const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"LSDB");
+pub const BATCH_VERSION: u16 = 1;
+/// Bytes of the header page; the data follows it, so 4 KiB data stays aligned.
+pub const BATCH_HEADER_BYTES: usize = 4096;
+const FIXED_BYTES: usize = 128;
+/// Records inside the header page.
+pub const INLINE_RECORDS: usize = (BATCH_HEADER_BYTES - FIXED_BYTES) / RECORD_BYTES;
+/// Most records of one batch: bounds its header memory and the summary; a fuller batch is sealed.
+pub const MAX_BATCH_RECORDS: usize = 4096;
+/// Most data bytes of one batch; a fuller one is sealed.
+pub const MAX_BATCH_DATA_BYTES: u32 = 4 << 20;
+
+const CRC_AT: usize = 8;
+
+/// Where a batch is, which every decoder checks, so that bytes from elsewhere are never taken for ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlace {
+    pub image: ImageUuid,
+    pub epoch: Epoch,
+    pub segment: SegmentNo,
+    /// Bytes from the start of the segment.
+    pub offset: u32,
+}
+
+/// A batch without its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub place: BatchPlace,
+    pub first_seq: Seq,
+    /// Wall clock of the writer when the batch was sealed, nanoseconds since 1970.
+    pub timestamp_ns: u64,
+    /// Bytes in the segment: header page, data, further records, padding.
+    pub total_len: u32,
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    /// The last sequence number; a batch has at least one record.
+    pub fn last_seq(&self) -> Seq {
+        Seq(self.first_seq.0 + self.records.len() as u64 - 1)
+    }
+
+    /// Where the data of a write record lives.
+    pub fn loc(&self, data_offset: u32) -> Loc {
+        Loc::new(self.place.segment, self.place.offset + data_offset)
+    }
+}
+
+/// The two parts around a batch's data.
+#[derive(Debug)]
+pub struct EncodedBatch {
+    /// The header page, before the data.
+    pub head: Vec<u8>,
+    /// Further records and padding, after the data; may be empty.
+    pub tail: Vec<u8>,
+    pub total_len: u32,
+}
+
+/// Encodes head and tail of a batch whose data takes `data_len` bytes; `alignment` (a power of two or any divisor
+/// the store asks for) pads the whole.
+pub fn encode(
+    place: &BatchPlace,
+    first_seq: Seq,
+    timestamp_ns: u64,
+    records: &[Record],
+    data_len: u32,
+    alignment: u32,
+) -> EncodedBatch {
+    assert!(!records.is_empty() && records.len() <= MAX_BATCH_RECORDS, "a batch has 1..=MAX_BATCH_RECORDS records");
+    let inline = records.len().min(INLINE_RECORDS);
+    let mut tail = Vec::new();
+    records[inline..].iter().for_each(|record| record.encode(&mut tail));
+    let overflow_crc = crc32c(&tail);
+    let unpadded = BATCH_HEADER_BYTES as u32 + data_len + tail.len() as u32;
+    let total_len = unpadded.next_multiple_of(alignment.max(1));
+    tail.resize(tail.len() + (total_len - unpadded) as usize, 0);
+
+    let mut head = Vec::with_capacity(BATCH_HEADER_BYTES);
+    head.put_u32(BATCH_MAGIC);
+    head.put_u16(BATCH_VERSION);
+    head.put_u16(0);
+    head.put_u32(0);
+    head.put_u32(total_len);
+    head.extend_from_slice(&place.image.0);
+    head.put_u64(place.epoch.0);
+    head.put_u64(place.segment.0);
+    head.put_u32(place.offset);
+    head.put_u32(records.len() as u32);
+    head.put_u64(first_seq.0);
+    head.put_u64(timestamp_ns);
+    head.put_u32(data_len);
+    head.put_u32(overflow_crc);
+    head.resize(FIXED_BYTES, 0);
+    records[..inline].iter().for_each(|record| record.encode(&mut head));
+    head.resize(BATCH_HEADER_BYTES, 0);
+    let crc = crc32c(&head);
+    head[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    EncodedBatch { head, tail, total_len }
+}
+
+/// Decodes the batch at the start of `bytes` (which may go on) and checks that it belongs to `place`, that every record's data
+/// lies inside it, and the checksums of header and further records; of the data only with `check_data`.
+pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResult<Batch> {
+    let refuse = |why| Err(FormatError::new(WHAT, why));
+    if bytes.len() < BATCH_HEADER_BYTES {
+        return refuse(Refusal::Truncated);
+    }
+    let page = &bytes[..BATCH_HEADER_BYTES];
+    let mut take = Take::new(WHAT, page);
+    if take.u32()? != BATCH_MAGIC {
+        return refuse(Refusal::Magic);
+    }
+    let version = take.u16()?;
+    if version != BATCH_VERSION {
+        return refuse(Refusal::Version(version));
+    }
+    take.u16()?;
+    if take.u32()? != crc32c_with_hole(page, CRC_AT) {
+        return refuse(Refusal::Checksum);
+    }
+    let total_len = take.u32()?;
+    let image = ImageUuid(take.array()?);
+    let found = BatchPlace { image, epoch: Epoch(take.u64()?), segment: SegmentNo(take.u64()?), offset: take.u32()? };
+    check_place(place, &found)?;
+    let count = take.u32()? as usize;
+    let first_seq = Seq(take.u64()?);
+    let timestamp_ns = take.u64()?;
+    let data_len = take.u32()?;
+    let overflow_crc = take.u32()?;
+    if count == 0 || count > MAX_BATCH_RECORDS || first_seq.0 == 0 || first_seq.0.checked_add(count as u64).is_none() {
+        return refuse(Refusal::Value("record count"));
+    }
+    let overflow_len = count.saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
+    let data_end = BATCH_HEADER_BYTES as u64 + u64::from(data_len);
+    let needed = data_end + overflow_len as u64;
+    if u64::from(total_len) < needed || u64::from(place.offset) + u64::from(total_len) > u64::from(MAX_SEGMENT_BYTES) {
+        return refuse(Refusal::Value("length"));
+    }
+    if bytes.len() < total_len as usize {
+        return refuse(Refusal::Truncated);
+    }
+    let overflow = &bytes[data_end as usize..needed as usize];
+    if crc32c(overflow) != overflow_crc {
+        return refuse(Refusal::Checksum);
+    }
+    let mut records = Vec::with_capacity(count);
+    let mut inline = Take::new(WHAT, &page[FIXED_BYTES..]);
+    for _ in 0..count.min(INLINE_RECORDS) {
+        records.push(Record::decode(&mut inline)?);
+    }
+    let mut further = Take::new(WHAT, overflow);
+    while further.remaining() > 0 {
+        records.push(Record::decode(&mut further)?);
+    }
+    for record in &records {
+        check_record(record, data_end, bytes, check_data)?;
+    }
+    Ok(Batch { place: *place, first_seq, timestamp_ns, total_len, records })
+}
+
+fn check_place(expected: &BatchPlace, found: &BatchPlace) -> FormatResult<()> {
+    let differs = match () {
+        () if expected.image != found.image => "image",
+        () if expected.epoch != found.epoch => "epoch",
+        () if expected.segment != found.segment => "segment",
+        () if expected.offset != found.offset => "offset",
+        () => return Ok(()),
+    };
+    Err(FormatError::new(WHAT, Refusal::Foreign(differs)))
+}
+
+fn check_record(record: &Record, data_end: u64, bytes: &[u8], check_data: bool) -> FormatResult<()> {
+    let RecordKind::Write { len, data_offset, data_crc } = record.kind else { return Ok(()) };
+    let end = u64::from(data_offset) + u64::from(len);
+    if (data_offset as usize) < BATCH_HEADER_BYTES || end > data_end {
+        return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
+    }
+    if check_data && crc32c(&bytes[data_offset as usize..end as usize]) != data_crc {
+        return Err(FormatError::new("batch data", Refusal::Checksum));
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
+use super::codec::{Put, Take, open_envelope, seal_envelope};
+use super::{FormatError, FormatResult, ImageUuid, Refusal};
+use crate::units::{CheckpointId, Epoch, MAX_IMAGE_BYTES, SegmentNo, Seq};
+
+/// "LSDH"
+pub const HEADER_MAGIC: u32 = u32::from_le_bytes(*b"LSDH");
+pub const HEADER_VERSION: u16 = 1;
+
+/// Keys of the header object. `snap.`, `client.` and `ancestry` are kept for snapshots, journal clients and clones.
+pub mod key {
+    pub const IMAGE: &str = "image";
+    pub const STATE: &str = "state";
+    pub const EPOCH: &str = "epoch";
+    pub const LOG: &str = "log";
+    pub const NAME: &str = "name";
+    /// Prefix of the user's metadata: `meta.<key>`.
+    pub const META: &str = "meta.";
+}
+
+mod kind {
+    pub const IMAGE: u16 = 1;
+    pub const STATE: u16 = 2;
+    pub const EPOCH: u16 = 3;
+    pub const LOG: u16 = 4;
+    pub const TEXT: u16 = 5;
+}
+
+fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
+    seal_envelope(HEADER_MAGIC, HEADER_VERSION, kind, payload)
+}
+
+fn open<'a>(what: &'static str, kind: u16, bytes: &'a [u8]) -> FormatResult<&'a [u8]> {
+    open_envelope(what, HEADER_MAGIC, HEADER_VERSION, kind, bytes)
+}
+
+/// What never changes after creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRecord {
+    pub uuid: ImageUuid,
+    pub id: String,
+    /// log2 of the client-visible object size.
+    pub order: u8,
+    /// Bytes.
+    pub stripe_unit: u64,
+    pub stripe_count: u64,
+    /// Pool of the segments; -1 where the store has no pools.
+    pub data_pool: i64,
+    pub create_ns: u64,
+}
+
+impl ImageRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&self.uuid.0);
+        out.put_text(&self.id);
+        out.put_u8(self.order);
+        out.put_u64(self.stripe_unit);
+        out.put_u64(self.stripe_count);
+        out.put_u64(self.data_pool.cast_unsigned());
+        out.put_u64(self.create_ns);
+        seal(kind::IMAGE, &out)
+    }
+
+    pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
+        const WHAT: &str = "header image record";
+        let mut take = Take::new(WHAT, open(WHAT, kind::IMAGE, bytes)?);
+        let record = Self {
+            uuid: ImageUuid(take.array()?),
+            id: take.text()?,
+            order: take.u8()?,
+            stripe_unit: take.u64()?,
+            stripe_count: take.u64()?,
+            data_pool: take.u64()?.cast_signed(),
+            create_ns: take.u64()?,
+        };
+        take.end()?;
+        if !(12..=25).contains(&record.order) {
+            return Err(FormatError::new(WHAT, Refusal::Value("order")));
+        }
+        Ok(record)
+    }
+}
+
+/// What maintenance changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateRecord {
+    /// Bytes.
+    pub size: u64,
+    pub features: u64,
+    pub op_features: u64,
+    pub flags: u64,
+    pub access_ns: u64,
+    pub modify_ns: u64,
+}
+
+impl StateRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for value in [self.size, self.features, self.op_features, self.flags, self.access_ns, self.modify_ns] {
+            out.put_u64(value);
+        }
+        seal(kind::STATE, &out)
+    }
+
+    pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
+        const WHAT: &str = "header state record";
+        let mut take = Take::new(WHAT, open(WHAT, kind::STATE, bytes)?);
+        let record = Self {
+            size: take.u64()?,
+            features: take.u64()?,
+            op_features: take.u64()?,
+            flags: take.u64()?,
+            access_ns: take.u64()?,
+            modify_ns: take.u64()?,
+        };
+        take.end()?;
+        if record.size > MAX_IMAGE_BYTES {
+            return Err(FormatError::new(WHAT, Refusal::Value("size")));
+        }
+        Ok(record)
+    }
+}
+
+/// The epoch of the present owner; every header update of an owner is guarded by this value.
+pub fn encode_epoch(epoch: Epoch) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_u64(epoch.0);
+    seal(kind::EPOCH, &out)
+}
+
+pub fn decode_epoch(bytes: &[u8]) -> FormatResult<Epoch> {
+    const WHAT: &str = "header epoch";
+    let mut take = Take::new(WHAT, open(WHAT, kind::EPOCH, bytes)?);
+    let epoch = Epoch(take.u64()?);
+    take.end()?;
+    // Checkpoint names hold 32 bits of it: after 2^32 takeovers an image has to be copied.
+    if epoch.0 > u64::from(u32::MAX) {
+        return Err(FormatError::new(WHAT, Refusal::Value("epoch")));
+    }
+    Ok(epoch)
+}
+
+/// A name or a metadata value.
+pub fn encode_text(text: &str) -> Vec<u8> {
+    seal(kind::TEXT, text.as_bytes())
+}
+
+pub fn decode_text(bytes: &[u8]) -> FormatResult<String> {
+    const WHAT: &str = "header text";
+    let payload = open(WHAT, kind::TEXT, bytes)?;
+    String::from_utf8(payload.to_vec()).map_err(|_| FormatError::new(WHAT, Refusal::Value("text")))
+}
+
+/// Where an epoch's part of the log starts: its first segment number and its first sequence number. Batches of
+/// an older epoch at or beyond that sequence were not seen by the takeover and do not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochStart {
+    pub epoch: Epoch,
+    pub first_segment: SegmentNo,
+    pub first_seq: Seq,
+}
+
+/// Where the last checkpoint is and what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointPointer {
+    pub id: CheckpointId,
+    /// Every record up to and including it is in the checkpoint.
+    pub frontier: Seq,
+    /// The root is the pages `first_root_page .. first_root_page + root_pages`.
+    pub first_root_page: u32,
+    pub root_pages: u32,
+}
+
+/// The log's state: where replay starts and whose segments are whose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRecord {
+    pub checkpoint: Option<CheckpointPointer>,
+    /// The lowest segment that may hold records beyond the checkpoint.
+    pub replay_from: SegmentNo,
+    /// Ascending in every field.
+    pub epochs: Vec<EpochStart>,
+    /// The last owner closed the image: nothing lies beyond the checkpoint and nothing of it is in flight.
+    pub clean: bool,
+}
+
+impl LogRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_u8(u8::from(self.clean));
+        out.put_u64(self.replay_from.0);
+        out.put_u8(u8::from(self.checkpoint.is_some()));
+        if let Some(checkpoint) = &self.checkpoint {
+            out.put_u32(checkpoint.id.epoch);
+            out.put_u32(checkpoint.id.number);
+            out.put_u64(checkpoint.frontier.0);
+            out.put_u32(checkpoint.first_root_page);
+            out.put_u32(checkpoint.root_pages);
+        }
+        out.put_u32(self.epochs.len() as u32);
+        for start in &self.epochs {
+            out.put_u64(start.epoch.0);
+            out.put_u64(start.first_segment.0);
+            out.put_u64(start.first_seq.0);
+        }
+        seal(kind::LOG, &out)
+    }
+
+    pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
+        const WHAT: &str = "header log record";
+        let mut take = Take::new(WHAT, open(WHAT, kind::LOG, bytes)?);
+        let clean = take.u8()? != 0;
+        let replay_from = SegmentNo(take.u64()?);
+        let checkpoint = match take.u8()? {
+            0 => None,
+            _ => Some(CheckpointPointer {
+                id: CheckpointId { epoch: take.u32()?, number: take.u32()? },
+                frontier: Seq(take.u64()?),
+                first_root_page: take.u32()?,
+                root_pages: take.u32()?,
+            }),
+        };
+        let count = take.u32()? as usize;
+        let mut epochs = Vec::with_capacity(count.min(take.remaining() / 24));
+        for _ in 0..count {
+            let start = EpochStart {
+                epoch: Epoch(take.u64()?),
+                first_segment: SegmentNo(take.u64()?),
+                first_seq: Seq(take.u64()?),
+            };
+            let ascending = epochs.last().is_none_or(|last: &EpochStart| {
+                last.epoch < start.epoch
+                    && last.first_segment <= start.first_segment
+                    && last.first_seq <= start.first_seq
+            });
+            if !ascending {
+                return Err(FormatError::new(WHAT, Refusal::Value("epochs")));
+            }
+            epochs.push(start);
+        }
+        take.end()?;
+        Ok(Self { checkpoint, replay_from, epochs, clean })
+    }
+
+    /// The epoch whose writer made a segment number, if any did.
+    pub fn epoch_of(&self, segment: SegmentNo) -> Option<Epoch> {
+        let after = self.epochs.partition_point(|start| start.first_segment <= segment);
+        // Epochs that wrote nothing share their first segment with the next one: the last of them made the segment.
+        after.checked_sub(1).map(|index| self.epochs[index].epoch)
+    }
+}

@@ -1,0 +1,41 @@
+//! Names of an image's objects in its pools.
+use crate::units::{CheckpointId, Epoch, SegmentNo};
+
+/// The directory of a pool (and namespace): image names and ids.
+pub const DIRECTORY: &str = "lsd_directory";
+const HEADER_PREFIX: &str = "lsd_header.";
+const DATA_PREFIX: &str = "lsd_data.";
+const MAP_PREFIX: &str = "lsd_map.";
+
+/// The header object of an image.
+pub fn header(id: &str) -> String {
+    format!("{HEADER_PREFIX}{id}")
+}
+
+/// What the names of an image's segments start with; clients see it as `block_name_prefix`.
+pub fn data_prefix(id: &str) -> String {
+    format!("{DATA_PREFIX}{id}")
+}
+
+/// A log segment. The epoch is part of the name, so that a writer who lost the image cannot create an object under a
+/// name that the next writer uses.
+pub fn segment(id: &str, epoch: Epoch, segment: SegmentNo) -> String {
+    format!("{DATA_PREFIX}{id}.{:08x}.{:010x}", epoch.0, segment.0)
+}
+
+/// What the names of an image's map pages start with.
+pub fn map_prefix(id: &str) -> String {
+    format!("{MAP_PREFIX}{id}")
+}
+
+/// One page of a checkpoint.
+pub fn map_page(id: &str, checkpoint: CheckpointId, page: u32) -> String {
+    format!("{MAP_PREFIX}{id}.{checkpoint}.{page:08x}")
+}
+
+/// The epoch and number in a segment's name, if it is one of this image's.
+pub fn parse_segment(id: &str, name: &str) -> Option<(Epoch, SegmentNo)> {
+    let rest = name.strip_prefix(DATA_PREFIX)?.strip_prefix(id)?.strip_prefix('.')?;
+    let (epoch, number) = rest.split_once('.')?;
+    Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), SegmentNo(u64::from_str_radix(number, 16).ok()?)))
+}

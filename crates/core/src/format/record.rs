@@ -1,0 +1,102 @@
+//! One record of the log, 32 bytes.
+use super::codec::{Put, Take};
+use super::{FormatError, FormatResult, Refusal};
+
+/// Bytes of an encoded record.
+pub const RECORD_BYTES: usize = 32;
+/// Most data bytes of one record; longer writes become several records.
+pub const MAX_RECORD_BYTES: u32 = 1 << 20;
+
+/// What a record does to the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// `len` bytes of data at `data_offset` from the start of the batch, with checksum `data_crc`.
+    Write { len: u32, data_offset: u32, data_crc: u32 },
+    /// The range has no content any more and reads as zeroes.
+    Discard { len: u64 },
+    /// The range reads as zeroes (kept apart from a discard for those who replay the log elsewhere).
+    WriteZeroes { len: u64 },
+    /// The image has this size from here on: everything at and beyond `offset` is gone.
+    Resize { size: u64 },
+}
+
+/// A record: its sequence number is its batch's first plus its place in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Byte address in the image.
+    pub offset: u64,
+    pub kind: RecordKind,
+}
+
+const KIND_WRITE: u8 = 1;
+const KIND_DISCARD: u8 = 2;
+const KIND_WRITE_ZEROES: u8 = 3;
+const KIND_RESIZE: u8 = 4;
+// 5 is kept for relocations (data copied by garbage collection, `arg` = the location it was copied from),
+// 6 for named points in the log (snapshots). A decoder that does not know a kind refuses the batch.
+
+impl Record {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, arg, len, data_offset, data_crc) = match self.kind {
+            RecordKind::Write { len, data_offset, data_crc } => (KIND_WRITE, 0, len, data_offset, data_crc),
+            RecordKind::Discard { len } => (KIND_DISCARD, len, 0, 0, 0),
+            RecordKind::WriteZeroes { len } => (KIND_WRITE_ZEROES, len, 0, 0, 0),
+            RecordKind::Resize { size } => (KIND_RESIZE, size, 0, 0, 0),
+        };
+        out.put_u64(self.offset);
+        out.put_u64(arg);
+        out.put_u32(len);
+        out.put_u32(data_offset);
+        out.put_u32(data_crc);
+        out.put_u8(kind);
+        out.put_u8(0);
+        out.put_u16(0);
+    }
+
+    pub fn decode(take: &mut Take<'_>) -> FormatResult<Record> {
+        let refuse = |field| Err(FormatError::new("record", Refusal::Value(field)));
+        let offset = take.u64()?;
+        let arg = take.u64()?;
+        let len = take.u32()?;
+        let data_offset = take.u32()?;
+        let data_crc = take.u32()?;
+        let kind = take.u8()?;
+        if take.u8()? != 0 || take.u16()? != 0 {
+            return refuse("reserved");
+        }
+        let plain = len == 0 && data_offset == 0 && data_crc == 0;
+        let kind = match kind {
+            KIND_WRITE if arg == 0 => RecordKind::Write { len, data_offset, data_crc },
+            KIND_DISCARD if plain => RecordKind::Discard { len: arg },
+            KIND_WRITE_ZEROES if plain => RecordKind::WriteZeroes { len: arg },
+            KIND_RESIZE if plain => RecordKind::Resize { size: arg },
+            _ => return refuse("kind"),
+        };
+        let record = Record { offset, kind };
+        let (len, limit) = (record.len(), crate::units::MAX_IMAGE_BYTES);
+        let is_resize = matches!(kind, RecordKind::Resize { .. });
+        if offset > limit || len > limit - offset || (len == 0 && !is_resize) {
+            return refuse("range");
+        }
+        if matches!(kind, RecordKind::Write { len, .. } if len > MAX_RECORD_BYTES) {
+            return refuse("length");
+        }
+        if matches!(kind, RecordKind::Resize { size } if size > limit) {
+            return refuse("size");
+        }
+        Ok(record)
+    }
+
+    /// Bytes of the image that the record changes; 0 for a resize.
+    pub fn len(&self) -> u64 {
+        match self.kind {
+            RecordKind::Write { len, .. } => u64::from(len),
+            RecordKind::Discard { len } | RecordKind::WriteZeroes { len } => len,
+            RecordKind::Resize { .. } => 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,131 @@
+//! The summary that ends a sealed segment: every batch's records again, so that replay need not read data.
+use super::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS};
+use super::codec::{Put, Take, crc32c, crc32c_with_hole};
+use super::record::{RECORD_BYTES, Record};
+use super::{FormatError, FormatResult, ImageUuid, Refusal};
+use crate::units::{Epoch, SegmentNo, Seq};
+
+const WHAT: &str = "segment summary";
+/// "LSDS"
+pub const SUMMARY_MAGIC: u32 = u32::from_le_bytes(*b"LSDS");
+pub const SUMMARY_VERSION: u16 = 1;
+const HEADER_BYTES: usize = 64;
+const BATCH_ENTRY_BYTES: usize = 32;
+const CRC_AT: usize = 8;
+/// Most records of one segment; a segment that reaches it is sealed.
+pub const MAX_SEGMENT_RECORDS: usize = 65_536;
+
+/// Which segment a reader expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentIdentity {
+    pub image: ImageUuid,
+    pub epoch: Epoch,
+    pub segment: SegmentNo,
+}
+
+impl SegmentIdentity {
+    pub fn place(&self, offset: u32) -> BatchPlace {
+        BatchPlace { image: self.image, epoch: self.epoch, segment: self.segment, offset }
+    }
+}
+
+/// Bytes of the summary of a segment with these many batches and records, without padding.
+pub fn summary_len(batches: usize, records: usize) -> usize {
+    HEADER_BYTES + batches * BATCH_ENTRY_BYTES + records * RECORD_BYTES
+}
+
+/// Encodes the summary of `batches`, padded with zeroes to a multiple of `alignment`.
+pub fn encode_summary(identity: &SegmentIdentity, batches: &[Batch], alignment: u32) -> Vec<u8> {
+    let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
+    let len = summary_len(batches.len(), records);
+    let mut out = Vec::with_capacity(len.next_multiple_of(alignment.max(1) as usize));
+    out.put_u32(SUMMARY_MAGIC);
+    out.put_u16(SUMMARY_VERSION);
+    out.put_u16(0);
+    out.put_u32(0);
+    out.put_u32(len as u32);
+    out.extend_from_slice(&identity.image.0);
+    out.put_u64(identity.epoch.0);
+    out.put_u64(identity.segment.0);
+    out.put_u32(batches.len() as u32);
+    out.put_u32(records as u32);
+    out.resize(HEADER_BYTES, 0);
+    for batch in batches {
+        out.put_u32(batch.place.offset);
+        out.put_u32(batch.total_len);
+        out.put_u64(batch.first_seq.0);
+        out.put_u64(batch.timestamp_ns);
+        out.put_u32(batch.records.len() as u32);
+        out.put_u32(0);
+    }
+    batches.iter().flat_map(|batch| &batch.records).for_each(|record| record.encode(&mut out));
+    let crc = crc32c(&out);
+    out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    out.resize(len.next_multiple_of(alignment.max(1) as usize), 0);
+    out
+}
+
+/// Decodes a summary (with its padding) and checks that it is this segment's.
+pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Vec<Batch>> {
+    let refuse = |why| Err(FormatError::new(WHAT, why));
+    let mut take = Take::new(WHAT, bytes);
+    if take.u32()? != SUMMARY_MAGIC {
+        return refuse(Refusal::Magic);
+    }
+    let version = take.u16()?;
+    if version != SUMMARY_VERSION {
+        return refuse(Refusal::Version(version));
+    }
+    take.u16()?;
+    let crc = take.u32()?;
+    let len = take.u32()? as usize;
+    if len < HEADER_BYTES || len > bytes.len() {
+        return refuse(Refusal::Truncated);
+    }
+    if crc32c_with_hole(&bytes[..len], CRC_AT) != crc {
+        return refuse(Refusal::Checksum);
+    }
+    let image = ImageUuid(take.array()?);
+    let found = SegmentIdentity { image, epoch: Epoch(take.u64()?), segment: SegmentNo(take.u64()?) };
+    if found != *identity {
+        return refuse(Refusal::Foreign("segment identity"));
+    }
+    let batch_count = take.u32()? as usize;
+    let record_count = take.u32()? as usize;
+    let entries = len - HEADER_BYTES;
+    if record_count > entries / RECORD_BYTES || len != summary_len(batch_count, record_count) {
+        return refuse(Refusal::Value("counts"));
+    }
+    let mut entry = Take::new(WHAT, &bytes[HEADER_BYTES..HEADER_BYTES + batch_count * BATCH_ENTRY_BYTES]);
+    let mut record = Take::new(WHAT, &bytes[HEADER_BYTES + batch_count * BATCH_ENTRY_BYTES..len]);
+    let mut batches = Vec::with_capacity(batch_count);
+    for _ in 0..batch_count {
+        batches.push(decode_entry(identity, &mut entry, &mut record)?);
+    }
+    record.end()?;
+    Ok(batches)
+}
+
+fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut Take<'_>) -> FormatResult<Batch> {
+    let offset = entry.u32()?;
+    let total_len = entry.u32()?;
+    let first_seq = Seq(entry.u64()?);
+    let timestamp_ns = entry.u64()?;
+    let count = entry.u32()? as usize;
+    entry.u32()?;
+    let fits = u64::from(offset) + u64::from(total_len) <= u64::from(crate::units::MAX_SEGMENT_BYTES);
+    if count == 0 || count > MAX_BATCH_RECORDS || !fits || first_seq.0 == 0 {
+        return Err(FormatError::new(WHAT, Refusal::Value("batch entry")));
+    }
+    let mut records = Vec::with_capacity(count);
+    for _ in 0..count {
+        let next = Record::decode(record)?;
+        if let super::record::RecordKind::Write { len, data_offset, .. } = next.kind
+            && u64::from(data_offset) + u64::from(len) > u64::from(total_len)
+        {
+            return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
+        }
+        records.push(next);
+    }
+    Ok(Batch { place: identity.place(offset), first_seq, timestamp_ns, total_len, records })
+}

@@ -1,0 +1,220 @@
+//! Round trips, golden bytes of version 1, and decoders under arbitrary bytes.
+use super::batch::{BATCH_HEADER_BYTES, Batch, decode, encode};
+use super::checkpoint::{LeafEntry, LeafPointer, PageIdentity, PageKind, Root, SegmentEntry, decode_page, encode_page};
+use super::codec::crc32c;
+use super::header::{CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text};
+use super::header::{encode_epoch, encode_text};
+use super::record::{Record, RecordKind};
+use super::segment::{SegmentIdentity, decode_summary, encode_summary};
+use super::*;
+use crate::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use proptest::prelude::*;
+
+const IDENTITY: SegmentIdentity =
+    SegmentIdentity { image: ImageUuid(*b"0123456789abcdef"), epoch: Epoch(3), segment: SegmentNo(0x1234) };
+
+fn sample_batch(records: usize) -> (Vec<u8>, Batch) {
+    let data: Vec<u8> = (0..records * 512).map(|byte| byte as u8).collect();
+    let list: Vec<Record> = (0..records)
+        .map(|index| Record {
+            offset: index as u64 * 1000,
+            kind: RecordKind::Write {
+                len: 512,
+                data_offset: (BATCH_HEADER_BYTES + index * 512) as u32,
+                data_crc: crc32c(&data[index * 512..][..512]),
+            },
+        })
+        .chain([
+            Record { offset: 1 << 30, kind: RecordKind::Discard { len: 1 << 40 } },
+            Record { offset: 77, kind: RecordKind::WriteZeroes { len: 99 } },
+            Record { offset: 5000, kind: RecordKind::Resize { size: 5000 } },
+        ])
+        .collect();
+    let place = IDENTITY.place(8192);
+    let encoded = encode(&place, Seq(1000), 1_700_000_000_000_000_000, &list, data.len() as u32, 4096);
+    let mut bytes = encoded.head;
+    bytes.extend_from_slice(&data);
+    bytes.extend_from_slice(&encoded.tail);
+    assert_eq!(bytes.len(), encoded.total_len as usize);
+    let batch = Batch {
+        place,
+        first_seq: Seq(1000),
+        timestamp_ns: 1_700_000_000_000_000_000,
+        total_len: encoded.total_len,
+        records: list,
+    };
+    (bytes, batch)
+}
+
+fn sample_log() -> LogRecord {
+    LogRecord {
+        checkpoint: Some(CheckpointPointer {
+            id: CheckpointId { epoch: 3, number: 9 },
+            frontier: Seq(12345),
+            first_root_page: 4,
+            root_pages: 2,
+        }),
+        replay_from: SegmentNo(77),
+        epochs: vec![
+            EpochStart { epoch: Epoch(1), first_segment: SegmentNo(1), first_seq: Seq(1) },
+            EpochStart { epoch: Epoch(3), first_segment: SegmentNo(50), first_seq: Seq(9000) },
+        ],
+        clean: true,
+    }
+}
+
+fn sample_image() -> ImageRecord {
+    ImageRecord {
+        uuid: IDENTITY.image,
+        id: "10226b8b4567".into(),
+        order: 22,
+        stripe_unit: 1 << 22,
+        stripe_count: 1,
+        data_pool: -1,
+        create_ns: 42,
+    }
+}
+
+fn sample_root() -> Root {
+    let at = LeafPointer { checkpoint: CheckpointId { epoch: 3, number: 8 }, page: 1, offset: 44, len: 120 };
+    Root {
+        leaves: vec![LeafEntry { leaf: LeafNo(0), mapped: 4096, at }, LeafEntry { leaf: LeafNo(7), mapped: 1, at }],
+        segments: vec![SegmentEntry { segment: SegmentNo(5), len: 8 << 20, live: 1 << 20, timestamp_ns: 6 }],
+    }
+}
+
+const STATE: StateRecord =
+    StateRecord { size: 1 << 40, features: 61, op_features: 0, flags: 0, access_ns: 1, modify_ns: 2 };
+const PAGE: PageIdentity =
+    PageIdentity { image: IDENTITY.image, checkpoint: CheckpointId { epoch: 3, number: 9 }, page: 2 };
+
+/// Every structure with its golden file: the bytes of version 1 stay readable for ever.
+fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
+    vec![
+        ("batch", sample_batch(130).0, include_bytes!("../../testdata/v1/batch.bin")),
+        (
+            "summary",
+            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_batch(130).1], 4096),
+            include_bytes!("../../testdata/v1/summary.bin"),
+        ),
+        ("header-image", sample_image().encode(), include_bytes!("../../testdata/v1/header-image.bin")),
+        ("header-state", STATE.encode(), include_bytes!("../../testdata/v1/header-state.bin")),
+        ("header-epoch", encode_epoch(Epoch(3)), include_bytes!("../../testdata/v1/header-epoch.bin")),
+        ("header-log", sample_log().encode(), include_bytes!("../../testdata/v1/header-log.bin")),
+        ("header-text", encode_text("grüße"), include_bytes!("../../testdata/v1/header-text.bin")),
+        (
+            "root-page",
+            encode_page(&PAGE, PageKind::Root, &sample_root().encode()),
+            include_bytes!("../../testdata/v1/root-page.bin"),
+        ),
+    ]
+}
+
+#[test]
+fn bytes_of_version_1_are_as_released() {
+    // LSD_WRITE_GOLDEN=1 writes files that do not exist yet; it never changes one that does.
+    for (name, bytes, kept) in golden() {
+        if kept.is_empty() && std::env::var_os("LSD_WRITE_GOLDEN").is_some() {
+            let path = format!("{}/testdata/v1/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+            std::fs::write(path, &bytes).unwrap();
+            continue;
+        }
+        assert_eq!(bytes, kept, "{name}");
+    }
+}
+
+#[test]
+fn everything_comes_back() {
+    let (bytes, batch) = sample_batch(130);
+    assert_eq!(decode(&IDENTITY.place(8192), &bytes, true).unwrap(), batch);
+    let batches = vec![sample_batch(3).1, batch];
+    let summary = encode_summary(&IDENTITY, &batches, 4096);
+    assert_eq!(decode_summary(&IDENTITY, &summary).unwrap(), batches);
+    assert_eq!(ImageRecord::decode(&sample_image().encode()).unwrap(), sample_image());
+    assert_eq!(StateRecord::decode(&STATE.encode()).unwrap(), STATE);
+    assert_eq!(decode_epoch(&encode_epoch(Epoch(3))).unwrap(), Epoch(3));
+    assert_eq!(LogRecord::decode(&sample_log().encode()).unwrap(), sample_log());
+    assert_eq!(decode_text(&encode_text("grüße")).unwrap(), "grüße");
+    let page = encode_page(&PAGE, PageKind::Root, &sample_root().encode());
+    let payload = decode_page(&PAGE, PageKind::Root, &page).unwrap();
+    assert_eq!(Root::decode(payload).unwrap(), sample_root());
+}
+
+#[test]
+fn bytes_of_another_place_are_refused() {
+    let (bytes, _) = sample_batch(3);
+    let foreign = |place| decode(&place, &bytes, true).unwrap_err().why;
+    let other_image = SegmentIdentity { image: ImageUuid([1; 16]), ..IDENTITY };
+    assert_eq!(foreign(other_image.place(8192)), Refusal::Foreign("image"));
+    assert_eq!(foreign(SegmentIdentity { epoch: Epoch(4), ..IDENTITY }.place(8192)), Refusal::Foreign("epoch"));
+    assert_eq!(foreign(IDENTITY.place(4096)), Refusal::Foreign("offset"));
+}
+
+#[test]
+fn epochs_own_ranges_of_segment_numbers() {
+    let log = sample_log();
+    assert_eq!(log.epoch_of(SegmentNo(49)), Some(Epoch(1)));
+    assert_eq!(log.epoch_of(SegmentNo(50)), Some(Epoch(3)));
+    assert_eq!(log.epoch_of(SegmentNo(0)), None);
+}
+
+fn decode_everything(bytes: &[u8]) {
+    let _ = decode(&IDENTITY.place(8192), bytes, true);
+    let _ = decode_summary(&IDENTITY, bytes);
+    let _ = ImageRecord::decode(bytes);
+    let _ = StateRecord::decode(bytes);
+    let _ = decode_epoch(bytes);
+    let _ = LogRecord::decode(bytes);
+    let _ = decode_text(bytes);
+    let _ = decode_page(&PAGE, PageKind::Root, bytes);
+    let _ = Root::decode(bytes);
+}
+
+/// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
+fn mend_checksum(bytes: &mut [u8], at: usize, covered: usize) {
+    if covered <= bytes.len() && at + 4 <= covered {
+        let crc = super::codec::crc32c_with_hole(&bytes[..covered], at);
+        bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..6000)) {
+        decode_everything(&bytes);
+    }
+
+    #[test]
+    fn mutated_structures_are_refused_or_valid(
+        which in 0usize..8, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(), shorten in any::<bool>(), mend in any::<bool>(),
+    ) {
+        let (_, original, _) = golden().swap_remove(which);
+        let mut bytes = original.clone();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if shorten {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let changed = bytes != original;
+        if mend && changed {
+            let covered = if which == 0 { BATCH_HEADER_BYTES } else { bytes.len() };
+            mend_checksum(&mut bytes, if which < 2 { 8 } else { 12 }, covered);
+        } else if changed && which > 1 {
+            // One checksum covers the whole of these: every change is noticed.
+            let accepted = match which {
+                2 => ImageRecord::decode(&bytes).is_ok(),
+                3 => StateRecord::decode(&bytes).is_ok(),
+                4 => decode_epoch(&bytes).is_ok(),
+                5 => LogRecord::decode(&bytes).is_ok(),
+                6 => decode_text(&bytes).is_ok(),
+                _ => decode_page(&PAGE, PageKind::Root, &bytes).is_ok(),
+            };
+            prop_assert!(!accepted);
+        }
+        decode_everything(&bytes);
+    }
+}

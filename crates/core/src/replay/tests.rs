@@ -1,0 +1,78 @@
+use super::*;
+use crate::format::ImageUuid;
+use crate::format::batch::BatchPlace;
+use crate::format::codec::crc32c;
+use crate::format::record::{Record, RecordKind};
+use crate::units::{Epoch, SegmentNo};
+
+const IMAGE: ImageUuid = ImageUuid([7; 16]);
+
+fn batch(epoch: u64, segment: u64, first: u64, records: usize) -> Batch {
+    Batch {
+        place: BatchPlace { image: IMAGE, epoch: Epoch(epoch), segment: SegmentNo(segment), offset: 0 },
+        first_seq: Seq(first),
+        timestamp_ns: 0,
+        total_len: 4096,
+        records: vec![Record { offset: 0, kind: RecordKind::Discard { len: 1 } }; records],
+    }
+}
+
+fn start(epoch: u64, first_segment: u64, first_seq: u64) -> EpochStart {
+    EpochStart { epoch: Epoch(epoch), first_segment: SegmentNo(first_segment), first_seq: Seq(first_seq) }
+}
+
+#[test]
+fn order_of_discovery_does_not_matter() {
+    let log = join(vec![batch(1, 2, 4, 2), batch(1, 1, 1, 3), batch(1, 1, 6, 1)], Seq(0), &[start(1, 1, 1)]).unwrap();
+    assert_eq!(log.end, Seq(6));
+    assert_eq!(log.batches.iter().map(|b| b.first_seq.0).collect::<Vec<_>>(), [1, 4, 6]);
+}
+
+#[test]
+fn what_lies_beyond_a_gap_does_not_count() {
+    let log = join(vec![batch(1, 1, 1, 3), batch(1, 2, 5, 1)], Seq(0), &[start(1, 1, 1)]).unwrap();
+    assert_eq!((log.end, log.dropped), (Seq(3), 1));
+}
+
+#[test]
+fn what_the_checkpoint_covers_is_skipped() {
+    let log = join(vec![batch(1, 1, 1, 3), batch(1, 1, 4, 1)], Seq(3), &[start(1, 1, 1)]).unwrap();
+    assert_eq!((log.end, log.batches.len(), log.dropped), (Seq(4), 1, 0));
+}
+
+#[test]
+fn a_batch_that_the_takeover_did_not_see_does_not_count() {
+    // Epoch 1 wrote 1..=3; the takeover saw that; then 4 of epoch 1 arrived late, beside the new owner's 4.
+    let found = vec![batch(1, 1, 1, 3), batch(1, 2, 4, 1), batch(2, 3, 4, 2)];
+    let log = join(found, Seq(0), &[start(1, 1, 1), start(2, 3, 4)]).unwrap();
+    assert_eq!(log.batches.iter().map(|b| b.place.epoch.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((log.end, log.dropped), (Seq(5), 1));
+}
+
+#[test]
+fn two_batches_for_one_sequence_are_an_error() {
+    assert!(join(vec![batch(1, 1, 1, 3), batch(1, 2, 3, 1)], Seq(0), &[start(1, 1, 1)]).is_err());
+}
+
+#[test]
+fn a_torn_tail_ends_an_open_segment_only_where_it_may() {
+    let identity = SegmentIdentity { image: IMAGE, epoch: Epoch(1), segment: SegmentNo(9) };
+    let data = vec![5u8; 4096];
+    let records =
+        [Record { offset: 0, kind: RecordKind::Write { len: 4096, data_offset: 4096, data_crc: crc32c(&data) } }];
+    let mut bytes = Vec::new();
+    for seq in [1, 2] {
+        let place = identity.place(bytes.len() as u32);
+        let encoded = batch::encode(&place, Seq(seq), 0, &records, 4096, 1);
+        bytes.extend_from_slice(&encoded.head);
+        bytes.extend_from_slice(&data);
+        bytes.extend_from_slice(&encoded.tail);
+    }
+    assert_eq!(scan_segment(&identity, &bytes, TailRule::Whole).unwrap().len(), 2);
+    let torn = &bytes[..bytes.len() - 100];
+    assert_eq!(scan_segment(&identity, torn, TailRule::MayBeTorn).unwrap().len(), 1);
+    assert!(scan_segment(&identity, torn, TailRule::Whole).is_err());
+    let mut flipped = bytes.clone();
+    flipped[4096 + 10] ^= 1;
+    assert!(scan_segment(&identity, &flipped, TailRule::Whole).is_err());
+}
