@@ -1,4 +1,5 @@
 //! Small keyed objects (RADOS: the omap of an object): the image header and the directory.
+use crate::StoreErrorKind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -58,5 +59,24 @@ impl KvUpdate {
     pub fn presence(mut self, presence: KvPresence) -> Self {
         self.presence = presence;
         self
+    }
+
+    /// What a keyed object holds after this update; `present` is what it holds now, `None` if it does not exist.
+    pub(crate) fn apply(&self, present: Option<&KvMap>) -> Result<KvMap, StoreErrorKind> {
+        match (self.presence, present) {
+            (KvPresence::MustCreate, Some(_)) => return Err(StoreErrorKind::Exists),
+            (KvPresence::MustExist, None) => return Err(StoreErrorKind::NotFound),
+            _ => {}
+        }
+        let mut map = present.cloned().unwrap_or_default();
+        let holds = |guard: &KvExpect| map.get(&guard.key).map_or(&b""[..], |value| value) == guard.value;
+        if !self.expect.iter().all(holds) {
+            return Err(StoreErrorKind::Stale);
+        }
+        for key in &self.remove {
+            map.remove(key);
+        }
+        map.extend(self.set.iter().cloned());
+        Ok(map)
     }
 }

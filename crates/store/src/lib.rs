@@ -5,12 +5,15 @@
 //! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
 mod error;
 mod kv;
+mod locks;
 mod log;
+mod memory;
 mod object;
 mod watch;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
 pub use log::{Append, LogTail};
+pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryStore};
 pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits};
 pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};
