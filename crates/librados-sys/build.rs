@@ -1,0 +1,14 @@
+//! Links the system's librados.
+//!
+//! The caller of the librbd C API hands over handles that belong to its own librados.so.2, so this is always the
+//! shared library and never a second copy. `LSD_RADOS_LIB_DIR` names a directory to search first.
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=LSD_RADOS_LIB_DIR");
+    if let Ok(dir) = env::var("LSD_RADOS_LIB_DIR") {
+        println!("cargo::rustc-link-search=native={dir}");
+    }
+    println!("cargo::rustc-link-lib=dylib=rados");
+}
