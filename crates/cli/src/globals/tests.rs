@@ -1,0 +1,57 @@
+use super::*;
+
+fn split(args: &[&str], env: &[(&str, &str)]) -> Result<(Globals, Vec<String>)> {
+    let env: Vec<(String, String)> = env.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    Globals::split(args.iter().map(|arg| (*arg).to_owned()).collect(), &move |key| {
+        env.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    })
+}
+
+#[test]
+fn options_are_taken_from_anywhere() {
+    let (globals, rest) =
+        split(&["-c", "/a", "info", "--id", "bob", "img", "--rbd-cache=false", "-m", "h", "--pool", "p"], &[]).unwrap();
+    assert_eq!(globals.conf.as_deref(), Some("/a"));
+    assert_eq!(globals.entity(), "client.bob");
+    assert_eq!(globals.setting("rbd_cache"), Some("false"));
+    assert_eq!(globals.setting("mon_host"), Some("h"));
+    assert_eq!(rest, ["info", "img", "--pool", "p"]);
+}
+
+#[test]
+fn nothing_is_taken_after_two_dashes() {
+    let (globals, rest) = split(&["x", "--", "--id", "bob"], &[]).unwrap();
+    assert_eq!(globals.entity(), "client.admin");
+    assert_eq!(rest, ["x", "--", "--id", "bob"]);
+}
+
+#[test]
+fn the_command_line_overrides_the_environment() {
+    let env = [("CEPH_CONF", "/env"), ("CEPH_ARGS", "--id env --keyring /k")];
+    let (globals, _) = split(&["ls"], &env).unwrap();
+    assert_eq!((globals.conf.as_deref(), globals.entity()), (Some("/env"), "client.env"));
+    let (globals, _) = split(&["ls", "-c", "/arg", "-n", "client.arg"], &env).unwrap();
+    assert_eq!((globals.conf.as_deref(), globals.entity()), (Some("/arg"), "client.arg"));
+    assert_eq!(globals.setting("keyring"), Some("/k"));
+}
+
+#[test]
+fn a_missing_value_is_ceph_s_usage_error() {
+    let failure = split(&["ls", "--id"], &[]).unwrap_err();
+    assert_eq!((failure.code, failure.message.trim()), (1, "Option --id requires an argument."));
+}
+
+#[test]
+fn options_of_commands_are_left_alone() {
+    let args = ["bench", "--io-type", "write", "--journal-pool", "x", "--namespace=n", "--image", "i", "-p", "q"];
+    let (globals, rest) = split(&args, &[]).unwrap();
+    assert_eq!(rest, args);
+    assert!(globals.overrides.is_empty());
+}
+
+#[test]
+fn the_usual_places_follow_the_cluster_s_name() {
+    let (globals, _) = split(&["--cluster", "west"], &[]).unwrap();
+    let paths = globals.conf_candidates(Some("/root"));
+    assert_eq!(paths, ["/etc/ceph/west.conf", "/root/.ceph/west.conf", "west.conf"].map(PathBuf::from));
+}

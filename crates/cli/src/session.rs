@@ -1,0 +1,120 @@
+//! From a specification to an open store or image.
+//!
+//! Owns: the one connection to a cluster that a command has, the settings it reads, rbd's words for what fails on
+//! the way. Does not own: what a command does with it.
+use crate::error::{Failure, Result};
+use crate::globals::Globals;
+use crate::spec::{Place, Spec, Strictness};
+use lsd_engine::{Image, ImageRef, OpenOptions, Settings};
+use lsd_rados::conf_file::ConfFile;
+use lsd_store::ObjectStore;
+use nix::libc;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+mod cluster;
+pub use cluster::Connection;
+
+/// Where one image is. Made from a specification and the options `--pool`, `--namespace`, `--image` and `--snap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    pub place: Place,
+    pub image: String,
+    pub snap: Option<String>,
+}
+
+impl Location {
+    /// Takes one specification of an existing image; `EINVAL` if it cannot be taken apart or names no image.
+    pub fn parse(text: &str) -> Result<Self> {
+        let Spec { place, image, snap } = Spec::parse(text, Strictness::Lenient)?;
+        let image = image.ok_or_else(|| Failure::invalid("image name was not specified"))?;
+        Ok(Self { place, image, snap })
+    }
+
+    pub async fn store(&self, session: &Session) -> Result<Arc<dyn ObjectStore>> {
+        session.store(&self.place).await
+    }
+
+    /// Opens the image with the session's settings. A snapshot that does not exist is `ENOENT`.
+    pub async fn open_image(&self, session: &Session, read_only: bool) -> Result<Image> {
+        session.open_image(self, read_only).await
+    }
+}
+
+/// One run of a command: how to reach things, and the connection once there is one.
+#[derive(Debug)]
+pub struct Session {
+    globals: Globals,
+    conf: ConfFile,
+    connection: OnceCell<Connection>,
+}
+
+impl Session {
+    /// Reads ceph.conf. A file named by the caller must be readable; the usual places may be empty.
+    pub fn new(globals: Globals) -> Result<Self> {
+        let home = std::env::var("HOME").ok();
+        let candidates = globals.conf_candidates(home.as_deref());
+        let text = candidates.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        if text.is_none() && globals.conf.is_some() {
+            let list: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+            let message = format!("global_init: unable to open config file from search list {}", list.join(" "));
+            return Err(Failure::bare(1, message));
+        }
+        let conf = ConfFile::parse(text.as_deref().unwrap_or_default());
+        Ok(Self { globals, conf, connection: OnceCell::new() })
+    }
+
+    pub fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The text of a setting: from the command line, else from the cluster's client (if there is a connection; it
+    /// knows Ceph's own settings and their defaults), else from ceph.conf.
+    pub fn setting(&self, key: &str) -> Option<String> {
+        let from_cluster = || self.connection.get().and_then(|connection| connection.setting(key));
+        let from_file = || self.conf.get(self.globals.entity(), key).map(str::to_owned);
+        self.globals.setting(key).map(str::to_owned).or_else(from_cluster).or_else(from_file)
+    }
+
+    /// The pool of a specification that names none.
+    pub fn default_pool(&self) -> String {
+        self.setting("rbd_default_pool").filter(|pool| !pool.is_empty()).unwrap_or_else(|| "rbd".to_owned())
+    }
+
+    /// Settings of the images that this session opens.
+    pub fn image_settings(&self) -> Settings {
+        Settings::from_options(&|key| self.setting(key))
+    }
+
+    /// The cluster, connected on first use.
+    pub async fn connection(&self) -> Result<&Connection> {
+        self.connection.get_or_try_init(|| Connection::open(&self.globals)).await
+    }
+
+    /// `ENOENT` if the pool, namespace or directory does not exist.
+    pub async fn store(&self, place: &Place) -> Result<Arc<dyn ObjectStore>> {
+        match place {
+            Place::Directory(path) => cluster::open_directory(path),
+            Place::Pool { pool, namespace } => {
+                let connection = self.connection().await?;
+                let pool = pool.clone().unwrap_or_else(|| self.default_pool());
+                connection.open_pool(&pool, namespace).await
+            }
+        }
+    }
+
+    pub async fn open_image(&self, location: &Location, read_only: bool) -> Result<Image> {
+        let store = self.store(&location.place).await?;
+        let image = ImageRef::Name(location.image.clone());
+        let options = OpenOptions { read_only, settings: self.image_settings() };
+        let opened = Image::open(&store, &image, &options).await;
+        let image = opened.map_err(|e| Failure::engine(&format!("error opening image {}", location.image), &e))?;
+        if location.snap.is_some() {
+            // No image of this format version has snapshots yet, so none can be found.
+            image.close().await.map_err(|e| Failure::engine("error closing image", &e))?;
+            let message = format!("error setting snapshot context: {}", crate::error::describe_errno(libc::ENOENT));
+            return Err(Failure::bare(libc::ENOENT, message));
+        }
+        Ok(image)
+    }
+}
