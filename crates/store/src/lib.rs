@@ -3,6 +3,8 @@
 //! Owns: the [`ObjectStore`] trait, its error type, the contract suite every implementation passes
 //! ([`contract`]), the memory store and the directory store. Does not own: RADOS (crate `lsd-rados`), any
 //! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
+pub mod contract;
+mod dir;
 mod error;
 mod kv;
 mod locks;
@@ -11,6 +13,7 @@ mod memory;
 mod object;
 mod watch;
 
+pub use dir::DirStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
 pub use log::{Append, LogTail};
