@@ -3,5 +3,7 @@
 //! Owns: what bytes mean and what state follows from them. Does not own: I/O, async, time, randomness, threads;
 //! those are the engine's, and nothing here names them.
 pub mod format;
+pub mod frontier;
+pub mod map;
 pub mod replay;
 pub mod units;

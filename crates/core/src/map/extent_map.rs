@@ -1,0 +1,289 @@
+//! The map of a whole image: operations on byte ranges that may span leaves.
+//!
+//! Owns: splitting ranges into leaves, and all-or-nothing when a leaf is not in memory. Does not own: loading and
+//! storing, which the engine does around [`ExtentMap::missing`] and [`ExtentMap::take_dirty`].
+use std::sync::Arc;
+
+use super::slots::{Slot, Slots, Stored};
+use super::{Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
+use crate::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
+
+/// The extents of an image in leaves that load on demand. `S` says where a leaf's stored copy is.
+///
+/// Every operation on a range fails with [`NotLoaded`] when a leaf of it is stored but not in memory, and changes
+/// nothing then.
+///
+/// # Panics
+/// The operations panic on a range beyond [`MAX_IMAGE_BYTES`], and on a location that no segment has: such a map
+/// would serve wrong data. Callers check what comes from outside (`fits_segment`).
+#[derive(Debug)]
+pub struct ExtentMap<S> {
+    slots: Slots<S>,
+}
+
+impl<S> Default for ExtentMap<S> {
+    fn default() -> ExtentMap<S> {
+        ExtentMap { slots: Slots::default() }
+    }
+}
+
+/// The bytes `start..start + len` of a leaf.
+#[derive(Clone, Copy)]
+struct Part {
+    leaf: LeafNo,
+    start: u32,
+    len: u32,
+}
+
+impl Part {
+    /// The part of the image range `offset..end` that lies in `leaf`, which it touches.
+    fn of(leaf: LeafNo, offset: u64, end: u64) -> Part {
+        let start = offset.max(leaf.start());
+        let end = end.min(leaf.start() + u64::from(LEAF_SPAN_BYTES));
+        Part { leaf, start: (start - leaf.start()) as u32, len: (end - start) as u32 }
+    }
+
+    /// How far the part is into the range that begins at `offset`.
+    fn offset_in(&self, offset: u64) -> u32 {
+        (self.leaf.start() + u64::from(self.start) - offset) as u32
+    }
+}
+
+/// The first and the last leaf of a range, and its end; `None` for an empty range.
+fn leaves(offset: u64, len: u64) -> Option<(LeafNo, LeafNo, u64)> {
+    let end = offset.checked_add(len).filter(|&end| end <= MAX_IMAGE_BYTES);
+    let end = end.unwrap_or_else(|| panic!("{offset}+{len} is beyond the largest image"));
+    (len > 0).then(|| (LeafNo::of(offset), LeafNo::of(end - 1), end))
+}
+
+impl<S: Clone + PartialEq> ExtentMap<S> {
+    #[must_use]
+    pub fn new() -> ExtentMap<S> {
+        ExtentMap::default()
+    }
+
+    /// Adds leaves that a checkpoint stored, with the bytes each maps; none of them is loaded.
+    pub fn load_root(&mut self, leaves: impl IntoIterator<Item = (LeafNo, S, u32)>) {
+        for (leaf, at, mapped_bytes) in leaves {
+            self.slots.add_stored(leaf, at, mapped_bytes);
+        }
+    }
+
+    /// The leaves of the range to load before an operation on it: their numbers and stored copies.
+    #[must_use]
+    pub fn missing(&self, offset: u64, len: u64) -> Vec<(LeafNo, S)> {
+        let Some((first, last, _)) = leaves(offset, len) else { return Vec::new() };
+        let stored = |slot: &Slot<S>| slot.stored.as_ref().map(|stored| stored.at.clone());
+        let missing = self.slots.range(first, last).filter(|(_, slot)| slot.leaf.is_none());
+        missing.filter_map(|(leaf, slot)| Some((leaf, stored(slot)?))).collect()
+    }
+
+    /// Puts in a leaf that was read from the stored copy `from`. Returns whether it was: not when the leaf is loaded
+    /// by now, or was since stored elsewhere, which makes what was read outdated.
+    ///
+    /// # Errors
+    /// [`MapError::MappedBytes`] when the leaf does not map as many bytes as the root says.
+    pub fn install(&mut self, no: LeafNo, from: &S, leaf: Leaf) -> Result<bool, MapError> {
+        let Some(Slot { leaf: None, stored: Some(Stored { at, mapped_bytes: expected }), .. }) = self.slots.get(no)
+        else {
+            return Ok(false);
+        };
+        if at != from {
+            return Ok(false);
+        }
+        let (expected, found) = (*expected, leaf.mapped_bytes());
+        if expected != found {
+            return Err(MapError::MappedBytes { leaf: no, found, expected });
+        }
+        self.slots.install(no, leaf);
+        Ok(true)
+    }
+
+    fn require_loaded(&self, first: LeafNo, last: LeafNo) -> Result<(), NotLoaded> {
+        if first == last {
+            return self.slots.get(first).map_or(Ok(()), |slot| slot.loaded(first).map(drop));
+        }
+        self.slots.range(first, last).try_for_each(|(leaf, slot)| slot.loaded(leaf).map(drop))
+    }
+
+    /// Maps `len` bytes from `offset` to `loc` on; what was mapped there before is appended to `superseded`.
+    pub fn set(&mut self, offset: u64, len: u32, loc: Loc, superseded: &mut Superseded) -> Result<(), NotLoaded> {
+        assert!(fits_segment(loc, len), "{len} bytes at {loc} are in no segment");
+        let Some((first, last, end)) = leaves(offset, u64::from(len)) else { return Ok(()) };
+        if first != last {
+            self.require_loaded(first, last)?;
+        }
+        for no in first.0..=last.0 {
+            let part = Part::of(LeafNo(no), offset, end);
+            let loc = loc.advance(part.offset_in(offset));
+            self.slots.change(part.leaf, |leaf| leaf.set(part.start, part.len, loc, superseded))?;
+        }
+        Ok(())
+    }
+
+    /// Unmaps `len` bytes from `offset`; what was mapped there is appended to `superseded`. The cost is that of the
+    /// leaves that exist in the range.
+    pub fn clear(&mut self, offset: u64, len: u64, superseded: &mut Superseded) -> Result<(), NotLoaded> {
+        let Some((first, last, end)) = leaves(offset, len) else { return Ok(()) };
+        self.require_loaded(first, last)?;
+        let is_mapped = |&(no, slot): &(LeafNo, &Slot<S>)| {
+            let part = Part::of(no, offset, end);
+            let mut mapped = false;
+            slot.leaf.as_ref().is_some_and(|leaf| {
+                leaf.visit(part.start, part.len, &mut |_| mapped = true);
+                mapped
+            })
+        };
+        let mapped: Vec<LeafNo> = self.slots.range(first, last).filter(is_mapped).map(|(no, _)| no).collect();
+        for no in mapped {
+            let part = Part::of(no, offset, end);
+            self.slots.change(no, |leaf| leaf.clear(part.start, part.len, superseded))?;
+        }
+        Ok(())
+    }
+
+    /// Unmaps everything at and beyond `size` bytes; as [`ExtentMap::clear`].
+    pub fn truncate(&mut self, size: u64, superseded: &mut Superseded) -> Result<(), NotLoaded> {
+        self.clear(size, MAX_IMAGE_BYTES.saturating_sub(size), superseded)
+    }
+
+    /// Relocation: the bytes of the range that still live at `from` on now live at `to` on, as [`Leaf::replace_if`].
+    /// What moved is appended to `superseded`, an entry per range moved. Returns the bytes moved.
+    pub fn replace_if(
+        &mut self,
+        (offset, len): (u64, u32),
+        from: Loc,
+        to: Loc,
+        superseded: &mut Superseded,
+    ) -> Result<u32, NotLoaded> {
+        assert!(fits_segment(from, len) && fits_segment(to, len), "{len} bytes at {from}, {to} are in no segment");
+        let Some((first, last, end)) = leaves(offset, u64::from(len)) else { return Ok(0) };
+        self.require_loaded(first, last)?;
+        let mut moved_bytes = 0;
+        for no in first.0..=last.0 {
+            let part = Part::of(LeafNo(no), offset, end);
+            let (from, to) = (from.advance(part.offset_in(offset)), to.advance(part.offset_in(offset)));
+            let Some(Slot { leaf: Some(leaf), .. }) = self.slots.get(part.leaf) else { continue };
+            if leaf.points_at(part.start, part.len, from) {
+                moved_bytes +=
+                    self.slots.change(part.leaf, |leaf| leaf.replace_if(part.start, part.len, from, to, superseded))?;
+            }
+        }
+        Ok(moved_bytes)
+    }
+
+    /// Appends what the range maps to: extents that cover it exactly and in order, merged where they continue. On an
+    /// error `out` is as it was.
+    pub fn lookup(&self, offset: u64, len: u64, out: &mut Vec<Extent>) -> Result<(), NotLoaded> {
+        let Some((first, last, end)) = leaves(offset, len) else { return Ok(()) };
+        let mut extents = Extents { base: out.len(), position: offset, out };
+        if first == last {
+            if let Some(slot) = self.slots.get(first) {
+                let part = Part::of(first, offset, end);
+                self.slots.touch(slot);
+                slot.loaded(first)?.visit(part.start, part.len, &mut |run| extents.push(first, run));
+            }
+        } else {
+            self.require_loaded(first, last)?;
+            for (no, slot) in self.slots.range(first, last) {
+                let part = Part::of(no, offset, end);
+                self.slots.touch(slot);
+                slot.loaded(no)?.visit(part.start, part.len, &mut |run| extents.push(no, run));
+            }
+        }
+        extents.hole_until(end);
+        Ok(())
+    }
+
+    /// Snapshot of all dirty leaves for a checkpoint, ascending. A leaf that became empty is among them: it is to be
+    /// left out of the new root. Later changes do not touch the snapshot.
+    ///
+    /// One checkpoint at a time: commit or fail every leaf before taking again. Hold the snapshot until then.
+    #[must_use]
+    pub fn take_dirty(&mut self) -> Vec<(LeafNo, Arc<Leaf>)> {
+        self.slots.take_dirty()
+    }
+
+    /// A checkpoint that holds `snapshot` at `stored` is committed; `None` for an empty leaf, which no checkpoint
+    /// stores. The leaf is clean if it was not changed since the snapshot.
+    pub fn commit_stored(&mut self, leaf: LeafNo, stored: Option<S>, snapshot: &Arc<Leaf>) {
+        self.slots.commit(leaf, stored, snapshot);
+    }
+
+    /// The checkpoint that took these leaves failed: they are dirty again.
+    pub fn fail_dirty(&mut self, leaves: impl IntoIterator<Item = LeafNo>) {
+        leaves.into_iter().for_each(|leaf| self.slots.fail(leaf));
+    }
+
+    /// Where leaves are stored as of the last checkpoint, and the bytes that each stored copy maps; ascending. What
+    /// became dirty since differs from its copy.
+    pub fn stored_leaves(&self) -> impl Iterator<Item = (LeafNo, &S, u32)> {
+        let all = self.slots.range(LeafNo(0), LeafNo(u32::MAX));
+        all.filter_map(|(leaf, slot)| slot.stored.as_ref().map(|stored| (leaf, &stored.at, stored.mapped_bytes)))
+    }
+
+    /// Drops clean loaded leaves, about the longest unused first, until [`ExtentMap::loaded_bytes`] is at most
+    /// `target_bytes` or only leaves are left that a checkpoint must store first. Costs nothing below the target.
+    pub fn evict(&mut self, target_bytes: usize) {
+        self.slots.evict(target_bytes);
+    }
+
+    /// Memory of the loaded leaves.
+    #[must_use]
+    pub fn loaded_bytes(&self) -> usize {
+        self.slots.loaded_bytes()
+    }
+
+    /// Memory of the map: the loaded leaves and the index of all leaves.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.slots.loaded_bytes() + self.slots.index_bytes()
+    }
+
+    /// Mapped bytes of the image, loaded or not.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        self.slots.mapped_bytes()
+    }
+
+    /// Leaves that the next checkpoint will take.
+    #[must_use]
+    pub fn dirty_leaves(&self) -> usize {
+        self.slots.dirty_count()
+    }
+
+    /// Leaves that map something, or did at the last checkpoint.
+    #[must_use]
+    pub fn leaf_count(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// Builds the extents of a looked-up range; what lies between mapped runs is a hole.
+struct Extents<'a> {
+    out: &'a mut Vec<Extent>,
+    /// Where this lookup's extents begin in `out`.
+    base: usize,
+    /// Everything before this address is covered.
+    position: u64,
+}
+
+impl Extents<'_> {
+    #[inline]
+    fn push(&mut self, leaf: LeafNo, run: Run) {
+        let offset = leaf.start() + u64::from(run.start);
+        self.hole_until(offset);
+        self.position = offset + u64::from(run.len);
+        match self.out[self.base..].last_mut() {
+            Some(Extent { len, loc: Some(loc), .. }) if continues(*loc, *len, run.loc) => *len += u64::from(run.len),
+            _ => self.out.push(Extent { offset, len: u64::from(run.len), loc: Some(run.loc) }),
+        }
+    }
+
+    #[inline]
+    fn hole_until(&mut self, end: u64) {
+        if end > self.position {
+            self.out.push(Extent { offset: self.position, len: end - self.position, loc: None });
+        }
+    }
+}
