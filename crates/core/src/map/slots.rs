@@ -141,8 +141,10 @@ impl<S> Slots<S> {
             self.loaded_bytes += LEAF_BYTES;
             Slot::new(Some(Arc::default()), None)
         });
-        let leaf = Arc::make_mut(slot.leaf.as_mut().ok_or(NotLoaded(no))?);
+        let leaf = slot.leaf.as_mut().ok_or(NotLoaded(no))?;
+        // Before the copy for a snapshot, which has less slack than the original.
         let before = (leaf.heap_bytes(), leaf.mapped_bytes());
+        let leaf = Arc::make_mut(leaf);
         let result = change(leaf);
         self.loaded_bytes = self.loaded_bytes - before.0 + leaf.heap_bytes();
         self.mapped_bytes = self.mapped_bytes - u64::from(before.1) + u64::from(leaf.mapped_bytes());
