@@ -47,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+type Snapshot = Vec<(LeafNo, Arc<Leaf>)>;
+
 struct World {
     map: ExtentMap<Key>,
     model: Model,
@@ -55,7 +57,7 @@ struct World {
     /// The last committed root and what the image was when its checkpoint was taken.
     root: Vec<(LeafNo, Key, u32)>,
     durable: Model,
-    checkpoint: Option<(Vec<(LeafNo, Arc<Leaf>)>, Model)>,
+    checkpoint: Option<(Snapshot, Model)>,
     loads: Vec<(LeafNo, Key)>,
 }
 

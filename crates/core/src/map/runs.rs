@@ -1,19 +1,36 @@
 //! A leaf as sorted byte-exact runs.
 //!
-//! Owns: the runs of one leaf as parallel arrays and their edits. Does not own: when a leaf should be dense instead.
+//! Owns: the runs of one leaf and their edits. Does not own: when a leaf should be dense instead.
 //! Random 4 KiB writes cost 12 bytes each: lengths are stored only once some run is not exactly one block.
 use super::{Run, Superseded, is_block_aligned, supersede};
-use crate::units::{BLOCK_BYTES, Loc};
+use crate::units::{BLOCK_BYTES, LEAF_SPAN_BYTES, Loc};
+
+/// Start and location of a run, 12 bytes: what a lookup needs lies in one cache line, mostly.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    start: u32,
+    loc_low: u32,
+    loc_high: u32,
+}
+
+impl Entry {
+    fn of(run: &Run) -> Entry {
+        Entry { start: run.start, loc_low: run.loc.0 as u32, loc_high: (run.loc.0 >> 32) as u32 }
+    }
+
+    fn loc(self) -> Loc {
+        Loc(u64::from(self.loc_high) << 32 | u64::from(self.loc_low))
+    }
+}
 
 /// Sorted runs that do not overlap and of which none continues into its neighbour.
 ///
-/// An edit moves the tail of the arrays, so its cost is linear in the runs of a leaf: at most 32 Ki with 512-byte
-/// sectors, where an insertion moves 200 KiB on average.
+/// An insertion moves the runs behind it, so its cost is linear in the runs of a leaf: with 512-byte sectors these are
+/// at most 32 Ki, of which it moves 200 KiB on average.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Runs {
-    starts: Vec<u32>,
-    locs: Vec<u64>,
-    /// Empty while every run is exactly one block long (`odd == 0`), else parallel to `starts`.
+    entries: Vec<Entry>,
+    /// Empty while every run is exactly one block long (`odd == 0`), else parallel to `entries`.
     lens: Vec<u32>,
     /// Runs whose length is not one block.
     odd: u32,
@@ -23,11 +40,11 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn with_capacity(runs: usize) -> Runs {
-        Runs { starts: Vec::with_capacity(runs), locs: Vec::with_capacity(runs), ..Runs::default() }
+        Runs { entries: Vec::with_capacity(runs), ..Runs::default() }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.starts.len()
+        self.entries.len()
     }
 
     pub(super) fn has_unaligned(&self) -> bool {
@@ -35,21 +52,47 @@ impl Runs {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        (self.starts.capacity() + self.lens.capacity()) * size_of::<u32>() + self.locs.capacity() * size_of::<u64>()
+        self.entries.capacity() * size_of::<Entry>() + self.lens.capacity() * size_of::<u32>()
     }
 
     /// The run at `index`, which is below [`Runs::count`].
     #[inline]
     pub(super) fn get(&self, index: usize) -> Run {
         let len = if self.lens.is_empty() { BLOCK_BYTES } else { self.lens[index] };
-        Run { start: self.starts[index], len, loc: Loc(self.locs[index]) }
+        let entry = self.entries[index];
+        Run { start: entry.start, len, loc: entry.loc() }
     }
 
     /// Index of the first run that ends after `position`.
     #[inline]
     fn first_after(&self, position: u32) -> usize {
-        let next = self.starts.partition_point(|&start| start <= position);
+        let next = self.first_starting_after(position);
         if next > 0 && self.get(next - 1).end() > position { next - 1 } else { next }
+    }
+
+    /// Index of the first run that starts after `position`. Looks first where it would be if runs were spread evenly,
+    /// as random writes spread them, and widens from there: most of a cold leaf is not touched.
+    #[inline]
+    fn first_starting_after(&self, position: u32) -> usize {
+        let count = self.count() as u64;
+        let guess = (u64::from(position) * count / u64::from(LEAF_SPAN_BYTES)) as usize;
+        let is_before = |index: usize| self.entries[index].start <= position;
+        let (mut low, mut high, mut step) = (guess, guess, 4);
+        if low < self.count() && is_before(low) {
+            while high < self.count() && is_before(high) {
+                low = high + 1;
+                high += step;
+                step *= 2;
+            }
+            high = high.min(self.count());
+        } else {
+            while low > 0 && !is_before(low - 1) {
+                high = low - 1;
+                low = low.saturating_sub(step);
+                step *= 2;
+            }
+        }
+        low + self.entries[low..high].partition_point(|entry| entry.start <= position)
     }
 
     /// Calls `f` with the mapped parts of `start..end` in order.
@@ -82,7 +125,7 @@ impl Runs {
         let mut before_bytes = 0;
         let mut put = Merging::default();
         let mut rest = None;
-        while past < self.count() && self.starts[past] < end {
+        while past < self.count() && self.entries[past].start < end {
             let run = self.get(past);
             let inside = run.clip(start, end);
             supersede(superseded, inside.loc, inside.len);
@@ -129,13 +172,12 @@ impl Runs {
             self.lens = Vec::new();
         } else {
             if self.lens.is_empty() {
-                self.lens.reserve_exact(with_slack(self.starts.len()));
-                self.lens.resize(self.starts.len(), BLOCK_BYTES);
+                self.lens.reserve_exact(with_slack(self.entries.len()));
+                self.lens.resize(self.entries.len(), BLOCK_BYTES);
             }
             splice(&mut self.lens, first, past, new, |run| run.len);
         }
-        splice(&mut self.starts, first, past, new, |run| run.start);
-        splice(&mut self.locs, first, past, new, |run| run.loc.0);
+        splice(&mut self.entries, first, past, new, Entry::of);
     }
 }
 
