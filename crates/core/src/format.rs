@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod codec;
 pub mod header;
 pub mod names;
+pub mod notice;
 pub mod record;
 pub mod segment;
 

@@ -101,3 +101,13 @@ impl From<StoreError> for Error {
         Self::new(kind, error.to_string())
     }
 }
+
+/// Stored bytes that do not verify: which object, and what is wrong with it.
+pub(crate) fn corrupt(object: &dyn fmt::Display, why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{object}: {why}"))
+}
+
+/// Arguments that can never work.
+pub(crate) fn invalid(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, why)
+}

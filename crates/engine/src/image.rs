@@ -1,128 +1,168 @@
-//! An open image.
-use crate::catalog::stub;
-use crate::{
-    CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress, ReadData, Result, UpdateEvent,
-};
+//! An open image, as its users see it.
+use crate::clock::SystemClock;
+use crate::inner::Inner;
+use crate::{CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress};
+use crate::{ReadData, Result, Timestamps, UpdateEvent, lifecycle, loader, reader};
 use bytes::Bytes;
-use lsd_store::{ObjectStore, Watcher};
+use lsd_core::format::names;
+use lsd_store::{ObjectStore, PoolId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A handle to an open image; clones are the same handle.
+/// A handle to an open image; clones are the same handle. Dropping the last clone without [`Image::close`] is like a
+/// crash: nothing that was flushed is lost.
 #[derive(Clone, Debug)]
-pub struct Image {}
+pub struct Image {
+    inner: Arc<Inner>,
+}
 
 impl Image {
-    /// `Exists`, `Domain` (order), `Invalid` (name, striping), `NotFound` (data pool).
-    pub async fn create(_store: &Arc<dyn ObjectStore>, _name: &str, _options: &CreateOptions) -> Result<ImageId> {
-        Err(stub())
+    /// `Exists`, `Domain` (order), `Invalid` (name, size, striping), `NotFound` (data pool).
+    pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
+        lifecycle::create(store, name, options, &SystemClock).await
     }
 
-    /// `NotFound`, `Corrupt`.
-    pub async fn open(_store: &Arc<dyn ObjectStore>, _image: &ImageRef, _options: &OpenOptions) -> Result<Image> {
-        Err(stub())
+    /// `NotFound`; `Corrupt` when the header, the map or the log do not verify.
+    pub async fn open(store: &Arc<dyn ObjectStore>, image: &ImageRef, options: &OpenOptions) -> Result<Image> {
+        let found = loader::find(store, image).await?;
+        let (settings, read_only) = (options.settings.clone(), options.read_only);
+        Ok(Image { inner: Inner::open(found, settings, read_only, Arc::new(SystemClock)).await? })
     }
 
-    /// `NotFound`, `Busy` (watched or locked by a live client).
-    pub async fn remove(_store: &Arc<dyn ObjectStore>, _image: &ImageRef, _progress: Progress<'_>) -> Result<()> {
-        Err(stub())
+    /// `NotFound`, `Busy` (somebody has it open).
+    pub async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+        lifecycle::remove(store, image, progress).await
     }
 
     pub fn info(&self) -> ImageInfo {
-        panic!("stub")
+        let record = &self.inner.image;
+        let described = self.inner.described().clone();
+        ImageInfo {
+            id: self.inner.objects.id.clone(),
+            name: described.name,
+            size: self.size(),
+            order: record.order,
+            features: described.state.features,
+            op_features: described.state.op_features,
+            flags: described.state.flags,
+            stripe_unit: record.stripe_unit,
+            stripe_count: record.stripe_count,
+            data_pool: PoolId(record.data_pool),
+            block_name_prefix: names::data_prefix(&self.inner.objects.id.0),
+            timestamps: Timestamps {
+                create_ns: record.create_ns,
+                access_ns: described.state.access_ns,
+                modify_ns: described.state.modify_ns,
+            },
+        }
     }
 
     /// Bytes.
     pub fn size(&self) -> u64 {
-        0
+        self.inner.shared.lock().size
     }
 
     pub fn read_only(&self) -> bool {
-        false
+        self.inner.read_only
     }
 
     /// `Invalid` outside the image (the whole range must lie inside it).
-    pub async fn read(&self, _offset: u64, _len: u64) -> Result<ReadData> {
-        Err(stub())
+    pub async fn read(&self, offset: u64, len: u64) -> Result<ReadData> {
+        self.inner.read(offset, len).await
     }
 
-    /// `fua`: durable when it returns, whatever the acknowledgement mode.
-    pub async fn write(&self, _offset: u64, _data: Bytes, _fua: bool) -> Result<()> {
-        Err(stub())
+    /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.
+    pub async fn write(&self, offset: u64, data: Bytes, fua: bool) -> Result<()> {
+        self.inner.write(offset, data, fua).await
     }
 
     /// The range reads as zeroes afterwards and its space is given back.
-    pub async fn discard(&self, _offset: u64, _len: u64, _fua: bool) -> Result<()> {
-        Err(stub())
+    pub async fn discard(&self, offset: u64, len: u64, fua: bool) -> Result<()> {
+        self.inner.clear(offset, len, false, fua).await
     }
 
     /// The range reads as zeroes; `thick`: space stays allocated.
-    pub async fn write_zeroes(&self, _offset: u64, _len: u64, _thick: bool, _fua: bool) -> Result<()> {
-        Err(stub())
+    pub async fn write_zeroes(&self, offset: u64, len: u64, thick: bool, fua: bool) -> Result<()> {
+        if thick {
+            let zeroes = Bytes::from_static(&[0]);
+            return self.inner.write_same(offset, len, zeroes, fua).await;
+        }
+        self.inner.clear(offset, len, true, fua).await
     }
 
     /// Writes `pattern` over and over; `len` is a multiple of its length, else `Invalid`.
-    pub async fn write_same(&self, _offset: u64, _len: u64, _pattern: Bytes) -> Result<()> {
-        Err(stub())
+    pub async fn write_same(&self, offset: u64, len: u64, pattern: Bytes) -> Result<()> {
+        self.inner.write_same(offset, len, pattern, false).await
     }
 
     /// Writes only if the present content equals `compare` (same length as `data`): else `Mismatch`.
-    pub async fn compare_and_write(&self, _offset: u64, _compare: Bytes, _data: Bytes) -> Result<()> {
-        Err(stub())
+    pub async fn compare_and_write(&self, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
+        self.inner.compare_and_write(offset, compare, data).await
     }
 
     /// Everything acknowledged before the call is durable when it returns.
     pub async fn flush(&self) -> Result<()> {
-        Err(stub())
+        self.inner.flush().await
     }
 
-    /// `Invalid` when it would shrink and `allow_shrink` is false.
-    pub async fn resize(&self, _size: u64, _allow_shrink: bool, _progress: Progress<'_>) -> Result<()> {
-        Err(stub())
+    /// `Invalid` when it would shrink and `allow_shrink` is false, or beyond the largest image.
+    pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
+        self.inner.resize(size, allow_shrink, progress).await
     }
 
-    /// Drops clean cached data; a read-only handle also takes up the latest durable state.
+    /// Drops clean cached data; a handle that does not own the image also takes up the latest durable state.
     pub async fn invalidate_cache(&self) -> Result<()> {
-        Err(stub())
+        self.inner.check_open()?;
+        self.inner.shared.lock().buffers.clear_clean();
+        self.inner.refresh().await
     }
 
     /// Consecutive extents that cover the range exactly; data and hole alternate.
-    pub async fn extents(&self, _offset: u64, _len: u64) -> Result<Vec<Extent>> {
-        Err(stub())
+    pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
+        self.inner.check_open()?;
+        reader::extents(&self.inner.objects, &self.inner.shared, offset, len).await
+    }
+
+    /// Bytes of the image that have content; the map knows it without reading anything.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.shared.lock().map.mapped_bytes()
     }
 
     /// `NotFound`.
-    pub async fn metadata_get(&self, _key: &str) -> Result<String> {
-        Err(stub())
+    pub async fn metadata_get(&self, key: &str) -> Result<String> {
+        let found = self.inner.described().metadata.get(key).cloned();
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no metadata {key:?}")))
     }
 
-    pub async fn metadata_set(&self, _key: &str, _value: &str) -> Result<()> {
-        Err(stub())
+    pub async fn metadata_set(&self, key: &str, value: &str) -> Result<()> {
+        self.inner.metadata_set(key, value).await
     }
 
     /// `NotFound`.
-    pub async fn metadata_remove(&self, _key: &str) -> Result<()> {
-        Err(stub())
+    pub async fn metadata_remove(&self, key: &str) -> Result<()> {
+        self.inner.metadata_remove(key).await
     }
 
     pub async fn metadata_list(&self) -> Result<BTreeMap<String, String>> {
-        Err(stub())
+        Ok(self.inner.described().metadata.clone())
     }
 
     /// Who has the image open, this handle included.
     pub async fn watchers(&self) -> Result<Vec<Watcher>> {
-        Err(stub())
+        Ok(self.inner.objects.meta.watchers(&self.inner.objects.header()).await?)
     }
 
-    /// Calls `listener` after each change of the header until it is dropped from the image with the returned number.
-    pub fn add_update_listener(&self, _listener: Arc<dyn Fn(UpdateEvent) + Send + Sync>) -> u64 {
-        0
+    /// Calls `listener` after each change of the header, until it is removed by the returned number. It may not block.
+    pub fn add_update_listener(&self, listener: Arc<dyn Fn(UpdateEvent) + Send + Sync>) -> u64 {
+        self.inner.news.add(listener)
     }
 
-    pub fn remove_update_listener(&self, _listener: u64) {}
+    pub fn remove_update_listener(&self, listener: u64) {
+        self.inner.news.remove(listener);
+    }
 
     /// Flushes, writes a checkpoint and gives the lock back. Idempotent; later calls on the handle give `Closed`.
     pub async fn close(&self) -> Result<()> {
-        Err(stub())
+        self.inner.close().await
     }
 }

@@ -3,12 +3,38 @@
 //! Owns: the catalog of a pool, and an open image: writer, reader, cache, checkpoints, recovery, lock. Does not own:
 //! formats and map (crate `lsd-core`), the store (crate `lsd-store`), the C API (crate `lsd-librbd`).
 //! It never names RADOS. Every future must be polled inside a tokio runtime.
+mod appender;
+mod buffers;
 mod catalog;
+mod checkpoint;
+mod clock;
 mod error;
+mod header;
 mod image;
 mod info;
+mod inner;
+mod io;
+mod lifecycle;
+mod limits;
+mod loader;
+mod lock;
+mod maintenance;
+mod objects;
+mod parallel;
+mod protocol;
+mod ranges;
 mod read_data;
+mod readahead;
+mod reader;
+mod recovery;
+mod segments;
 mod settings;
+mod shared;
+mod state;
+mod takeover;
+mod waiters;
+mod watch;
+mod writer;
 
 pub use catalog::{Catalog, CatalogEntry};
 pub use error::{Error, ErrorKind, Result};

@@ -4,6 +4,7 @@ use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{Epoch, SegmentNo, Seq};
+use std::borrow::Borrow;
 
 const WHAT: &str = "segment summary";
 /// "LSDS"
@@ -35,8 +36,8 @@ pub fn summary_len(batches: usize, records: usize) -> usize {
 }
 
 /// Encodes the summary of `batches`, padded with zeroes to a multiple of `alignment`.
-pub fn encode_summary(identity: &SegmentIdentity, batches: &[Batch], alignment: u32) -> Vec<u8> {
-    let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
+pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B], alignment: u32) -> Vec<u8> {
+    let records: usize = batches.iter().map(|batch| batch.borrow().records.len()).sum();
     let len = summary_len(batches.len(), records);
     let mut out = Vec::with_capacity(len.next_multiple_of(alignment.max(1) as usize));
     out.put_u32(SUMMARY_MAGIC);
@@ -50,7 +51,7 @@ pub fn encode_summary(identity: &SegmentIdentity, batches: &[Batch], alignment: 
     out.put_u32(batches.len() as u32);
     out.put_u32(records as u32);
     out.resize(HEADER_BYTES, 0);
-    for batch in batches {
+    for batch in batches.iter().map(Borrow::borrow) {
         out.put_u32(batch.place.offset);
         out.put_u32(batch.total_len);
         out.put_u64(batch.first_seq.0);
@@ -58,7 +59,7 @@ pub fn encode_summary(identity: &SegmentIdentity, batches: &[Batch], alignment: 
         out.put_u32(batch.records.len() as u32);
         out.put_u32(0);
     }
-    batches.iter().flat_map(|batch| &batch.records).for_each(|record| record.encode(&mut out));
+    batches.iter().flat_map(|batch| &batch.borrow().records).for_each(|record| record.encode(&mut out));
     let crc = crc32c(&out);
     out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
     out.resize(len.next_multiple_of(alignment.max(1) as usize), 0);

@@ -1,0 +1,275 @@
+//! Carries sealed batches and summaries to the store: in order within a segment, side by side across segments.
+//!
+//! Owns: submission, retries, finding out what landed after an error. Does not own: what goes into a batch, who waits. One task for
+//! each writer; it ends when the writer is dropped and everything is written or the image has failed.
+use crate::limits::{APPEND_TRIES, FULL_RETRY, RETRY_FIRST, RETRY_MOST};
+use crate::objects::Objects;
+use crate::protocol;
+use crate::shared::Shared;
+use crate::writer::Job;
+use crate::{Error, ErrorKind, Result};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use lsd_core::format::batch;
+use lsd_core::format::segment::encode_summary;
+use lsd_core::units::{Epoch, SegmentNo};
+use lsd_store::{Append, LogTail, StoreError, StoreErrorKind};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// An append of one segment that is not known to be durable.
+#[derive(Debug)]
+struct Entry {
+    job: Job,
+    append: Append,
+    submitted: bool,
+    landed: bool,
+}
+
+/// What is queued for one segment, in order.
+#[derive(Debug, Default)]
+struct Pipeline {
+    entries: VecDeque<Entry>,
+    /// Submitted and unanswered.
+    outstanding: usize,
+    /// After an error nothing is submitted until it is known what landed.
+    error: Option<StoreError>,
+    tries: u32,
+}
+
+enum Event {
+    Appended {
+        segment: SegmentNo,
+        at: u64,
+        result: std::result::Result<(), StoreError>,
+    },
+    /// What the store says of a segment after an error.
+    Looked {
+        segment: SegmentNo,
+        result: std::result::Result<LogTail, StoreError>,
+    },
+}
+
+pub(crate) struct Appender {
+    objects: Objects,
+    epoch: Epoch,
+    alignment: u32,
+    shared: Arc<Shared>,
+    pipelines: BTreeMap<SegmentNo, Pipeline>,
+    /// Numbers that are not known to exist (rule 3); everything below `next_number` and not in here exists.
+    uncreated: BTreeSet<SegmentNo>,
+    next_number: SegmentNo,
+    running: FuturesUnordered<BoxFuture<'static, Event>>,
+}
+
+impl Appender {
+    /// `first`: the first segment number that the writer will use.
+    pub(crate) fn new(objects: Objects, epoch: Epoch, alignment: u32, shared: Arc<Shared>, first: SegmentNo) -> Self {
+        Self {
+            objects,
+            epoch,
+            alignment,
+            shared,
+            pipelines: BTreeMap::new(),
+            uncreated: BTreeSet::new(),
+            next_number: first,
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
+        let mut open = true;
+        while open || !self.running.is_empty() {
+            tokio::select! {
+                biased;
+                Some(event) = self.running.next(), if !self.running.is_empty() => {
+                    if let Err(error) = self.apply(event) {
+                        self.shared.lock().fail(error);
+                        return;
+                    }
+                }
+                job = jobs.recv(), if open => match job {
+                    Some(job) => self.enqueue(job),
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    fn enqueue(&mut self, job: Job) {
+        let (segment, append) = self.encode(&job);
+        while self.next_number <= segment {
+            self.uncreated.insert(self.next_number);
+            self.next_number = self.next_number.next();
+        }
+        let entry = Entry { job, append, submitted: false, landed: false };
+        self.pipelines.entry(segment).or_default().entries.push_back(entry);
+        self.submit(segment);
+    }
+
+    fn encode(&self, job: &Job) -> (SegmentNo, Append) {
+        match job {
+            Job::Batch(job) => {
+                let batch = &job.batch;
+                let parts = batch::encode(
+                    &batch.place,
+                    batch.first_seq,
+                    batch.timestamp_ns,
+                    &batch.records,
+                    job.data_len,
+                    self.alignment,
+                );
+                debug_assert_eq!(parts.total_len, batch.total_len, "the writer planned with another length");
+                let mut data = Vec::with_capacity(job.pieces.len() + 2);
+                data.push(Bytes::from(parts.head));
+                data.extend(job.pieces.iter().cloned());
+                data.extend((!parts.tail.is_empty()).then(|| Bytes::from(parts.tail)));
+                let at = u64::from(batch.place.offset);
+                (batch.place.segment, Append { epoch: self.epoch.0, at, data, summary_len: 0 })
+            }
+            Job::Seal { segment, at, batches } => {
+                let identity = self.objects.segment_identity(self.epoch, *segment);
+                let summary = encode_summary(&identity, batches, self.alignment);
+                let summary_len = summary.len() as u32;
+                let data = vec![Bytes::from(summary)];
+                (*segment, Append { epoch: self.epoch.0, at: u64::from(*at), data, summary_len })
+            }
+        }
+    }
+
+    /// Submits what is queued for a segment, as far as it may be.
+    fn submit(&mut self, segment: SegmentNo) {
+        let oldest = self.uncreated.first().copied().unwrap_or(self.next_number);
+        let Some(pipeline) = self.pipelines.get_mut(&segment) else { return };
+        if pipeline.error.is_some() || !protocol::may_create(segment, oldest) {
+            return;
+        }
+        let name = self.objects.segment(self.epoch, segment);
+        for entry in pipeline.entries.iter_mut().filter(|entry| !entry.submitted) {
+            entry.submitted = true;
+            pipeline.outstanding += 1;
+            let at = entry.append.at;
+            let appending = self.objects.data.append(&name, entry.append.clone());
+            self.running.push(Box::pin(async move { Event::Appended { segment, at, result: appending.await } }));
+        }
+    }
+
+    fn apply(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Appended { segment, at, result } => {
+                let Some(pipeline) = self.pipelines.get_mut(&segment) else { return Ok(()) };
+                pipeline.outstanding -= 1;
+                match result {
+                    Ok(()) => pipeline.landed(at),
+                    Err(error) => pipeline.failed(error),
+                }
+                self.settle(segment);
+                self.look_if_broken(segment);
+                Ok(())
+            }
+            Event::Looked { segment, result } => self.looked(segment, result),
+        }
+    }
+
+    /// Reports what landed, in order, and drops it.
+    fn settle(&mut self, segment: SegmentNo) {
+        let mut created = false;
+        while let Some(pipeline) = self.pipelines.get_mut(&segment) {
+            if pipeline.entries.front().is_none_or(|entry| !entry.landed) {
+                break;
+            }
+            let Some(entry) = pipeline.entries.pop_front() else { break };
+            pipeline.tries = 0;
+            if pipeline.entries.is_empty() {
+                self.pipelines.remove(&segment);
+            }
+            created |= entry.append.at == 0 && self.uncreated.remove(&segment);
+            if let Job::Batch(job) = &entry.job {
+                self.shared.set_full(None);
+                self.shared.batch_durable(job);
+            }
+        }
+        if created {
+            // The window moved: segments that waited for it may go.
+            let waiting: Vec<SegmentNo> = self.pipelines.keys().copied().collect();
+            waiting.into_iter().for_each(|waiting| self.submit(waiting));
+        }
+    }
+
+    /// When everything in flight to a broken segment is answered, asks the store what it has.
+    fn look_if_broken(&mut self, segment: SegmentNo) {
+        let Some(pipeline) = self.pipelines.get_mut(&segment) else { return };
+        let Some(error) = pipeline.error.clone().filter(|_| pipeline.outstanding == 0) else { return };
+        let pause = if error.kind == StoreErrorKind::Full {
+            self.shared.set_full(Some(error.into()));
+            FULL_RETRY
+        } else {
+            pipeline.tries += 1;
+            (RETRY_FIRST * 2u32.saturating_pow(pipeline.tries - 1)).min(RETRY_MOST)
+        };
+        let (data, name) = (self.objects.data.clone(), self.objects.segment(self.epoch, segment));
+        self.running.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            Event::Looked { segment, result: data.log_tail(&name).await }
+        }));
+    }
+
+    fn looked(&mut self, segment: SegmentNo, result: std::result::Result<LogTail, StoreError>) -> Result<()> {
+        let Some(pipeline) = self.pipelines.get_mut(&segment) else { return Ok(()) };
+        let len = match result {
+            Ok(tail) if tail.epoch != self.epoch.0 => return Err(fenced(segment)),
+            Ok(tail) => tail.len,
+            Err(error) if error.kind == StoreErrorKind::NotFound => 0,
+            Err(error) => {
+                let fatal = is_fatal(&error) || pipeline.tries >= APPEND_TRIES;
+                pipeline.error = Some(error.clone());
+                if fatal {
+                    return Err(error.into());
+                }
+                self.look_if_broken(segment);
+                return Ok(());
+            }
+        };
+        if let Some(error) = pipeline.error.take()
+            && (is_fatal(&error) || pipeline.tries >= APPEND_TRIES)
+        {
+            return Err(error.into());
+        }
+        for entry in &mut pipeline.entries {
+            entry.landed = entry.append.at + entry.append.len() <= len;
+            entry.submitted = entry.landed;
+        }
+        if pipeline.entries.iter().find(|entry| !entry.landed).is_some_and(|entry| entry.append.at != len) {
+            let name = self.objects.segment(self.epoch, segment);
+            return Err(crate::error::corrupt(&name, format!("has {len} bytes, which no append of ours explains")));
+        }
+        self.settle(segment);
+        self.submit(segment);
+        Ok(())
+    }
+}
+
+impl Pipeline {
+    fn landed(&mut self, at: u64) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.append.at == at) {
+            entry.landed = true;
+        }
+    }
+
+    fn failed(&mut self, error: StoreError) {
+        // The first error says why; those behind it are `Stale` because of it.
+        self.error.get_or_insert(error);
+    }
+}
+
+/// Errors that trying again cannot mend.
+fn is_fatal(error: &StoreError) -> bool {
+    use StoreErrorKind::{Fenced, Invalid, Permission, Unsupported};
+    matches!(error.kind, Fenced | Invalid | Permission | Unsupported)
+}
+
+fn fenced(segment: SegmentNo) -> Error {
+    Error::new(ErrorKind::Fenced, format!("segment {segment} was taken over: another client owns the image now"))
+}

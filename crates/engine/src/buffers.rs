@@ -1,0 +1,108 @@
+//! Data in memory by where it lives in the log: what is not durable yet, and a cache of what is.
+//!
+//! Owns: both kinds of buffers and which clean ones go. Does not own: the map (a location never changes its content, so nothing here
+//! is ever out of date).
+use bytes::Bytes;
+use lsd_core::units::Loc;
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Bytes,
+    dirty: bool,
+    /// Read since it was last looked at for eviction (CLOCK).
+    referenced: bool,
+}
+
+/// One part of a looked-up range.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cached {
+    Hit(Bytes),
+    /// This many bytes are not in memory.
+    Miss(u32),
+}
+
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    map: BTreeMap<Loc, Buffer>,
+    /// Clean buffers in the order in which they are looked at for eviction.
+    clock: VecDeque<Loc>,
+    clean_bytes: u64,
+    capacity: u64,
+}
+
+impl Buffers {
+    /// `capacity`: bytes of clean data to keep.
+    pub(crate) fn new(capacity: u64) -> Self {
+        Self { map: BTreeMap::new(), clock: VecDeque::new(), clean_bytes: 0, capacity }
+    }
+
+    /// Data that was accepted and is not durable: stays until [`Self::written`].
+    pub(crate) fn insert_dirty(&mut self, loc: Loc, bytes: Bytes) {
+        self.map.insert(loc, Buffer { bytes, dirty: true, referenced: false });
+    }
+
+    /// The buffer at `loc` can be read from the store now.
+    pub(crate) fn written(&mut self, loc: Loc) {
+        let Some(buffer) = self.map.get_mut(&loc) else { return };
+        buffer.dirty = false;
+        self.clean_bytes += buffer.bytes.len() as u64;
+        self.clock.push_back(loc);
+    }
+
+    /// Data read from the store. Nothing happens where the start is in memory already.
+    pub(crate) fn insert_clean(&mut self, loc: Loc, bytes: Bytes) {
+        if self.capacity == 0 || bytes.is_empty() || self.map.contains_key(&loc) {
+            return;
+        }
+        self.clean_bytes += bytes.len() as u64;
+        self.map.insert(loc, Buffer { bytes, dirty: false, referenced: false });
+        self.clock.push_back(loc);
+    }
+
+    /// Drops clean buffers until they fit the capacity.
+    pub(crate) fn trim(&mut self) {
+        while self.clean_bytes > self.capacity {
+            let Some(loc) = self.clock.pop_front() else { return };
+            let Some(buffer) = self.map.get_mut(&loc) else { continue };
+            if buffer.referenced {
+                buffer.referenced = false;
+                self.clock.push_back(loc);
+                continue;
+            }
+            self.clean_bytes -= buffer.bytes.len() as u64;
+            self.map.remove(&loc);
+        }
+    }
+
+    /// Drops every clean buffer.
+    pub(crate) fn clear_clean(&mut self) {
+        for loc in self.clock.drain(..) {
+            self.map.remove(&loc);
+        }
+        self.clean_bytes = 0;
+    }
+
+    /// What of `len` bytes at `loc` is in memory, in order.
+    pub(crate) fn lookup(&mut self, loc: Loc, len: u32, out: &mut Vec<Cached>) {
+        let (mut at, end) = (loc.0, loc.0 + u64::from(len));
+        while at < end {
+            let next_start = match self.map.range_mut(..=Loc(at)).next_back() {
+                Some((start, buffer)) if start.0 + buffer.bytes.len() as u64 > at => {
+                    let from = (at - start.0) as usize;
+                    let to = ((end - start.0) as usize).min(buffer.bytes.len());
+                    buffer.referenced = true;
+                    out.push(Cached::Hit(buffer.bytes.slice(from..to)));
+                    at = start.0 + to as u64;
+                    continue;
+                }
+                _ => self.map.range(Loc(at + 1)..Loc(end)).next().map_or(end, |(start, _)| start.0),
+            };
+            out.push(Cached::Miss((next_start - at) as u32));
+            at = next_start;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+use super::*;
+use lsd_core::units::SegmentNo;
+
+fn loc(offset: u32) -> Loc {
+    Loc::new(SegmentNo(1), offset)
+}
+
+fn look(buffers: &mut Buffers, offset: u32, len: u32) -> Vec<Cached> {
+    let mut out = Vec::new();
+    buffers.lookup(loc(offset), len, &mut out);
+    out
+}
+
+#[test]
+fn a_range_is_answered_piece_by_piece() {
+    let mut buffers = Buffers::new(1000);
+    buffers.insert_dirty(loc(10), Bytes::from_static(b"abcd"));
+    buffers.insert_clean(loc(20), Bytes::from_static(b"xy"));
+    let found = look(&mut buffers, 8, 16);
+    let hit = |text: &'static str| Cached::Hit(Bytes::from_static(text.as_bytes()));
+    assert_eq!(found, [Cached::Miss(2), hit("abcd"), Cached::Miss(6), hit("xy"), Cached::Miss(2)]);
+    assert_eq!(look(&mut buffers, 11, 2), [hit("bc")]);
+}
+
+#[test]
+fn dirty_data_is_never_dropped_and_clean_data_is_bounded() {
+    let mut buffers = Buffers::new(100);
+    for index in 0..50 {
+        buffers.insert_dirty(loc(index * 10), Bytes::from(vec![1; 10]));
+    }
+    buffers.trim();
+    assert_eq!(look(&mut buffers, 0, 500).len(), 50);
+    for index in 0..50 {
+        buffers.written(loc(index * 10));
+    }
+    buffers.trim();
+    assert!(buffers.clean_bytes <= 100);
+    assert_eq!(buffers.map.len(), 10);
+    buffers.clear_clean();
+    assert_eq!(look(&mut buffers, 0, 500), [Cached::Miss(500)]);
+}

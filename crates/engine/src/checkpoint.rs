@@ -1,0 +1,236 @@
+//! Writing checkpoints: dirty leaves into pages, a root over all of them, one guarded header update, then what
+//! nothing needs any more is deleted.
+//!
+//! Owns: page layout and order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`).
+use crate::objects::Objects;
+use crate::shared::Shared;
+use crate::takeover::guarded;
+use crate::{Error, ErrorKind, Result, parallel, protocol};
+use bytes::Bytes;
+use futures::FutureExt;
+use lsd_core::format::checkpoint::{
+    LeafEntry, LeafPointer, MAX_PAGE_BYTES, PAGE_HEADER_BYTES, PageKind, Root, SegmentEntry, encode_page,
+};
+use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
+use lsd_core::map::Leaf;
+use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use lsd_store::ObjectStore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+type PageKey = (CheckpointId, u32);
+
+/// Writes the checkpoints of one epoch, one at a time.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    epoch: Epoch,
+    /// Number of the last checkpoint of this epoch.
+    number: Mutex<u32>,
+}
+
+/// The image at one sequence number.
+struct Capture {
+    covers: Seq,
+    replay_from: SegmentNo,
+    dirty: Vec<(LeafNo, Arc<Leaf>)>,
+    stored: BTreeMap<LeafNo, LeafEntry>,
+    segments: Vec<SegmentEntry>,
+    log: LogRecord,
+    log_bytes: u64,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, number: Mutex::new(0) }
+    }
+
+    /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
+    /// follows it in the log.
+    pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
+        let mut number = self.number.lock().await;
+        *number = number
+            .checked_add(1)
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
+        let id = CheckpointId { epoch: self.epoch.0 as u32, number: *number };
+        let capture = capture(shared);
+        let result = self.write_captured(objects, shared, id, &capture, clean).await;
+        if result.is_err() {
+            shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
+        }
+        result
+    }
+
+    async fn write_captured(
+        &self,
+        objects: &Objects,
+        shared: &Shared,
+        id: CheckpointId,
+        capture: &Capture,
+        clean: bool,
+    ) -> Result<()> {
+        shared.wait_durable(capture.covers).await?;
+        let (pages, pointers) = leaf_pages(objects, id, &capture.dirty);
+        let mut entries = capture.stored.clone();
+        for ((leaf, content), pointer) in capture.dirty.iter().zip(&pointers) {
+            match pointer {
+                Some(at) => {
+                    entries.insert(*leaf, LeafEntry { leaf: *leaf, mapped: content.mapped_bytes(), at: *at });
+                }
+                None => {
+                    entries.remove(leaf);
+                }
+            }
+        }
+        let root = Root { leaves: entries.values().copied().collect(), segments: capture.segments.clone() };
+        let first_root_page = pages.len() as u32;
+        let payload = root.encode();
+        let root_pages = root_pages(objects, id, first_root_page, &payload);
+        let pointer =
+            CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages: root_pages.len() as u32 };
+        put_pages(objects, id, pages.into_iter().chain(root_pages).collect()).await?;
+        let log = LogRecord {
+            checkpoint: Some(pointer),
+            replay_from: capture.replay_from,
+            epochs: capture.log.epochs.clone(),
+            clean,
+        };
+        self.commit(objects, shared, capture, &log).await?;
+        {
+            let mut state = shared.lock();
+            for ((leaf, content), at) in capture.dirty.iter().zip(pointers) {
+                state.map.commit_stored(*leaf, at, content);
+            }
+            state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
+            state.root_bytes = payload.len() as u64;
+            state.log = log.clone();
+        }
+        sweep(objects, shared, capture, &log, &entries).await
+    }
+
+    async fn commit(&self, objects: &Objects, shared: &Shared, capture: &Capture, log: &LogRecord) -> Result<()> {
+        let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
+        if !protocol::may_commit_checkpoint(capture.covers, durable) {
+            return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log"));
+        }
+        let update = guarded(self.epoch).set(key::LOG, log.encode());
+        match objects.meta.kv_update(&objects.header(), update).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = Error::from(error);
+                if error.kind == ErrorKind::Fenced {
+                    shared.lock().fail(error.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn capture(shared: &Shared) -> Capture {
+    let mut state = shared.lock();
+    state.seal();
+    let stored = state.map.stored_leaves();
+    let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
+    let stored = stored.map(entry).collect();
+    let replay_from = state.writer.as_ref().map_or(state.log.replay_from, |writer| writer.oldest_open_segment());
+    Capture {
+        covers: state.end,
+        replay_from,
+        stored,
+        dirty: state.map.take_dirty(),
+        segments: state.segments.entries(),
+        log: state.log.clone(),
+        log_bytes: state.log_bytes,
+    }
+}
+
+/// Packs leaves into page payloads; an empty leaf gets no place.
+fn leaf_pages(
+    objects: &Objects,
+    id: CheckpointId,
+    leaves: &[(LeafNo, Arc<Leaf>)],
+) -> (Vec<Bytes>, Vec<Option<LeafPointer>>) {
+    let mut pages = Vec::new();
+    let mut payload = Vec::new();
+    let mut pointers = Vec::with_capacity(leaves.len());
+    let seal = |payload: &mut Vec<u8>, pages: &mut Vec<Bytes>| {
+        let identity = objects.page_identity(id, pages.len() as u32);
+        pages.push(Bytes::from(encode_page(&identity, PageKind::Leaves, payload)));
+        payload.clear();
+    };
+    for (leaf, content) in leaves {
+        if content.is_empty() {
+            pointers.push(None);
+            continue;
+        }
+        if payload.len() + content.encoded_bytes() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
+            seal(&mut payload, &mut pages);
+        }
+        let offset = payload.len();
+        content.encode(*leaf, &mut payload);
+        pointers.push(Some(LeafPointer {
+            checkpoint: id,
+            page: pages.len() as u32,
+            offset: (PAGE_HEADER_BYTES + offset) as u32,
+            len: (payload.len() - offset) as u32,
+        }));
+    }
+    if !payload.is_empty() {
+        seal(&mut payload, &mut pages);
+    }
+    (pages, pointers)
+}
+
+fn root_pages(objects: &Objects, id: CheckpointId, first: u32, payload: &[u8]) -> Vec<Bytes> {
+    let parts = payload.chunks(MAX_PAGE_BYTES - PAGE_HEADER_BYTES);
+    let encode = |(index, part)| {
+        let identity = objects.page_identity(id, first + index as u32);
+        Bytes::from(encode_page(&identity, PageKind::Root, part))
+    };
+    parts.enumerate().map(encode).collect()
+}
+
+async fn put_pages(objects: &Objects, id: CheckpointId, pages: Vec<Bytes>) -> Result<()> {
+    let put = |page: usize, bytes| async move { objects.meta.put(&objects.page(id, page as u32), bytes).await };
+    parallel::try_all(pages.into_iter().enumerate().map(|(page, bytes)| put(page, bytes).boxed()).collect()).await?;
+    Ok(())
+}
+
+/// Deletes what the committed checkpoint does not need (rule 5). A failure leaves garbage, never damage.
+async fn sweep(
+    objects: &Objects,
+    shared: &Shared,
+    capture: &Capture,
+    log: &LogRecord,
+    entries: &BTreeMap<LeafNo, LeafEntry>,
+) -> Result<()> {
+    let needed: BTreeSet<PageKey> = entries.values().map(|entry| (entry.at.checkpoint, entry.at.page)).collect();
+    let before = capture.stored.values().map(|entry| (entry.at.checkpoint, entry.at.page));
+    let mut pages: BTreeSet<PageKey> = before.filter(|page| !needed.contains(page)).collect();
+    if let Some(old) = &capture.log.checkpoint {
+        pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
+    }
+    let dead: Vec<SegmentNo> = capture
+        .segments
+        .iter()
+        .filter(|entry| protocol::may_delete(entry.segment, entry.live, log.replay_from))
+        .map(|entry| entry.segment)
+        .collect();
+    let remove = |store: &Arc<dyn ObjectStore>, name| {
+        let store = store.clone();
+        async move { store.remove(&name).await }.boxed()
+    };
+    let mut removals = Vec::new();
+    for (id, page) in pages {
+        removals.push(remove(&objects.meta, objects.page(id, page)));
+    }
+    for segment in &dead {
+        let Some(epoch) = log.epoch_of(*segment) else { continue };
+        removals.push(remove(&objects.data, objects.segment(epoch, *segment)));
+    }
+    parallel::all(removals).await;
+    let mut state = shared.lock();
+    dead.into_iter().for_each(|segment| state.segments.forget(segment));
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! What an open image consists of, and its background work.
+//!
+//! Owns: becoming and being the owner, background tasks, opening and closing. Does not own: reading and writing (`io.rs`),
+//! maintenance (`maintenance.rs`).
+use crate::appender::Appender;
+use crate::checkpoint::Checkpointer;
+use crate::clock::Clock;
+use crate::header::Header;
+use crate::loader::{self, Found};
+use crate::objects::Objects;
+use crate::readahead::Readahead;
+use crate::recovery::Tails;
+use crate::shared::Shared;
+use crate::watch::{self, News};
+use crate::writer::{Writer, WriterConfig};
+use crate::{AckMode, Error, ErrorKind, Result, Settings, UpdateEvent, lock, takeover};
+use lsd_core::format::header::{ImageRecord, StateRecord};
+use lsd_core::units::{BLOCK_BYTES, Epoch};
+use lsd_store::WatchId;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// The part of the header that clients see.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) name: String,
+    pub(crate) state: StateRecord,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) objects: Objects,
+    pub(crate) image: ImageRecord,
+    pub(crate) settings: Settings,
+    pub(crate) read_only: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) news: Arc<News>,
+    pub(crate) readahead: Mutex<Readahead>,
+    described: Mutex<Described>,
+    /// The fast answer to "may I write"; the truth is the writer in the state.
+    owned: AtomicBool,
+    closed: AtomicBool,
+    /// Held while ownership, size or header values change: one maintenance operation at a time.
+    pub(crate) maintenance: tokio::sync::Mutex<Role>,
+    watch: Mutex<WatchId>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What this handle is to the image.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It reads; these segments were seen when it loaded the image.
+    Reader(Tails),
+    /// It writes; the lock was taken under this watch's cookie.
+    Owner(Arc<Checkpointer>, WatchId),
+}
+
+impl Inner {
+    pub(crate) async fn open(
+        found: Found,
+        settings: Settings,
+        read_only: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Inner>> {
+        let news = Arc::new(News::default());
+        let watch = watch::watch(&found.objects, &news, settings.watch_timeout).await?;
+        let loaded = loader::load_steadily(&found, &settings).await;
+        let (state, tails, header) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let _ = found.objects.meta.unwatch(watch).await;
+                return Err(error);
+            }
+        };
+        let inner = Arc::new(Inner {
+            objects: found.objects,
+            image: header.image.clone(),
+            shared: Arc::new(Shared::new(state, settings.max_dirty_bytes)),
+            settings,
+            read_only,
+            clock,
+            news,
+            readahead: Mutex::default(),
+            described: Mutex::new(described(&header)),
+            owned: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            maintenance: tokio::sync::Mutex::new(Role::Reader(tails)),
+            watch: Mutex::new(watch),
+            tasks: Mutex::default(),
+        });
+        inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
+        inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
+        Ok(inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(tokio::spawn(task));
+    }
+
+    pub(crate) fn described(&self) -> MutexGuard<'_, Described> {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the image is closed"));
+        }
+        Ok(())
+    }
+
+    /// Makes this handle the image's writer if it is not already.
+    pub(crate) async fn ensure_owner(self: &Arc<Self>) -> Result<()> {
+        if self.owned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.check_open()?;
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
+        }
+        let mut role = self.maintenance.lock().await;
+        self.own(&mut role).await.map(|_| ())
+    }
+
+    /// The same with the maintenance lock held; returns the checkpointer of this ownership.
+    pub(crate) async fn own(self: &Arc<Self>, role: &mut Role) -> Result<Arc<Checkpointer>> {
+        let tails = match role {
+            Role::Owner(checkpointer, _) => return Ok(checkpointer.clone()),
+            Role::Reader(tails) => tails.clone(),
+        };
+        self.check_open()?;
+        if let Some(failure) = &self.shared.lock().failure {
+            return Err(failure.clone());
+        }
+        let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        lock::acquire(&self.objects, watch, self.settings.watch_timeout + Duration::from_secs(5)).await?;
+        match self.take_over(&tails).await {
+            Ok(epoch) => {
+                let checkpointer = Arc::new(Checkpointer::new(epoch));
+                *role = Role::Owner(checkpointer.clone(), watch);
+                self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone()));
+                self.spawn(seal_aged(self.shared.clone(), self.settings.max_age));
+                self.owned.store(true, Ordering::Release);
+                Ok(checkpointer)
+            }
+            Err(error) => {
+                let _ = lock::release(&self.objects, watch).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Rule 6: raise, fence, read, commit, and only then write.
+    async fn take_over(&self, seen: &Tails) -> Result<Epoch> {
+        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        let epoch = takeover::raise_epoch(&self.objects, &header).await?;
+        let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
+        if self.shared.lock().log != header.log || !same_log(seen, &tails) {
+            let state = loader::load_with(&self.objects, &header, &tails, &self.settings).await?;
+            self.shared.lock().reload(state);
+        }
+        *self.described() = described(&header);
+        let end = self.shared.lock().end;
+        let first_segment = takeover::last_segment(&header.log, &tails).next();
+        let log = takeover::commit_start(&self.objects, &header.log, epoch, end, first_segment).await?;
+        let alignment = self.objects.data.limits().append_alignment.max(1);
+        let config = WriterConfig {
+            uuid: self.objects.uuid,
+            epoch,
+            alignment: lcm(alignment, BLOCK_BYTES),
+            segment_bytes: self.settings.segment_bytes,
+            clock: self.clock.clone(),
+        };
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
+        self.spawn(appender.run(queue));
+        let mut state = self.shared.lock();
+        state.log = log;
+        state.writer = Some(Writer::new(config, jobs, end, first_segment));
+        Ok(epoch)
+    }
+
+    /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        let mut role = self.maintenance.lock().await;
+        let objects = self.objects.clone();
+        if let Role::Reader(tails) = &mut *role {
+            let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
+            let found = Found { header, objects };
+            let (state, seen, header) = loader::load_steadily(&found, &self.settings).await?;
+            *self.described() = described(&header);
+            self.shared.lock().reload(state);
+            *tails = seen;
+        } else {
+            let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
+            *self.described() = described(&header);
+        }
+        drop(role);
+        self.news.publish(UpdateEvent::Header);
+        Ok(())
+    }
+
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let role = self.maintenance.lock().await;
+        let result = match &*role {
+            Role::Owner(checkpointer, lock_watch) => {
+                let written = checkpointer.write(&self.objects, &self.shared, true).await;
+                // The lock of an image that could not be closed cleanly goes too: recovery does not need it.
+                let _ = lock::release(&self.objects, *lock_watch).await;
+                written
+            }
+            Role::Reader(_) => Ok(()),
+        };
+        let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.objects.meta.unwatch(watch).await;
+        self.stop();
+        result
+    }
+
+    fn stop(&self) {
+        let mut state = self.shared.lock();
+        state.fail(Error::new(ErrorKind::Closed, "the image is closed"));
+        state.writer = None;
+        drop(state);
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without a close this is a crash as far as the store is concerned: recovery takes care of it.
+        self.stop();
+    }
+}
+
+fn described(header: &Header) -> Described {
+    Described { name: header.name.clone(), state: header.state, metadata: header.metadata.clone() }
+}
+
+/// True if the log is byte for byte what was read before (only epochs were raised since).
+fn same_log(seen: &Tails, fenced: &Tails) -> bool {
+    let sizes = |tails: &Tails| -> Vec<_> {
+        tails.iter().filter(|(_, (_, tail))| tail.len > 0).map(|(s, (e, tail))| (*s, *e, tail.len)).collect()
+    };
+    sizes(seen) == sizes(fenced)
+}
+
+fn lcm(a: u32, b: u32) -> u32 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
+    loop {
+        shared.checkpoint_due.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        // A failed checkpoint loses nothing: the log is still there and the next one tries again.
+        if checkpointer.write(&inner.objects, &inner.shared, false).await.is_ok() {
+            inner.shared.evict_leaves(inner.settings.map_cache_bytes);
+        } else {
+            tokio::time::sleep(crate::limits::RETRY_MOST).await;
+        }
+    }
+}
+
+/// Seals a batch that nobody waits for once it is `max_age` old.
+async fn seal_aged(shared: Arc<Shared>, max_age: Duration) {
+    let open = |shared: &Shared| shared.lock().writer.as_ref().and_then(Writer::open_first_seq);
+    loop {
+        shared.batch_opened.notified().await;
+        while let Some(first) = open(&shared) {
+            tokio::time::sleep(max_age).await;
+            let mut state = shared.lock();
+            if state.writer.as_ref().and_then(Writer::open_first_seq) == Some(first) {
+                state.seal();
+            }
+        }
+    }
+}
+
+async fn follow_header(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.header_changed.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        // What cannot be read now is read at the next change or invalidate_cache.
+        let _ = inner.refresh().await;
+    }
+}
+
+async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.watch_lost.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        match watch::watch(&inner.objects, &news, inner.settings.watch_timeout).await {
+            Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch,
+            Err(_) => {
+                tokio::time::sleep(crate::limits::RETRY_MOST).await;
+                news.watch_lost.notify_one();
+            }
+        }
+    }
+}
+
+/// The acknowledgement that is in force: write-back only after the first flush, as librbd's write-through until flush.
+pub(crate) fn waits_for_log(settings: &Settings, flushed: bool) -> bool {
+    match settings.ack {
+        AckMode::Journal => true,
+        AckMode::Writeback => settings.writethrough_until_flush && !flushed,
+    }
+}

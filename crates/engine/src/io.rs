@@ -1,0 +1,208 @@
+//! The data path of an open image: what a client's read, write, discard and flush become.
+use crate::error::invalid;
+use crate::inner::{Inner, waits_for_log};
+use crate::state::{Attempt, Chunk, State};
+use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
+use bytes::{Bytes, BytesMut};
+use lsd_core::format::codec::crc32c;
+use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
+use lsd_core::units::Seq;
+use std::sync::{Arc, PoisonError};
+
+/// Most bytes written in one piece by operations that make their own data (write-same, thick zeroes).
+const MADE_BYTES: u64 = 1 << 20;
+
+impl Inner {
+    pub(crate) async fn read(self: &Arc<Self>, offset: u64, len: u64) -> Result<ReadData> {
+        self.check_open()?;
+        if len == 0 {
+            return Ok(ReadData::default());
+        }
+        if self.settings.cache_bytes > 0 {
+            self.read_ahead(offset, len);
+        }
+        reader::read(&self.objects, &self.shared, offset, len).await
+    }
+
+    fn read_ahead(self: &Arc<Self>, offset: u64, len: u64) {
+        let size = self.shared.lock().size;
+        let ahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
+        if let Some((offset, len)) = ahead {
+            let (objects, shared) = (self.objects.clone(), self.shared.clone());
+            tokio::spawn(async move {
+                // Its only purpose is to fill the cache; the read itself reports errors.
+                let _ = reader::read(&objects, &shared, offset, len).await;
+            });
+        }
+    }
+
+    pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool) -> Result<()> {
+        self.write_range(offset, data, fua, false).await
+    }
+
+    /// `owned`: the caller holds the range lock.
+    async fn write_range(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool, owned: bool) -> Result<()> {
+        self.check_open()?;
+        self.ensure_owner().await?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.shared.lock().check(offset, data.len() as u64)?;
+        let len = data.len() as u64;
+        let chunks = chunks(data);
+        let taken = self.shared.take_dirty(len).await?;
+        let result = self.change(|state| state.try_write(offset, &chunks, owned)).await;
+        // A write that takes more than all dirty memory holds all of it; what the log gives back is its whole length.
+        if result.is_err() {
+            self.shared.give_dirty(taken);
+        }
+        self.acknowledge(result?, fua).await
+    }
+
+    /// Tries a change until no leaf is missing and nobody holds its range.
+    async fn change(&self, mut attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
+        loop {
+            let unlocked = self.shared.unlocked.notified();
+            let outcome = {
+                let mut state = self.shared.lock();
+                let before = state.open_batch();
+                let outcome = attempt(&mut state)?;
+                if state.open_batch() != before {
+                    self.shared.batch_opened.notify_one();
+                }
+                outcome
+            };
+            match outcome {
+                Attempt::Done(seq) => return Ok(seq),
+                Attempt::NeedLeaves(leaves) => match self.shared.load_leaves(&self.objects, leaves).await {
+                    // A checkpoint moved the leaf on: look again.
+                    Err(error) if error.kind == ErrorKind::NotFound => {}
+                    other => other?,
+                },
+                Attempt::Held => unlocked.await,
+            }
+        }
+    }
+
+    async fn acknowledge(&self, seq: Seq, fua: bool) -> Result<()> {
+        let flushed = self.shared.lock().flushed;
+        if fua || waits_for_log(&self.settings, flushed) { self.shared.wait_durable(seq).await } else { Ok(()) }
+    }
+
+    /// Discard and write-zeroes: a record without data.
+    pub(crate) async fn clear(self: &Arc<Self>, offset: u64, len: u64, zeroes: bool, fua: bool) -> Result<()> {
+        self.check_open()?;
+        self.ensure_owner().await?;
+        if len == 0 {
+            return Ok(());
+        }
+        let kind = if zeroes { RecordKind::WriteZeroes { len } } else { RecordKind::Discard { len } };
+        let seq = self.change(|state| state.try_clear(Record { offset, kind })).await?;
+        self.acknowledge(seq, fua).await
+    }
+
+    /// Writes `pattern` over and over.
+    pub(crate) async fn write_same(self: &Arc<Self>, offset: u64, len: u64, pattern: Bytes, fua: bool) -> Result<()> {
+        if pattern.is_empty() || !len.is_multiple_of(pattern.len() as u64) {
+            return Err(invalid(format!("{len} bytes are no multiple of a pattern of {} bytes", pattern.len())));
+        }
+        let times = (MADE_BYTES / pattern.len() as u64).clamp(1, len.max(1).div_ceil(pattern.len() as u64));
+        let mut block = BytesMut::with_capacity(pattern.len() * times as usize);
+        (0..times).for_each(|_| block.extend_from_slice(&pattern));
+        let block = block.freeze();
+        let mut done = 0;
+        while done < len {
+            let part = (len - done).min(block.len() as u64);
+            self.write(offset + done, block.slice(..part as usize), fua).await?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Compares and writes while nobody else can change the range.
+    pub(crate) async fn compare_and_write(self: &Arc<Self>, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
+        if compare.len() != data.len() {
+            return Err(invalid("compare and write data differ in length"));
+        }
+        self.check_open()?;
+        self.ensure_owner().await?;
+        let len = data.len() as u64;
+        self.shared.lock().check(offset, len)?;
+        let range = offset..offset + len;
+        let held = self.hold(range.clone()).await;
+        let present = reader::read(&self.objects, &self.shared, offset, len).await?;
+        if let Some(at) = first_difference(&present, &compare) {
+            return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
+        }
+        let result = self.write_range(offset, data, false, true).await;
+        drop(held);
+        result
+    }
+
+    async fn hold(self: &Arc<Self>, range: std::ops::Range<u64>) -> Held {
+        loop {
+            let unlocked = self.shared.unlocked.notified();
+            {
+                let mut state = self.shared.lock();
+                if state.locks.is_free(&range) {
+                    state.locks.hold(range.clone());
+                    return Held { inner: self.clone(), range };
+                }
+            }
+            unlocked.await;
+        }
+    }
+
+    pub(crate) async fn flush(&self) -> Result<()> {
+        self.check_open()?;
+        let end = {
+            let mut state = self.shared.lock();
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            state.flushed = true;
+            state.end
+        };
+        self.shared.wait_durable(end).await
+    }
+}
+
+/// A held range, released when it goes out of scope: also when its operation is dropped half-way.
+struct Held {
+    inner: Arc<Inner>,
+    range: std::ops::Range<u64>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.inner.shared.lock().locks.release(&self.range);
+        self.inner.shared.unlocked.notify_waiters();
+    }
+}
+
+/// Cuts a write into records and computes their checksums, outside the lock.
+fn chunks(data: Bytes) -> Vec<Chunk> {
+    let most = MAX_RECORD_BYTES as usize;
+    let cut = |start: usize| {
+        let data = data.slice(start..data.len().min(start + most));
+        Chunk { crc: crc32c(&data), data }
+    };
+    (0..data.len()).step_by(most).map(cut).collect()
+}
+
+fn first_difference(present: &ReadData, compare: &[u8]) -> Option<u64> {
+    let mut at = 0usize;
+    for piece in &present.pieces {
+        let len = piece.len() as usize;
+        let expected = &compare[at..at + len];
+        let differs = match piece {
+            ReadPiece::Data(bytes) => bytes.iter().zip(expected).position(|(a, b)| a != b),
+            ReadPiece::Zero(_) => expected.iter().position(|byte| *byte != 0),
+        };
+        if let Some(index) = differs {
+            return Some((at + index) as u64);
+        }
+        at += len;
+    }
+    None
+}

@@ -1,0 +1,45 @@
+//! Every bound of the engine: what it is, and what happens beyond it.
+use std::time::Duration;
+
+/// Lanes: segments that are filled side by side (a journal's splay width).
+pub(crate) const LANES: usize = 4;
+/// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
+/// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
+pub(crate) const CREATE_WINDOW: u64 = 16;
+/// A batch with this many data bytes is sealed.
+pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
+/// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
+pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
+pub(crate) const EAGER_IN_FLIGHT: usize = 2;
+/// While this many batches are in flight, those who wait for durability gather in the open batch (group commit).
+pub(crate) const SYNC_IN_FLIGHT: usize = 4;
+/// A segment with less room than this is sealed instead of getting another batch.
+pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
+/// Log bytes since the last checkpoint before the next is considered.
+pub(crate) const CHECKPOINT_MIN_LOG_BYTES: u64 = 64 << 20;
+/// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add
+/// at most 1/8 to the bytes written.
+pub(crate) const CHECKPOINT_COST_MULTIPLE: u64 = 8;
+/// Pages, segments or leaves fetched or written side by side by recovery and checkpoints.
+pub(crate) const PARALLEL_OPS: usize = 16;
+/// A failed append is tried this often (about a minute) before the image fails for good. A full pool does not count.
+pub(crate) const APPEND_TRIES: u32 = 12;
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
+/// How often an append to a full pool is tried again.
+pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
+/// A read whose segment vanished under it looks the map up again this often, then fails.
+pub(crate) const READ_TRIES: u32 = 5;
+/// How often a taker looks whether the lock's owner is gone.
+pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
+/// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.
+pub(crate) const BLOCKLIST_FOR: Duration = Duration::from_secs(3600);
+/// How long a header change waits for the other openers to notice it.
+pub(crate) const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest image name and metadata key or value, bytes: `Invalid` beyond it.
+pub(crate) const MAX_NAME_BYTES: usize = 4096;
+pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
+/// Largest read fetched ahead of a sequential reader (librbd's `rbd_readahead_max_bytes`).
+pub(crate) const READAHEAD_MAX_BYTES: u64 = 512 << 10;
+/// Reads in sequence before reading ahead starts.
+pub(crate) const READAHEAD_TRIGGER: u32 = 4;

@@ -1,0 +1,68 @@
+//! Opening: from a store and a reference to everything an image handle needs.
+use crate::header::Header;
+use crate::objects::Objects;
+use crate::recovery::{self, Tails};
+use crate::state::State;
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings};
+use lsd_store::{ObjectStore, PoolId};
+use std::sync::Arc;
+
+/// A header and the objects it describes.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) header: Header,
+    pub(crate) objects: Objects,
+}
+
+/// `NotFound`: no such image. `Corrupt`: its header does not verify.
+pub(crate) async fn find(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Result<Found> {
+    let id = match image {
+        ImageRef::Id(id) => id.clone(),
+        ImageRef::Name(name) => Catalog::new(store.clone()).id_of(name).await?,
+    };
+    let object = lsd_core::format::names::header(&id.0).into();
+    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    let data = data_store(store, PoolId(header.image.data_pool)).await?;
+    let objects = Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid };
+    Ok(Found { header, objects })
+}
+
+/// The store of the data pool: the header's own, unless the image was created with another.
+pub(crate) async fn data_store(store: &Arc<dyn ObjectStore>, pool: PoolId) -> Result<Arc<dyn ObjectStore>> {
+    if pool == store.pool_id() { Ok(store.clone()) } else { Ok(store.open_pool(pool).await?) }
+}
+
+/// How often a load is tried again because the owner moved the image on under it.
+const LOAD_TRIES: u32 = 8;
+
+/// The image as its last durable state has it, the segments which that was read from, and the header it belongs to.
+/// A live owner may delete what an old header names, so a failed load is tried again with a newer header.
+pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<(State, Tails, Header)> {
+    let mut header = found.header.clone();
+    for _ in 0..LOAD_TRIES {
+        let error = match load(&found.objects, &header, settings).await {
+            Ok((state, tails)) => return Ok((state, tails, header)),
+            Err(error) => error,
+        };
+        let fresh = Header::decode(&found.objects.header(), &found.objects.read_header().await?)?;
+        if fresh.log == header.log {
+            return Err(error);
+        }
+        header = fresh;
+    }
+    Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be read", found.objects.header())))
+}
+
+async fn load(objects: &Objects, header: &Header, settings: &Settings) -> Result<(State, Tails)> {
+    let tails = recovery::probe(objects, &header.log).await?;
+    let state = load_with(objects, header, &tails, settings).await?;
+    Ok((state, tails))
+}
+
+/// The image from its checkpoint and exactly these segments.
+pub(crate) async fn load_with(objects: &Objects, header: &Header, tails: &Tails, settings: &Settings) -> Result<State> {
+    let mut state = recovery::load_checkpoint(objects, &header.log, header.state.size, settings.cache_bytes).await?;
+    let log = recovery::read_log(objects, &header.log, tails).await?;
+    recovery::apply_log(objects, &mut state, &log, tails).await?;
+    Ok(state)
+}

@@ -1,0 +1,46 @@
+//! Every ordering rule that protects data, with its reason. Other modules ask here and nowhere else.
+//!
+//! 1. *Log order = map order = acknowledgement order*: sequence, location and map change happen in one critical section
+//!    (`state.rs`), so replay of the log gives the map that readers saw.
+//! 2. *Flush waits for the frontier*, not for single batches: [`is_durable`].
+//! 3. *A segment number is created only within a window*: [`may_create`].
+//! 4. *A checkpoint covers exactly a durable prefix*: [`may_commit_checkpoint`].
+//! 5. *A segment is deleted only after a committed checkpoint without it*: [`may_delete`].
+//! 6. *A takeover raises the epoch, then fences, then reads, then commits its start, and only then writes*
+//!    (`takeover.rs`): reading before fencing could miss a record that the old owner still acknowledges.
+//! 7. *The old epoch's next names are taken by tombstones* ([`tombstone_range`]), so that the old owner cannot extend its log
+//!    beyond what the takeover saw, even where it is not blocklisted.
+use crate::limits::CREATE_WINDOW;
+use lsd_core::units::{SegmentNo, Seq};
+
+/// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
+/// drops what lies beyond a gap.
+pub(crate) fn is_durable(record: Seq, frontier: Seq) -> bool {
+    record <= frontier
+}
+
+/// Rule 3. Recovery stops after `CREATE_WINDOW` missing numbers; a segment beyond such a hole would be lost.
+/// `oldest_uncreated`: the lowest number that is not known to exist in the store.
+pub(crate) fn may_create(segment: SegmentNo, oldest_uncreated: SegmentNo) -> bool {
+    segment.0 < oldest_uncreated.0 + CREATE_WINDOW
+}
+
+/// Rule 4. A checkpoint that names locations which never became durable would turn a crash into corruption.
+pub(crate) fn may_commit_checkpoint(covers: Seq, frontier: Seq) -> bool {
+    is_durable(covers, frontier)
+}
+
+/// Rule 5. Until the header points at a checkpoint that does not need the segment, a crash brings back a map that does;
+/// and whatever lies at or beyond `replay_from` is read again by replay.
+pub(crate) fn may_delete(segment: SegmentNo, live_in_committed: u32, replay_from: SegmentNo) -> bool {
+    live_in_committed == 0 && segment < replay_from
+}
+
+/// Rule 7. The numbers that the old owner could still create: it knows at most `last_seen` to exist, and rule 3 keeps it within
+/// the window beyond.
+pub(crate) fn tombstone_range(last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
+    last_seen.0 + 1..=last_seen.0 + CREATE_WINDOW
+}
+
+#[cfg(test)]
+mod tests;

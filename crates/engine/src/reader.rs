@@ -1,0 +1,148 @@
+//! Reading: map lookup, what is in memory, and one store read for each range that is not.
+use crate::buffers::Cached;
+use crate::limits::READ_TRIES;
+use crate::objects::Objects;
+use crate::shared::Shared;
+use crate::{Error, ErrorKind, ReadData, ReadPiece, Result};
+use bytes::Bytes;
+use futures::future::try_join_all;
+use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::map::Extent;
+use lsd_core::units::{Epoch, LeafNo, Loc};
+
+/// One piece of a read before fetching.
+enum Plan {
+    Ready(ReadPiece),
+    Fetch { loc: Loc, len: u32, epoch: Epoch },
+}
+
+enum Lookup {
+    Plan(Vec<Plan>),
+    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+}
+
+/// Reads a range that lies inside the image. A segment or page that vanished (a checkpoint moved its data on) is looked up again.
+pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<ReadData> {
+    let mut tries = 0;
+    loop {
+        match read_once(objects, shared, offset, len).await {
+            Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => tries += 1,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<ReadData> {
+    let plan = loop {
+        match look_up(shared, offset, len)? {
+            Lookup::Plan(plan) => break plan,
+            Lookup::NeedLeaves(leaves) => shared.load_leaves(objects, leaves).await?,
+        }
+    };
+    if plan.iter().all(|part| matches!(part, Plan::Ready(_))) {
+        let ready = |part| match part {
+            Plan::Ready(piece) => piece,
+            Plan::Fetch { len, .. } => ReadPiece::Zero(u64::from(len)),
+        };
+        return Ok(ReadData { pieces: plan.into_iter().map(ready).collect() });
+    }
+    let mut fetched = Vec::new();
+    let pieces = try_join_all(plan.into_iter().map(|part| fetch(objects, part))).await?;
+    let pieces = pieces.into_iter().map(|(piece, loc)| {
+        if let (ReadPiece::Data(bytes), Some(loc)) = (&piece, loc) {
+            fetched.push((loc, bytes.clone()));
+        }
+        piece
+    });
+    let data = ReadData { pieces: pieces.collect() };
+    let mut state = shared.lock();
+    for (loc, bytes) in fetched {
+        state.buffers.insert_clean(loc, bytes);
+    }
+    state.buffers.trim();
+    Ok(data)
+}
+
+fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
+    let mut state = shared.lock();
+    state.check(offset, len)?;
+    let mut extents: Vec<Extent> = Vec::new();
+    if state.map.lookup(offset, len, &mut extents).is_err() {
+        return Ok(Lookup::NeedLeaves(state.map.missing(offset, len)));
+    }
+    let mut plan = Vec::with_capacity(extents.len());
+    let mut cached = Vec::new();
+    for extent in extents {
+        let Some(loc) = extent.loc else {
+            plan.push(Plan::Ready(ReadPiece::Zero(extent.len)));
+            continue;
+        };
+        cached.clear();
+        // Mapped extents stay within one segment, so their length fits.
+        state.buffers.lookup(loc, extent.len as u32, &mut cached);
+        let epoch = state.log.epoch_of(loc.segment());
+        let mut at = loc;
+        for part in cached.drain(..) {
+            let len = match &part {
+                Cached::Hit(bytes) => bytes.len() as u32,
+                Cached::Miss(len) => *len,
+            };
+            plan.push(match (part, epoch) {
+                (Cached::Hit(bytes), _) => Plan::Ready(ReadPiece::Data(bytes)),
+                (Cached::Miss(len), Some(epoch)) => Plan::Fetch { loc: at, len, epoch },
+                (Cached::Miss(_), None) => {
+                    return Err(Error::new(ErrorKind::Corrupt, format!("the map points at {loc}, of no known epoch")));
+                }
+            });
+            at = Loc(at.0 + u64::from(len));
+        }
+    }
+    Ok(Lookup::Plan(plan))
+}
+
+async fn fetch(objects: &Objects, part: Plan) -> Result<(ReadPiece, Option<Loc>)> {
+    let (loc, len, epoch) = match part {
+        Plan::Ready(piece) => return Ok((piece, None)),
+        Plan::Fetch { loc, len, epoch } => (loc, len, epoch),
+    };
+    let name = objects.segment(epoch, loc.segment());
+    let bytes: Bytes = objects.data.read(&name, u64::from(loc.offset()), u64::from(len)).await?;
+    if bytes.len() != len as usize {
+        return Err(crate::error::corrupt(
+            &name,
+            format!("{} bytes at {} where the map says {len}", bytes.len(), loc.offset()),
+        ));
+    }
+    Ok((ReadPiece::Data(bytes), Some(loc)))
+}
+
+/// What of a range has content: extents that cover it, data and holes alternating.
+pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Vec<crate::Extent>> {
+    loop {
+        let missing = {
+            let state = shared.lock();
+            state.check(offset, len)?;
+            let mut found: Vec<Extent> = Vec::new();
+            if state.map.lookup(offset, len, &mut found).is_ok() {
+                return Ok(join(&found));
+            }
+            state.map.missing(offset, len)
+        };
+        shared.load_leaves(objects, missing).await?;
+    }
+}
+
+fn join(found: &[Extent]) -> Vec<crate::Extent> {
+    let mut joined: Vec<crate::Extent> = Vec::new();
+    for extent in found {
+        let data = extent.loc.is_some();
+        match joined.last_mut() {
+            Some(last) if last.data == data => last.len += extent.len,
+            _ => joined.push(crate::Extent { offset: extent.offset, len: extent.len, data }),
+        }
+    }
+    joined
+}

@@ -1,0 +1,144 @@
+//! From a header to the state of the image: the checkpoint's root, then the contiguous log behind it.
+//!
+//! Owns: reading, in parallel, what the log holds; nothing here changes an object. Does not own: fencing (`takeover.rs`), the rules
+//! of which batches count (`lsd_core::replay`).
+use crate::error::corrupt;
+use crate::limits::CREATE_WINDOW;
+use crate::objects::Objects;
+use crate::segments::Segments;
+use crate::state::{State, cleared_range};
+use crate::{ErrorKind, Result, parallel};
+use futures::FutureExt;
+use lsd_core::format::batch::Batch;
+use lsd_core::format::checkpoint::{PageKind, Root, decode_page};
+use lsd_core::format::header::{CheckpointPointer, LogRecord};
+use lsd_core::format::record::RecordKind;
+use lsd_core::format::segment::decode_summary;
+use lsd_core::map::ExtentMap;
+use lsd_core::replay::{Contiguous, TailRule, join, scan_segment};
+use lsd_core::units::{Epoch, SegmentNo, Seq};
+use lsd_store::{LogTail, StoreErrorKind};
+use std::collections::BTreeMap;
+
+/// The segments that exist from a log's replay point on, with their tails.
+pub(crate) type Tails = BTreeMap<SegmentNo, (Epoch, LogTail)>;
+
+/// The state as of the last checkpoint, without the log behind it.
+pub(crate) async fn load_checkpoint(objects: &Objects, log: &LogRecord, size: u64, cache_bytes: u64) -> Result<State> {
+    let (root, root_bytes) = match &log.checkpoint {
+        Some(pointer) => read_root(objects, pointer).await?,
+        None => (Root::default(), 0),
+    };
+    let mut map = ExtentMap::new();
+    map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
+    let mut state = State::new(size, log.clone(), map, Segments::from_entries(&root.segments), cache_bytes);
+    state.root_bytes = root_bytes;
+    Ok(state)
+}
+
+async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Root, u64)> {
+    let read = |page| async move {
+        let name = objects.page(pointer.id, page);
+        let size = objects.meta.stat(&name).await?;
+        let bytes = objects.meta.read(&name, 0, size).await?;
+        let identity = objects.page_identity(pointer.id, page);
+        let payload = decode_page(&identity, PageKind::Root, &bytes).map_err(|error| corrupt(&name, error))?;
+        Ok::<_, crate::Error>(bytes.slice_ref(payload))
+    };
+    let pages = (0..pointer.root_pages).map(|index| read(pointer.first_root_page + index).boxed()).collect();
+    let payloads = parallel::try_all(pages).await.map_err(missing_is_corrupt)?;
+    let joined = payloads.concat();
+    let root = Root::decode(&joined).map_err(|error| corrupt(&objects.header(), error))?;
+    Ok((root, joined.len() as u64))
+}
+
+/// An object that the header needs and that is not there: damage, not an unknown image.
+fn missing_is_corrupt(error: crate::Error) -> crate::Error {
+    if error.kind == ErrorKind::NotFound { crate::Error::new(ErrorKind::Corrupt, error.to_string()) } else { error }
+}
+
+/// Finds every segment from `log.replay_from` on: the log has ended when a whole window of numbers is missing (rule 3).
+pub(crate) async fn probe(objects: &Objects, log: &LogRecord) -> Result<Tails> {
+    let mut tails = Tails::new();
+    if log.clean {
+        return Ok(tails);
+    }
+    let mut next = log.replay_from;
+    let mut last_seen = SegmentNo(next.0.saturating_sub(1));
+    while next.0 <= last_seen.0 + CREATE_WINDOW {
+        let numbers = next.0..=last_seen.0 + CREATE_WINDOW;
+        next = SegmentNo(last_seen.0 + CREATE_WINDOW + 1);
+        let looks = numbers.map(|number| tail_of(objects, log, SegmentNo(number)).boxed()).collect();
+        let found = parallel::try_all(looks).await?;
+        for (segment, epoch, tail) in found.into_iter().flatten() {
+            tails.insert(segment, (epoch, tail));
+            last_seen = last_seen.max(segment);
+        }
+    }
+    Ok(tails)
+}
+
+async fn tail_of(
+    objects: &Objects,
+    log: &LogRecord,
+    segment: SegmentNo,
+) -> Result<Option<(SegmentNo, Epoch, LogTail)>> {
+    let Some(epoch) = log.epoch_of(segment) else { return Ok(None) };
+    match objects.data.log_tail(&objects.segment(epoch, segment)).await {
+        Ok(tail) => Ok(Some((segment, epoch, tail))),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads the records of every segment in `tails` and joins them into the log behind the checkpoint.
+pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) -> Result<Contiguous> {
+    let mut reads = Vec::with_capacity(tails.len());
+    for (segment, (epoch, tail)) in tails {
+        reads.push(read_segment(objects, *segment, *epoch, *tail).boxed());
+    }
+    let found = parallel::try_all(reads).await?;
+    let after = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
+    let found = found.into_iter().flatten().collect();
+    join(found, after, &log.epochs).map_err(|error| corrupt(&objects.header(), error))
+}
+
+async fn read_segment(objects: &Objects, segment: SegmentNo, epoch: Epoch, tail: LogTail) -> Result<Vec<Batch>> {
+    let name = objects.segment(epoch, segment);
+    let identity = objects.segment_identity(epoch, segment);
+    if tail.summary_len > 0 {
+        let at = tail.len.saturating_sub(u64::from(tail.summary_len));
+        let bytes = objects.data.read(&name, at, u64::from(tail.summary_len)).await?;
+        return decode_summary(&identity, &bytes).map_err(|error| corrupt(&name, error));
+    }
+    let bytes = objects.data.read(&name, 0, tail.len).await?;
+    let atomic = objects.data.limits().atomic_appends;
+    if (bytes.len() as u64) < tail.len && atomic {
+        return Err(corrupt(&name, format!("has {} of {} bytes", bytes.len(), tail.len)));
+    }
+    let rule = if atomic { TailRule::Whole } else { TailRule::MayBeTorn };
+    scan_segment(&identity, &bytes, rule).map_err(|error| corrupt(&name, error))
+}
+
+/// Applies the log to the state, loading the leaves it touches.
+pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contiguous, tails: &Tails) -> Result<()> {
+    for batch in &log.batches {
+        let ranges = batch.records.iter().map(|record| match record.kind {
+            RecordKind::Write { len, .. } => (record.offset, u64::from(len)),
+            _ => cleared_range(record),
+        });
+        let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| state.map.missing(offset, len)).collect();
+        missing.sort_by_key(|(leaf, _)| *leaf);
+        missing.dedup_by_key(|(leaf, _)| *leaf);
+        if !missing.is_empty() {
+            let loaded = objects.read_leaves(missing).await?;
+            state.install(objects, loaded)?;
+        }
+        state.replay(batch)?;
+    }
+    for (segment, (_, tail)) in tails {
+        // Segments whose batches do not count are garbage like any other dead segment.
+        state.segments.grow(*segment, tail.len as u32, 0);
+    }
+    Ok(())
+}

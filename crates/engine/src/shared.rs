@@ -1,0 +1,138 @@
+//! The state of an open image with those who wait for it to change.
+use crate::limits::{CHECKPOINT_COST_MULTIPLE, CHECKPOINT_MIN_LOG_BYTES};
+use crate::objects::Objects;
+use crate::protocol;
+use crate::state::State;
+use crate::writer::BatchJob;
+use crate::{Error, ErrorKind, Result};
+use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::units::{LeafNo, Seq};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, Semaphore, watch};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Bytes that may still be accepted without being durable.
+    dirty: Semaphore,
+    dirty_capacity: u64,
+    /// The pool has no room for appends.
+    full: watch::Sender<bool>,
+    /// A range lock was released.
+    pub(crate) unlocked: Notify,
+    /// Enough log for a checkpoint.
+    pub(crate) checkpoint_due: Notify,
+    /// A batch was opened in write-back mode: it must not grow old.
+    pub(crate) batch_opened: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State, dirty_capacity: u64) -> Self {
+        let dirty_capacity = dirty_capacity.clamp(1 << 20, 1 << 30);
+        Self {
+            state: Mutex::new(state),
+            dirty: Semaphore::new(dirty_capacity as usize),
+            dirty_capacity,
+            full: watch::Sender::new(false),
+            unlocked: Notify::new(),
+            checkpoint_due: Notify::new(),
+            batch_opened: Notify::new(),
+        }
+    }
+
+    /// Short critical sections only; never held across I/O.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside a critical section leaves the state in doubt: such an image only answers with an error.
+        self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut state = poisoned.into_inner();
+            state.fail(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt"));
+            state
+        })
+    }
+
+    /// Waits until `len` bytes of dirty memory are free and takes them; a larger write takes all there is.
+    /// `NoSpace` instead of waiting for a pool that is full.
+    pub(crate) async fn take_dirty(&self, len: u64) -> Result<u64> {
+        let permits = len.min(self.dirty_capacity);
+        if let Ok(permit) = self.dirty.try_acquire_many(permits as u32) {
+            permit.forget();
+            return Ok(permits);
+        }
+        let mut full = self.full.subscribe();
+        tokio::select! {
+            biased;
+            permit = self.dirty.acquire_many(permits as u32) => {
+                if let Ok(permit) = permit {
+                    permit.forget();
+                }
+                Ok(permits)
+            }
+            _ = full.wait_for(|full| *full) => Err(Error::new(ErrorKind::NoSpace, "the pool is full")),
+        }
+    }
+
+    /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
+    /// and is tried again, but it is not durable now.
+    pub(crate) fn set_full(&self, error: Option<Error>) {
+        self.full.send_if_modified(|full| std::mem::replace(full, error.is_some()) != error.is_some());
+        if let Some(error) = error {
+            self.lock().waiters.fail(&error);
+        }
+    }
+
+    pub(crate) fn give_dirty(&self, bytes: u64) {
+        self.dirty.add_permits(bytes.min(self.dirty_capacity) as usize);
+    }
+
+    /// A batch is in the store.
+    pub(crate) fn batch_durable(&self, job: &BatchJob) {
+        let due = {
+            let mut state = self.lock();
+            state.batch_durable(job);
+            checkpoint_due(&state)
+        };
+        self.give_dirty(job.dirty_bytes);
+        if due {
+            self.checkpoint_due.notify_one();
+        }
+    }
+
+    /// Waits until everything up to `seq` is durable.
+    pub(crate) async fn wait_durable(&self, seq: Seq) -> Result<()> {
+        let waiter = {
+            let mut state = self.lock();
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let Some(writer) = &state.writer else { return Ok(()) };
+            if protocol::is_durable(seq, writer.durable()) {
+                return Ok(());
+            }
+            let waiter = state.waiters.add(seq);
+            state.want_durable(seq);
+            waiter
+        };
+        waiter.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the image was closed")))
+    }
+
+    /// Reads leaves that are not in memory and puts them into the map.
+    pub(crate) async fn load_leaves(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+        let loaded = objects.read_leaves(leaves).await?;
+        self.lock().install(objects, loaded)
+    }
+
+    /// Drops leaves that the checkpoint has, until the map fits its memory.
+    pub(crate) fn evict_leaves(&self, map_bytes: u64) {
+        self.lock().map.evict(map_bytes as usize);
+    }
+}
+
+/// A leaf never takes more than this in a page.
+const MAX_LEAF_BYTES: usize = 33 << 10;
+
+/// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost.
+fn checkpoint_due(state: &State) -> bool {
+    let leaves = (state.map.dirty_leaves() * MAX_LEAF_BYTES).min(state.map.loaded_bytes());
+    let cost = leaves as u64 + state.root_bytes;
+    state.log_bytes >= CHECKPOINT_MIN_LOG_BYTES && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE
+}

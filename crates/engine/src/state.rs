@@ -1,0 +1,270 @@
+//! The state of an open image under its one lock, and the changes to it. Nothing here does I/O or waits.
+//!
+//! Owns: the critical section in which a write gets its sequence, its place and its map entry (rule 1 of `protocol.rs`).
+//! Does not own: who waits for what (`shared.rs`), fetching leaves or data.
+use crate::buffers::Buffers;
+use crate::objects::{LoadedLeaf, Objects};
+use crate::ranges::RangeLocks;
+use crate::segments::Segments;
+use crate::waiters::Waiters;
+use crate::writer::{BatchJob, Writer};
+use crate::{Error, ErrorKind, Result};
+use bytes::Bytes;
+use lsd_core::format::batch::Batch;
+use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::format::header::LogRecord;
+use lsd_core::format::record::{Record, RecordKind};
+use lsd_core::map::{ExtentMap, Superseded};
+use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Bytes.
+    pub(crate) size: u64,
+    pub(crate) map: ExtentMap<LeafPointer>,
+    pub(crate) buffers: Buffers,
+    pub(crate) segments: Segments,
+    /// As committed in the header.
+    pub(crate) log: LogRecord,
+    /// The last sequence that the map holds.
+    pub(crate) end: Seq,
+    /// Present while this handle owns the image.
+    pub(crate) writer: Option<Writer>,
+    pub(crate) waiters: Waiters,
+    pub(crate) locks: RangeLocks,
+    /// Why every further call fails.
+    pub(crate) failure: Option<Error>,
+    /// Log bytes since the last checkpoint.
+    pub(crate) log_bytes: u64,
+    /// Bytes of the last checkpoint's root: what the next will cost at least.
+    pub(crate) root_bytes: u64,
+    /// A flush was seen, so writes may be acknowledged from memory.
+    pub(crate) flushed: bool,
+    superseded: Superseded,
+}
+
+/// What became of an attempt to change the image.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// Accepted up to this sequence.
+    Done(Seq),
+    /// These leaves have to be loaded first.
+    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+    /// A compare-and-write holds a part of the range.
+    Held,
+}
+
+/// One record's share of a write, with its checksum.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) data: Bytes,
+    pub(crate) crc: u32,
+}
+
+impl State {
+    /// An image as a checkpoint has it.
+    pub(crate) fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPointer>, segments: Segments, cache: u64) -> Self {
+        let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
+        Self {
+            size,
+            map,
+            buffers: Buffers::new(cache),
+            segments,
+            log,
+            end,
+            writer: None,
+            waiters: Waiters::default(),
+            locks: RangeLocks::default(),
+            failure: None,
+            log_bytes: 0,
+            root_bytes: 0,
+            flushed: false,
+            superseded: Superseded::new(),
+        }
+    }
+
+    /// Takes up another state of the same image, read from the store; this handle has nothing in flight.
+    pub(crate) fn reload(&mut self, fresh: State) {
+        self.size = fresh.size;
+        self.map = fresh.map;
+        self.segments = fresh.segments;
+        self.log = fresh.log;
+        self.end = fresh.end;
+        self.log_bytes = fresh.log_bytes;
+        self.root_bytes = fresh.root_bytes;
+        self.buffers.clear_clean();
+    }
+
+    /// Puts leaves that were read into the map.
+    pub(crate) fn install(&mut self, objects: &Objects, loaded: Vec<LoadedLeaf>) -> Result<()> {
+        for LoadedLeaf { leaf, at, content } in loaded {
+            let bad = |error| crate::error::corrupt(&objects.page(at.checkpoint, at.page), error);
+            self.map.install(leaf, &at, content).map_err(bad)?;
+        }
+        Ok(())
+    }
+
+    /// `Invalid` unless the range lies inside the image; the failure if there is one.
+    pub(crate) fn check(&self, offset: u64, len: u64) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        match offset.checked_add(len) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("range {offset}~{len} is outside the image of {} bytes", self.size),
+            )),
+        }
+    }
+
+    /// Rule 1: sequence, place and map entry in one step, for all chunks of a write. `owned`: the caller holds the range.
+    pub(crate) fn try_write(&mut self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
+        let len: u64 = chunks.iter().map(|chunk| chunk.data.len() as u64).sum();
+        if let Some(obstacle) = self.obstacle(offset, len, owned)? {
+            return Ok(obstacle);
+        }
+        let mut at = offset;
+        for chunk in chunks {
+            let len = chunk.data.len() as u64;
+            let (seq, loc) = self.writer()?.push_write(at, chunk.data.clone(), chunk.crc);
+            self.buffers.insert_dirty(loc, chunk.data.clone());
+            self.map_to(at, len, loc)?;
+            self.end = seq;
+            at += len;
+        }
+        self.book_sealed();
+        Ok(Attempt::Done(self.end))
+    }
+
+    /// The same for a record without data: the range has no content afterwards.
+    pub(crate) fn try_clear(&mut self, record: Record) -> Result<Attempt> {
+        let (offset, len) = cleared_range(&record);
+        if !matches!(record.kind, RecordKind::Resize { .. })
+            && let Some(obstacle) = self.obstacle(offset, len, false)?
+        {
+            return Ok(obstacle);
+        }
+        let missing = self.map.missing(offset, len);
+        if !missing.is_empty() {
+            return Ok(Attempt::NeedLeaves(missing));
+        }
+        self.end = self.writer()?.push_plain(record);
+        self.clear(offset, len)?;
+        self.book_sealed();
+        Ok(Attempt::Done(self.end))
+    }
+
+    fn obstacle(&mut self, offset: u64, len: u64, owned: bool) -> Result<Option<Attempt>> {
+        self.check(offset, len)?;
+        self.writer()?;
+        if !owned && !self.locks.is_free(&(offset..offset + len)) {
+            return Ok(Some(Attempt::Held));
+        }
+        let missing = self.map.missing(offset, len);
+        Ok((!missing.is_empty()).then_some(Attempt::NeedLeaves(missing)))
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer> {
+        self.writer.as_mut().ok_or_else(|| Error::new(ErrorKind::ReadOnly, "this handle does not own the image"))
+    }
+
+    fn map_to(&mut self, offset: u64, len: u64, loc: Loc) -> Result<()> {
+        self.superseded.clear();
+        self.map.set(offset, len as u32, loc, &mut self.superseded).map_err(not_loaded)?;
+        self.segments.supersede(&self.superseded);
+        self.segments.add_live(loc, len as u32);
+        Ok(())
+    }
+
+    fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
+        self.superseded.clear();
+        self.map.clear(offset, len, &mut self.superseded).map_err(not_loaded)?;
+        self.segments.supersede(&self.superseded);
+        Ok(())
+    }
+
+    /// Applies a batch that replay found; the leaves it touches are loaded.
+    pub(crate) fn replay(&mut self, batch: &Batch) -> Result<()> {
+        let len = batch.place.offset + batch.total_len;
+        self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
+        for record in &batch.records {
+            match record.kind {
+                RecordKind::Write { len, data_offset, .. } => {
+                    self.map_to(record.offset, u64::from(len), batch.loc(data_offset))?;
+                }
+                _ => {
+                    let (offset, len) = cleared_range(record);
+                    self.clear(offset, len)?;
+                }
+            }
+        }
+        self.end = batch.last_seq();
+        self.log_bytes += u64::from(batch.total_len);
+        Ok(())
+    }
+
+    /// First sequence of the batch that is being filled.
+    pub(crate) fn open_batch(&self) -> Option<Seq> {
+        self.writer.as_ref().and_then(Writer::open_first_seq)
+    }
+
+    /// Seals the open batch and takes the books up to date.
+    pub(crate) fn seal(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.seal();
+        }
+        self.book_sealed();
+    }
+
+    /// Somebody waits for `seq`.
+    pub(crate) fn want_durable(&mut self, seq: Seq) {
+        if let Some(writer) = &mut self.writer {
+            writer.want_durable(seq);
+        }
+        self.book_sealed();
+    }
+
+    fn book_sealed(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        for sealed in writer.take_sealed() {
+            self.segments.grow(sealed.segment, sealed.segment_len, sealed.timestamp_ns);
+            self.log_bytes += u64::from(sealed.bytes);
+        }
+    }
+
+    /// A batch is in the store: its data need not be held, and the frontier may move.
+    pub(crate) fn batch_durable(&mut self, job: &BatchJob) {
+        for record in &job.batch.records {
+            if let RecordKind::Write { data_offset, .. } = record.kind {
+                self.buffers.written(job.batch.loc(data_offset));
+            }
+        }
+        self.buffers.trim();
+        let frontier = self.writer.as_mut().and_then(|writer| writer.batch_durable(&job.batch));
+        self.book_sealed();
+        if let Some(frontier) = frontier {
+            self.waiters.advance(frontier);
+        }
+    }
+
+    /// The image fails for good: everybody hears why, now and later.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.waiters.fail(&error);
+        self.failure.get_or_insert(error);
+    }
+}
+
+/// The range that a record without data empties.
+pub(crate) fn cleared_range(record: &Record) -> (u64, u64) {
+    match record.kind {
+        RecordKind::Discard { len } | RecordKind::WriteZeroes { len } => (record.offset, len),
+        RecordKind::Resize { .. } => (record.offset, MAX_IMAGE_BYTES - record.offset),
+        RecordKind::Write { .. } => (record.offset, 0),
+    }
+}
+
+fn not_loaded(error: impl std::fmt::Display) -> Error {
+    // The caller loads leaves first; reaching this is a bug of ours, and an error is better than a wrong map.
+    Error::new(ErrorKind::Io { errno: nix::libc::EIO }, error.to_string())
+}

@@ -1,0 +1,316 @@
+//! The owner's end of the log: the open batch, the lanes it goes to, and what is in flight.
+//!
+//! Owns: sequence numbers, places in segments, when a batch is sealed. Does not own: the map, buffers, I/O (jobs go to
+//! the appender, in order). Everything here is synchronous and called under the image's lock (rule 1).
+use crate::clock::Clock;
+use crate::limits::{
+    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES, SYNC_IN_FLIGHT,
+};
+use bytes::Bytes;
+use lsd_core::format::ImageUuid;
+use lsd_core::format::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, INLINE_RECORDS};
+use lsd_core::format::batch::{MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS};
+use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
+use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, summary_len};
+use lsd_core::frontier::Frontier;
+use lsd_core::units::{BLOCK_BYTES, Epoch, Loc, SegmentNo, Seq};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Something for the appender, in the order of its segment.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Batch(BatchJob),
+    /// Appends the summary; nothing follows it in the segment.
+    Seal {
+        segment: SegmentNo,
+        at: u32,
+        batches: Vec<Arc<Batch>>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct BatchJob {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) data_len: u32,
+    /// Bytes that were taken from the bound on dirty memory.
+    pub(crate) dirty_bytes: u64,
+}
+
+/// What every new writer needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterConfig {
+    pub(crate) uuid: ImageUuid,
+    pub(crate) epoch: Epoch,
+    /// Batches are multiples of this many bytes.
+    pub(crate) alignment: u32,
+    pub(crate) segment_bytes: u32,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    segment: Option<OpenSegment>,
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    number: SegmentNo,
+    /// Bytes planned so far.
+    len: u32,
+    records: usize,
+    batches: Vec<Arc<Batch>>,
+}
+
+#[derive(Debug)]
+struct OpenBatch {
+    lane: usize,
+    place: BatchPlace,
+    first_seq: Seq,
+    records: Vec<Record>,
+    pieces: Vec<Bytes>,
+    data_len: u32,
+    room: u32,
+    dirty_bytes: u64,
+}
+
+/// A sealed batch, for the books.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) segment: SegmentNo,
+    /// Bytes of the segment including the batch.
+    pub(crate) segment_len: u32,
+    pub(crate) bytes: u32,
+    pub(crate) timestamp_ns: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    config: WriterConfig,
+    jobs: UnboundedSender<Job>,
+    frontier: Frontier,
+    last_seq: Seq,
+    lanes: [Lane; LANES],
+    next_lane: usize,
+    open: Option<OpenBatch>,
+    next_segment: SegmentNo,
+    in_flight: usize,
+    /// The highest sequence that somebody waits to become durable.
+    wanted: Seq,
+    sealed: Vec<Sealed>,
+}
+
+static ZEROES: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+impl Writer {
+    /// A writer that continues after `end`, with segments from `next_segment`.
+    pub(crate) fn new(config: WriterConfig, jobs: UnboundedSender<Job>, end: Seq, next_segment: SegmentNo) -> Self {
+        Self {
+            config,
+            jobs,
+            frontier: Frontier::new(end),
+            last_seq: end,
+            lanes: Default::default(),
+            next_lane: 0,
+            open: None,
+            next_segment,
+            in_flight: 0,
+            wanted: Seq(0),
+            sealed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.config.epoch
+    }
+
+    /// Everything up to and including it is durable.
+    pub(crate) fn durable(&self) -> Seq {
+        self.frontier.durable()
+    }
+
+    /// First sequence of the open batch.
+    pub(crate) fn open_first_seq(&self) -> Option<Seq> {
+        self.open.as_ref().map(|open| open.first_seq)
+    }
+
+    /// The lowest segment that may still get batches; what replay must read from after a checkpoint taken now.
+    pub(crate) fn oldest_open_segment(&self) -> SegmentNo {
+        let open = self.lanes.iter().filter_map(|lane| lane.segment.as_ref()).map(|segment| segment.number);
+        open.min().unwrap_or(self.next_segment)
+    }
+
+    /// Takes the batches sealed since the last call.
+    pub(crate) fn take_sealed(&mut self) -> Vec<Sealed> {
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// Accepts a write record; returns its sequence and where its data lives.
+    pub(crate) fn push_write(&mut self, offset: u64, data: Bytes, data_crc: u32) -> (Seq, Loc) {
+        let len = data.len() as u32;
+        let open = self.batch_with_room(len);
+        let padding = open.padding_before(len);
+        if padding > 0 {
+            open.pieces.push(Bytes::from_static(&ZEROES[..padding as usize]));
+        }
+        let data_offset = BATCH_HEADER_BYTES as u32 + open.data_len + padding;
+        open.data_len += padding + len;
+        open.dirty_bytes += u64::from(len);
+        open.pieces.push(data);
+        open.records.push(Record { offset, kind: RecordKind::Write { len, data_offset, data_crc } });
+        let loc = Loc::new(open.place.segment, open.place.offset + data_offset);
+        (self.pushed(), loc)
+    }
+
+    /// Accepts a record without data.
+    pub(crate) fn push_plain(&mut self, record: Record) -> Seq {
+        self.batch_with_room(0).records.push(record);
+        self.pushed()
+    }
+
+    fn pushed(&mut self) -> Seq {
+        self.last_seq = self.last_seq.next();
+        let full = self.open.as_ref().is_some_and(|open| {
+            let eager = self.in_flight < EAGER_IN_FLIGHT && open.data_len >= BATCH_EAGER_BYTES;
+            eager || open.data_len >= BATCH_TARGET_BYTES || open.records.len() >= MAX_BATCH_RECORDS
+        });
+        if full {
+            self.seal();
+        }
+        self.last_seq
+    }
+
+    /// Somebody waits until `seq` is durable: seals the open batch unless enough is in flight already.
+    pub(crate) fn want_durable(&mut self, seq: Seq) {
+        self.wanted = self.wanted.max(seq);
+        self.seal_if_wanted();
+    }
+
+    fn seal_if_wanted(&mut self) {
+        let wanted = self.open.as_ref().is_some_and(|open| open.first_seq <= self.wanted);
+        if wanted && self.in_flight < SYNC_IN_FLIGHT {
+            self.seal();
+        }
+    }
+
+    /// A batch is durable. Returns the new frontier if it moved.
+    pub(crate) fn batch_durable(&mut self, batch: &Batch) -> Option<Seq> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        for lane in &mut self.lanes {
+            if lane.segment.as_ref().is_some_and(|segment| segment.number == batch.place.segment) {
+                lane.in_flight = lane.in_flight.saturating_sub(1);
+            }
+        }
+        let frontier = self.frontier.complete(batch.first_seq);
+        self.seal_if_wanted();
+        frontier
+    }
+
+    /// Sends the open batch, if there is one, on its way.
+    pub(crate) fn seal(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let further = open.records.len().saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
+        let total_len =
+            (BATCH_HEADER_BYTES as u32 + open.data_len + further as u32).next_multiple_of(self.config.alignment);
+        let timestamp_ns = self.config.clock.now_ns();
+        let batch = Arc::new(Batch {
+            place: open.place,
+            first_seq: open.first_seq,
+            timestamp_ns,
+            total_len,
+            records: open.records,
+        });
+        self.frontier.issue(batch.first_seq, batch.last_seq());
+        self.in_flight += 1;
+        let lane = &mut self.lanes[open.lane];
+        lane.in_flight += 1;
+        if let Some(segment) = &mut lane.segment {
+            segment.len += total_len;
+            segment.records += batch.records.len();
+            segment.batches.push(batch.clone());
+            self.sealed.push(Sealed {
+                segment: segment.number,
+                segment_len: segment.len,
+                bytes: total_len,
+                timestamp_ns,
+            });
+        }
+        self.send(BatchJob { batch, pieces: open.pieces, data_len: open.data_len, dirty_bytes: open.dirty_bytes });
+    }
+
+    fn send(&self, job: BatchJob) {
+        // The appender ends only after the writer is gone; then nobody waits for the job either.
+        let _ = self.jobs.send(Job::Batch(job));
+    }
+
+    fn batch_with_room(&mut self, len: u32) -> &mut OpenBatch {
+        let fits = self.open.as_ref().is_some_and(|open| open.padding_before(len) + len <= open.room - open.data_len);
+        if !fits {
+            self.seal();
+        }
+        if self.open.is_none() {
+            let open = self.open_batch(len);
+            self.open = Some(open);
+        }
+        self.open.as_mut().expect("opened above")
+    }
+
+    fn open_batch(&mut self, len: u32) -> OpenBatch {
+        let lane = self.idlest_lane();
+        let needed = len.max(MIN_BATCH_ROOM_BYTES);
+        let room = self.lanes[lane].segment.as_ref().map_or(0, |segment| self.room_in(segment));
+        if room < needed {
+            self.start_segment(lane);
+        }
+        let segment = self.lanes[lane].segment.as_ref().expect("started above");
+        OpenBatch {
+            lane,
+            place: BatchPlace {
+                image: self.config.uuid,
+                epoch: self.config.epoch,
+                segment: segment.number,
+                offset: segment.len,
+            },
+            first_seq: self.last_seq.next(),
+            records: Vec::new(),
+            pieces: Vec::new(),
+            data_len: 0,
+            room: self.room_in(segment).min(MAX_BATCH_DATA_BYTES).max(len),
+            dirty_bytes: 0,
+        }
+    }
+
+    /// Data bytes that another batch in the segment may have.
+    fn room_in(&self, segment: &OpenSegment) -> u32 {
+        if segment.records + MAX_BATCH_RECORDS > MAX_SEGMENT_RECORDS {
+            return 0;
+        }
+        let summary = summary_len(segment.batches.len() + 1, segment.records) as u32;
+        self.config.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + summary)
+    }
+
+    fn idlest_lane(&mut self) -> usize {
+        let order = (0..LANES).map(|step| (self.next_lane + step) % LANES);
+        let lane = order.min_by_key(|lane| self.lanes[*lane].in_flight).unwrap_or(0);
+        self.next_lane = (lane + 1) % LANES;
+        lane
+    }
+
+    fn start_segment(&mut self, lane: usize) {
+        let fresh = OpenSegment { number: self.next_segment, len: 0, records: 0, batches: Vec::new() };
+        self.next_segment = self.next_segment.next();
+        self.lanes[lane].in_flight = 0;
+        if let Some(full) = self.lanes[lane].segment.replace(fresh) {
+            let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
+        }
+    }
+}
+
+impl OpenBatch {
+    /// Data of whole blocks starts at a block of the segment, so that reading it touches no more blocks than it has.
+    fn padding_before(&self, len: u32) -> u32 {
+        if len >= BLOCK_BYTES { self.data_len.next_multiple_of(BLOCK_BYTES) - self.data_len } else { 0 }
+    }
+}
