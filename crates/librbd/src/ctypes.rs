@@ -1,0 +1,77 @@
+//! The types of `rbd/librbd.h` that the functions here take, laid out as in C. A test compares them with the header.
+#![expect(non_camel_case_types, reason = "named as in librbd.h")]
+use std::ffi::{c_char, c_int, c_void};
+
+pub type rados_t = *mut c_void;
+pub type rados_ioctx_t = *mut c_void;
+pub type rbd_image_t = *mut c_void;
+pub type rbd_image_options_t = *mut c_void;
+pub type rbd_pool_stats_t = *mut c_void;
+pub type rbd_completion_t = *mut c_void;
+pub type rbd_callback_t = unsafe extern "C" fn(rbd_completion_t, *mut c_void);
+pub type librbd_progress_fn_t = unsafe extern "C" fn(u64, u64, *mut c_void) -> c_int;
+pub type rbd_update_callback_t = unsafe extern "C" fn(*mut c_void);
+
+pub const RBD_MAX_BLOCK_NAME_SIZE: usize = 24;
+pub const RBD_MAX_IMAGE_NAME_SIZE: usize = 96;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_image_info_t {
+    pub size: u64,
+    pub obj_size: u64,
+    pub num_objs: u64,
+    pub order: c_int,
+    pub block_name_prefix: [c_char; RBD_MAX_BLOCK_NAME_SIZE],
+    pub parent_pool: i64,
+    pub parent_name: [c_char; RBD_MAX_IMAGE_NAME_SIZE],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_image_spec_t {
+    pub id: *mut c_char,
+    pub name: *mut c_char,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_linked_image_spec_t {
+    pub pool_id: i64,
+    pub pool_name: *mut c_char,
+    pub pool_namespace: *mut c_char,
+    pub image_id: *mut c_char,
+    pub image_name: *mut c_char,
+    pub trash: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_snap_spec_t {
+    pub id: u64,
+    pub namespace_type: c_int,
+    pub name: *mut c_char,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_snap_info_t {
+    pub id: u64,
+    pub size: u64,
+    pub name: *const c_char,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_group_info_t {
+    pub name: *mut c_char,
+    pub pool: i64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_image_watcher_t {
+    pub addr: *mut c_char,
+    pub id: i64,
+    pub cookie: u64,
+}

@@ -1,0 +1,87 @@
+//! The completion thread: the only place where callbacks of callers run.
+//!
+//! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
+//! at once; a thread of its own, because a callback may block or call any function of the API.
+//! Does not own: what finishing a completion means (module `completion`).
+use crate::completion::Done;
+use crate::errno::{Errno, Outcome};
+use crate::notify::Wakeups;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::ThreadId;
+
+pub enum Item {
+    Done(Done),
+    /// Any other callback of a caller (rbd_update_watch).
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: Vec<Item>,
+    thread_sleeps: bool,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+}
+
+pub struct Deliverer {
+    queue: Arc<Queue>,
+    thread: ThreadId,
+}
+
+impl Deliverer {
+    pub fn start() -> Outcome<Self> {
+        let queue = Arc::new(Queue::default());
+        let of_thread = queue.clone();
+        let thread = std::thread::Builder::new()
+            .name("lsd-complete".into())
+            .spawn(move || of_thread.run())
+            .map_err(|error| Errno(error.raw_os_error().unwrap_or(Errno::ENOMEM.0)))?;
+        Ok(Self { queue, thread: thread.thread().id() })
+    }
+
+    /// Queues a callback. Never blocks for longer than another thread takes to queue one.
+    pub fn push(&self, item: Item) {
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.items.push(item);
+        let wake = std::mem::take(&mut waiting.thread_sleeps);
+        drop(waiting);
+        if wake {
+            self.queue.filled.notify_one();
+        }
+    }
+
+    /// True inside a callback.
+    pub fn is_current(&self) -> bool {
+        std::thread::current().id() == self.thread
+    }
+}
+
+impl Queue {
+    /// Runs everything queued, a bunch at a time: one lock and one write to an event socket for many completions.
+    fn run(&self) {
+        let mut bunch = Vec::new();
+        loop {
+            {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                while waiting.items.is_empty() {
+                    waiting.thread_sleeps = true;
+                    waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                }
+                waiting.thread_sleeps = false;
+                std::mem::swap(&mut waiting.items, &mut bunch);
+            }
+            let mut wakeups = Wakeups::default();
+            for item in bunch.drain(..) {
+                match item {
+                    Item::Done(done) => done.finish(&mut wakeups),
+                    Item::Call(call) => call(),
+                }
+            }
+            wakeups.send();
+        }
+    }
+}

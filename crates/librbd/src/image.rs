@@ -1,0 +1,148 @@
+//! `rbd_image_t`: an open image with what the C API adds to the engine's handle.
+//!
+//! Owns: the handle's life (poisoning, operations in flight, close). Does not own: opening (module `open`), I/O.
+use crate::completion::Completion;
+use crate::ctypes::rbd_image_t;
+use crate::discard::DiscardRule;
+use crate::errno::{Errno, Outcome};
+use crate::notify::EventSocket;
+use crate::runtime::Core;
+use crate::slab::{Handled, Ref, Slab};
+use lsd_engine::Image;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+pub struct OpenImage {
+    pub engine: Image,
+    pub core: &'static Core,
+    pub discard_rule: DiscardRule,
+    poisoned: AtomicBool,
+    closing: AtomicBool,
+    in_flight: AtomicUsize,
+    idle: Notify,
+    events: OnceLock<EventSocket>,
+}
+
+static IMAGES: Slab<OpenImage> = Slab::new();
+
+impl Handled for OpenImage {
+    const TAG: u64 = 0xd;
+    fn slab() -> &'static Slab<Self> {
+        &IMAGES
+    }
+}
+
+/// The image of a handle. EINVAL for null, EBADF for a closed or invented handle, EIO after a panic.
+pub fn image_of(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
+    let image = IMAGES.get(handle)?;
+    if image.poisoned.load(Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(image) }
+}
+
+impl OpenImage {
+    /// Gives an image of the engine a handle.
+    pub fn register(engine: Image, core: &'static Core, discard_rule: DiscardRule) -> Outcome<Ref<OpenImage>> {
+        IMAGES.insert(OpenImage {
+            engine,
+            core,
+            discard_rule,
+            poisoned: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+            events: OnceLock::new(),
+        })
+    }
+
+    /// Every later call on the handle gives EIO.
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
+    }
+
+    pub fn events(&self) -> Option<&EventSocket> {
+        self.events.get()
+    }
+
+    /// EINVAL if the image has an event socket already.
+    pub fn set_events(&self, socket: EventSocket) -> Outcome<()> {
+        self.events.set(socket).map_err(|_| Errno::EINVAL)
+    }
+
+    /// EROFS for a handle that was opened read-only.
+    pub fn writable(&self) -> Outcome<()> {
+        if self.engine.read_only() { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// Waits for operations in flight, except inside a callback: that one is in flight itself.
+    async fn drained(&self, inside_callback: bool) {
+        self.closing.store(true, Ordering::SeqCst);
+        if inside_callback {
+            return;
+        }
+        loop {
+            let idle = self.idle.notified();
+            if self.in_flight.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+/// Takes a handle away from its caller, who cannot use it any more, whatever becomes of the close.
+pub fn take_handle(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
+    IMAGES.remove(handle)
+}
+
+/// Closes an image whose handle was taken. A poisoned one is not flushed: its memory cannot be trusted.
+pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> {
+    image.drained(inside_callback).await;
+    let closed = image.engine.close().await;
+    if image.poisoned.load(Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(closed?) }
+}
+
+/// Counts one operation in flight; rbd_close waits for it.
+pub struct InFlight(Ref<OpenImage>);
+
+impl InFlight {
+    pub fn begin(image: &Ref<OpenImage>) -> Self {
+        image.in_flight.fetch_add(1, Ordering::SeqCst);
+        Self(image.clone())
+    }
+
+    pub fn same_image(&self, other: &InFlight) -> bool {
+        self.0.handle() == other.0.handle()
+    }
+
+    pub fn events(&self) -> Option<&EventSocket> {
+        self.0.events()
+    }
+
+    /// Lets rbd_poll_io_events find the completion; false if the image has no event socket.
+    pub fn queue_event(&self, completion: &Ref<Completion>) -> bool {
+        match self.0.events() {
+            Some(socket) => {
+                socket.push(completion.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn poison(&self) {
+        self.0.poison();
+    }
+
+    pub fn core(&self) -> &'static Core {
+        self.0.core
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let left = self.0.in_flight.fetch_sub(1, Ordering::SeqCst) - 1;
+        if left == 0 && self.0.closing.load(Ordering::SeqCst) {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
