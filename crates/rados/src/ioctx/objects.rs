@@ -1,0 +1,183 @@
+//! Operations on single objects that need no compound operation, and the walk over a pool.
+use super::{IoCtx, object_name};
+use crate::completion::submit;
+use crate::error::{RadosError, RadosResult, check};
+use bytes::Bytes;
+use lsd_librados_sys as sys;
+use nix::libc;
+use std::ffi::c_char;
+use std::ptr;
+
+/// Longest extended attribute that is read in one go, bytes; a longer one gives ERANGE.
+const XATTR_BYTES: usize = 64 << 10;
+
+/// Longest answer of an object class method, bytes; a longer one gives ERANGE.
+const EXEC_BYTES: usize = 1 << 20;
+
+/// A buffer that came back less than 1/SHRINK_BELOW full gives its rest back.
+const SHRINK_BELOW: usize = 4;
+
+/// Size and time of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectStat {
+    /// Bytes.
+    pub size: u64,
+    /// Seconds since the epoch.
+    pub modified_at: i64,
+}
+
+/// A buffer with `len` bytes of room, for librados to fill; EINVAL beyond what one operation can carry, ENOMEM.
+fn room(len: u64, operation: &'static str, object: &str) -> RadosResult<Vec<u8>> {
+    let fault = |errno| RadosError::new(errno, operation, object);
+    // librados counts the bytes of a read in an int.
+    let len = i32::try_from(len).map_err(|_| fault(libc::EINVAL))?;
+    let len = usize::try_from(len).map_err(|_| fault(libc::EINVAL))?;
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| fault(libc::ENOMEM))?;
+    Ok(buffer)
+}
+
+/// The first `len` bytes that librados wrote into a buffer.
+fn filled(mut buffer: Vec<u8>, len: i32) -> Bytes {
+    let len = usize::try_from(len).unwrap_or_default().min(buffer.capacity());
+    // SAFETY: within the capacity, and librados wrote that many bytes: it reports how many it copied.
+    unsafe { buffer.set_len(len) };
+    if len < buffer.capacity() / SHRINK_BELOW {
+        buffer.shrink_to_fit();
+    }
+    buffer.into()
+}
+
+impl IoCtx {
+    /// Reads up to `len` bytes from `offset`: shorter at the end of the object, empty beyond it. ENOENT; EINVAL from
+    /// 2 GiB on.
+    pub fn read(&self, object: &str, offset: u64, len: u64) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
+        let io = self.raw();
+        let submitted = object_name(object, "read").and_then(|name| {
+            let buffer = room(len, "read", object)?;
+            // SAFETY: one aio call; the buffer is in the payload and has that much room; the name is copied.
+            Ok(unsafe {
+                submit(self.handle(), buffer, |buffer, completion| {
+                    let (data, room) = ((*buffer).as_mut_ptr(), (*buffer).capacity());
+                    let len = usize::try_from(len).unwrap_or(room).min(room);
+                    sys::rados_aio_read(io, name.as_ptr(), completion, data.cast(), len, offset)
+                })
+            })
+        });
+        let object = object.to_owned();
+        async move {
+            let done = submitted?.await.map_err(|code| RadosError::new(code, "read", object.as_str()))?;
+            let done = done.check("read", &object)?;
+            Ok(filled(done.payload, done.code))
+        }
+    }
+
+    /// Size and time of an object. ENOENT.
+    pub fn stat(&self, object: &str) -> impl Future<Output = RadosResult<ObjectStat>> + Send + use<> {
+        let io = self.raw();
+        let submitted = object_name(object, "stat").map(|name| {
+            // SAFETY: one aio call; both results are in the payload; the name is copied.
+            unsafe {
+                submit(self.handle(), (0u64, 0 as sys::time_t), |place, completion| {
+                    let (size, time) = (&raw mut (*place).0, &raw mut (*place).1);
+                    sys::rados_aio_stat(io, name.as_ptr(), completion, size, time)
+                })
+            }
+        });
+        let object = object.to_owned();
+        async move {
+            let done = submitted?.await.map_err(|code| RadosError::new(code, "stat", object.as_str()))?;
+            let (size, modified_at) = done.check("stat", &object)?.payload;
+            Ok(ObjectStat { size, modified_at })
+        }
+    }
+
+    /// An extended attribute, up to 64 KiB. ENOENT: no object; ENODATA: no such attribute.
+    pub fn get_xattr(&self, object: &str, attribute: &str) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
+        let io = self.raw();
+        let submitted = object_name(object, "getxattr").and_then(|name| {
+            let attribute = object_name(attribute, "getxattr")?;
+            let buffer = Vec::<u8>::with_capacity(XATTR_BYTES);
+            // SAFETY: one aio call; the buffer is in the payload and has that much room; the names are copied.
+            Ok(unsafe {
+                submit(self.handle(), buffer, |buffer, completion| {
+                    let data = (*buffer).as_mut_ptr().cast();
+                    sys::rados_aio_getxattr(io, name.as_ptr(), completion, attribute.as_ptr(), data, XATTR_BYTES)
+                })
+            })
+        });
+        let object = object.to_owned();
+        async move {
+            let done = submitted?.await.map_err(|code| RadosError::new(code, "getxattr", object.as_str()))?;
+            let done = done.check("getxattr", &object)?;
+            Ok(filled(done.payload, done.code))
+        }
+    }
+
+    /// Calls a method of an object class and returns its answer, up to 1 MiB. A method that writes answers nothing;
+    /// call it in a `WriteOp` to have flags.
+    pub fn exec(
+        &self,
+        object: &str,
+        class: &str,
+        method: &str,
+        input: &[u8],
+    ) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
+        let io = self.raw();
+        let submitted = object_name(object, "exec").and_then(|name| {
+            let (class, method) = (object_name(class, "exec")?, object_name(method, "exec")?);
+            let buffer = Vec::<u8>::with_capacity(EXEC_BYTES);
+            // SAFETY: one aio call; the buffer is in the payload and has that much room; names and input are copied.
+            Ok(unsafe {
+                submit(self.handle(), buffer, |buffer, completion| {
+                    let data: *mut c_char = (*buffer).as_mut_ptr().cast();
+                    let (input, len) = (input.as_ptr().cast(), input.len());
+                    let (class, method) = (class.as_ptr(), method.as_ptr());
+                    sys::rados_aio_exec(io, name.as_ptr(), completion, class, method, input, len, data, EXEC_BYTES)
+                })
+            })
+        });
+        let object = object.to_owned();
+        async move {
+            let done = submitted?.await.map_err(|code| RadosError::new(code, "exec", object.as_str()))?;
+            let done = done.check("exec", &object)?;
+            Ok(filled(done.payload, done.code))
+        }
+    }
+
+    /// The names of all objects of the pool and namespace that start with `prefix`, in no order. Walks over the whole
+    /// pool. Names that are not UTF-8 are left out. Blocks.
+    pub fn list_objects(&self, prefix: &str) -> RadosResult<Vec<String>> {
+        let mut list = ptr::null_mut();
+        // SAFETY: a live context and a place for the result.
+        check(unsafe { sys::rados_nobjects_list_open(self.raw(), &mut list) }, "list", prefix)?;
+        let names = Self::walk(list, prefix);
+        // SAFETY: opened above, closed once.
+        unsafe { sys::rados_nobjects_list_close(list) };
+        names
+    }
+
+    fn walk(list: sys::rados_list_ctx_t, prefix: &str) -> RadosResult<Vec<String>> {
+        let mut names = Vec::new();
+        loop {
+            let (mut entry, mut len) = (ptr::null(), 0);
+            // SAFETY: an open list; the results that are not wanted may be null.
+            let code = unsafe {
+                let nothing = ptr::null_mut();
+                let none = ptr::null_mut();
+                sys::rados_nobjects_list_next2(list, &mut entry, nothing, nothing, &mut len, none, none)
+            };
+            if code == -libc::ENOENT {
+                return Ok(names);
+            }
+            check(code, "list", prefix)?;
+            // SAFETY: `len` bytes that stay until the next call on the list.
+            let name = unsafe { std::slice::from_raw_parts(entry.cast::<u8>(), len) };
+            if let Ok(name) = std::str::from_utf8(name)
+                && name.starts_with(prefix)
+            {
+                names.push(name.to_owned());
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Log objects: appends guarded by two attributes.
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `lsd.epoch` | the epoch, 16 lower-case hexadecimal digits, so that it sorts as text |
+//! | `lsd.tail` | length in bytes (u64) and length of the summary in bytes (u32, 0 while open), little-endian |
+//!
+//! An append demands both, exactly, and sets the second. A fence demands that the first is not higher and sets it; being
+//! one operation that need not know the tail, it takes its place in the order of the operations in flight.
+use super::boxed;
+use crate::error::RadosError;
+use crate::ioctx::IoCtx;
+use crate::read_op::{ReadOp, ReadOutcome};
+use crate::write_op::{Compare, OpFlags, WriteOp};
+use bytes::{Buf, Bytes, BytesMut};
+use lsd_store::{Append, LogTail, StoreError, StoreErrorKind, StoreFuture, StoreLimits};
+use nix::libc;
+
+const EPOCH: &str = "lsd.epoch";
+const TAIL: &str = "lsd.tail";
+const TAIL_BYTES: usize = 12;
+
+/// Pieces of at least this many bytes are handed to librados one by one; smaller ones are joined first, because each
+/// piece costs the OSD a write of its own.
+const LARGE_PIECE: usize = 256 << 10;
+
+fn epoch_text(epoch: u64) -> String {
+    format!("{epoch:016x}")
+}
+
+fn tail_bytes(len: u64, summary_len: u32) -> [u8; TAIL_BYTES] {
+    let mut bytes = [0; TAIL_BYTES];
+    bytes[..8].copy_from_slice(&len.to_le_bytes());
+    bytes[8..].copy_from_slice(&summary_len.to_le_bytes());
+    bytes
+}
+
+/// `None` if the attributes are missing or are not ours.
+fn tail_of(outcome: &ReadOutcome) -> Option<LogTail> {
+    let epoch = std::str::from_utf8(outcome.xattrs.get(EPOCH)?).ok()?;
+    let epoch = u64::from_str_radix(epoch, 16).ok()?;
+    let mut tail = outcome.xattrs.get(TAIL).filter(|tail| tail.len() == TAIL_BYTES)?.clone();
+    Some(LogTail { epoch, len: tail.get_u64_le(), summary_len: tail.get_u32_le() })
+}
+
+/// See [`Append`].
+pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Append) -> StoreFuture<()> {
+    let len = append.len();
+    let invalid = |detail: &str| {
+        let error = StoreError::new(StoreErrorKind::Invalid, "append", name).with_detail(detail);
+        Box::pin(async move { Err(error) })
+    };
+    let Some(end) = append.at.checked_add(len).filter(|end| u64::from(append.summary_len) <= *end) else {
+        return invalid("the summary is longer than the object");
+    };
+    if !len.is_multiple_of(u64::from(limits.append_alignment)) {
+        return invalid("not a multiple of the pool's alignment");
+    }
+    if len > u64::from(limits.max_write) {
+        return invalid("longer than one write can be");
+    }
+    let epoch = epoch_text(append.epoch);
+    let guarded = if append.at == 0 {
+        WriteOp::new().create(true).set_xattr(EPOCH, epoch.as_bytes())
+    } else {
+        let expected = tail_bytes(append.at, 0);
+        WriteOp::new().compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(
+            TAIL,
+            Compare::Equal,
+            &expected,
+        )
+    };
+    let op = guarded.set_xattr(TAIL, &tail_bytes(end, append.summary_len));
+    let op = writes(&append.data, limits).iter().fold(op, |op, piece| op.append(piece));
+    let creates = append.at == 0;
+    let written = io.write(name, op, OpFlags::FULL_TRY, "append");
+    boxed(async move {
+        written.await.map(drop).map_err(|error| match error.errno {
+            // A missing object has no tail, so the guard does not hold.
+            libc::ENOENT if !creates => RadosError { errno: libc::ECANCELED, ..error },
+            _ => error,
+        })
+    })
+}
+
+/// The data as it is handed to librados: large pieces as they are, small ones joined. Each but the last is aligned.
+fn writes(data: &[Bytes], limits: &StoreLimits) -> Vec<Bytes> {
+    let pieces: Vec<&Bytes> = data.iter().filter(|piece| !piece.is_empty()).collect();
+    let alignment = limits.append_alignment as usize;
+    let separate = |piece: &&Bytes| piece.len() >= LARGE_PIECE && piece.len().is_multiple_of(alignment);
+    if pieces.len() <= 1 || pieces.iter().all(separate) {
+        return pieces.into_iter().cloned().collect();
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+    pieces.into_iter().for_each(|piece| joined.extend_from_slice(piece));
+    vec![joined.freeze()]
+}
+
+/// The tail, from one read of both attributes.
+pub(super) fn log_tail(io: &IoCtx, name: &str) -> StoreFuture<LogTail> {
+    let read = io.read_op(name, ReadOp::new().xattrs(), "log_tail");
+    let name = name.to_owned();
+    Box::pin(async move {
+        let outcome = read.await.map_err(StoreError::from)?;
+        tail_of(&outcome).ok_or_else(|| not_a_log("log_tail", &name))
+    })
+}
+
+/// See [`lsd_store::ObjectStore::fence`].
+pub(super) fn fence(io: &IoCtx, name: &str, epoch: u64) -> StoreFuture<LogTail> {
+    let text = epoch_text(epoch);
+    let op = WriteOp::new()
+        .compare_xattr(TAIL, Compare::NotEqual, b"")
+        .compare_xattr(EPOCH, Compare::GreaterOrEqual, text.as_bytes())
+        .set_xattr(EPOCH, text.as_bytes());
+    let fenced = io.write(name, op, OpFlags::FULL_TRY, "fence");
+    // Behind the fence no older epoch can append, so the tail that is read next is the one that was fenced.
+    let tail = log_tail(io, name);
+    let name = name.to_owned();
+    Box::pin(async move {
+        let fenced = fenced.await;
+        let tail = tail.await;
+        match fenced {
+            Ok(_) => {
+                let tail = tail?;
+                // Somebody else's later fence came in between: ours does not hold any more.
+                if tail.epoch == epoch { Ok(tail) } else { Err(StoreError::new(StoreErrorKind::Stale, "fence", name)) }
+            }
+            // What is not a log object fails the guard as well; its tail says so.
+            Err(error) if error.errno == libc::ECANCELED => Err(tail.err().unwrap_or_else(|| error.into())),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+fn not_a_log(operation: &'static str, name: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, operation, name).with_detail("not a log object")
+}
+
+#[cfg(test)]
+mod tests;

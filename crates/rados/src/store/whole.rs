@@ -1,0 +1,51 @@
+//! Objects as a whole: reading, putting, removing, listing.
+use super::boxed;
+use crate::ioctx::IoCtx;
+use crate::write_op::{OpFlags, WriteOp};
+use bytes::Bytes;
+use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
+
+/// A read longer than this first asks for the object's size, so that the buffer is no larger than the data, bytes.
+const UNMEASURED_READ: u64 = 32 << 20;
+
+/// See [`lsd_store::ObjectStore::read`]. A read of up to 32 MiB takes its place in the order of the operations in flight;
+/// of a longer one only the question for the size does.
+pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture<Bytes> {
+    if len == 0 {
+        // librados takes a length of zero for "all".
+        let stat = io.stat(name);
+        return boxed(async move { stat.await.map(|_| Bytes::new()) });
+    }
+    if len <= UNMEASURED_READ {
+        return boxed(io.read(name, offset, len));
+    }
+    let stat = io.stat(name);
+    let (io, name) = (io.clone(), name.to_owned());
+    boxed(async move {
+        let rest = stat.await?.size.saturating_sub(offset).min(len);
+        if rest == 0 { Ok(Bytes::new()) } else { io.read(&name, offset, rest).await }
+    })
+}
+
+/// See [`lsd_store::ObjectStore::put`].
+pub(super) fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> StoreFuture<()> {
+    if data.len() as u64 > u64::from(limits.max_write) {
+        let error = StoreError::new(StoreErrorKind::Invalid, "put", name).with_detail("longer than one write can be");
+        return Box::pin(async move { Err(error) });
+    }
+    let op = WriteOp::new().create(true).write_full(data);
+    let written = io.write(name, op, OpFlags::FULL_TRY, "put");
+    boxed(async move { written.await.map(drop) })
+}
+
+/// See [`lsd_store::ObjectStore::remove`]. A removal frees space, so a full pool lets it pass.
+pub(super) fn remove(io: &IoCtx, name: &str) -> StoreFuture<()> {
+    let written = io.write(name, WriteOp::new().remove(), OpFlags::FULL_TRY, "remove");
+    boxed(async move { written.await.map(drop) })
+}
+
+/// See [`lsd_store::ObjectStore::stat`].
+pub(super) fn stat(io: &IoCtx, name: &str) -> StoreFuture<u64> {
+    let stat = io.stat(name);
+    boxed(async move { Ok(stat.await?.size) })
+}
