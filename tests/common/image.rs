@@ -1,0 +1,135 @@
+//! The cluster of the run and images in it.
+use super::Cmd;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct Ceph {
+    pub conf: PathBuf,
+}
+
+/// A name of this test's own in a pool; the image, if it was made, is removed when this is dropped.
+pub struct Image {
+    pub ceph: Ceph,
+    pub pool: String,
+    pub name: String,
+}
+
+impl Ceph {
+    /// The cluster of `LSD_TEST_CEPH_CONF`. Without one the skip is printed and recorded, and the answer is `None`.
+    pub fn of_this_run(test: &str) -> Option<Self> {
+        if let Some(conf) = std::env::var_os("LSD_TEST_CEPH_CONF").filter(|conf| !conf.is_empty()) {
+            return Some(Self { conf: conf.into() });
+        }
+        eprintln!("SKIPPED {test}: LSD_TEST_CEPH_CONF is not set, and this test needs a cluster");
+        if let Some(record) = std::env::var_os("LSD_TEST_SKIPPED") {
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(record).unwrap();
+            writeln!(file, "{test}").unwrap();
+        }
+        None
+    }
+
+    /// A client program on the tested library and this cluster.
+    pub fn client(&self, program: impl AsRef<std::ffi::OsStr>) -> Cmd {
+        Cmd::new(program).env("CEPH_CONF", &self.conf)
+    }
+
+    /// One of Ceph's own tools, on the system's libraries.
+    pub fn stock(&self, program: &str) -> Cmd {
+        Cmd::stock(program).env("CEPH_CONF", &self.conf)
+    }
+
+    pub fn rados(&self, pool: &str) -> Cmd {
+        self.stock("rados").args(["-p", pool])
+    }
+
+    pub fn objects(&self, pool: &str) -> Vec<String> {
+        self.rados(pool).arg("ls").ok().text().lines().map(str::to_owned).collect()
+    }
+
+    /// A python3 program with `rbd`, `rados`, `io` (a pool's context) and `args` at hand.
+    pub fn python(&self, pool: &str, program: &str) -> Cmd {
+        let prelude = "import sys, rados, rbd\nargs = sys.argv[2:]\n\
+            cluster = rados.Rados(conffile=''); cluster.connect(); io = cluster.open_ioctx(sys.argv[1])\n";
+        self.client("/usr/bin/python3").arg("-c").arg(format!("{prelude}{program}")).arg(pool)
+    }
+
+    /// A pool of the test's own; removed by `remove_pool`.
+    pub fn make_pool(&self, name: &str) {
+        self.stock("ceph").args(["osd", "pool", "create", name, "8", "8"]).ok();
+        self.stock("ceph").args(["osd", "pool", "application", "enable", name, "rbd"]).ok();
+    }
+
+    pub fn remove_pool(&self, name: &str) {
+        self.stock("ceph").args(["osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it"]).run();
+    }
+
+    pub fn image(&self, hint: &str) -> Image {
+        self.image_in("rbd", hint)
+    }
+
+    pub fn image_in(&self, pool: &str, hint: &str) -> Image {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{hint}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Image { ceph: self.clone(), pool: pool.to_owned(), name }
+    }
+}
+
+impl Image {
+    /// Makes the image, as QEMU does.
+    #[track_caller]
+    pub fn create(self, size: &str) -> Self {
+        self.ceph.client("qemu-img").args(["create", "-q", "-f", "raw", &self.qemu(), size]).ok();
+        self
+    }
+
+    /// `rbd:pool/name:conf=FILE`, as QEMU names it.
+    pub fn qemu(&self) -> String {
+        format!("rbd:{}:conf={}", self.spec(), self.ceph.conf.display())
+    }
+
+    /// `pool/name`
+    pub fn spec(&self) -> String {
+        format!("{}/{}", self.pool, self.name)
+    }
+
+    /// Writes the image's whole content from a file of the host, making it.
+    #[track_caller]
+    pub fn fill_from(self, file: &Path) -> Self {
+        let target = self.qemu();
+        self.ceph.client("qemu-img").args(["convert", "-f", "raw", "-O", "raw"]).arg(file).arg(&target).ok();
+        self
+    }
+
+    /// The image's whole content, read back by QEMU into `file`.
+    #[track_caller]
+    pub fn read_to(&self, file: &Path) {
+        self.ceph.client("qemu-img").args(["convert", "-f", "raw", "-O", "raw", &self.qemu()]).arg(file).ok();
+    }
+
+    /// Runs qemu-io commands on it; every one must succeed and verify.
+    #[track_caller]
+    pub fn qemu_io(&self, commands: &[&str]) {
+        let mut cmd = self.ceph.client("qemu-io").args(["-f", "raw", "-t", "writeback", "-d", "unmap"]);
+        for command in commands {
+            cmd = cmd.args(["-c", command]);
+        }
+        let done = cmd.arg(self.qemu()).ok();
+        let text = format!("{}{}", done.text(), done.errors());
+        for bad in ["verification failed", "failed:", "error"] {
+            assert!(!text.to_lowercase().contains(bad), "{done}");
+        }
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let remove = "try: rbd.RBD().remove(io, args[0])\nexcept rbd.ImageNotFound: pass";
+        let done = self.ceph.python(&self.pool, remove).arg(&self.name).timeout(Duration::from_secs(60)).run();
+        if done.code != Some(0) && !std::thread::panicking() {
+            panic!("{} was not removed: {done}", self.spec());
+        }
+    }
+}
