@@ -13,7 +13,7 @@ mod memory;
 mod object;
 mod watch;
 
-pub use dir::DirStore;
+pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
 pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
 pub use log::{Append, LogTail};

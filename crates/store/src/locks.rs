@@ -49,4 +49,21 @@ impl LockTable {
     pub fn state(&self, lock: &str) -> LockState {
         self.locks.get(lock).cloned().unwrap_or_default()
     }
+    /// Every lock and its holders.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &LockState)> {
+        self.locks.iter()
+    }
+
+    /// Puts a lock in that was decided before.
+    pub fn insert(&mut self, lock: String, state: LockState) {
+        self.locks.insert(lock, state);
+    }
+
+    /// Drops the holders that `alive` denies.
+    pub fn retain(&mut self, mut alive: impl FnMut(&Locker) -> bool) {
+        self.locks.retain(|_, state| {
+            state.lockers.retain(&mut alive);
+            !state.lockers.is_empty()
+        });
+    }
 }

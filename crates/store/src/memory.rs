@@ -75,6 +75,17 @@ impl MemoryCluster {
         }
     }
 
+    /// From now on no client may blocklist another (`Permission`), as without the capability.
+    pub fn forbid_blocklist(&self) {
+        self.lock().blocklist_forbidden = true;
+    }
+
+    /// Forgets a client's watches without telling it: to the others it looks dead, while it may go on.
+    pub fn expire(&self, client: &MemoryStore) {
+        let number = client.number();
+        drop(self.lock().take_watches(|watcher| watcher.client == number));
+    }
+
     /// Writes over the bytes of an object as a failing disk would, past every guard. False if there is no such range.
     pub fn corrupt(&self, pool: PoolId, name: &str, offset: usize, bytes: &[u8]) -> bool {
         let mut state = self.lock();

@@ -46,6 +46,10 @@ impl MemoryStore {
         waiting.into_iter().flatten().for_each(|operation| operation());
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.client
+    }
+
     fn addr(&self) -> String {
         format!("127.0.0.1:0/{}", self.client)
     }
@@ -216,6 +220,9 @@ impl ObjectStore for MemoryStore {
     fn blocklist(&self, addr: &str, duration: Duration) -> StoreFuture<()> {
         let blocked = addr.to_owned();
         let ended = self.run("blocklist", addr, move |state| {
+            if state.blocklist_forbidden {
+                return Err(StoreErrorKind::Permission);
+            }
             let until = (!duration.is_zero()).then(|| MemoryCluster::now().checked_add(duration)).flatten();
             state.block(&blocked, until);
             Ok(state.take_watches(|watcher| watcher.addr == blocked))

@@ -56,6 +56,7 @@ pub(super) struct State {
     cookies: u64,
     /// Address and end of every entry; no end means for ever.
     blocklist: BTreeMap<String, Option<Instant>>,
+    pub blocklist_forbidden: bool,
 }
 
 impl State {
