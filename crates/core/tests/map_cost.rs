@@ -64,6 +64,19 @@ fn a_leaf_has_the_cheaper_form_at_every_fill() {
 }
 
 #[test]
+fn lengths_are_stored_only_while_some_run_is_not_a_block() {
+    let mut leaf = Leaf::default();
+    for n in 0..1000 {
+        leaf.set(n * 2 * BLOCK_BYTES, BLOCK_BYTES, nth_loc(u64::from(n)), &mut Vec::new());
+    }
+    let blocks = leaf.heap_bytes();
+    leaf.set(BLOCK_BYTES, 512, nth_loc(5000), &mut Vec::new());
+    assert!(leaf.heap_bytes() >= blocks + 4000);
+    leaf.set(BLOCK_BYTES, BLOCK_BYTES, nth_loc(5001), &mut Vec::new());
+    assert!(leaf.heap_bytes() < blocks + 2000, "{} after {blocks}", leaf.heap_bytes());
+}
+
+#[test]
 fn sectors_that_drive_a_leaf_out_of_the_dense_form_do_not_convert_it_each_time() {
     let mut leaf = Leaf::default();
     let mut random = Random(4);

@@ -327,3 +327,39 @@ fn the_largest_image_and_nothing_beyond_it() {
     let beyond = std::panic::catch_unwind(move || map.set(MAX_IMAGE_BYTES, 1, Loc(1 << 24), &mut Vec::new()));
     assert!(beyond.is_err());
 }
+
+#[test]
+fn a_snapshot_overtaken_by_the_next_leaves_its_leaf_in_memory() {
+    let mut map = ExtentMap::new();
+    let mut superseded = Vec::new();
+    map.set(0, 4096, Loc(1 << 24), &mut superseded).unwrap();
+    let first = map.take_dirty();
+    map.set(0, 4096, Loc(2 << 24), &mut superseded).unwrap();
+    let second = map.take_dirty();
+    map.commit_stored(LeafNo(0), Some("first"), &first[0].1);
+    map.evict(0);
+    assert!(map.missing(0, 1).is_empty(), "evicted what only the second snapshot has");
+    map.commit_stored(LeafNo(0), Some("second"), &second[0].1);
+    // Late or twice: changes nothing.
+    map.commit_stored(LeafNo(0), Some("first"), &first[0].1);
+    map.fail_dirty([LeafNo(0)]);
+    map.evict(0);
+    assert_eq!(map.missing(0, 1), [(LeafNo(0), "second")]);
+}
+
+#[test]
+fn what_changes_nothing_makes_no_leaf_dirty() {
+    let mut map = ExtentMap::new();
+    let mut superseded = Vec::new();
+    map.set(4096, 4096, Loc(1 << 24), &mut superseded).unwrap();
+    for (leaf, snapshot) in map.take_dirty() {
+        map.commit_stored(leaf, Some(()), &snapshot);
+    }
+    map.clear(0, 4096, &mut superseded).unwrap();
+    map.clear(8192, MAX_IMAGE_BYTES - 8192, &mut superseded).unwrap();
+    assert_eq!(map.replace_if((0, 16384), Loc(1 << 24), Loc(2 << 24), &mut superseded), Ok(0));
+    map.set(0, 0, Loc(2 << 24), &mut superseded).unwrap();
+    assert_eq!((map.dirty_leaves(), map.leaf_count(), superseded.len()), (0, 1, 0));
+    assert_eq!(map.replace_if((4096, 16384), Loc(1 << 24), Loc(2 << 24), &mut superseded), Ok(4096));
+    assert_eq!((map.dirty_leaves(), superseded), (1, vec![(Loc(1 << 24), 4096)]));
+}
