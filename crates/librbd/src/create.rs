@@ -67,6 +67,12 @@ pub fn create_options(
     if data_pool.is_none() {
         features &= !Features::DATA_POOL;
     }
+    let object = 1_u64.checked_shl(u32::from(order)).unwrap_or(0);
+    if stripe_count > 1 || (stripe_unit != 0 && stripe_unit != object) {
+        features |= Features::STRIPINGV2;
+    } else {
+        features &= !Features::STRIPINGV2;
+    }
     Ok(CreateOptions { size, order, features, stripe_unit, stripe_count, data_pool, id: None })
 }
 

@@ -82,7 +82,7 @@ fn iterate(
 ) -> Outcome<c_int> {
     let callback = callback.ok_or(Errno::EINVAL)?;
     let len = clip(image, ofs, len)?;
-    let layout = Layout::of(&image.engine.info());
+    let layout = image.layout;
     let window = (ofs, ofs + len);
     let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
     let mut at = ofs;

@@ -11,7 +11,7 @@ macro_rules! errnos {
         impl Errno { $(pub const $name: Errno = Errno(libc::$name);)* }
     };
 }
-errnos!(E2BIG EBADF EBUSY EDOM EEXIST EINVAL EIO ENOENT ENOMEM EOPNOTSUPP ERANGE EROFS);
+errnos!(E2BIG EBADF EBUSY EDOM EEXIST EINVAL EIO ENOENT ENOMEM ERANGE EROFS);
 
 impl From<lsd_engine::Error> for Errno {
     fn from(error: lsd_engine::Error) -> Self {
@@ -21,6 +21,12 @@ impl From<lsd_engine::Error> for Errno {
 
 impl From<lsd_store::StoreError> for Errno {
     fn from(error: lsd_store::StoreError) -> Self {
+        Errno(error.errno)
+    }
+}
+
+impl From<lsd_rados::RadosError> for Errno {
+    fn from(error: lsd_rados::RadosError) -> Self {
         Errno(error.errno)
     }
 }

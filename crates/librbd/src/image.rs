@@ -3,7 +3,7 @@
 //! Owns: the handle's life (poisoning, operations in flight, close). Does not own: opening (module `open`), I/O.
 use crate::completion::Completion;
 use crate::ctypes::rbd_image_t;
-use crate::discard::DiscardRule;
+use crate::discard::{DiscardRule, Layout};
 use crate::errno::{Errno, Outcome};
 use crate::notify::EventSocket;
 use crate::runtime::Core;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 pub struct OpenImage {
     pub engine: Image,
     pub core: &'static Core,
+    pub layout: Layout,
     pub discard_rule: DiscardRule,
     poisoned: AtomicBool,
     closing: AtomicBool,
@@ -41,10 +42,16 @@ pub fn image_of(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 
 impl OpenImage {
     /// Gives an image of the engine a handle.
-    pub fn register(engine: Image, core: &'static Core, discard_rule: DiscardRule) -> Outcome<Ref<OpenImage>> {
+    pub fn register(
+        engine: Image,
+        core: &'static Core,
+        layout: Layout,
+        discard_rule: DiscardRule,
+    ) -> Outcome<Ref<OpenImage>> {
         IMAGES.insert(OpenImage {
             engine,
             core,
+            layout,
             discard_rule,
             poisoned: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -1,7 +1,6 @@
 //! The synchronous data calls. They give the number of bytes worked on.
 use crate::caller::CallerMemory;
 use crate::ctypes::rbd_image_t;
-use crate::discard::Layout;
 use crate::errno::{Errno, Outcome};
 use crate::image::OpenImage;
 use crate::operation::{self, Mismatch, clip};
@@ -177,7 +176,7 @@ fn read_iterate(
 ) -> Outcome<i64> {
     let callback = callback.ok_or(Errno::EINVAL)?;
     let len = clip(image, ofs, len)?;
-    let period = Layout::of(&image.engine.info()).period();
+    let period = image.layout.period();
     let mut done = 0;
     while done < len {
         let at = ofs + done;

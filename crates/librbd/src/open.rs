@@ -56,12 +56,10 @@ impl Request {
             let _ = engine.close().await;
             return Err(Errno::ENOENT);
         }
-        let rule = DiscardRule::new(
-            options.settings.skip_partial_discard,
-            self.pool.discard_granularity(),
-            Layout::of(&engine.info()),
-        );
-        OpenImage::register(engine, core, rule)
+        let layout = Layout::of(&engine.info());
+        let granularity = self.pool.discard_granularity();
+        let rule = DiscardRule::new(options.settings.skip_partial_discard, granularity, layout);
+        OpenImage::register(engine, core, layout, rule)
     }
 }
 

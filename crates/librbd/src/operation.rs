@@ -4,7 +4,6 @@
 //! first await (clipping, copying out of the caller's memory, the engine's ordering of writes) happens there.
 //! Each gives the number of bytes it worked on after clipping, as librbd's synchronous calls do.
 use crate::caller::CallerMemory;
-use crate::discard::Layout;
 use crate::errno::{Errno, Outcome};
 use crate::image::OpenImage;
 use crate::slab::Ref;
@@ -134,8 +133,8 @@ pub async fn compare_and_write(
     if len == 0 {
         return Ok(0);
     }
-    let layout = Layout::of(&image.engine.info());
-    if offset % layout.stripe_unit + len > layout.stripe_unit {
+    let unit = image.layout.stripe_unit;
+    if offset % unit + len > unit {
         // librbd compares within one stripe unit of one object only.
         return Err(Errno::EINVAL);
     }

@@ -3,17 +3,25 @@ use crate::ctypes::{rados_ioctx_t, rbd_pool_stats_t};
 use crate::discard::DEFAULT_GRANULARITY_BYTES;
 use crate::errno::{Errno, Outcome};
 use crate::panic::guard;
+use crate::runtime::{Core, core};
 use lsd_engine::Settings;
+use lsd_rados::{IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
 use std::ffi::c_int;
 use std::sync::Arc;
 
+/// The application name that librbd gives to pools; monitors warn about pools without one.
+const APPLICATION: &str = "rbd";
+
+/// A caller's pool and namespace, opened once more.
 pub struct Pool {
     pub store: Arc<dyn ObjectStore>,
+    io: IoCtx,
+    core: &'static Core,
 }
 
 impl Pool {
-    /// Opens the caller's pool and namespace once more, so that the caller may destroy its context while an image is open.
+    /// Opens the caller's pool and namespace, so that the caller may destroy its context while an image is open.
     ///
     /// # Safety
     /// Null, or a live io context whose cluster handle outlives every image opened with it.
@@ -21,12 +29,16 @@ impl Pool {
         if io.is_null() {
             return Err(Errno::EINVAL);
         }
-        Err(Errno::EOPNOTSUPP)
+        let core = core()?;
+        // SAFETY: the same contract.
+        let io = unsafe { IoCtx::from_raw(io) }?;
+        let store = Arc::new(RadosStore::new(io.clone(), core.handle().clone())?);
+        Ok(Self { store, io, core })
     }
 
-    /// A setting of the caller's cluster handle.
-    pub fn setting(&self, _key: &str) -> Option<String> {
-        None
+    /// A setting of the caller's cluster handle; `lsd_*` ones from its ceph.conf, as far as that can be found.
+    pub fn setting(&self, key: &str) -> Option<String> {
+        self.io.cluster().conf_get(key)
     }
 
     pub fn settings(&self) -> Settings {
@@ -40,21 +52,24 @@ impl Pool {
     }
 
     /// ENOENT.
-    pub fn pool_id_of(&self, _name: &str) -> Outcome<PoolId> {
-        Err(Errno::ENOENT)
+    pub fn pool_id_of(&self, name: &str) -> Outcome<PoolId> {
+        Ok(self.io.cluster().pool_lookup(name)?)
     }
 
     /// The same pool in another namespace.
-    pub fn in_namespace(&self, _namespace: &str) -> Outcome<Arc<dyn ObjectStore>> {
-        Ok(self.store.clone())
+    pub fn in_namespace(&self, namespace: &str) -> Outcome<Arc<dyn ObjectStore>> {
+        let io = self.io.with_namespace(namespace)?;
+        Ok(Arc::new(RadosStore::new(io, self.core.handle().clone())?))
     }
 }
 
+/// Names the pool's application; EPERM if it is another's, unless forced. A pool needs nothing else.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_pool_init(io: rados_ioctx_t, _force: bool) -> c_int {
+pub unsafe extern "C" fn rbd_pool_init(io: rados_ioctx_t, force: bool) -> c_int {
     guard(|| {
         // SAFETY: the same contract.
-        unsafe { Pool::adopt(io) }?;
+        let pool = unsafe { Pool::adopt(io) }?;
+        pool.io.application_enable(APPLICATION, force)?;
         Ok(0)
     })
 }
