@@ -53,7 +53,7 @@ impl Checkpointer {
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: *number };
-        let capture = capture(shared);
+        let capture = capture(shared, clean);
         let result = self.write_captured(objects, shared, id, &capture, clean).await;
         if result.is_err() {
             shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
@@ -127,13 +127,18 @@ impl Checkpointer {
     }
 }
 
-fn capture(shared: &Shared) -> Capture {
+/// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
+fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
     state.seal();
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();
-    let replay_from = state.writer.as_ref().map_or(state.log.replay_from, |writer| writer.oldest_open_segment());
+    let replay_from = match &state.writer {
+        Some(writer) if clean => writer.next_segment(),
+        Some(writer) => writer.oldest_open_segment(),
+        None => state.log.replay_from,
+    };
     Capture {
         covers: state.end,
         replay_from,
@@ -164,7 +169,7 @@ fn leaf_pages(
             pointers.push(None);
             continue;
         }
-        if payload.len() + content.encoded_bytes() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
+        if !payload.is_empty() && payload.len() + content.encoded_bytes() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
             seal(&mut payload, &mut pages);
         }
         let offset = payload.len();

@@ -167,8 +167,12 @@ impl Inner {
             self.shared.lock().reload(state);
         }
         *self.described() = described(&header);
-        let end = self.shared.lock().end;
-        let first_segment = takeover::last_segment(&header.log, &tails).next();
+        let (end, last_known) = {
+            let state = self.shared.lock();
+            (state.end, state.segments.last().unwrap_or_default())
+        };
+        // A number is never used twice, not even by another epoch: locations name segments by number alone.
+        let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
         let log = takeover::commit_start(&self.objects, &header.log, epoch, end, first_segment).await?;
         let alignment = self.objects.data.limits().append_alignment.max(1);
         let config = WriterConfig {

@@ -56,6 +56,11 @@ impl Segments {
         }
     }
 
+    /// The highest segment number in the table.
+    pub(crate) fn last(&self) -> Option<SegmentNo> {
+        self.table.keys().next_back().copied()
+    }
+
     pub(crate) fn forget(&mut self, segment: SegmentNo) {
         self.table.remove(&segment);
     }

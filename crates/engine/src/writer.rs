@@ -142,6 +142,11 @@ impl Writer {
         open.min().unwrap_or(self.next_segment)
     }
 
+    /// The first segment number that was not given out.
+    pub(crate) fn next_segment(&self) -> SegmentNo {
+        self.next_segment
+    }
+
     /// Takes the batches sealed since the last call.
     pub(crate) fn take_sealed(&mut self) -> Vec<Sealed> {
         std::mem::take(&mut self.sealed)

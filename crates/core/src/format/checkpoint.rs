@@ -6,8 +6,11 @@ use crate::units::{CheckpointId, LeafNo, MAX_SEGMENT_BYTES, SegmentNo};
 /// "LSDM"
 pub const PAGE_MAGIC: u32 = u32::from_le_bytes(*b"LSDM");
 pub const PAGE_VERSION: u16 = 1;
-/// Most bytes of a page object; more leaves or a larger root take more pages.
+/// Bytes that a page object is filled up to; more leaves or a larger root take more pages.
 pub const MAX_PAGE_BYTES: usize = 4 << 20;
+/// A leaf of very many tiny extents gets a page of its own, up to this size (OSDs refuse writes beyond 90 MB). A larger
+/// leaf, which takes extents of less than 4 bytes on average, cannot be stored.
+pub const MAX_LEAF_BYTES: usize = 64 << 20;
 /// Bytes of a page before its payload: envelope, image, checkpoint, page number.
 pub const PAGE_HEADER_BYTES: usize = super::codec::ENVELOPE_BYTES + 16 + 8 + 4;
 
@@ -152,7 +155,7 @@ impl Root {
             if root.leaves.last().is_some_and(|last| last.leaf >= entry.leaf) {
                 return refuse("leaf order");
             }
-            if u64::from(entry.at.offset) + u64::from(entry.at.len) > (MAX_PAGE_BYTES + PAGE_HEADER_BYTES) as u64 {
+            if u64::from(entry.at.offset) + u64::from(entry.at.len) > (MAX_PAGE_BYTES + MAX_LEAF_BYTES) as u64 {
                 return refuse("leaf pointer");
             }
             root.leaves.push(entry);

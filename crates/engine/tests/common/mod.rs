@@ -1,0 +1,62 @@
+//! What the engine's tests share: images on a memory cluster, and the model they are compared with.
+#![allow(dead_code, reason = "each test uses its part")]
+use bytes::Bytes;
+use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions, Settings};
+use lsd_store::{MemoryCluster, MemoryStore, ObjectStore};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const MIB: u64 = 1 << 20;
+
+/// A client of the cluster and the image that it opened. Dropping it is a crash: the client's watches expire.
+pub struct Client {
+    pub memory: MemoryStore,
+    pub store: Arc<dyn ObjectStore>,
+    pub image: Image,
+}
+
+impl Client {
+    pub async fn open(cluster: &MemoryCluster, settings: Settings) -> Client {
+        Self::try_open(cluster, settings, false).await.unwrap()
+    }
+
+    pub async fn try_open(cluster: &MemoryCluster, settings: Settings, read_only: bool) -> lsd_engine::Result<Client> {
+        let memory = cluster.client();
+        let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
+        let options = OpenOptions { read_only, settings };
+        let image = Image::open(&store, &ImageRef::Name("disk".into()), &options).await?;
+        Ok(Client { memory, store, image })
+    }
+
+    /// The client dies: its memory is gone, its watches run out.
+    pub fn crash(self, cluster: &MemoryCluster) {
+        cluster.expire(&self.memory);
+    }
+}
+
+/// A cluster with an image `disk` of `size` bytes.
+pub async fn cluster_with_image(size: u64) -> MemoryCluster {
+    let cluster = MemoryCluster::new();
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    Image::create(&store, "disk", &CreateOptions { size, ..CreateOptions::default() }).await.unwrap();
+    cluster
+}
+
+/// Small segments and a short patience, so that tests see many of everything.
+pub fn settings() -> Settings {
+    Settings {
+        writethrough_until_flush: false,
+        segment_bytes: 1 << 20,
+        watch_timeout: Duration::from_secs(1),
+        cache_bytes: 256 << 10,
+        ..Settings::default()
+    }
+}
+
+pub async fn read(image: &Image, offset: u64, len: u64) -> Vec<u8> {
+    image.read(offset, len).await.unwrap().to_bytes().to_vec()
+}
+
+pub fn pattern(seed: u64, len: usize) -> Bytes {
+    (0..len).map(|index| (seed.wrapping_mul(31).wrapping_add(index as u64 * 7) % 251) as u8 + 1).collect()
+}

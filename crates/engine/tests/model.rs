@@ -1,0 +1,165 @@
+//! An image behaves as an array of bytes, whatever is written, and again after every kind of reopen.
+mod common;
+
+use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use lsd_engine::{AckMode, ErrorKind, Settings};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const SIZE: u64 = 40 * MIB;
+
+async fn check(client: &Client, model: &[u8]) {
+    for start in (0..SIZE).step_by(MIB as usize) {
+        let found = read(&client.image, start, MIB).await;
+        let expected = &model[start as usize..(start + MIB) as usize];
+        if found != expected {
+            let at = found.iter().zip(expected).position(|(a, b)| a != b).unwrap();
+            panic!("byte {} is {} and should be {}", start + at as u64, found[at], expected[at]);
+        }
+    }
+}
+
+async fn random_change(client: &Client, model: &mut [u8], random: &mut StdRng) {
+    let len = match random.random_range(0..10) {
+        0 => random.random_range(1..3 * MIB),
+        1..4 => random.random_range(1..20_000),
+        _ => 4096,
+    };
+    let mut offset = random.random_range(0..SIZE - len);
+    if random.random_bool(0.6) {
+        offset -= offset % 4096;
+    }
+    let range = offset as usize..(offset + len) as usize;
+    match random.random_range(0..20) {
+        0 => {
+            client.image.discard(offset, len, false).await.unwrap();
+            model[range].fill(0);
+        }
+        1 => {
+            client.image.write_zeroes(offset, len, random.random_bool(0.5), false).await.unwrap();
+            model[range].fill(0);
+        }
+        2 => {
+            let compare = model[range.clone()].to_vec();
+            let data = pattern(random.random(), len as usize);
+            client.image.compare_and_write(offset, compare.into(), data.clone()).await.unwrap();
+            model[range].copy_from_slice(&data);
+        }
+        _ => {
+            let data = pattern(random.random(), len as usize);
+            client.image.write(offset, data.clone(), random.random_bool(0.05)).await.unwrap();
+            model[range].copy_from_slice(&data);
+        }
+    }
+}
+
+async fn run(seed: u64, settings: Settings) {
+    let cluster = cluster_with_image(SIZE).await;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut model = vec![0; SIZE as usize];
+    for round in 0..6 {
+        let client = Client::open(&cluster, settings.clone()).await;
+        check(&client, &model).await;
+        for _ in 0..120 {
+            random_change(&client, &mut model, &mut random).await;
+        }
+        check(&client, &model).await;
+        if round % 2 == 0 {
+            client.image.close().await.unwrap();
+        } else {
+            client.image.flush().await.unwrap();
+            client.crash(&cluster);
+        }
+    }
+    let client = Client::open(&cluster, settings).await;
+    check(&client, &model).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_back() {
+    run(1, settings()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn journal_acknowledgement_without_cache() {
+    run(2, Settings { ack: AckMode::Journal, cache_bytes: 0, ..settings() }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_map_that_does_not_fit_its_memory() {
+    run(3, Settings { map_cache_bytes: 0, ..settings() }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn little_dirty_memory_slows_writers_and_loses_nothing() {
+    run(4, Settings { max_dirty_bytes: 0, ..settings() }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn extents_are_byte_exact() {
+    let cluster = cluster_with_image(SIZE).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(1000, pattern(1, 256), false).await.unwrap();
+    let extents = client.image.extents(0, 4096).await.unwrap();
+    let found: Vec<_> = extents.iter().map(|extent| (extent.offset, extent.len, extent.data)).collect();
+    assert_eq!(found, [(0, 1000, false), (1000, 256, true), (1256, 2840, false)]);
+    assert_eq!(client.image.used_bytes(), 256);
+}
+
+#[tokio::test(start_paused = true)]
+async fn compare_and_write_says_where_the_data_differs() {
+    let cluster = cluster_with_image(SIZE).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 512), false).await.unwrap();
+    let mut compare = pattern(1, 512).to_vec();
+    compare[100] ^= 1;
+    let error = client.image.compare_and_write(0, compare.into(), pattern(2, 512)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Mismatch { offset: 100 });
+    assert_eq!(read(&client.image, 0, 512).await, pattern(1, 512));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_shrink_took_does_not_come_back() {
+    let cluster = cluster_with_image(SIZE).await;
+    let client = Client::open(&cluster, settings()).await;
+    let progress = |_, _| Ok(());
+    client.image.write(0, pattern(1, MIB as usize), false).await.unwrap();
+    assert_eq!(client.image.resize(4096, false, &progress).await.unwrap_err().kind, ErrorKind::Invalid);
+    client.image.resize(5000, true, &progress).await.unwrap();
+    assert_eq!(client.image.size(), 5000);
+    assert_eq!(client.image.read(4096, 1000).await.unwrap_err().kind, ErrorKind::Invalid);
+    client.image.resize(MIB, false, &progress).await.unwrap();
+    client.crash(&cluster);
+    let client = Client::open(&cluster, settings()).await;
+    assert_eq!(client.image.size(), MIB);
+    let mut expected = pattern(1, MIB as usize).to_vec();
+    expected[5000..].fill(0);
+    assert_eq!(read(&client.image, 0, MIB).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overwritten_segments_are_deleted_and_removal_leaves_nothing() {
+    let cluster = cluster_with_image(SIZE).await;
+    for round in 0..3 {
+        let client = Client::open(&cluster, settings()).await;
+        for offset in (0..SIZE).step_by(MIB as usize) {
+            client.image.write(offset, pattern(round, MIB as usize), false).await.unwrap();
+        }
+        client.image.close().await.unwrap();
+    }
+    let store: std::sync::Arc<dyn lsd_store::ObjectStore> = std::sync::Arc::new(cluster.client());
+    let segments = store.list("lsd_data.").await.unwrap();
+    let mut stored = 0;
+    for name in &segments {
+        stored += store.stat(name).await.unwrap();
+    }
+    assert!(stored < 2 * SIZE, "{stored} bytes are stored for an image of {SIZE}");
+    let crashed = Client::open(&cluster, settings()).await;
+    crashed.image.write(0, pattern(9, 5000), true).await.unwrap();
+    crashed.crash(&cluster);
+    let image = lsd_engine::ImageRef::Name("disk".into());
+    lsd_engine::Image::remove(&store, &image, &|_, _| Ok(())).await.unwrap();
+    assert_eq!(store.list("lsd_data.").await.unwrap(), []);
+    assert_eq!(store.list("lsd_map.").await.unwrap(), []);
+    assert_eq!(store.list("lsd_header.").await.unwrap(), []);
+}
