@@ -162,7 +162,8 @@ impl Shared {
     fn remove(&self, name: &str) -> Outcome<()> {
         self.open.forget(name);
         self.root.remove(&self.root.object(name)?)?;
-        self.watching.object_removed(name)
+        self.watching.object_removed(name);
+        Ok(())
     }
 
     fn kv_get(&self, name: &str, prefix: &str) -> Outcome<KvMap> {

@@ -58,8 +58,9 @@ impl Root {
     pub fn list(&self, prefix: &str) -> Outcome<Vec<String>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path.join(OBJECTS))? {
-            // What bears no object's name is not ours and is left alone.
-            let name = entry?.file_name().to_str().and_then(names::decode);
+            // What is no file, or bears no object's name, is not ours and is left alone.
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(names::decode).filter(|_| is_file(&entry));
             found.extend(name.filter(|name| name.starts_with(prefix)));
         }
         found.sort_unstable();
@@ -106,6 +107,10 @@ impl Root {
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         self.path.join(TEMPORARY).join(format!("{}.{number}", self.clients.number()))
     }
+}
+
+fn is_file(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_file())
 }
 
 fn create_directory(path: &Path) -> Outcome<()> {
