@@ -23,8 +23,23 @@ pub struct Globals {
 /// The prefixes of Ceph's and our own settings. An option that starts with one of them, and that the command does not
 /// know itself, is a setting.
 const SETTING_PREFIXES: [&str; 17] = [
-    "lsd_", "rbd_", "rados_", "mon_", "ms_", "osd_", "objecter_", "client_", "debug_", "log_", "auth_", "cephx_",
-    "crush_", "plugin_", "heartbeat_", "admin_socket", "err_to_",
+    "lsd_",
+    "rbd_",
+    "rados_",
+    "mon_",
+    "ms_",
+    "osd_",
+    "objecter_",
+    "client_",
+    "debug_",
+    "log_",
+    "auth_",
+    "cephx_",
+    "crush_",
+    "plugin_",
+    "heartbeat_",
+    "admin_socket",
+    "err_to_",
 ];
 
 /// Settings that stand alone, without one of the prefixes.
@@ -126,8 +141,8 @@ fn target_of(option: &str) -> Option<Target> {
         "-K" => Target::Setting("keyfile".into()),
         _ => {
             let key = option.strip_prefix("--")?.replace('-', "_");
-            let known = SETTING_NAMES.contains(&key.as_str())
-                || SETTING_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+            let known =
+                SETTING_NAMES.contains(&key.as_str()) || SETTING_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
             if !known {
                 return None;
             }

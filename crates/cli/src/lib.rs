@@ -2,7 +2,47 @@
 //!
 //! Owns: command lines, specifications, opening what they name, and what is printed. Does not own: what an image is
 //! (crate `lsd-engine`), the stores (crates `lsd-store`, `lsd-rados`), the NBD protocol (crate `lsd-nbd`).
+pub mod command;
+mod commands;
 pub mod error;
 pub mod globals;
+pub mod nbd_cmd;
+pub mod output;
 pub mod session;
 pub mod spec;
+
+use error::Failure;
+use std::process::ExitCode;
+
+/// The `lsd` command, from the process's arguments to its exit code.
+pub fn lsd_main() -> ExitCode {
+    let args: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|arg| arg.into_string()).collect();
+    let done = match args {
+        Ok(args) => run_to_end(command::dispatch::run(args)),
+        Err(arg) => Err(Failure::invalid(format!("argument is not UTF-8: {}", arg.to_string_lossy()))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, "lsd");
+            ExitCode::from(u8::try_from(failure.code).unwrap_or(1))
+        }
+    }
+}
+
+/// Prints what a command failed with.
+pub fn report(failure: &Failure, program: &str) {
+    match (failure.message.is_empty(), failure.prefixed) {
+        (true, _) => {}
+        (false, true) => output::warn(&format!("{program}: {failure}")),
+        (false, false) => output::warn(&failure.message),
+    }
+}
+
+/// Runs a future on a runtime of its own, on threads for as many cores as there are.
+pub fn run_to_end<T>(work: impl Future<Output = error::Result<T>>) -> error::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::errno("cannot start threads", error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
+    runtime.block_on(work)
+}

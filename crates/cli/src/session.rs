@@ -9,6 +9,7 @@ use lsd_engine::{Image, ImageRef, OpenOptions, Settings};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -46,6 +47,8 @@ impl Location {
 pub struct Session {
     globals: Globals,
     conf: ConfFile,
+    /// The file that `conf` was read from.
+    conf_path: Option<PathBuf>,
     connection: OnceCell<Connection>,
 }
 
@@ -54,14 +57,18 @@ impl Session {
     pub fn new(globals: Globals) -> Result<Self> {
         let home = std::env::var("HOME").ok();
         let candidates = globals.conf_candidates(home.as_deref());
-        let text = candidates.iter().find_map(|path| std::fs::read_to_string(path).ok());
-        if text.is_none() && globals.conf.is_some() {
+        let read = |path: &PathBuf| Some((std::fs::read_to_string(path).ok()?, path.clone()));
+        let found = candidates.iter().find_map(read);
+        if found.is_none() && globals.conf.is_some() {
             let list: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
             let message = format!("global_init: unable to open config file from search list {}", list.join(" "));
             return Err(Failure::bare(1, message));
         }
-        let conf = ConfFile::parse(text.as_deref().unwrap_or_default());
-        Ok(Self { globals, conf, connection: OnceCell::new() })
+        let (conf, conf_path) = match found {
+            Some((text, path)) => (ConfFile::parse(&text), Some(path)),
+            None => (ConfFile::default(), None),
+        };
+        Ok(Self { globals, conf, conf_path, connection: OnceCell::new() })
     }
 
     pub fn globals(&self) -> &Globals {
@@ -88,13 +95,22 @@ impl Session {
 
     /// The cluster, connected on first use.
     pub async fn connection(&self) -> Result<&Connection> {
-        self.connection.get_or_try_init(|| Connection::open(&self.globals)).await
+        self.connection.get_or_try_init(|| Connection::open(&self.globals, self.conf_path.clone())).await
     }
 
-    /// `ENOENT` if the pool, namespace or directory does not exist.
+    /// `ENOENT` if the pool or directory does not exist.
     pub async fn store(&self, place: &Place) -> Result<Arc<dyn ObjectStore>> {
+        self.open_store(place, false).await
+    }
+
+    /// As [`Self::store`], but makes a directory that is not there yet: for new images.
+    pub async fn store_or_create(&self, place: &Place) -> Result<Arc<dyn ObjectStore>> {
+        self.open_store(place, true).await
+    }
+
+    async fn open_store(&self, place: &Place, create: bool) -> Result<Arc<dyn ObjectStore>> {
         match place {
-            Place::Directory(path) => cluster::open_directory(path),
+            Place::Directory(path) => cluster::open_directory(path, create).await,
             Place::Pool { pool, namespace } => {
                 let connection = self.connection().await?;
                 let pool = pool.clone().unwrap_or_else(|| self.default_pool());
@@ -104,8 +120,12 @@ impl Session {
     }
 
     pub async fn open_image(&self, location: &Location, read_only: bool) -> Result<Image> {
+        self.open_ref(location, ImageRef::Name(location.image.clone()), read_only).await
+    }
+
+    /// Opens what `image` names in the place of `location`.
+    pub async fn open_ref(&self, location: &Location, image: ImageRef, read_only: bool) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let image = ImageRef::Name(location.image.clone());
         let options = OpenOptions { read_only, settings: self.image_settings() };
         let opened = Image::open(&store, &image, &options).await;
         let image = opened.map_err(|e| Failure::engine(&format!("error opening image {}", location.image), &e))?;

@@ -12,7 +12,10 @@ const DIR_PREFIX: &str = "dir:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `None`: the default pool. The default namespace is empty.
-    Pool { pool: Option<String>, namespace: String },
+    Pool {
+        pool: Option<String>,
+        namespace: String,
+    },
     Directory(PathBuf),
 }
 
@@ -71,9 +74,9 @@ impl Spec {
                 snap: snap.map(str::to_owned),
             })
         };
-        let pool = text.split_once('/').filter(|(pool, _)| {
-            !pool.is_empty() && (strictness == Strictness::Lenient || !pool.contains('@'))
-        });
+        let pool = text
+            .split_once('/')
+            .filter(|(pool, _)| !pool.is_empty() && (strictness == Strictness::Lenient || !pool.contains('@')));
         if let Some((pool, rest)) = pool {
             let namespace = rest.split_once('/').filter(|(name, _)| !name.is_empty() && !name.contains('@'));
             let with_namespace = namespace.and_then(|(namespace, name)| make(Some(pool), namespace, name));

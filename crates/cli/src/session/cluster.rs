@@ -1,30 +1,79 @@
 //! The stores themselves: pools of a cluster, and directories.
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
-use lsd_store::ObjectStore;
+use lsd_rados::{Cluster, ConnectOptions, RadosError, RadosStore};
+use lsd_store::{DirStore, ObjectStore, PoolId, StoreError};
 use nix::libc;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// A connection to a cluster.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    cluster: Cluster,
+}
 
 impl Connection {
-    pub async fn open(_globals: &Globals) -> Result<Self> {
-        Err(Failure::errno("couldn't connect to the cluster!", libc::EOPNOTSUPP))
+    /// Connects on a thread that may block. `conf`: the configuration file that was read.
+    pub async fn open(globals: &Globals, conf: Option<PathBuf>) -> Result<Self> {
+        let options = ConnectOptions {
+            conf_file: conf,
+            cluster: globals.cluster.clone(),
+            name: globals.name.clone(),
+            settings: globals.overrides.clone(),
+            ..ConnectOptions::default()
+        };
+        let cluster = blocking(move || Cluster::connect(&options)).await?.map_err(|error| {
+            crate::output::warn("lsd: couldn't connect to the cluster!");
+            Failure::silent(error.errno)
+        })?;
+        Ok(Self { cluster })
     }
 
     /// A setting that librados knows.
-    pub fn setting(&self, _key: &str) -> Option<String> {
-        None
+    pub fn setting(&self, key: &str) -> Option<String> {
+        self.cluster.conf_get(key)
     }
 
-    pub async fn open_pool(&self, pool: &str, _namespace: &str) -> Result<Arc<dyn ObjectStore>> {
-        Err(Failure::errno(&format!("error opening pool '{pool}'"), libc::EOPNOTSUPP))
+    pub async fn open_pool(&self, pool: &str, namespace: &str) -> Result<Arc<dyn ObjectStore>> {
+        let (cluster, name, namespace) = (self.cluster.clone(), pool.to_owned(), namespace.to_owned());
+        let runtime = Handle::current();
+        let open = move || {
+            let mut io = cluster.open_pool(&name)?;
+            if !namespace.is_empty() {
+                io = io.with_namespace(&namespace)?;
+            }
+            RadosStore::new(io, runtime)
+        };
+        let store = blocking(open).await?;
+        let failed = |error: RadosError| Failure::errno(&format!("error opening pool '{pool}'"), error.errno);
+        Ok(Arc::new(store.map_err(failed)?))
+    }
+
+    /// The number of a pool.
+    pub async fn pool_id(&self, name: &str) -> std::result::Result<PoolId, StoreError> {
+        let (cluster, pool) = (self.cluster.clone(), name.to_owned());
+        let stopped = |_| StoreError::from_errno(libc::EIO, "pool lookup", name);
+        let id = tokio::task::spawn_blocking(move || cluster.pool_lookup(&pool)).await.map_err(stopped)?;
+        Ok(id?)
     }
 }
 
-pub fn open_directory(path: &Path) -> Result<Arc<dyn ObjectStore>> {
-    Err(Failure::errno(&format!("error opening directory '{}'", path.display()), libc::EOPNOTSUPP))
+/// Runs what blocks where that does no harm.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(libc::EIO, format!("a thread stopped: {error}")))
+}
+
+/// `create`: makes the directory if it is not there.
+pub async fn open_directory(path: &Path, create: bool) -> Result<Arc<dyn ObjectStore>> {
+    let what = format!("error opening directory '{}'", path.display());
+    if !create && !path.is_dir() {
+        let errno = if path.exists() { libc::ENOTDIR } else { libc::ENOENT };
+        return Err(Failure::errno(&what, errno));
+    }
+    let owned = path.to_owned();
+    let store = blocking(move || DirStore::open(&owned)).await?;
+    Ok(Arc::new(store.map_err(|error| Failure::errno(&what, error.errno))?))
 }

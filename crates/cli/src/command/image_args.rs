@@ -1,0 +1,101 @@
+//! Which image a command is about: from `--pool`, `--namespace`, `--image` and `--snap` (or their `--dest`
+//! forms) and a positional specification.
+use super::Parsed;
+use crate::error::{Failure, Result};
+use crate::session::Location;
+use crate::spec::{Place, Spec, Strictness, parse_pool_spec};
+
+/// The image that is worked on or copied from, or the one that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The only image of the command.
+    Only,
+    Source,
+    Destination,
+}
+
+/// Whether a specification may name a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snap {
+    No,
+    Permitted,
+}
+
+impl Role {
+    fn words(self) -> &'static str {
+        match self {
+            Role::Only => "",
+            Role::Source => "source ",
+            Role::Destination => "destination ",
+        }
+    }
+
+    /// Names of the options for pool, namespace and image.
+    fn options(self) -> [&'static str; 3] {
+        match self {
+            Role::Only | Role::Source => ["pool", "namespace", "image"],
+            Role::Destination => ["dest-pool", "dest-namespace", "dest"],
+        }
+    }
+}
+
+/// Everything that was said about an image; parts that were not are `None`.
+pub fn spec_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<Spec> {
+    let [pool, namespace, image] = role.options();
+    let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut found = Spec {
+        place: Place::Pool { pool: option(pool), namespace: option(namespace).unwrap_or_default() },
+        image: None,
+        snap: if role == Role::Destination { None } else { option("snap") },
+    };
+    // The image may be a whole specification, whichever way it was given; the option counts first.
+    let text = option(image).or_else(|| parsed.next_positional().map(str::to_owned));
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        merge(&mut found, Spec::parse(&text, strictness)?);
+    }
+    Ok(found)
+}
+
+/// Parts of the specification count more than the options.
+fn merge(found: &mut Spec, given: Spec) {
+    match (&mut found.place, given.place) {
+        (place, directory @ Place::Directory(_)) => *place = directory,
+        (Place::Pool { pool, namespace }, Place::Pool { pool: given_pool, namespace: given_namespace }) => {
+            if given_pool.is_some() {
+                *pool = given_pool;
+                *namespace = given_namespace;
+            }
+        }
+        (Place::Directory(_), Place::Pool { .. }) => {}
+    }
+    found.image = given.image;
+    found.snap = given.snap.or_else(|| found.snap.take());
+}
+
+/// The image of a command; `EINVAL` if none was named, or a snapshot where there can be none.
+pub fn image_location(parsed: &Parsed, role: Role, strictness: Strictness, snap: Snap) -> Result<Location> {
+    let spec = spec_of(parsed, role, strictness)?;
+    let missing = || Failure::invalid(format!("{}image name was not specified", role.words()));
+    let image = spec.image.ok_or_else(missing)?;
+    if snap == Snap::No && spec.snap.is_some() {
+        let message = format!("{}snapshot name specified for a command that doesn't use it", role.words());
+        return Err(Failure::invalid(message));
+    }
+    Ok(Location { place: spec.place, image, snap: spec.snap })
+}
+
+/// An existing image, without a snapshot.
+pub fn existing_image(parsed: &Parsed) -> Result<Location> {
+    image_location(parsed, Role::Only, Strictness::Lenient, Snap::No)
+}
+
+/// The pool of a command that works on one.
+pub fn pool_place(parsed: &Parsed) -> Result<Place> {
+    let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let namespace = option("namespace").unwrap_or_default();
+    match parsed.next_positional().filter(|text| !text.is_empty()).map(parse_pool_spec).transpose()? {
+        Some(Place::Pool { pool, namespace: given }) if given.is_empty() => Ok(Place::Pool { pool, namespace }),
+        Some(place) => Ok(place),
+        None => Ok(Place::Pool { pool: option("pool"), namespace }),
+    }
+}

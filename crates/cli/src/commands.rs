@@ -1,0 +1,52 @@
+//! Every command of `lsd`. One module a command; each describes itself and does its work.
+use crate::command::CommandSpec;
+
+mod bench;
+mod copy;
+mod create;
+mod disk_usage;
+mod export;
+mod features;
+mod image_meta;
+mod import;
+mod info;
+mod layout;
+mod list;
+mod remove;
+mod rename;
+mod resize;
+mod status;
+mod transfer;
+mod unsupported;
+
+const COMMANDS: &[CommandSpec] = &[
+    bench::BENCH,
+    bench::BENCH_WRITE,
+    copy::SPEC,
+    create::SPEC,
+    disk_usage::SPEC,
+    export::SPEC,
+    image_meta::GET,
+    image_meta::LIST,
+    image_meta::REMOVE,
+    image_meta::SET,
+    import::SPEC,
+    info::SPEC,
+    list::SPEC,
+    remove::SPEC,
+    rename::SPEC,
+    resize::SPEC,
+    status::SPEC,
+];
+
+/// Every command.
+pub fn all() -> impl Iterator<Item = &'static CommandSpec> {
+    COMMANDS.iter()
+}
+
+/// Commands that the overview lists.
+pub fn listed() -> impl Iterator<Item = &'static CommandSpec> {
+    COMMANDS.iter().filter(|spec| spec.words != ["bench-write"])
+}
+
+pub use unsupported::failure as not_supported_yet;

@@ -1,0 +1,85 @@
+//! `lsd cp`.
+use super::layout::Layout;
+use super::transfer::{chunks_with_data, closed, requests_in_flight, sparse_bytes, write_pieces};
+use crate::command::image_args::{Role, Snap, image_location};
+use crate::command::options::{
+    DEST_IMAGE_SPEC, DESTINATION, FEATURES_EPILOGUE, LAYOUT, NO_PROGRESS, SOURCE_IMAGE_OR_SNAP_SPEC, SOURCE_OR_SNAP,
+    SPARSE_SIZE,
+};
+use crate::command::{CommandSpec, Parsed};
+use crate::error::{Failure, Result};
+use crate::output::progress::ProgressLine;
+use crate::output::warn;
+use crate::session::{Location, Session};
+use crate::spec::{Place, Strictness};
+use futures::{StreamExt, TryStreamExt};
+use lsd_engine::{Image, ImageRef};
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["copy"],
+    alias: &["cp"],
+    summary: "Copy src image to dest.",
+    epilogue: FEATURES_EPILOGUE,
+    positionals: &[SOURCE_IMAGE_OR_SNAP_SPEC, DEST_IMAGE_SPEC],
+    options: &[SOURCE_OR_SNAP, DESTINATION, LAYOUT, &[SPARSE_SIZE, NO_PROGRESS]],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let source = image_location(parsed, Role::Source, Strictness::Lenient, Snap::Permitted)?;
+    let mut destination = image_location(parsed, Role::Destination, Strictness::Strict, Snap::No)?;
+    if destination.place == Place::default() && matches!(source.place, Place::Directory(_)) {
+        destination.place = source.place.clone();
+    }
+    let layout = Layout::of(parsed)?;
+    let granule = sparse_bytes(parsed)?;
+    let image = source.open_image(session, true).await?;
+    let line = ProgressLine::new("Image copy", !parsed.has("no-progress"));
+    let copied = copy(session, &image, &destination, &layout, Copy { granule, line: &line }).await;
+    closed(&image, "copy failed", line.end(copied)).await
+}
+
+/// How the content is copied.
+#[derive(Clone, Copy)]
+struct Copy<'a> {
+    granule: usize,
+    line: &'a ProgressLine,
+}
+
+/// A copy that could not be completed is removed again.
+async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout, how: Copy<'_>) -> Result<()> {
+    let store = session.store_or_create(&to.place).await?;
+    let options = layout.for_copy(session, &store, &source.info()).await?;
+    Image::create(&store, &to.image, &options).await.map_err(|error| failed(&error))?;
+    let target = to.open_image(session, false).await?;
+    let filled = fill(session, source, &target, how).await;
+    let filled = closed(&target, "copy failed", filled).await;
+    if filled.is_err()
+        && let Err(error) = Image::remove(&store, &ImageRef::Name(to.image.clone()), &|_, _| Ok(())).await
+    {
+        warn(&format!("lsd: cannot remove the incomplete image {}: {error}", to.image));
+    }
+    filled
+}
+
+async fn fill(session: &Session, source: &Image, target: &Image, how: Copy<'_>) -> Result<()> {
+    let size = source.size();
+    let chunks = chunks_with_data(source).await.map_err(|error| failed(&error))?;
+    let moves = chunks.into_iter().map(|chunk| async move {
+        let data = source.read(chunk.start, chunk.end - chunk.start).await?;
+        write_pieces(target, chunk.start, data, how.granule).await?;
+        Ok::<u64, lsd_engine::Error>(chunk.end)
+    });
+    let mut moves = futures::stream::iter(moves).buffer_unordered(requests_in_flight(session));
+    while let Some(end) = moves.try_next().await.map_err(|error| failed(&error))? {
+        how.line.update(end, size);
+    }
+    for (key, value) in source.metadata_list().await.map_err(|error| failed(&error))? {
+        target.metadata_set(&key, &value).await.map_err(|error| failed(&error))?;
+    }
+    target.flush().await.map_err(|error| failed(&error))
+}
+
+fn failed(error: &lsd_engine::Error) -> Failure {
+    Failure::engine("copy failed", error)
+}

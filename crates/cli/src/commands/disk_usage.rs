@@ -1,0 +1,135 @@
+//! `lsd du`.
+use super::transfer::used_bytes;
+use crate::command::image_args::{Role, spec_of};
+use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
+use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::size;
+use crate::output::table::{Align, Table};
+use crate::output::warn;
+use crate::session::Session;
+use crate::spec::Strictness;
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_store::ObjectStore;
+use nix::libc;
+use std::sync::Arc;
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["disk-usage"],
+    alias: &["du"],
+    summary: "Show disk usage stats for pool, image or snapshot.",
+    epilogue: "",
+    positionals: &[IMAGE_OR_SNAP_SPEC],
+    options: &[
+        IMAGE_OR_SNAP,
+        FORMAT,
+        &[
+            OptionSpec::value("from-snap", "snapshot starting point"),
+            OptionSpec::switch("exact", "compute exact disk usage (slow)"),
+            OptionSpec::switch("merge-snapshots", "merge snapshot sizes with its image"),
+        ],
+    ],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+struct Usage {
+    name: String,
+    id: String,
+    provisioned: u64,
+    used: u64,
+}
+
+/// The figures are always exact: the map knows every byte, so `--exact` changes nothing.
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let spec = spec_of(parsed, Role::Only, Strictness::Lenient)?;
+    let format = Format::of(parsed)?;
+    let snap = spec.snap.or_else(|| parsed.get("from-snap").map(str::to_owned));
+    if spec.image.is_none() && snap.is_some() {
+        return Err(Failure::invalid("image name was not specified"));
+    }
+    let store = session.store(&spec.place).await?;
+    let entries = Catalog::new(store.clone()).list().await.map_err(|error| failed(&error))?;
+    let wanted: Vec<CatalogEntry> = match &spec.image {
+        Some(image) => entries.into_iter().filter(|entry| entry.name == *image).collect(),
+        None => entries,
+    };
+    if let (Some(image), true) = (&spec.image, wanted.is_empty()) {
+        warn(&format!("specified image {image} is not found."));
+        return Err(Failure::errno("du failed", libc::ENOENT));
+    }
+    if let (Some(image), Some(snap)) = (&spec.image, &snap) {
+        // No image of this format version has snapshots yet.
+        warn(&format!("specified snapshot {image}@{snap} is not found."));
+        return Err(Failure::errno("du failed", libc::ENOENT));
+    }
+    let usages = all_usages(session, &store, wanted).await?;
+    let totals = spec.image.is_none();
+    format.print("stats", &tree(&usages, totals), || plain(&usages, totals))
+}
+
+fn failed(error: &lsd_engine::Error) -> Failure {
+    Failure::engine("du failed", error)
+}
+
+async fn all_usages(session: &Session, store: &Arc<dyn ObjectStore>, wanted: Vec<CatalogEntry>) -> Result<Vec<Usage>> {
+    let mut usages = Vec::new();
+    for entry in wanted {
+        match usage(session, store, &entry).await {
+            Ok(usage) => usages.push(usage),
+            // Removed since the directory was read.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(usages)
+}
+
+async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
+    let options = OpenOptions { read_only: true, settings: session.image_settings() };
+    let image = Image::open(store, &ImageRef::Id(entry.id.clone()), &options).await?;
+    let used = used_bytes(&image).await;
+    let provisioned = image.size();
+    image.close().await?;
+    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used: used? })
+}
+
+fn sums(usages: &[Usage]) -> (u64, u64) {
+    let add = |(provisioned, used): (u64, u64), usage: &Usage| (provisioned + usage.provisioned, used + usage.used);
+    usages.iter().fold((0, 0), add)
+}
+
+fn tree(usages: &[Usage], totals: bool) -> Tree {
+    let describe = |usage: &Usage| {
+        Tree::Object(vec![
+            ("name", usage.name.as_str().into()),
+            ("id", usage.id.as_str().into()),
+            ("provisioned_size", usage.provisioned.into()),
+            ("used_size", usage.used.into()),
+        ])
+    };
+    let mut fields = vec![("images", Tree::List("image", usages.iter().map(describe).collect()))];
+    if totals {
+        let (provisioned, used) = sums(usages);
+        fields.extend([("total_provisioned_size", provisioned.into()), ("total_used_size", used.into())]);
+    }
+    Tree::Object(fields)
+}
+
+fn plain(usages: &[Usage], totals: bool) -> String {
+    if usages.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::default()
+        .column("NAME", Align::Left, Align::Left)
+        .column("PROVISIONED", Align::Right, Align::Right)
+        .column("USED", Align::Left, Align::Right);
+    for usage in usages {
+        table.row(vec![usage.name.clone(), size::format(usage.provisioned), size::format(usage.used)]);
+    }
+    if totals && usages.len() > 1 {
+        let (provisioned, used) = sums(usages);
+        table.row(vec!["<TOTAL>".into(), size::format(provisioned), size::format(used)]);
+    }
+    table.to_string()
+}

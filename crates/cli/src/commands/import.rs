@@ -1,0 +1,186 @@
+//! `lsd import`.
+use super::layout::Layout;
+use super::transfer::{closed, requests_in_flight, sparse_bytes, write_sparse};
+use crate::command::image_args::{Role, spec_of};
+use crate::command::options::{DEST_IMAGE_SPEC, DESTINATION, FEATURES_EPILOGUE, LAYOUT, NO_PROGRESS, SPARSE_SIZE};
+use crate::command::parsed::invalid_value;
+use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
+use crate::error::{Failure, Result};
+use crate::output::progress::ProgressLine;
+use crate::output::warn;
+use crate::session::{Location, Session};
+use crate::spec::{Place, Strictness};
+use futures::StreamExt;
+use lsd_engine::{Image, ImageRef};
+use nix::libc;
+use source::{Chunk, Source};
+use std::path::Path;
+
+mod source;
+
+const PATH: Positional = Positional { name: "path-name", help: "import file (or '-' for stdin)" };
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["import"],
+    alias: &[],
+    summary: "Import image from file.",
+    epilogue: FEATURES_EPILOGUE,
+    positionals: &[PATH, DEST_IMAGE_SPEC],
+    options: &[
+        &[OptionSpec::value("path", "import file (or '-' for stdin)")],
+        DESTINATION,
+        LAYOUT,
+        &[
+            SPARSE_SIZE,
+            NO_PROGRESS,
+            OptionSpec::value("export-format", "format of image file"),
+            OptionSpec::value("pool", "pool name (deprecated)").short('p').hidden(),
+            OptionSpec::value("image", "image name (deprecated)").hidden(),
+        ],
+    ],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let path = path_argument(parsed)?;
+    export_format(parsed)?;
+    let destination = destination(parsed, &path)?;
+    let layout = Layout::of(parsed)?;
+    let granule = sparse_bytes(parsed)?;
+    let source = Source::open(&path).map_err(|failure| {
+        warn(&format!("lsd: {failure}"));
+        Failure::errno("import failed", failure.code)
+    })?;
+    let line = ProgressLine::new("Importing image", !parsed.has("no-progress"));
+    let import = Import { session, source, granule, line: &line };
+    let imported = import.run(&destination, &layout).await;
+    imported.map_err(|failure| Failure { message: format!("import failed: {failure}"), ..failure })
+}
+
+/// The file, from `--path` or the first positional argument.
+pub fn path_argument(parsed: &Parsed) -> Result<String> {
+    let path = parsed.get("path").or_else(|| parsed.next_positional()).filter(|path| !path.is_empty());
+    path.map(str::to_owned).ok_or_else(|| Failure::invalid("path was not specified"))
+}
+
+/// `--export-format`: 1 is the bare content of the disk; 2, with snapshots, is not there yet.
+pub fn export_format(parsed: &Parsed) -> Result<()> {
+    match parsed.get("export-format") {
+        None | Some("1") => Ok(()),
+        Some("2") => Err(Failure::errno("export format 2 is not supported yet", libc::EOPNOTSUPP)),
+        Some(_) => Err(invalid_value("export-format")),
+    }
+}
+
+/// Where to: `--dest` and its like, else (deprecated) `--pool` and `--image`, else the file's name.
+fn destination(parsed: &Parsed, path: &str) -> Result<Location> {
+    let old_image = parsed.get("image");
+    let old_pool = parsed.get("pool");
+    if old_image.is_some() {
+        warn("lsd: --image is deprecated, use --dest");
+    }
+    if old_pool.is_some() {
+        warn("lsd: -p [ --pool ] is deprecated, use --dest-pool");
+    }
+    let mut spec = spec_of(parsed, Role::Destination, Strictness::Strict)?;
+    if spec.snap.is_some() {
+        return Err(Failure::invalid("destination snapshot name specified for a command that doesn't use it"));
+    }
+    if let Place::Pool { pool: pool @ None, .. } = &mut spec.place {
+        *pool = old_pool.map(str::to_owned);
+    }
+    let from_path = || Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let image = spec.image.or_else(|| old_image.map(str::to_owned)).or_else(from_path);
+    let image = image.ok_or_else(|| Failure::invalid("destination image name was not specified"))?;
+    Ok(Location { place: spec.place, image, snap: None })
+}
+
+struct Import<'a> {
+    session: &'a Session,
+    source: Source,
+    granule: usize,
+    line: &'a ProgressLine,
+}
+
+impl Import<'_> {
+    /// Creates the image and fills it; an image that could not be filled is removed again.
+    async fn run(self, destination: &Location, layout: &Layout) -> Result<()> {
+        let store = self.session.store_or_create(&destination.place).await?;
+        let size = self.source.size().unwrap_or(0);
+        let options = layout.for_new(self.session, &store, size).await?;
+        Image::create(&store, &destination.image, &options).await.map_err(|error| {
+            warn("lsd: image creation failed");
+            plain_errno(&error)
+        })?;
+        let line = self.line;
+        let filled = self.fill(destination).await;
+        if filled.is_err() {
+            line.fail();
+            let partial = ImageRef::Name(destination.image.clone());
+            if let Err(error) = Image::remove(&store, &partial, &|_, _| Ok(())).await {
+                warn(&format!("lsd: cannot remove the incomplete image {}: {error}", destination.image));
+            }
+        } else {
+            line.finish();
+        }
+        filled
+    }
+
+    async fn fill(self, destination: &Location) -> Result<()> {
+        let image = destination.open_image(self.session, false).await?;
+        let copied = self.copy_into(&image).await;
+        closed(&image, "closing the image", copied).await
+    }
+
+    /// Copies everything; it is durable when this returns.
+    async fn copy_into(self, image: &Image) -> Result<()> {
+        let Self { session, source, granule, line } = self;
+        let known_size = source.size();
+        let chunks = source.chunks();
+        let writes = futures::stream::unfold((chunks, image), |(mut chunks, image)| async move {
+            let chunk = chunks.recv().await?;
+            let grown = match &chunk {
+                Ok(chunk) if known_size.is_none() => grow_for(image, chunk).await,
+                _ => Ok(()),
+            };
+            Some((grown.and(chunk), (chunks, image)))
+        });
+        let mut writes = writes
+            .map(|chunk| async move {
+                let Chunk { offset, data } = chunk?;
+                let end = offset + data.len() as u64;
+                write_sparse(image, offset, data, granule).await.map_err(|error| plain_errno(&error))?;
+                Ok::<u64, Failure>(end)
+            })
+            .buffer_unordered(requests_in_flight(session))
+            .boxed();
+        let mut end = 0;
+        while let Some(written) = writes.next().await {
+            end = end.max(written?);
+            if let Some(size) = known_size {
+                line.update(end, size);
+            }
+        }
+        if known_size.is_none() && image.size() != end {
+            image.resize(end, true, &|_, _| Ok(())).await.map_err(|error| plain_errno(&error))?;
+        }
+        image.flush().await.map_err(|error| plain_errno(&error))
+    }
+}
+
+/// Makes room for a chunk of a stream whose end is not known: the image doubles, and is cut at the end.
+async fn grow_for(image: &Image, chunk: &Chunk) -> Result<()> {
+    let end = chunk.offset + chunk.data.len() as u64;
+    if end <= image.size() {
+        return Ok(());
+    }
+    let size = end.max(image.size().saturating_mul(2));
+    image.resize(size, false, &|_, _| Ok(())).await.map_err(|error| plain_errno(&error))
+}
+
+/// `(17) File exists`, for a line that says already what failed.
+fn plain_errno(error: &lsd_engine::Error) -> Failure {
+    let mut failure = Failure::engine("", error);
+    failure.message = failure.message.trim_start_matches(": ").to_owned();
+    failure
+}

@@ -1,0 +1,136 @@
+//! `lsd info`.
+use super::features::{feature_names, flag_names, operation_names};
+use crate::command::image_args::{Role, Snap, image_location};
+use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
+use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::{size, time};
+use crate::session::{Location, Session};
+use crate::spec::Strictness;
+use lsd_engine::{Features, Image, ImageId, ImageInfo, ImageRef};
+use lsd_store::ObjectStore;
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["info"],
+    alias: &[],
+    summary: "Show information about image size, striping, etc.",
+    epilogue: "",
+    positionals: &[IMAGE_OR_SNAP_SPEC],
+    options: &[IMAGE_OR_SNAP, &[OptionSpec::value("image-id", "image id")], FORMAT],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let (store, image) = open(session, parsed).await?;
+    let format = Format::of(parsed)?;
+    let info = image.info();
+    let data_pool = data_pool_name(&store, &info).await;
+    let data_pool = data_pool.as_deref();
+    format.print("image", &tree(&info, data_pool), || plain(&info, data_pool))?;
+    image.close().await.map_err(|error| Failure::engine("error closing image", &error))
+}
+
+async fn open(session: &Session, parsed: &Parsed) -> Result<(Arc<dyn ObjectStore>, Image)> {
+    let Some(id) = parsed.get("image-id") else {
+        let location = image_location(parsed, Role::Only, Strictness::Lenient, Snap::Permitted)?;
+        Format::of(parsed)?;
+        let store = location.store(session).await?;
+        return Ok((store, location.open_image(session, true).await?));
+    };
+    let spec = crate::command::image_args::spec_of(parsed, Role::Only, Strictness::Lenient)?;
+    if spec.image.is_some() {
+        return Err(Failure::invalid("trying to access image using both name and id. "));
+    }
+    let location = Location { place: spec.place, image: id.to_owned(), snap: spec.snap };
+    let store = location.store(session).await?;
+    let image = session.open_ref(&location, ImageRef::Id(ImageId(id.to_owned())), true).await?;
+    Ok((store, image))
+}
+
+/// The name of the pool with the data, if that is not the image's own pool.
+async fn data_pool_name(store: &Arc<dyn ObjectStore>, info: &ImageInfo) -> Option<String> {
+    if info.data_pool == store.pool_id() {
+        return None;
+    }
+    let pool = store.open_pool(info.data_pool).await.ok();
+    Some(pool.map_or_else(|| "<missing data pool>".to_owned(), |pool| pool.pool_name()))
+}
+
+fn object_bytes(info: &ImageInfo) -> u64 {
+    1 << info.order
+}
+
+/// Objects that an image of this layout would have in RADOS, as rbd counts them.
+fn objects(info: &ImageInfo) -> u64 {
+    let stripe_count = info.stripe_count.max(1);
+    let period = object_bytes(info) * stripe_count;
+    let periods = info.size.div_ceil(period);
+    let tail = info.size % period;
+    let unit = if info.stripe_unit == 0 { object_bytes(info) } else { info.stripe_unit };
+    let whole_tail = tail >= unit * stripe_count || tail == 0;
+    periods * stripe_count - if whole_tail { 0 } else { stripe_count - tail.div_ceil(unit) }
+}
+
+/// True if the layout differs from whole objects one after another.
+fn is_striped(info: &ImageInfo) -> bool {
+    info.features & Features::STRIPINGV2 != 0 && (info.stripe_unit != object_bytes(info) || info.stripe_count != 1)
+}
+
+fn tree(info: &ImageInfo, data_pool: Option<&str>) -> Tree {
+    let list =
+        |item: &'static str, names: Vec<&'static str>| Tree::List(item, names.into_iter().map(Tree::from).collect());
+    let mut fields: Vec<(&'static str, Tree)> = vec![
+        ("name", info.name.as_str().into()),
+        ("id", info.id.to_string().into()),
+        ("size", info.size.into()),
+        ("objects", objects(info).into()),
+        ("order", u64::from(info.order).into()),
+        ("object_size", object_bytes(info).into()),
+        ("snapshot_count", 0.into()),
+    ];
+    fields.extend(data_pool.map(|pool| ("data_pool", pool.into())));
+    fields.extend([
+        ("block_name_prefix", info.block_name_prefix.as_str().into()),
+        ("format", 2.into()),
+        ("features", list("feature", feature_names(info.features))),
+        ("op_features", list("op_feature", operation_names(info.op_features))),
+        ("flags", list("flag", flag_names(info.flags))),
+        ("create_timestamp", time::ctime(info.timestamps.create_ns).into()),
+        ("access_timestamp", time::ctime(info.timestamps.access_ns).into()),
+        ("modify_timestamp", time::ctime(info.timestamps.modify_ns).into()),
+    ]);
+    if is_striped(info) {
+        fields.extend([("stripe_unit", info.stripe_unit.into()), ("stripe_count", info.stripe_count.into())]);
+    }
+    Tree::Object(fields)
+}
+
+fn plain(info: &ImageInfo, data_pool: Option<&str>) -> String {
+    let mut text = format!("rbd image '{}':\n", info.name);
+    let mut line = |words: String| {
+        let _ = writeln!(text, "\t{words}");
+    };
+    line(format!("size {} in {} objects", size::format(info.size), objects(info)));
+    line(format!("order {} ({} objects)", info.order, size::format(object_bytes(info))));
+    line("snapshot_count: 0".to_owned());
+    line(format!("id: {}", info.id));
+    if let Some(pool) = data_pool {
+        line(format!("data_pool: {pool}"));
+    }
+    line(format!("block_name_prefix: {}", info.block_name_prefix));
+    line("format: 2".to_owned());
+    line(format!("features: {}", feature_names(info.features).join(", ")));
+    line(format!("op_features: {}", operation_names(info.op_features).join(", ")));
+    line(format!("flags: {}", flag_names(info.flags).join(", ")));
+    line(format!("create_timestamp: {}", time::ctime(info.timestamps.create_ns)));
+    line(format!("access_timestamp: {}", time::ctime(info.timestamps.access_ns)));
+    line(format!("modify_timestamp: {}", time::ctime(info.timestamps.modify_ns)));
+    if is_striped(info) {
+        line(format!("stripe unit: {}", size::format(info.stripe_unit)));
+        line(format!("stripe count: {}", info.stripe_count));
+    }
+    text
+}

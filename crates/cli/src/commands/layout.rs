@@ -1,0 +1,139 @@
+//! How a new image is laid out: the options of `create`, `import` and `cp`, and their defaults from ceph.conf.
+use super::features;
+use crate::command::Parsed;
+use crate::error::{Failure, Result};
+use crate::output::{size, warn};
+use crate::session::Session;
+use lsd_engine::{CreateOptions, Features, ImageInfo};
+use lsd_store::{ObjectStore, StoreErrorKind};
+use nix::libc;
+use std::sync::Arc;
+
+/// Options of images that rbd has and lsd does not: the log needs no journal, and mirroring is not there yet.
+const UNSUPPORTED: [&str; 4] = ["mirror-image-mode", "journal-splay-width", "journal-object-size", "journal-pool"];
+
+/// What the user asked for; what was not is `None`.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    order: Option<u8>,
+    features: Option<u64>,
+    shared: bool,
+    stripe_unit: Option<u64>,
+    stripe_count: Option<u64>,
+    data_pool: Option<String>,
+}
+
+impl Layout {
+    pub fn of(parsed: &Parsed) -> Result<Self> {
+        image_format(parsed)?;
+        if let Some(option) = UNSUPPORTED.iter().find(|option| parsed.get(option).is_some()) {
+            return Err(Failure::errno(&format!("--{option} is not supported yet"), libc::EOPNOTSUPP));
+        }
+        let old_order = parsed.get_with("order", |text| text.parse().ok().filter(|order| (12..=25).contains(order)))?;
+        if old_order.is_some() {
+            warn("lsd: --order is deprecated, use --object-size");
+        }
+        let order = parsed.get_with("object-size", size::parse_object_size)?.or(old_order);
+        let mut features = None;
+        for text in parsed.get_all("image-feature") {
+            let bits = features::parse_requested(text);
+            let bits = bits.ok_or_else(|| crate::command::parsed::invalid_value("image-feature"))?;
+            features = Some(features.unwrap_or(0) | bits);
+        }
+        Ok(Self {
+            order,
+            features,
+            shared: parsed.has("image-shared"),
+            stripe_unit: parsed.get_with("stripe-unit", size::parse_bytes)?,
+            stripe_count: parsed.get_with("stripe-count", |text| text.parse().ok())?,
+            data_pool: parsed.get("data-pool").filter(|pool| !pool.is_empty()).map(str::to_owned),
+        })
+    }
+
+    /// Options for an image of `size` bytes in a store; defaults are ceph.conf's (`rbd_default_*`).
+    pub async fn for_new(&self, session: &Session, store: &Arc<dyn ObjectStore>, size: u64) -> Result<CreateOptions> {
+        let number = |key: &str| session.setting(key).and_then(|text| size::parse_bytes(text.trim()));
+        let default_order = number("rbd_default_order").and_then(|order| u8::try_from(order).ok()).unwrap_or(22);
+        let setting = session.setting("rbd_default_features").and_then(|text| features::parse_setting(&text));
+        let base = CreateOptions {
+            size,
+            order: default_order,
+            features: setting.unwrap_or(Features::DEFAULT),
+            stripe_unit: number("rbd_default_stripe_unit").unwrap_or(0),
+            stripe_count: number("rbd_default_stripe_count").unwrap_or(0),
+            ..CreateOptions::default()
+        };
+        let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
+        self.apply(session, store, base, default_pool).await
+    }
+
+    /// Options for a copy: what was not asked for is as in the source.
+    pub async fn for_copy(
+        &self,
+        session: &Session,
+        store: &Arc<dyn ObjectStore>,
+        source: &ImageInfo,
+    ) -> Result<CreateOptions> {
+        let base = CreateOptions {
+            size: source.size,
+            order: source.order,
+            features: source.features & !(Features::DATA_POOL | Features::STRIPINGV2),
+            stripe_unit: source.stripe_unit,
+            stripe_count: source.stripe_count,
+            ..CreateOptions::default()
+        };
+        self.apply(session, store, base, None).await
+    }
+
+    async fn apply(
+        &self,
+        session: &Session,
+        store: &Arc<dyn ObjectStore>,
+        base: CreateOptions,
+        default_pool: Option<String>,
+    ) -> Result<CreateOptions> {
+        let mut options = base;
+        options.order = self.order.unwrap_or(options.order);
+        options.features = self.features.unwrap_or(options.features);
+        if self.shared {
+            options.features &= !features::SINGLE_CLIENT;
+        }
+        if self.stripe_unit.is_some() || self.stripe_count.is_some() {
+            options.stripe_unit = self.stripe_unit.unwrap_or(0);
+            options.stripe_count = self.stripe_count.unwrap_or(0);
+        }
+        if let Some(pool) = self.data_pool.clone().or(default_pool) {
+            options.data_pool = Some(find_pool(session, store, &pool).await?);
+        }
+        Ok(options)
+    }
+}
+
+/// `--image-format` and `--new-format`: there is one format, which rbd's commands know as 2.
+fn image_format(parsed: &Parsed) -> Result<()> {
+    let format = parsed.get_with("image-format", |text| match text {
+        "1" => Some(1),
+        "2" => Some(2),
+        _ => None,
+    })?;
+    if parsed.has("new-format") {
+        warn("lsd: --new-format is deprecated, use --image-format 2");
+    }
+    if format == Some(1) {
+        warn("lsd: image format 1 is deprecated");
+        return Err(Failure::errno("create error", libc::EINVAL));
+    }
+    Ok(())
+}
+
+/// A data pool by its name.
+async fn find_pool(session: &Session, store: &Arc<dyn ObjectStore>, name: &str) -> Result<lsd_store::PoolId> {
+    if store.pool_id().0 < 0 {
+        return Err(Failure::errno("a directory has no data pools", libc::EOPNOTSUPP));
+    }
+    let pool = session.connection().await?.pool_id(name).await;
+    pool.map_err(|error| match error.kind {
+        StoreErrorKind::NotFound => Failure::errno(&format!("data pool {name} does not exist"), libc::ENOENT),
+        _ => Failure::errno(&format!("error opening pool '{name}'"), error.errno),
+    })
+}

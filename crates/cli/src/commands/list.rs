@@ -1,0 +1,126 @@
+//! `lsd ls`.
+use crate::command::image_args::pool_place;
+use crate::command::options::{FORMAT, POOL_ONLY, POOL_SPEC};
+use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::error::{Failure, Result, describe_errno};
+use crate::output::format::{Format, Tree};
+use crate::output::table::{Align, Table};
+use crate::output::{size, warn};
+use crate::session::Session;
+use futures::StreamExt;
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_store::ObjectStore;
+use std::sync::Arc;
+
+/// Images opened at the same time for a long listing (`rbd_concurrent_management_ops`).
+const OPEN_IMAGES_MAX: usize = 10;
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["list"],
+    alias: &["ls"],
+    summary: "List lsd images.",
+    epilogue: "",
+    positionals: &[POOL_SPEC],
+    options: &[&[OptionSpec::switch("long", "long listing format").short('l')], POOL_ONLY, FORMAT],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+struct Listed {
+    name: String,
+    id: String,
+    size: u64,
+    locked: bool,
+}
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let place = pool_place(parsed)?;
+    let format = Format::of(parsed)?;
+    let store = session.store(&place).await.map_err(listing_failed)?;
+    let failed = |error: lsd_engine::Error| Failure::engine("listing images failed", &error);
+    let entries = Catalog::new(store.clone()).list().await.map_err(failed)?;
+    if parsed.has("long") {
+        let rows = open_all(session, &store, entries).await?;
+        return print_long(format, &rows);
+    }
+    let names: Vec<Tree> = entries.iter().map(|entry| Tree::from(entry.name.as_str())).collect();
+    let plain = || entries.iter().map(|entry| format!("{}\n", entry.name)).collect();
+    format.print("images", &Tree::List("name", names), plain)
+}
+
+/// rbd says both what it could not open and that the listing failed.
+fn listing_failed(failure: Failure) -> Failure {
+    if failure.prefixed && !failure.message.is_empty() {
+        warn(&format!("lsd: {failure}"));
+    }
+    Failure::errno("listing images failed", failure.code)
+}
+
+async fn open_all(session: &Session, store: &Arc<dyn ObjectStore>, entries: Vec<CatalogEntry>) -> Result<Vec<Listed>> {
+    let settings = session.image_settings();
+    let opening = entries.into_iter().map(|entry| {
+        let options = OpenOptions { read_only: true, settings: settings.clone() };
+        async move { (describe(store, &entry, &options).await, entry) }
+    });
+    let mut listed = Vec::new();
+    let mut first_failure = None;
+    let mut results = futures::stream::iter(opening).buffered(OPEN_IMAGES_MAX);
+    while let Some((result, entry)) = results.next().await {
+        match result {
+            Ok(row) => listed.push(row),
+            // Removed since the directory was read.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => {
+                warn(&format!("lsd: error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
+                first_failure.get_or_insert(error.errno());
+            }
+        }
+    }
+    first_failure.map_or(Ok(listed), |errno| Err(Failure::errno("listing images failed", errno)))
+}
+
+async fn describe(
+    store: &Arc<dyn ObjectStore>,
+    entry: &CatalogEntry,
+    options: &OpenOptions,
+) -> lsd_engine::Result<Listed> {
+    let image = Image::open(store, &ImageRef::Id(entry.id.clone()), options).await?;
+    let locked = super::status::is_locked(store, &image).await;
+    let listed = Listed { name: entry.name.clone(), id: entry.id.to_string(), size: image.size(), locked };
+    image.close().await?;
+    Ok(listed)
+}
+
+fn print_long(format: Format, rows: &[Listed]) -> Result<()> {
+    let describe = |row: &Listed| {
+        let mut fields: Vec<(&'static str, Tree)> = vec![
+            ("image", row.name.as_str().into()),
+            ("id", row.id.as_str().into()),
+            ("size", row.size.into()),
+            ("format", 2.into()),
+        ];
+        if row.locked {
+            fields.push(("lock_type", "exclusive".into()));
+        }
+        Tree::Object(fields)
+    };
+    format.print("images", &Tree::List("image", rows.iter().map(describe).collect()), || plain_long(rows))
+}
+
+fn plain_long(rows: &[Listed]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::default()
+        .column("NAME", Align::Left, Align::Left)
+        .column("SIZE", Align::Left, Align::Right)
+        .column("PARENT", Align::Left, Align::Left)
+        .column("FMT", Align::Left, Align::Right)
+        .column("PROT", Align::Left, Align::Left)
+        .column("LOCK", Align::Left, Align::Right);
+    for row in rows {
+        let lock = if row.locked { "excl" } else { "" };
+        let size = size::format(row.size);
+        table.row(vec![row.name.clone(), size, String::new(), "2".into(), String::new(), lock.into()]);
+    }
+    table.to_string()
+}

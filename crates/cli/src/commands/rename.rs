@@ -1,0 +1,49 @@
+//! `lsd rename`.
+use crate::command::image_args::{Role, Snap, image_location};
+use crate::command::options::{DEST_IMAGE_SPEC, DESTINATION, SOURCE, SOURCE_IMAGE_SPEC};
+use crate::command::{CommandSpec, Parsed};
+use crate::error::{Failure, Result};
+use crate::session::{Location, Session};
+use crate::spec::{Place, Strictness};
+use lsd_engine::Catalog;
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["rename"],
+    alias: &["mv"],
+    summary: "Rename image within pool.",
+    epilogue: "",
+    positionals: &[SOURCE_IMAGE_SPEC, DEST_IMAGE_SPEC],
+    options: &[SOURCE, DESTINATION],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let source = image_location(parsed, Role::Source, Strictness::Lenient, Snap::No)?;
+    let destination = image_location(parsed, Role::Destination, Strictness::Strict, Snap::No)?;
+    check_places(session, &source, &destination)?;
+    let catalog = Catalog::new(source.store(session).await?);
+    let renamed = catalog.rename(&source.image, &destination.image).await;
+    renamed.map_err(|error| Failure::engine("rename error", &error))
+}
+
+/// The destination lies where the source does, or says nothing of where it lies.
+fn check_places(session: &Session, source: &Location, destination: &Location) -> Result<()> {
+    if destination.place == Place::default() {
+        return Ok(());
+    }
+    let whole = |place: &Place| match place {
+        Place::Pool { pool, namespace } => (pool.clone().unwrap_or_else(|| session.default_pool()), namespace.clone()),
+        Place::Directory(path) => (format!("dir:{}", path.display()), String::new()),
+    };
+    let (source_pool, source_namespace) = whole(&source.place);
+    let (dest_pool, dest_namespace) = whole(&destination.place);
+    if source_pool != dest_pool {
+        let pools = format!("source pool: {source_pool} dest pool: {dest_pool}");
+        return Err(Failure::invalid(format!("mv/rename across pools not supported\n{pools}")));
+    }
+    if source_namespace != dest_namespace {
+        let namespaces = format!("source namespace: {source_namespace} dest namespace: {dest_namespace}");
+        return Err(Failure::invalid(format!("mv/rename across namespaces not supported\n{namespaces}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `lsd status`: who has an image open.
+use crate::command::image_args::existing_image;
+use crate::command::options::{FORMAT, IMAGE_SPEC, ONE_IMAGE};
+use crate::command::{CommandSpec, Parsed};
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::session::Session;
+use lsd_engine::Image;
+use lsd_store::{ObjectStore, Watcher};
+use std::sync::Arc;
+
+pub const SPEC: CommandSpec = CommandSpec {
+    words: &["status"],
+    alias: &[],
+    summary: "Show the status of this image.",
+    epilogue: "",
+    positionals: &[IMAGE_SPEC],
+    options: &[ONE_IMAGE, FORMAT],
+    run: |session, parsed| Box::pin(execute(session, parsed)),
+};
+
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let location = existing_image(parsed)?;
+    let format = Format::of(parsed)?;
+    let store = location.store(session).await?;
+    let image = location.open_image(session, true).await?;
+    let failed = |error: lsd_engine::Error| Failure::engine("show status failed", &error);
+    let watchers = other_watchers(&store, &image).await.map_err(failed)?;
+    let describe = |watcher: &Watcher| {
+        Tree::Object(vec![
+            ("address", watcher.addr.as_str().into()),
+            ("client", watcher.client.into()),
+            ("cookie", watcher.cookie.into()),
+        ])
+    };
+    let list = Tree::List("watcher", watchers.iter().map(describe).collect());
+    format.print("status", &Tree::Object(vec![("watchers", list)]), || plain(&watchers))?;
+    image.close().await.map_err(failed)
+}
+
+fn plain(watchers: &[Watcher]) -> String {
+    if watchers.is_empty() {
+        return "Watchers: none\n".to_owned();
+    }
+    let line =
+        |Watcher { addr, client, cookie }: &Watcher| format!("\twatcher={addr} client.{client} cookie={cookie}\n");
+    format!("Watchers:\n{}", watchers.iter().map(line).collect::<String>())
+}
+
+/// Everybody who has the image open, but for this process.
+pub async fn other_watchers(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result<Vec<Watcher>> {
+    let own = store.identity().0;
+    let watchers = image.watchers().await?;
+    Ok(watchers.into_iter().filter(|watcher| format!("client.{}", watcher.client) != own).collect())
+}
+
+/// True if a writer has the image: only writers watch it.
+pub async fn is_locked(store: &Arc<dyn ObjectStore>, image: &Image) -> bool {
+    other_watchers(store, image).await.is_ok_and(|watchers| !watchers.is_empty())
+}

@@ -1,0 +1,117 @@
+//! What moving whole images has in common: the size of requests, how many are under way, zeroes and holes.
+use crate::command::Parsed;
+use crate::command::parsed::invalid_value;
+use crate::error::{Failure, Result};
+use crate::output::size;
+use crate::session::Session;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use lsd_engine::{Image, ReadData, ReadPiece};
+use std::ops::Range;
+
+/// One request, bytes.
+pub const CHUNK_BYTES: u64 = 4 << 20;
+/// How much of an image is asked at once which parts of it hold data, bytes: it bounds the answer.
+const EXTENTS_WINDOW_BYTES: u64 = 4 << 30;
+/// Requests under way when ceph.conf does not say (`rbd_concurrent_management_ops`), and the most it may say.
+const REQUESTS_DEFAULT: usize = 10;
+const REQUESTS_MAX: usize = 128;
+/// Zeroes shorter than this are written like data (`--sparse-size`).
+const SPARSE_BYTES_DEFAULT: usize = 4096;
+
+/// How many requests are under way at the same time.
+pub fn requests_in_flight(session: &Session) -> usize {
+    let setting = session.setting("rbd_concurrent_management_ops").and_then(|text| text.trim().parse().ok());
+    setting.unwrap_or(REQUESTS_DEFAULT).clamp(1, REQUESTS_MAX)
+}
+
+/// `--sparse-size`: a power of two from 4 KiB to 32 MiB.
+pub fn sparse_bytes(parsed: &Parsed) -> Result<usize> {
+    let Some(text) = parsed.get("sparse-size") else { return Ok(SPARSE_BYTES_DEFAULT) };
+    let bytes = size::parse_bytes(text).filter(|bytes| bytes.is_power_of_two() && (4096..=32 << 20).contains(bytes));
+    bytes.map(|bytes| bytes as usize).ok_or_else(|| invalid_value("sparse-size"))
+}
+
+/// The parts of `data` that are not zeroes, in pieces of `granule` bytes; neighbours are one range.
+pub fn data_runs(data: &[u8], granule: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for start in (0..data.len()).step_by(granule) {
+        let end = data.len().min(start + granule);
+        if is_zero(&data[start..end]) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => runs.push(start..end),
+        }
+    }
+    runs
+}
+
+/// Compares in words where it can; the first word that is not zero ends it.
+pub fn is_zero(data: &[u8]) -> bool {
+    let (words, rest) = data.as_chunks::<16>();
+    words.iter().all(|word| u128::from_le_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
+}
+
+/// Writes what is not zeroes of `data` at `offset`.
+pub async fn write_sparse(image: &Image, offset: u64, data: Bytes, granule: usize) -> lsd_engine::Result<()> {
+    let writes =
+        data_runs(&data, granule).into_iter().map(|run| image.write(offset + run.start as u64, data.slice(run), false));
+    futures::future::try_join_all(writes).await?;
+    Ok(())
+}
+
+/// Writes what a read returned to the same place of another image; holes stay holes.
+pub async fn write_pieces(image: &Image, offset: u64, data: ReadData, granule: usize) -> lsd_engine::Result<()> {
+    let mut at = offset;
+    for piece in data.pieces {
+        let len = piece.len();
+        if let ReadPiece::Data(bytes) = piece {
+            write_sparse(image, at, bytes, granule).await?;
+        }
+        at += len;
+    }
+    Ok(())
+}
+
+/// The chunks of an image that hold data, in order.
+pub async fn chunks_with_data(image: &Image) -> lsd_engine::Result<Vec<Range<u64>>> {
+    let size = image.size();
+    let mut chunks: Vec<Range<u64>> = Vec::new();
+    let mut window = 0;
+    while window < size {
+        let len = EXTENTS_WINDOW_BYTES.min(size - window);
+        for extent in image.extents(window, len).await?.into_iter().filter(|extent| extent.data && extent.len > 0) {
+            let first = extent.offset / CHUNK_BYTES;
+            let last = (extent.offset + extent.len - 1) / CHUNK_BYTES;
+            let known = chunks.last().map_or(0, |chunk| chunk.start / CHUNK_BYTES + 1);
+            let new = first.max(known)..last + 1;
+            chunks.extend(new.map(|chunk| chunk * CHUNK_BYTES..size.min((chunk + 1) * CHUNK_BYTES)));
+        }
+        window += len;
+    }
+    Ok(chunks)
+}
+
+/// Bytes of an image that hold data.
+pub async fn used_bytes(image: &Image) -> lsd_engine::Result<u64> {
+    let size = image.size();
+    let windows = (0..size.div_ceil(EXTENTS_WINDOW_BYTES)).map(|window| {
+        let start = window * EXTENTS_WINDOW_BYTES;
+        image.extents(start, EXTENTS_WINDOW_BYTES.min(size - start))
+    });
+    let sum = |sum, extents: Vec<lsd_engine::Extent>| async move {
+        Ok(sum + extents.iter().filter(|extent| extent.data).map(|extent| extent.len).sum::<u64>())
+    };
+    futures::stream::iter(windows).buffered(REQUESTS_DEFAULT).try_fold(0, sum).await
+}
+
+/// Closes an image after `result`; the first failure counts.
+pub async fn closed<T>(image: &Image, what: &str, result: Result<T>) -> Result<T> {
+    let closed = image.close().await.map_err(|error| Failure::engine(what, &error));
+    result.and_then(|value| closed.map(|()| value))
+}
+
+#[cfg(test)]
+mod tests;

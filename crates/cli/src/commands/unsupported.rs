@@ -1,0 +1,47 @@
+//! Commands of rbd that lsd does not have yet. They are known, so that a user learns that, and not that the word is
+//! wrong; none of them does anything.
+use crate::error::Failure;
+use nix::libc;
+
+/// First words of these commands; what stands behind them is not looked at.
+const NOT_YET: [&str; 29] = [
+    "children",
+    "clone",
+    "config",
+    "deep",
+    "device",
+    "showmapped",
+    "map",
+    "unmap",
+    "diff",
+    "encryption",
+    "export-diff",
+    "feature",
+    "flatten",
+    "group",
+    "import-diff",
+    "journal",
+    "lock",
+    "merge-diff",
+    "migration",
+    "mirror",
+    "namespace",
+    "object-map",
+    "perf",
+    "persistent-cache",
+    "pool",
+    "snap",
+    "sparsify",
+    "trash",
+    "watch",
+];
+
+/// What a command line fails with whose first word names a command that lsd does not have yet.
+pub fn failure(words: &[&str]) -> Option<Failure> {
+    let first = words.first().filter(|word| NOT_YET.contains(word))?;
+    let name = match words.get(1) {
+        Some(second) => format!("{first} {second}"),
+        None => (*first).to_owned(),
+    };
+    Some(Failure::errno(&format!("'{name}' is not supported yet"), libc::EOPNOTSUPP))
+}
