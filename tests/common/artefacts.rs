@@ -1,7 +1,7 @@
 //! The files of this build that tests run, and the small C programs that tests compile.
 use super::Cmd;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// A binary of the root package.
@@ -56,6 +56,8 @@ pub fn scratch_dir() -> tempfile::TempDir {
 pub fn compiled_program(name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(format!("{name}.c"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    static COMPILING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = COMPILING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     if modified(&program) < modified(&source) {
         let fresh = program.with_extension(std::process::id().to_string());

@@ -1,0 +1,95 @@
+//! `kill -9` of a client in the middle of overlapping writes, 16 in flight: after reopening, everything that was flushed is
+//! there, and what is there is a prefix of the order in which the client wrote. Stock librbd fails this one.
+//!
+//! `LSD_TEST_KILL_ROUNDS` sets the number of kills (3), `LSD_TEST_SEED` the first seed; each round goes on with the image
+//! that the round before left.
+mod common;
+use common::{Ceph, Finished, Image, compiled_program, scratch_dir};
+use std::path::Path;
+use std::time::Duration;
+
+const DEPTH: &str = "16";
+const FLUSH_EVERY: &str = "150";
+/// More operations than a client can send before it is killed.
+const ENDLESS: &str = "100000000";
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map(|text| text.parse().expect(name)).unwrap_or(default)
+}
+
+fn prefix(image: &Image, words: &[&str], state: &Path, more: &[&str]) -> common::Cmd {
+    let place = [image.pool.as_str(), image.name.as_str()];
+    image.ceph.client(compiled_program("prefix")).args(words).args(place).arg(state).args(more)
+}
+
+/// The number in the last whole line that begins with `word`.
+fn last_number(done: &Finished, word: &str) -> Option<u64> {
+    let text = done.text();
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    whole.lines().rev().find_map(|line| line.strip_prefix(word)?.trim().parse().ok())
+}
+
+fn check(image: &Image, state: &Path, seed: u64, flushed: u64) -> Finished {
+    prefix(image, &["check"], state, &[&seed.to_string(), &flushed.to_string()]).run()
+}
+
+/// One kill, `delay` after the start; returns how many operations were flushed and how many survived.
+fn kill_round(image: &Image, state: &Path, seed: u64, delay: Duration) -> (u64, u64) {
+    let writer = prefix(image, &["write"], state, &[&seed.to_string(), ENDLESS, DEPTH, FLUSH_EVERY]).start();
+    std::thread::sleep(delay);
+    let killed = writer.kill();
+    assert_eq!(killed.signal, Some(9), "the writer ended by itself: {killed}");
+    let flushed = last_number(&killed, "flushed").unwrap_or(0);
+    let checked = check(image, state, seed, flushed);
+    assert!(checked.code == Some(0), "seed {seed}, killed after {delay:?}, {flushed} flushed: {checked}");
+    (flushed, last_number(&checked, "prefix").unwrap())
+}
+
+fn small_image(ceph: &Ceph) -> Image {
+    ceph.image("prefix").create("16M")
+}
+
+#[test]
+fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
+    let ceph = requires_ceph!();
+    let image = small_image(&ceph);
+    let dir = scratch_dir();
+    let state = dir.path().join("state");
+    let first = number_from_environment("LSD_TEST_SEED", 1000);
+    let mut flushed_at_all = 0;
+    for seed in first..first + number_from_environment("LSD_TEST_KILL_ROUNDS", 3) {
+        let delay = Duration::from_millis(700 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 1800);
+        let (flushed, survived) = kill_round(&image, &state, seed, delay);
+        println!("seed {seed}: killed after {delay:?}, {flushed} flushed, {survived} survived");
+        flushed_at_all = flushed_at_all.max(flushed);
+    }
+    assert!(flushed_at_all > 0, "no round lasted until the first flush: this showed nothing");
+}
+
+#[test]
+fn everything_is_there_after_a_clean_end() {
+    let ceph = requires_ceph!();
+    let image = small_image(&ceph);
+    let dir = scratch_dir();
+    let state = dir.path().join("state");
+    let done = prefix(&image, &["write"], &state, &["7", "3000", DEPTH, FLUSH_EVERY]).ok();
+    assert_eq!(last_number(&done, "done"), Some(3000));
+    assert_eq!(last_number(&check(&image, &state, 7, 3000).expect_code(0), "prefix"), Some(3000));
+}
+
+/// The check itself: one sector put back to what it was before must be found.
+#[test]
+fn the_check_finds_a_single_lost_sector() {
+    let ceph = requires_ceph!();
+    let image = small_image(&ceph);
+    let dir = scratch_dir();
+    let (state, copy) = (dir.path().join("state"), dir.path().join("copy"));
+    // One at a time, so that this holds for any library.
+    prefix(&image, &["write"], &state, &["8", "400", "1", "50"]).ok();
+    image.read_to(&copy);
+    let bytes = std::fs::read(&copy).unwrap();
+    let written = bytes.chunks(512).rposition(|sector| sector.iter().any(|byte| *byte != 0)).unwrap();
+    check(&image, &dir.path().join("other"), 8, 400).expect_code(0);
+    image.qemu_io(&[&format!("write -z {} 512", written * 512), "flush"]);
+    check(&image, &state, 8, 400).expect_code(1).says("not a prefix");
+}

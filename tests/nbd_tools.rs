@@ -1,0 +1,217 @@
+//! `lsd-nbd serve` under other people's NBD clients: libnbd's tools, QEMU, and nbdfuse with a loop device and ext4.
+mod common;
+use common::{Cmd, Running, built, pattern, scratch_dir, wait_until};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A server of images in a directory store, and the directory.
+struct Served {
+    server: Option<Running>,
+    socket: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+fn start_server(socket: &Path, options: &[&str], exports: &[String]) -> Running {
+    let mut server = Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).args(exports).start();
+    wait_until("the server listens", Duration::from_secs(30), || {
+        assert!(server.is_alive(), "the server ended before it listened");
+        UnixStream::connect(socket).is_ok()
+    });
+    server
+}
+
+impl Served {
+    fn new(images: &[(&str, &str)], options: &[&str]) -> Self {
+        let dir = scratch_dir();
+        for (name, size) in images {
+            Cmd::new(built("lsd")).args(["create", "--size", size]).arg(spec(dir.path(), name)).ok();
+        }
+        let socket = dir.path().join("socket");
+        let mut served = Self { server: None, socket, dir };
+        served.serve(images.iter().map(|(name, _)| *name), options);
+        served
+    }
+
+    fn serve<'a>(&mut self, images: impl Iterator<Item = &'a str>, options: &[&str]) {
+        let exports: Vec<String> = images.map(|name| format!("{name}={}", spec(self.dir.path(), name))).collect();
+        let _ = std::fs::remove_file(&self.socket);
+        self.server = Some(start_server(&self.socket, options, &exports));
+    }
+
+    fn url(&self, export: &str) -> String {
+        format!("nbd+unix:///{export}?socket={}", self.socket.display())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `kill -9`, as a crash of the server.
+    fn crash(&mut self) {
+        self.server.take().unwrap().kill();
+    }
+}
+
+fn spec(dir: &Path, name: &str) -> String {
+    format!("dir:{}/store/{name}", dir.display())
+}
+
+fn qemu_io(url: &str, commands: &[&str]) {
+    let args = commands.iter().flat_map(|command| ["-c", command]);
+    let done = Cmd::stock("qemu-io").args(["-f", "raw", "-t", "writeback", "-d", "unmap"]).args(args).arg(url).ok();
+    assert!(!done.text().contains("verification failed") && !done.text().contains("failed:"), "{done}");
+}
+
+#[test]
+fn nbdinfo_sees_what_the_export_can_do() {
+    let served = Served::new(&[("disk", "64M")], &[]);
+    let info = Cmd::stock("nbdinfo").args(["--json", &served.url("disk")]).ok().json();
+    assert_eq!(info["protocol"], "newstyle-fixed");
+    let export = &info["exports"][0];
+    assert_eq!(export["export-size"], 64 << 20);
+    for ability in ["can_flush", "can_fua", "can_trim", "can_zero", "can_multi_conn", "can_df"] {
+        assert_eq!(export[ability], true, "{ability}: {export}");
+    }
+    assert_eq!(export["is_read_only"], false);
+    let contexts: Vec<_> = export["contexts"].as_array().unwrap().iter().map(|context| context.as_str().unwrap()).collect();
+    assert!(contexts.contains(&"base:allocation"), "{contexts:?}");
+}
+
+#[test]
+fn several_exports_are_listed_and_kept_apart() {
+    let served = Served::new(&[("one", "16M"), ("two", "32M")], &[]);
+    let list = Cmd::stock("nbdinfo").args(["--list", "--json", &served.url("")]).ok().json();
+    let mut names: Vec<_> = list["exports"].as_array().unwrap().iter().map(|e| e["export-name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["one", "two"]);
+    qemu_io(&served.url("one"), &["write -P 1 0 8M", "flush"]);
+    qemu_io(&served.url("two"), &["read -P 0 0 32M"]);
+    Cmd::stock("nbdinfo").args(["--size", &served.url("three")]).fails();
+}
+
+#[test]
+fn nbdcopy_in_and_out() {
+    let served = Served::new(&[("disk", "48M")], &[]);
+    let mut bytes = pattern(20 << 20, 21);
+    bytes.resize(40 << 20, 0);
+    bytes.extend(pattern(8 << 20, 22));
+    std::fs::write(served.path("in"), &bytes).unwrap();
+    Cmd::stock("nbdcopy").arg(served.path("in")).arg(served.url("disk")).arg("--flush").ok();
+    Cmd::stock("nbdcopy").arg(served.url("disk")).arg(served.path("out")).ok();
+    assert!(std::fs::read(served.path("out")).unwrap() == bytes, "other bytes came out");
+    let map = Cmd::stock("nbdinfo").args(["--map", "--json", &served.url("disk")]).ok().json();
+    let hole = |entry: &&serde_json::Value| entry["offset"].as_u64() <= Some(24 << 20) && entry["type"] != 0;
+    assert!(map.as_array().unwrap().iter().any(|entry| hole(&entry)), "the hole is not in the block status: {map}");
+}
+
+#[test]
+fn qemu_img_over_a_unix_socket() {
+    let served = Served::new(&[("disk", "32M")], &[]);
+    std::fs::write(served.path("in"), pattern(32 << 20, 23)).unwrap();
+    let raw = ["-f", "raw"];
+    let convert = Cmd::stock("qemu-img").args(["convert", "-n"]).args(raw).args(["-O", "raw"]);
+    convert.arg(served.path("in")).arg(served.url("disk")).ok();
+    let compare = Cmd::stock("qemu-img").arg("compare").args(raw).args(["-F", "raw"]);
+    compare.arg(served.path("in")).arg(served.url("disk")).ok().says("Images are identical");
+    qemu_io(&served.url("disk"), &["write -z 4M 4M", "discard 16M 8M", "write -f -P 7 1000 3000", "flush"]);
+    qemu_io(&served.url("disk"), &["read -P 0 4M 4M", "read -P 0 16M 8M", "read -P 7 1000 3000"]);
+}
+
+#[test]
+fn qemu_img_over_tcp() {
+    let dir = scratch_dir();
+    let image = spec(dir.path(), "disk");
+    Cmd::new(built("lsd")).args(["create", "--size", "16M", &image]).ok();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let _server = Cmd::new(built("lsd-nbd")).args(["serve", "--listen", &address, &format!("disk={image}")]).start();
+    wait_until("the server listens", Duration::from_secs(30), || std::net::TcpStream::connect(&address).is_ok());
+    qemu_io(&format!("nbd://{address}/disk"), &["write -P 9 0 16M", "flush", "read -P 9 0 16M"]);
+}
+
+#[test]
+fn a_read_only_export_refuses_writes() {
+    let mut served = Served::new(&[("disk", "16M")], &[]);
+    qemu_io(&served.url("disk"), &["write -P 5 0 1M", "flush"]);
+    drop(served.server.take().unwrap().stop());
+    served.serve(["disk"].into_iter(), &["--read-only"]);
+    let info = Cmd::stock("nbdinfo").args(["--json", &served.url("disk")]).ok().json();
+    assert_eq!(info["exports"][0]["is_read_only"], true);
+    let write = ["-f", "raw", "-c", "write -P 6 0 1M"];
+    Cmd::stock("qemu-io").args(write).arg(served.url("disk")).fails();
+    let read = ["-r", "-f", "raw", "-c", "read -P 5 0 1M"];
+    Cmd::stock("qemu-io").args(read).arg(served.url("disk")).ok();
+}
+
+#[test]
+fn what_was_flushed_survives_a_crash_of_the_server() {
+    let mut served = Served::new(&[("disk", "64M")], &[]);
+    qemu_io(&served.url("disk"), &["write -P 0x71 0 16M", "write -P 0x72 4097 70000", "flush"]);
+    served.crash();
+    served.serve(["disk"].into_iter(), &[]);
+    qemu_io(&served.url("disk"), &["read -P 0x71 0 4097", "read -P 0x72 4097 70000", "read -P 0x71 1M 15M"]);
+}
+
+#[test]
+fn many_connections_at_once() {
+    let served = Served::new(&[("disk", "64M")], &[]);
+    std::fs::write(served.path("in"), pattern(64 << 20, 24)).unwrap();
+    let many = ["--connections=8", "--requests=64", "--request-size=65536"];
+    Cmd::stock("nbdcopy").args(many).arg(served.path("in")).arg(served.url("disk")).ok();
+    Cmd::stock("nbdcopy").args(many).arg(served.url("disk")).arg(served.path("out")).ok();
+    assert!(std::fs::read(served.path("in")).unwrap() == std::fs::read(served.path("out")).unwrap());
+}
+
+/// A real file system of the host's kernel: NBD export -> nbdfuse -> loop device -> ext4.
+#[test]
+fn ext4_over_nbdfuse_and_a_loop_device() {
+    let served = Served::new(&[("disk", "256M")], &[]);
+    std::fs::create_dir(served.path("fuse")).unwrap();
+    std::fs::create_dir(served.path("mnt")).unwrap();
+    let script = r#"
+        set -eux
+        cleanup() {
+            mountpoint -q mnt && umount mnt
+            [ -z "${loop:-}" ] || losetup -d "$loop"
+            mountpoint -q fuse && fusermount3 -u fuse
+            wait
+        }
+        trap cleanup EXIT
+        nbdfuse fuse/disk "$1" &
+        for i in $(seq 200); do [ -e fuse/disk ] && break; sleep 0.05; done
+        loop=$(losetup --direct-io=on --show -f fuse/disk)
+        mkfs.ext4 -q "$loop"
+        mount "$loop" mnt
+        cp -rL /usr/share/common-licenses mnt/
+        dd if=/dev/urandom of=mnt/random bs=1M count=48 conv=fsync
+        (cd mnt && find . -type f -exec sha256sum {} +) >sums
+        umount mnt
+        fsck.ext4 -f -n "$loop"
+        mount -o discard "$loop" mnt
+        (cd mnt && sha256sum --quiet -c ../sums)
+        rm mnt/random && sync && fstrim -v mnt
+        umount mnt
+        fsck.ext4 -f -n "$loop"
+    "#;
+    let url = served.url("disk");
+    let bash = Cmd::stock("bash").args(["-c", script, "bash", &url]).dir(served.dir.path());
+    bash.timeout(Duration::from_secs(180)).ok().says("trimmed");
+}
+
+#[test]
+fn an_image_in_ceph_is_served() {
+    let ceph = requires_ceph!();
+    let image = ceph.image("served").create("32M");
+    let dir = scratch_dir();
+    let socket = dir.path().join("socket");
+    let mut server = ceph.client(built("lsd-nbd")).args(["serve", "--socket"]).arg(&socket).arg(image.spec()).start();
+    wait_until("the server listens", Duration::from_secs(30), || {
+        assert!(server.is_alive(), "the server ended before it listened");
+        UnixStream::connect(&socket).is_ok()
+    });
+    let url = format!("nbd+unix:///?socket={}", socket.display());
+    qemu_io(&url, &["write -P 0x44 1M 9M", "flush", "read -P 0x44 1M 9M"]);
+    server.stop();
+    image.qemu_io(&["read -P 0 0 1M", "read -P 0x44 1M 9M", "read -P 0 10M 22M"]);
+}
