@@ -48,8 +48,11 @@ fn context_data(name: &str, queries: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// Runs a handshake with fixed newstyle and NO_ZEROES; gives the end and the option replies (option, type, data).
-fn shake(options: &[Vec<u8>]) -> (Result<Progress, ProtocolError>, Vec<(u32, u32, Vec<u8>)>) {
+/// Option, type and data of an option reply.
+type OptionReply = (u32, u32, Vec<u8>);
+
+/// Runs a handshake with fixed newstyle and NO_ZEROES; gives the end and the option replies.
+fn shake(options: &[Vec<u8>]) -> (Result<Progress, ProtocolError>, Vec<OptionReply>) {
     let mut output = BytesMut::new();
     let mut machine = Handshake::new(&mut output);
     output.clear();

@@ -85,8 +85,8 @@ impl Exports for ExportSet {
     }
 }
 
-/// What a device of this server can do. Several connections are safe since a flush covers the whole device.
-pub(crate) fn transmission_flags(device: &dyn Device) -> u16 {
+/// What a device of this server can do, as bits of [`transmission_flag`](crate::proto::wire::transmission_flag). Several connections are safe since a flush covers the whole device.
+pub fn transmission_flags(device: &dyn Device) -> u16 {
     let common = flag::HAS_FLAGS | flag::SEND_FLUSH | flag::SEND_FUA | flag::CAN_MULTI_CONN | flag::SEND_CACHE;
     let write = flag::SEND_TRIM | flag::SEND_WRITE_ZEROES | flag::SEND_FAST_ZERO;
     common | if device.read_only() { flag::READ_ONLY } else { write }

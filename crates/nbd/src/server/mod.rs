@@ -11,7 +11,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use exports::{Export, ExportError};
+pub use exports::{Export, ExportError, transmission_flags};
 pub use transmission::serve_session;
 
 use exports::ExportSet;
@@ -84,7 +84,7 @@ impl Server {
     }
 
     /// Serves until [`Self::shutdown`].
-    pub async fn serve_unix(&self, listener: UnixListener) {
+    pub async fn serve_unix(&self, listener: &UnixListener) {
         let mut tasks = JoinSet::new();
         let mut stop = self.stopper.watch();
         loop {
@@ -96,12 +96,11 @@ impl Server {
                 drop(permit);
             });
         }
-        drop(listener);
         self.finish(tasks).await;
     }
 
     /// Serves until [`Self::shutdown`].
-    pub async fn serve_tcp(&self, listener: TcpListener) {
+    pub async fn serve_tcp(&self, listener: &TcpListener) {
         let mut tasks = JoinSet::new();
         let mut stop = self.stopper.watch();
         loop {
@@ -115,7 +114,6 @@ impl Server {
                 drop(permit);
             });
         }
-        drop(listener);
         self.finish(tasks).await;
     }
 

@@ -168,8 +168,8 @@ impl Running {
             let port = tcp.local_addr().unwrap().port();
             let (one, two) = (server.clone(), server.clone());
             let tasks = vec![
-                tokio::spawn(async move { one.serve_unix(unix).await }),
-                tokio::spawn(async move { two.serve_tcp(tcp).await }),
+                tokio::spawn(async move { one.serve_unix(&unix).await }),
+                tokio::spawn(async move { two.serve_tcp(&tcp).await }),
             ];
             (tasks, port)
         });

@@ -1,0 +1,177 @@
+//! A device of the driver, whichever interface made it.
+use super::{DeviceIndex, IoctlDevice, KernelError, Netlink, Result, sysfs};
+use nix::libc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What the driver is told of a device.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Bytes. The driver takes whole blocks only; the rest of the last one is out of its reach.
+    pub size: u64,
+    /// Bytes: the smallest request.
+    pub block_size: u32,
+    /// Transmission flags of the protocol.
+    pub flags: u16,
+    /// Seconds until a request counts as lost; 0: never. `None`: the driver's default.
+    pub timeout_s: Option<u64>,
+    /// Seconds that requests wait for a new connection after the server died; netlink only.
+    pub dead_connection_timeout_s: Option<u64>,
+    /// Kept by the driver for whoever looks for the device again; netlink only, and EINVAL before Linux 5.14.
+    pub cookie: Option<String>,
+}
+
+/// How long a device may take to show its size.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A device that this process attached. Dropping it leaves the device as it is.
+pub struct Attached {
+    pub index: DeviceIndex,
+    control: Control,
+}
+
+enum Control {
+    Netlink {
+        netlink: Netlink,
+        cookie: Option<String>,
+    },
+    /// The thread is inside the driver until the device is disconnected.
+    Ioctl {
+        device: Arc<IoctlDevice>,
+        running: Option<JoinHandle<Result<()>>>,
+    },
+}
+
+/// Gives `socket` to the driver: by netlink, and where the driver has none, by ioctl. The other end has to be served
+/// already. Without an index any free device will do. EBUSY: the device, or every device, is in use.
+///
+/// sysfs shows the calling thread as the device's owner (netlink), or a thread of this process (ioctl).
+pub fn attach(index: Option<DeviceIndex>, params: &Params, socket: OwnedFd) -> Result<Attached> {
+    let attached = match Netlink::open() {
+        Ok(mut netlink) => {
+            let index = netlink.connect(index, params, socket.as_fd())?;
+            Attached { index, control: Control::Netlink { netlink, cookie: params.cookie.clone() } }
+        }
+        Err(KernelError::Unavailable(_)) => return attach_by_ioctl(index, params, socket),
+        Err(error) => return Err(error),
+    };
+    attached.when_ready(params)
+}
+
+/// As [`attach`], by ioctl whatever the driver has.
+pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, socket: OwnedFd) -> Result<Attached> {
+    if params.cookie.is_some() {
+        return Err(KernelError::Unavailable("a device cookie without the nbd netlink interface"));
+    }
+    let device = match index {
+        Some(index) => {
+            let mut device = IoctlDevice::open(index)?;
+            // The driver takes several sockets from one thread as connections of one device.
+            if sysfs::in_use().iter().any(|device| device.index == index) {
+                return Err(in_use(&index.to_string()));
+            }
+            device.set_up(params, socket.as_fd())?;
+            device
+        }
+        None => first_free(params, &socket)?,
+    };
+    let index = device.index;
+    let device = Arc::new(device);
+    let runner = device.clone();
+    let run = move || {
+        let result = runner.run();
+        let _ = runner.clear();
+        // The driver has its own reference; this one only had to outlive the start.
+        drop(socket);
+        result
+    };
+    let running = std::thread::Builder::new().name("nbd-device".into()).spawn(run);
+    let running = running.map_err(|error| KernelError::failed("device thread", error))?;
+    Attached { index, control: Control::Ioctl { device, running: Some(running) } }.when_ready(params)
+}
+
+fn first_free(params: &Params, socket: &OwnedFd) -> Result<IoctlDevice> {
+    let indexes = sysfs::indexes();
+    if indexes.is_empty() {
+        return Err(KernelError::Unavailable("the nbd driver"));
+    }
+    let busy: Vec<DeviceIndex> = sysfs::in_use().into_iter().map(|device| device.index).collect();
+    for index in indexes.into_iter().filter(|index| !busy.contains(index)) {
+        let mut device = IoctlDevice::open(index)?;
+        match device.set_up(params, socket.as_fd()) {
+            Ok(()) => return Ok(device),
+            // Somebody took it since.
+            Err(error) if error.errno() == Some(libc::EBUSY) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(in_use("no free nbd device"))
+}
+
+fn in_use(what: &str) -> KernelError {
+    KernelError::failed(what, std::io::Error::from_raw_os_error(libc::EBUSY))
+}
+
+/// A device that does not get its size is not usable, whatever the driver said.
+fn wait_for_size(index: DeviceIndex, params: &Params) -> Result<()> {
+    let wanted = params.size / u64::from(params.block_size) * u64::from(params.block_size);
+    let until = Instant::now() + READY_TIMEOUT;
+    loop {
+        let size = sysfs::size(index);
+        if size == Some(wanted) && index.path().exists() {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let what = format!("{index} does not become ready (size {size:?}, not {wanted})");
+            return Err(KernelError::failed(what, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+        }
+        std::thread::sleep(READY_PAUSE);
+    }
+}
+
+impl Attached {
+    fn when_ready(mut self, params: &Params) -> Result<Self> {
+        match wait_for_size(self.index, params) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                let _ = self.disconnect();
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes; the device follows at once.
+    pub fn resize(&mut self, size: u64) -> Result<()> {
+        match &mut self.control {
+            Control::Netlink { netlink, cookie } => netlink.resize(self.index, size, cookie.as_deref()),
+            Control::Ioctl { device, .. } => device.resize(size),
+        }
+    }
+
+    /// Makes the driver end the device: requests in flight are finished, the server gets a disconnect.
+    pub fn disconnect(&mut self) -> Result<()> {
+        match &mut self.control {
+            Control::Netlink { netlink, .. } => netlink.disconnect(self.index),
+            Control::Ioctl { device, .. } => device.disconnect(),
+        }
+    }
+
+    /// Waits until the driver let go of the device, after its connection ended.
+    pub fn finish(self) {
+        if let Control::Ioctl { running: Some(running), .. } = self.control {
+            let _ = running.join();
+        }
+    }
+}
+
+/// Ends a device that some process attached.
+pub fn detach(index: DeviceIndex) -> Result<()> {
+    match Netlink::open() {
+        Ok(mut netlink) => netlink.disconnect(index),
+        Err(KernelError::Unavailable(_)) => IoctlDevice::open(index)?.disconnect(),
+        Err(error) => Err(error),
+    }
+}
