@@ -1,0 +1,77 @@
+//! `lsd-nbd map`: the command that starts a daemon and waits until the device is ready.
+//!
+//! The daemon is this program again with the same command line, so that it is found by it. It is started by exec, not
+//! left over from a fork: librados and the runtime have threads, which no fork takes along.
+use super::{Invocation, daemon, runtime};
+use crate::error::{Failure, Result};
+use nix::libc;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// Set in the daemon's environment. Its standard output is a pipe to the command, which takes the device's name from it
+/// and ends when it is closed.
+const DAEMON_MARK: &str = "LSD_NBD_DAEMON";
+
+pub(super) fn run(invocation: Invocation) -> Result<()> {
+    let spec = invocation.options.only_argument("image-or-snap-spec")?;
+    let location = invocation.options.location(spec)?;
+    let in_daemon = std::env::var_os(DAEMON_MARK).is_some();
+    if !in_daemon && !invocation.options.foreground {
+        return start(&invocation);
+    }
+    let session = invocation.session()?;
+    let mapping = daemon::Mapping { session, location, options: invocation.options, program: invocation.program };
+    runtime()?.block_on(mapping.run(|line| {
+        print_line(line)?;
+        if in_daemon { leave_terminal() } else { Ok(()) }
+    }))
+}
+
+/// Starts the daemon; returns when its device is ready, with its failure otherwise.
+fn start(invocation: &Invocation) -> Result<()> {
+    let failed = |error: std::io::Error| Failure::errno("failed to start", error.raw_os_error().unwrap_or(libc::EIO));
+    // By its real path, for the name that the process shows.
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    if let Some(name) = invocation.words.first() {
+        command.arg0(name);
+    }
+    command.args(&invocation.words[1.min(invocation.words.len())..]).env(DAEMON_MARK, "1");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut line = String::new();
+    if let Some(mut output) = child.stdout.take() {
+        output.read_to_string(&mut line).map_err(failed)?;
+    }
+    if line.is_empty() {
+        // It said what was wrong on the standard error that it shares with this process.
+        let status = child.wait().map_err(failed)?;
+        return Err(describe_end(status));
+    }
+    print_line(line.trim_end())
+}
+
+fn describe_end(status: ExitStatus) -> Failure {
+    match status.code() {
+        Some(0) => Failure::new(1, "the device was disconnected before it was ready"),
+        Some(_) => Failure::silent(1),
+        None => Failure::new(1, format!("the daemon ended: {status}")),
+    }
+}
+
+fn print_line(line: &str) -> Result<()> {
+    let mut output = std::io::stdout();
+    let printed = writeln!(output, "{line}").and_then(|()| output.flush());
+    printed.map_err(|error| Failure::output(&error))
+}
+
+/// Lets go of everything of the caller's: its session, its streams, its directory.
+fn leave_terminal() -> Result<()> {
+    let failed = |error: std::io::Error| Failure::errno("failed to detach", error.raw_os_error().unwrap_or(libc::EIO));
+    // Fails only in a process that leads its group already.
+    let _ = nix::unistd::setsid();
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+    nix::unistd::dup2_stderr(&null).map_err(|error| failed(error.into()))?;
+    // The command waits for this one.
+    nix::unistd::dup2_stdout(&null).map_err(|error| failed(error.into()))
+}
