@@ -11,7 +11,8 @@ use std::ffi::{c_int, c_void};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 /// What an operation in flight owns.
 struct InFlight<T> {
@@ -102,4 +103,23 @@ extern "C" fn completed<T: Send>(completion: sys::rados_completion_t, argument: 
     let _ = done.send(Done { code, version, payload });
     drop(keep);
     drop(scope);
+}
+
+/// Waits for a future that librados' threads complete. Must not run on one of those.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
 }

@@ -110,7 +110,7 @@ fn has_keyed_objects(io: &IoCtx) -> bool {
     const PROBE: &str = "lsd_probe";
     let op = WriteOp::new().remove_omap([&b"none"[..]]);
     let probe = io.write(PROBE, op, OpFlags::FULL_TRY, "probe");
-    !matches!(futures::executor::block_on(probe), Err(error) if error.errno == libc::EOPNOTSUPP)
+    !matches!(crate::completion::wait(probe), Err(error) if error.errno == libc::EOPNOTSUPP)
 }
 
 /// A boxed store operation.

@@ -134,6 +134,16 @@ impl Registration {
     fn into_watch(mut self) -> Watch {
         Watch { id: WatchId(self.cookie), context: self.context.take() }
     }
+
+    /// After a registration that failed. librados has freed its side of the watch, so its cookie, an address, must not
+    /// be used any more; but a callback may still be running.
+    async fn give_up(mut self) {
+        let Some(context) = self.context.take() else { return };
+        if completed(flush(&context.get().io), "watch_flush").await.is_ok() {
+            // SAFETY: librados dropped the watch, and every callback has returned.
+            unsafe { context.release() };
+        }
+    }
 }
 
 impl IoCtx {
@@ -172,8 +182,7 @@ impl IoCtx {
             if done.code == 0 {
                 return Ok(done.payload.into_watch());
             }
-            // librados has dropped a watch that it could not register, but a callback may be on its way.
-            drop(done.payload.into_watch());
+            done.payload.give_up().await;
             Err(RadosError::new(done.code, "watch", object))
         });
         async move { registered.await.unwrap_or_else(|_| Err(gone("watch"))) }

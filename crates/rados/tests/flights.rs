@@ -1,0 +1,74 @@
+//! Operations whose futures are dropped or forgotten, and handles that go away under them.
+mod common;
+
+use bytes::Bytes;
+use lsd_rados::{IoCtx, OpFlags, WriteOp};
+use nix::libc;
+
+const OBJECT_BYTES: usize = 1 << 20;
+const FLIGHTS: usize = 200;
+
+fn content() -> Bytes {
+    (0..OBJECT_BYTES).map(|place| (place % 241) as u8).collect::<Vec<_>>().into()
+}
+
+async fn written(io: &IoCtx, name: &str) {
+    let op = WriteOp::new().write_full(&content());
+    io.write(name, op, OpFlags::NONE, "test").await.expect("a write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_and_forgotten_reads() {
+    let Some(io) = common::pool("dropped_and_forgotten_reads", common::POOL) else { return };
+    let name = common::prefix("reads");
+    written(&io, &name).await;
+    for flight in 0..FLIGHTS {
+        let read = io.read(&name, 0, OBJECT_BYTES as u64);
+        if flight % 2 == 0 { drop(read) } else { std::mem::forget(read) }
+    }
+    for _ in 0..FLIGHTS {
+        // Polled once, then dropped.
+        let read = io.read(&name, 0, 4096);
+        tokio::select! { biased; _ = read => {}, () = std::future::ready(()) => {} }
+    }
+    // Buffers of reads in flight must not be anyone else's: what is read now is whole.
+    assert!(io.read(&name, 0, OBJECT_BYTES as u64).await.expect("a read") == content(), "a read came back changed");
+    io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");
+}
+
+/// Writes of dropped futures happen, even when the connection's last handle is dropped while they are in flight; then
+/// one of librados' own threads is the last to hold it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_handle_goes_while_operations_are_in_flight() {
+    let test = "the_last_handle_goes_while_operations_are_in_flight";
+    let Some(io) = common::pool(test, common::POOL) else { return };
+    let prefix = common::prefix("last");
+    for round in 0..5 {
+        let Some(doomed) = common::pool(test, common::POOL) else { return };
+        let name = format!("{prefix}.{round}");
+        for piece in 0..50u8 {
+            drop(doomed.write(&name, WriteOp::new().append(&[piece; 4096]), OpFlags::NONE, "test"));
+        }
+        std::mem::forget(doomed.read(&name, 0, 1 << 20));
+        drop(doomed);
+        common::eventually("fifty appends", async || io.stat(&name).await.is_ok_and(|stat| stat.size == 50 * 4096))
+            .await;
+        let data = io.read(&name, 0, 1 << 20).await.expect("a read");
+        assert!((0..50usize).all(|piece| data[piece * 4096] as usize == piece), "appends out of order");
+        io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");
+    }
+}
+
+/// A write operation that cannot be expressed is refused as a whole, and nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_with_a_nul_are_refused() {
+    let Some(io) = common::pool("names_with_a_nul_are_refused", common::POOL) else { return };
+    let name = common::prefix("nul");
+    let op = WriteOp::new().create(true).set_xattr("a\0b", b"value");
+    let error = io.write(&name, op, OpFlags::NONE, "test").await.expect_err("a NUL in an attribute's name");
+    assert_eq!(error.errno, libc::EINVAL);
+    assert_eq!(io.stat(&name).await.expect_err("nothing was made").errno, libc::ENOENT);
+    assert_eq!(io.stat("a\0b").await.expect_err("a NUL in a name").errno, libc::EINVAL);
+    assert_eq!(io.read("", 0, 1).await.expect_err("no name").errno, libc::EINVAL);
+    assert_eq!(io.read(&name, 0, u64::MAX).await.expect_err("too long").errno, libc::EINVAL);
+}
