@@ -86,7 +86,7 @@ impl Appender {
                 biased;
                 Some(event) = self.running.next(), if !self.running.is_empty() => {
                     if let Err(error) = self.apply(event) {
-                        self.shared.lock().fail(error);
+                        self.shared.fail(error);
                         return;
                     }
                 }

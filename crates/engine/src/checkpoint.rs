@@ -119,7 +119,7 @@ impl Checkpointer {
             Err(error) => {
                 let error = Error::from(error);
                 if error.kind == ErrorKind::Fenced {
-                    shared.lock().fail(error.clone());
+                    shared.fail(error.clone());
                 }
                 Err(error)
             }

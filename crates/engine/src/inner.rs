@@ -232,10 +232,8 @@ impl Inner {
     }
 
     fn stop(&self) {
-        let mut state = self.shared.lock();
-        state.fail(Error::new(ErrorKind::Closed, "the image is closed"));
-        state.writer = None;
-        drop(state);
+        self.shared.fail(Error::new(ErrorKind::Closed, "the image is closed"));
+        self.shared.lock().writer = None;
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }

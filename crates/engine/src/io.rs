@@ -9,6 +9,8 @@ use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
 use lsd_core::units::Seq;
 use std::sync::{Arc, PoisonError};
 
+/// A longer write is accepted in steps of this size, so that it never needs more than the least dirty memory.
+const MAX_STEP_BYTES: usize = crate::shared::MIN_DIRTY_BYTES as usize;
 /// Most bytes written in one piece by operations that make their own data (write-same, thick zeroes).
 const MADE_BYTES: u64 = 1 << 20;
 
@@ -18,14 +20,18 @@ impl Inner {
         if len == 0 {
             return Ok(ReadData::default());
         }
+        let size = {
+            let state = self.shared.lock();
+            state.check(offset, len)?;
+            state.size
+        };
         if self.settings.cache_bytes > 0 {
-            self.read_ahead(offset, len);
+            self.read_ahead(offset, len, size);
         }
         reader::read(&self.objects, &self.shared, offset, len).await
     }
 
-    fn read_ahead(self: &Arc<Self>, offset: u64, len: u64) {
-        let size = self.shared.lock().size;
+    fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
         let ahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
         if let Some((offset, len)) = ahead {
             let (objects, shared) = (self.objects.clone(), self.shared.clone());
@@ -48,15 +54,24 @@ impl Inner {
             return Ok(());
         }
         self.shared.lock().check(offset, data.len() as u64)?;
+        let mut last = Seq(0);
+        for start in (0..data.len()).step_by(MAX_STEP_BYTES) {
+            let step = data.slice(start..data.len().min(start + MAX_STEP_BYTES));
+            last = self.accept(offset + start as u64, step, owned).await?;
+        }
+        self.acknowledge(last, fua).await
+    }
+
+    /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
+    async fn accept(&self, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
         let chunks = chunks(data);
-        let taken = self.shared.take_dirty(len).await?;
+        self.shared.take_dirty(len).await?;
         let result = self.change(|state| state.try_write(offset, &chunks, owned)).await;
-        // A write that takes more than all dirty memory holds all of it; what the log gives back is its whole length.
         if result.is_err() {
-            self.shared.give_dirty(taken);
+            self.shared.give_dirty(len);
         }
-        self.acknowledge(result?, fua).await
+        result
     }
 
     /// Tries a change until no leaf is missing and nobody holds its range.

@@ -10,12 +10,15 @@ use lsd_core::units::{LeafNo, Seq};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
+/// The least and the most dirty memory that an image can be given.
+pub(crate) const MIN_DIRTY_BYTES: u64 = 4 << 20;
+const MAX_DIRTY_BYTES: u64 = 1 << 30;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     /// Bytes that may still be accepted without being durable.
     dirty: Semaphore,
-    dirty_capacity: u64,
     /// The pool has no room for appends.
     full: watch::Sender<bool>,
     /// A range lock was released.
@@ -28,11 +31,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(state: State, dirty_capacity: u64) -> Self {
-        let dirty_capacity = dirty_capacity.clamp(1 << 20, 1 << 30);
         Self {
             state: Mutex::new(state),
-            dirty: Semaphore::new(dirty_capacity as usize),
-            dirty_capacity,
+            dirty: Semaphore::new(dirty_capacity.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
             full: watch::Sender::new(false),
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
@@ -50,22 +51,19 @@ impl Shared {
         })
     }
 
-    /// Waits until `len` bytes of dirty memory are free and takes them; a larger write takes all there is.
-    /// `NoSpace` instead of waiting for a pool that is full.
-    pub(crate) async fn take_dirty(&self, len: u64) -> Result<u64> {
-        let permits = len.min(self.dirty_capacity);
-        if let Ok(permit) = self.dirty.try_acquire_many(permits as u32) {
+    /// Waits until `len` (up to [`MIN_DIRTY_BYTES`]) bytes of dirty memory are free and takes them. `NoSpace` instead of
+    /// waiting for a pool that is full; the failure of an image that failed.
+    pub(crate) async fn take_dirty(&self, len: u64) -> Result<()> {
+        if let Ok(permit) = self.dirty.try_acquire_many(len as u32) {
             permit.forget();
-            return Ok(permits);
+            return Ok(());
         }
         let mut full = self.full.subscribe();
         tokio::select! {
             biased;
-            permit = self.dirty.acquire_many(permits as u32) => {
-                if let Ok(permit) = permit {
-                    permit.forget();
-                }
-                Ok(permits)
+            permit = self.dirty.acquire_many(len as u32) => {
+                // The semaphore is closed when the image fails; the next look at the state says why.
+                permit.map(|permit| permit.forget()).map_err(|_| self.failure())
             }
             _ = full.wait_for(|full| *full) => Err(Error::new(ErrorKind::NoSpace, "the pool is full")),
         }
@@ -81,7 +79,17 @@ impl Shared {
     }
 
     pub(crate) fn give_dirty(&self, bytes: u64) {
-        self.dirty.add_permits(bytes.min(self.dirty_capacity) as usize);
+        self.dirty.add_permits(bytes as usize);
+    }
+
+    /// The image fails for good: everybody who waits hears why.
+    pub(crate) fn fail(&self, error: Error) {
+        self.lock().fail(error);
+        self.dirty.close();
+    }
+
+    fn failure(&self) -> Error {
+        self.lock().failure.clone().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the image is closed"))
     }
 
     /// A batch is in the store.
