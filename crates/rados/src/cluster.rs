@@ -275,6 +275,11 @@ impl ClusterHandle {
 
 /// The address alone: librados may print a list in brackets and the protocol before it.
 fn plain_address(text: &str) -> &str {
-    let first = text.trim_start_matches('[').split([',', ']']).next().unwrap_or_default();
+    let list = text.starts_with("[v") || text.starts_with("[any:");
+    let text = if list { text[1..].strip_suffix(']').unwrap_or(&text[1..]) } else { text };
+    let first = text.split(',').next().unwrap_or_default();
     ["v1:", "v2:", "any:"].iter().find_map(|prefix| first.strip_prefix(prefix)).unwrap_or(first)
 }
+
+#[cfg(test)]
+mod tests;

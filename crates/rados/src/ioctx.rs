@@ -17,7 +17,8 @@ mod objects;
 
 pub use objects::ObjectStat;
 
-/// A pool and namespace. Clones share it.
+/// A pool and namespace. Clones share it. In a full pool its operations fail with ENOSPC or EDQUOT, unless they free space
+/// or need none; they never wait for space.
 #[derive(Clone)]
 pub struct IoCtx {
     handle: Arc<IoHandle>,
@@ -112,6 +113,9 @@ impl IoCtx {
     }
 
     fn from_handle(raw: sys::rados_ioctx_t, pool: PoolId, namespace: String, cluster: Cluster) -> Self {
+        // For what has no flags of its own, a watch above all: an image in a full pool must open, to free space.
+        // SAFETY: a context that nobody else has yet.
+        unsafe { sys::rados_set_pool_full_try(raw) };
         Self { handle: Arc::new(IoHandle { raw, pool, namespace, cluster }) }
     }
 

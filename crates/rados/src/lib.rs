@@ -6,7 +6,9 @@
 //!
 //! Object operations are submitted in the call, complete on librados' own threads, and return plain futures that need
 //! no runtime. Everything such an operation needs is owned by it until librados is done with it, so a future may be
-//! dropped or forgotten at any time; the operation goes on. What says so blocks: run it on a thread that may.
+//! dropped or forgotten at any time; the operation goes on. Submitting waits while the connection has as much in flight as
+//! `objecter_inflight_ops` (1024) and `objecter_inflight_op_bytes` (100 MiB) allow. What says so blocks: run it on a thread
+//! that may.
 mod callback;
 mod cluster;
 mod completion;

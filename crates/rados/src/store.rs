@@ -5,6 +5,7 @@
 //!
 //! Calls that librados only has in a blocking form (listing, watchers, blocklisting, opening a pool) run on the blocking
 //! threads of the runtime that was given at creation.
+use crate::completion::wait;
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use crate::watch::Watch;
@@ -16,7 +17,7 @@ use lsd_store::{
     StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
 };
 use nix::libc;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -104,13 +105,25 @@ fn max_write(io: &IoCtx) -> u32 {
 
 /// Whether the pool has keys at all: an erasure-coded one with overwrites has none, though appends to it need no
 /// alignment. A removal of a key says so before it looks for the object. A client that may not write is not told, and need
-/// not know.
+/// not know. A pool never changes its kind, so each is asked once.
 fn has_keyed_objects(io: &IoCtx) -> bool {
     /// Nobody creates an object of this name.
     const PROBE: &str = "lsd_probe";
+    static KNOWN: Mutex<BTreeMap<(String, PoolId), bool>> = Mutex::new(BTreeMap::new());
+
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let pool = io.cluster().fsid().map(|cluster| (cluster, io.pool_id())).ok();
+    if let Some(keyed) = pool.as_ref().and_then(|pool| known().get(pool).copied()) {
+        return keyed;
+    }
     let op = WriteOp::new().remove_omap([&b"none"[..]]);
-    let probe = io.write(PROBE, op, OpFlags::FULL_TRY, "probe");
-    !matches!(crate::completion::wait(probe), Err(error) if error.errno == libc::EOPNOTSUPP)
+    let answer = wait(io.write(PROBE, op, OpFlags::FULL_TRY, "probe"));
+    let keyed = !matches!(&answer, Err(error) if error.errno == libc::EOPNOTSUPP);
+    let sure = !keyed || matches!(&answer, Err(error) if error.errno == libc::ENOENT);
+    if let Some(pool) = pool.filter(|_| sure) {
+        known().insert(pool, keyed);
+    }
+    keyed
 }
 
 /// A boxed store operation.

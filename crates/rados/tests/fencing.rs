@@ -103,6 +103,23 @@ async fn no_watch_is_left_behind() {
     observer.remove(&name).await.expect("removal");
 }
 
+/// A pool of a test's own.
+struct ScratchPool(String);
+
+impl ScratchPool {
+    fn new(name: &str) -> Self {
+        let pool = Self(format!("{name}-{}", std::process::id()));
+        common::ceph(&["osd", "pool", "create", &pool.0, "8", "8", "replicated"]);
+        pool
+    }
+}
+
+impl Drop for ScratchPool {
+    fn drop(&mut self) {
+        common::ceph(&["osd", "pool", "delete", &self.0, &self.0, "--yes-i-really-really-mean-it"]);
+    }
+}
+
 /// A pool at its quota: what needs space fails `Full` and does not block, what frees space works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_pool_never_blocks() {
@@ -110,10 +127,9 @@ async fn a_full_pool_never_blocks() {
     if common::conf_file(test).is_none() {
         return;
     }
-    let pool = format!("lsd-full-{}", std::process::id());
-    common::ceph(&["osd", "pool", "create", &pool, "8", "8", "replicated"]);
-    common::ceph(&["osd", "pool", "set-quota", &pool, "max_bytes", "8388608"]);
-    let Some(store) = common::store(test, &pool) else { return };
+    let pool = ScratchPool::new("lsd-full");
+    common::ceph(&["osd", "pool", "set-quota", &pool.0, "max_bytes", "8388608"]);
+    let Some(store) = common::store(test, &pool.0) else { return };
     let (log, keys, victim): (ObjectName, ObjectName, ObjectName) = ("log".into(), "keys".into(), "victim".into());
     store.kv_update(&keys, KvUpdate::default().set("a", "1").set("b", "2")).await.expect("keys");
     store.put(&victim, vec![1; 1 << 20].into()).await.expect("put");
@@ -133,13 +149,13 @@ async fn a_full_pool_never_blocks() {
     let tail = store.log_tail(&log).await.expect("reads work");
     assert_eq!(tail.len, len, "the refused append left nothing");
     refuses_what_needs_space(&store).await;
+    opens_an_image(&store, &keys).await;
     store.kv_update(&keys, KvUpdate::default().remove("a")).await.expect("removal of a key");
     assert_eq!(store.kv_get(&keys, "").await.expect("keys").len(), 1);
     assert_eq!(store.fence(&log, 2).await.expect("a fence").len, len);
     store.remove(&victim).await.expect("removal in a full pool");
-    common::ceph(&["osd", "pool", "set-quota", &pool, "max_bytes", "0"]);
+    common::ceph(&["osd", "pool", "set-quota", &pool.0, "max_bytes", "0"]);
     common::eventually("room again", async || store.append(&log, append(2, len, piece.clone())).await.is_ok()).await;
-    common::ceph(&["osd", "pool", "delete", &pool, &pool, "--yes-i-really-really-mean-it"]);
 }
 
 async fn refuses_what_needs_space(store: &Arc<dyn ObjectStore>) {
@@ -150,4 +166,22 @@ async fn refuses_what_needs_space(store: &Arc<dyn ObjectStore>) {
     let update = tokio::time::timeout(patience, update).await.expect("an update blocked");
     assert_eq!(update.expect_err("no room").kind, StoreErrorKind::Full);
     assert_eq!(store.stat(&"new".into()).await.expect_err("nothing").kind, StoreErrorKind::NotFound);
+}
+
+/// Watching, notifying and locking, without which no image opens: a full pool must not keep anybody from freeing space.
+async fn opens_an_image(store: &Arc<dyn ObjectStore>, name: &ObjectName) {
+    let patience = Duration::from_secs(20);
+    let request =
+        LockRequest { name: "lock".into(), cookie: "c".into(), mode: LockMode::Exclusive, tag: String::new() };
+    let lock = tokio::time::timeout(patience, store.lock(name, request)).await.expect("a lock blocked");
+    lock.expect("a lock");
+    let handler = Arc::new(Silent::default());
+    let watch = store.watch(name, Duration::from_secs(30), handler.clone());
+    let watch = tokio::time::timeout(patience, watch).await.expect("a watch blocked").expect("a watch");
+    let notified = tokio::time::timeout(patience, store.notify(name, "x".into(), Duration::from_secs(5))).await;
+    assert_eq!(notified.expect("a notification blocked").expect("a notification").acks.len(), 1);
+    assert_eq!(handler.heard.load(Ordering::SeqCst), 1);
+    let unwatch = tokio::time::timeout(patience, store.unwatch(watch)).await.expect("the end of a watch blocked");
+    unwatch.expect("the end of a watch");
+    store.unlock(name, "lock", "c").await.expect("an unlock");
 }
