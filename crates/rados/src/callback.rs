@@ -1,7 +1,7 @@
 //! Knows whether the present thread is one of librados' own, inside a callback.
 //!
-//! `rados_shutdown` joins those threads, so it must never run on one of them: whoever drops the last handle of a cluster
-//! asks here first.
+//! `rados_shutdown` joins those threads, so it must never run on one of them: whoever drops the last handle of a
+//! cluster asks here first.
 use std::cell::Cell;
 
 thread_local! {

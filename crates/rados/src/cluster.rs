@@ -1,7 +1,7 @@
 //! A connection to a cluster.
 //!
-//! Owns: the `rados_t`, connecting and shutting down, configuration, identity, blocklisting, monitor commands, pools by
-//! name and number. Does not own: anything about objects (`IoCtx`). Every method that talks to the cluster blocks.
+//! Owns: the `rados_t`, connecting and shutting down, configuration, identity, blocklisting, monitor commands, pools
+//! by name and number. Does not own: anything about objects (`IoCtx`). Every method that talks to the cluster blocks.
 use crate::callback::on_librados_thread;
 use crate::error::{RadosError, RadosResult, c_string, check};
 use crate::own_settings::{OwnSettings, is_own};
@@ -21,7 +21,8 @@ mod pools;
 /// Longest blocklisting, about 20 years: the monitors add it to the present time in 32 bits of seconds.
 const BLOCKLIST_MAX_SECONDS: u32 = 20 * 365 * 24 * 3600;
 
-/// A connection to a cluster. Clones share it; it is shut down when the last one and everything opened from it is gone.
+/// A connection to a cluster. Clones share it; it is shut down when the last one and everything opened from it is
+/// gone.
 #[derive(Clone)]
 pub struct Cluster {
     handle: Arc<ClusterHandle>,
@@ -173,8 +174,8 @@ impl Cluster {
     }
 
     /// Fences a client off for `duration` (zero: for about 20 years, the longest there is), and waits until this
-    /// client knows the map that says so. An OSD learns of it with that map, at the latest when this client talks to it
-    /// next; a write of the fenced client may land before that. EACCES without the monitor capability.
+    /// client knows the map that says so. An OSD learns of it with that map, at the latest when this client talks to
+    /// it next; a write of the fenced client may land before that. EACCES without the monitor capability.
     pub fn blocklist(&self, address: &str, duration: Duration) -> RadosResult<()> {
         let text = c_string(address, "blocklist")?;
         let rounded_up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);

@@ -1,7 +1,7 @@
 //! A pool and namespace: opening, adopting, and operations on single objects.
 //!
-//! Owns: the `rados_ioctx_t`, always one that was created here, so that no other code changes its state. Does not own:
-//! compound operations (`WriteOp`, `ReadOp`), locks, watches.
+//! Owns: the `rados_ioctx_t`, always one that was created here, so that no other code changes its state. Does not
+//! own: compound operations (`WriteOp`, `ReadOp`), locks, watches.
 use crate::cluster::Cluster;
 use crate::error::{RadosError, RadosResult, c_string, check};
 use crate::text::grown_text;
@@ -17,8 +17,8 @@ mod objects;
 
 pub use objects::ObjectStat;
 
-/// A pool and namespace. Clones share it. In a full pool its operations fail with ENOSPC or EDQUOT, unless they free space
-/// or need none; they never wait for space.
+/// A pool and namespace. Clones share it. In a full pool its operations fail with ENOSPC or EDQUOT, unless they free
+/// space or need none; they never wait for space.
 #[derive(Clone)]
 pub struct IoCtx {
     handle: Arc<IoHandle>,

@@ -1,14 +1,14 @@
 //! Safe asynchronous librados, and the object store on it.
 //!
-//! Owns: connections ([`Cluster`]), pools ([`IoCtx`]), compound operations ([`WriteOp`], [`ReadOp`]), locks, watches, the
-//! adoption of handles that a C caller made, and [`RadosStore`], which is lsd's object store on RADOS. Does not own: what
-//! the bytes mean, retries, the C interface of librbd.
+//! Owns: connections ([`Cluster`]), pools ([`IoCtx`]), compound operations ([`WriteOp`], [`ReadOp`]), locks, watches,
+//! the adoption of handles that a C caller made, and [`RadosStore`], which is lsd's object store on RADOS. Does not
+//! own: what the bytes mean, retries, the C interface of librbd.
 //!
 //! Object operations are submitted in the call, complete on librados' own threads, and return plain futures that need
 //! no runtime. Everything such an operation needs is owned by it until librados is done with it, so a future may be
-//! dropped or forgotten at any time; the operation goes on. Submitting waits while the connection has as much in flight as
-//! `objecter_inflight_ops` (1024) and `objecter_inflight_op_bytes` (100 MiB) allow. What says so blocks: run it on a thread
-//! that may.
+//! dropped or forgotten at any time; the operation goes on. Submitting waits while the connection has as much in
+//! flight as `objecter_inflight_ops` (1024) and `objecter_inflight_op_bytes` (100 MiB) allow. What says so blocks:
+//! run it on a thread that may.
 mod callback;
 mod cluster;
 mod completion;

@@ -1,8 +1,8 @@
 //! Advisory locks: the object class `lock` of the OSDs, called asynchronously.
 //!
 //! librados' own functions for locks block and cannot say what to do in a full pool. The class methods are called
-//! directly instead, so that locking is submitted in the call like every other operation. Owns: the requests' encoding
-//! (`codec`). Does not own: when to lock and whom to break.
+//! directly instead, so that locking is submitted in the call like every other operation. Owns: the requests'
+//! encoding (`codec`). Does not own: when to lock and whom to break.
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use crate::write_op::{OpFlags, WriteOp};
@@ -36,8 +36,8 @@ pub struct LockSpec {
 const CLASS: &str = "lock";
 
 impl IoCtx {
-    /// Takes a lock, and creates the object if it is missing. EBUSY: somebody else holds it; EEXIST: this client does,
-    /// under this cookie.
+    /// Takes a lock, and creates the object if it is missing. EBUSY: somebody else holds it; EEXIST: this client
+    /// does, under this cookie.
     pub fn lock(&self, object: &str, spec: &LockSpec) -> impl Future<Output = RadosResult<()>> + Send + use<> {
         self.call(object, "lock", &codec::lock(spec))
     }
@@ -52,8 +52,8 @@ impl IoCtx {
         self.call(object, "unlock", &codec::unlock(name, cookie))
     }
 
-    /// Takes a lock away from `client` (as `client.4123`). ENOENT if it does not hold it (any more); EINVAL if that is
-    /// no client's name.
+    /// Takes a lock away from `client` (as `client.4123`). ENOENT if it does not hold it (any more); EINVAL if that
+    /// is no client's name.
     pub fn break_lock(
         &self,
         object: &str,

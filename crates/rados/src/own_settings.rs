@@ -25,8 +25,8 @@ fn normal_key(key: &str) -> String {
 }
 
 impl OwnSettings {
-    /// From the file that the client `entity` (as `client.admin`) of a cluster reads: the one given, or the first that
-    /// exists of librados' search list.
+    /// From the file that the client `entity` (as `client.admin`) of a cluster reads: the one given, or the first
+    /// that exists of librados' search list.
     pub fn load(conf_file: Option<&Path>, cluster: &str, entity: &str) -> Self {
         let text = match conf_file {
             Some(path) => fs::read_to_string(path).ok(),

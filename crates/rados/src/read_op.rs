@@ -71,8 +71,8 @@ impl ReadOp {
         self
     }
 
-    /// Up to `max` keys that start with `prefix` and sort after `after`, with their values. Neither may have a NUL inside;
-    /// keys and values that come back are any bytes.
+    /// Up to `max` keys that start with `prefix` and sort after `after`, with their values. Neither may have a NUL
+    /// inside; keys and values that come back are any bytes.
     #[must_use]
     pub fn omap(mut self, after: &str, prefix: &str, max: u64) -> Self {
         self.omap = Some(OmapRange { after: after.to_owned(), prefix: prefix.to_owned(), max });
@@ -224,8 +224,8 @@ impl IoCtx {
         }
     }
 
-    /// All keys that start with `prefix`, with their values, all of one state of the object: if it changes between two
-    /// pages, reading starts again. ENOENT; EAGAIN if it keeps changing.
+    /// All keys that start with `prefix`, with their values, all of one state of the object: if it changes between
+    /// two pages, reading starts again. ENOENT; EAGAIN if it keeps changing.
     pub fn omap_all(
         &self,
         object: &str,

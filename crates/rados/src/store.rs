@@ -1,10 +1,10 @@
 //! lsd's object store on RADOS.
 //!
-//! Owns: how the store's promises are kept by RADOS operations: which guard, which attribute, which flag. Does not own:
-//! the operations themselves (`IoCtx`), retries, what the bytes mean.
+//! Owns: how the store's promises are kept by RADOS operations: which guard, which attribute, which flag. Does not
+//! own: the operations themselves (`IoCtx`), retries, what the bytes mean.
 //!
-//! Calls that librados only has in a blocking form (listing, watchers, blocklisting, opening a pool) run on the blocking
-//! threads of the runtime that was given at creation.
+//! Calls that librados only has in a blocking form (listing, watchers, blocklisting, opening a pool) run on the
+//! blocking threads of the runtime that was given at creation.
 use crate::completion::wait;
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
@@ -104,8 +104,8 @@ fn max_write(io: &IoCtx) -> u32 {
 }
 
 /// Whether the pool has keys at all: an erasure-coded one with overwrites has none, though appends to it need no
-/// alignment. A removal of a key says so before it looks for the object. A client that may not write is not told, and need
-/// not know. A pool never changes its kind, so each is asked once.
+/// alignment. A removal of a key says so before it looks for the object. A client that may not write is not told, and
+/// need not know. A pool never changes its kind, so each is asked once.
 fn has_keyed_objects(io: &IoCtx) -> bool {
     /// Nobody creates an object of this name.
     const PROBE: &str = "lsd_probe";

@@ -135,8 +135,8 @@ impl Registration {
         Watch { id: WatchId(self.cookie), context: self.context.take() }
     }
 
-    /// After a registration that failed. librados has freed its side of the watch, so its cookie, an address, must not
-    /// be used any more; but a callback may still be running.
+    /// After a registration that failed. librados has freed its side of the watch, so its cookie, an address, must
+    /// not be used any more; but a callback may still be running.
     async fn give_up(mut self) {
         let Some(context) = self.context.take() else { return };
         if completed(flush(&context.get().io), "watch_flush").await.is_ok() {
@@ -147,8 +147,8 @@ impl Registration {
 }
 
 impl IoCtx {
-    /// Watches an object, which must exist (ENOENT). The store drops a watcher that is silent for `timeout`, rounded up
-    /// to seconds (zero: the OSDs' default of 30); librados keeps the watch alive and registers it anew after
+    /// Watches an object, which must exist (ENOENT). The store drops a watcher that is silent for `timeout`, rounded
+    /// up to seconds (zero: the OSDs' default of 30); librados keeps the watch alive and registers it anew after
     /// interruptions shorter than that. The handler's answers are awaited on `runtime`.
     pub fn watch(
         &self,
@@ -164,8 +164,8 @@ impl IoCtx {
             let argument = Arc::into_raw(Arc::new(context));
             let registration = Registration { cookie: 0, context: Some(ContextPointer(argument)) };
             let io = self.raw();
-            // SAFETY: one aio call; the cookie's place is in the payload; the context stays until the watch has ended;
-            // the callbacks expect it.
+            // SAFETY: one aio call; the cookie's place is in the payload; the context stays until the watch has
+            // ended; the callbacks expect it.
             unsafe {
                 submit(self.handle(), registration, |place, completion| {
                     let cookie = &raw mut (*place).cookie;
@@ -188,8 +188,8 @@ impl IoCtx {
         async move { registered.await.unwrap_or_else(|_| Err(gone("watch"))) }
     }
 
-    /// Notifies all watchers and collects their answers for `timeout`, rounded up to seconds. ENOENT; a time-out is not
-    /// an error. The addresses of the watchers are not known here and stay empty.
+    /// Notifies all watchers and collects their answers for `timeout`, rounded up to seconds. ENOENT; a time-out is
+    /// not an error. The addresses of the watchers are not known here and stay empty.
     pub fn notify(
         &self,
         object: &str,

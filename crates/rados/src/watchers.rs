@@ -1,8 +1,8 @@
 //! Who watches an object.
 //!
-//! The C interface of librados has no such call; only the C++ one has, `librados::IoCtx::list_watchers`. It is looked up
-//! by its symbol in the loaded librados and called with the layouts of libstdc++. A librados without that symbol (it has
-//! been the same since Ceph 14) gives EOPNOTSUPP.
+//! The C interface of librados has no such call; only the C++ one has, `librados::IoCtx::list_watchers`. It is looked
+//! up by its symbol in the loaded librados and called with the layouts of libstdc++. A librados without that symbol
+//! (it has been the same since Ceph 14) gives EOPNOTSUPP.
 use crate::error::{RadosError, RadosResult, check};
 use crate::ioctx::IoCtx;
 use lsd_librados_sys as sys;
@@ -12,10 +12,14 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 /// `librados::v14_2_0::IoCtx::list_watchers(std::string const &, std::list<obj_watch_t> *)`
-const SYMBOL: &CStr = c"_ZN8librados7v14_2_05IoCtx13list_watchersERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEPNS2_4listI11obj_watch_tSaISB_EEE";
+const SYMBOL: &str = concat!(
+    "_ZN8librados7v14_2_05IoCtx13list_watchers",
+    "ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+    "PNS2_4listI11obj_watch_tSaISB_EEE\0"
+);
 
 /// `operator delete(void *)`
-const DELETE: &CStr = c"_ZdlPv";
+const DELETE: &str = "_ZdlPv\0";
 
 /// `librados::IoCtx`: its only member is the pointer that the C interface calls `rados_ioctx_t`.
 #[repr(C)]
@@ -56,7 +60,9 @@ struct ObjWatch {
 type ListWatchers = unsafe extern "C" fn(*mut CppIoCtx, *const CppString, *mut CppList) -> c_int;
 type Delete = unsafe extern "C" fn(*mut c_void);
 
-fn symbol(name: &CStr) -> Option<*mut c_void> {
+/// A function of a library that this one is linked with, by its name with a zero at the end.
+fn symbol(name: &str) -> Option<*mut c_void> {
+    let name = CStr::from_bytes_with_nul(name.as_bytes()).ok()?;
     // SAFETY: a C string; the search order is that of the process, which has loaded librados.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found)

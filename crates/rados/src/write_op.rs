@@ -1,8 +1,8 @@
 //! Compound write operations: several guards and changes of one object, all or nothing.
 //!
-//! Owns: the `rados_write_op_t`. librados empties it when it is operated, so operating consumes it. Every step copies what
-//! it is given. A step that cannot be expressed (a name with a NUL inside) makes the whole operation fail with EINVAL
-//! when it is operated; nothing is sent.
+//! Owns: the `rados_write_op_t`. librados empties it when it is operated, so operating consumes it. Every step copies
+//! what it is given. A step that cannot be expressed (a name with a NUL inside) makes the whole operation fail with
+//! EINVAL when it is operated; nothing is sent.
 use crate::completion::submit;
 use crate::error::{RadosError, RadosResult, c_string};
 use crate::ioctx::{IoCtx, object_name};

@@ -168,7 +168,8 @@ async fn refuses_what_needs_space(store: &Arc<dyn ObjectStore>) {
     assert_eq!(store.stat(&"new".into()).await.expect_err("nothing").kind, StoreErrorKind::NotFound);
 }
 
-/// Watching, notifying and locking, without which no image opens: a full pool must not keep anybody from freeing space.
+/// Watching, notifying and locking, without which no image opens: a full pool must not keep anybody from freeing
+/// space.
 async fn opens_an_image(store: &Arc<dyn ObjectStore>, name: &ObjectName) {
     let patience = Duration::from_secs(20);
     let request =

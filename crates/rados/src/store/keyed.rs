@@ -28,8 +28,8 @@ pub(super) fn kv_update(io: &IoCtx, name: &str, update: &KvUpdate) -> StoreFutur
         let error = RadosError::new(libc::EINVAL, "kv_update", format!("{name}: key {}", wrong.escape_default()));
         return boxed(async move { Err(error) });
     }
-    // First, because a guard on a missing object would give ENOENT instead of comparing with nothing. If a guard does not
-    // hold, the creation does not happen either.
+    // First, because a guard on a missing object would give ENOENT instead of comparing with nothing. If a guard does
+    // not hold, the creation does not happen either.
     let present = match update.presence {
         KvPresence::Any => WriteOp::new().create(false),
         KvPresence::MustCreate => WriteOp::new().create(true),

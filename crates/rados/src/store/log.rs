@@ -5,11 +5,11 @@
 //! | `lsd.epoch` | the epoch, 16 lower-case hexadecimal digits, so that it sorts as text |
 //! | `lsd.tail` | length in bytes (u64) and length of the summary in bytes (u32, 0 while open), little-endian |
 //!
-//! An append demands both, exactly, and sets the second. A fence demands that the first is not higher and sets it; being
-//! one operation that need not know the tail, it takes its place in the order of the operations in flight.
+//! An append demands both, exactly, and sets the second. A fence demands that the first is not higher and sets it;
+//! being one operation that need not know the tail, it takes its place in the order of the operations in flight.
 //!
-//! An OSD carries out operations that compare one at a time for each object, until they are committed. Several appends
-//! in flight to one object are therefore safe, but only appends to several objects overlap.
+//! An OSD carries out operations that compare one at a time for each object, until they are committed. Several
+//! appends in flight to one object are therefore safe, but only appends to several objects overlap.
 use super::boxed;
 use crate::error::RadosError;
 use crate::ioctx::IoCtx;

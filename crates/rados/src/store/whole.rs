@@ -8,8 +8,8 @@ use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 /// A read longer than this first asks for the object's size, so that the buffer is no larger than the data, bytes.
 const UNMEASURED_READ: u64 = 32 << 20;
 
-/// See [`lsd_store::ObjectStore::read`]. A read of up to 32 MiB takes its place in the order of the operations in flight;
-/// of a longer one only the question for the size does.
+/// See [`lsd_store::ObjectStore::read`]. A read of up to 32 MiB takes its place in the order of the operations in
+/// flight; of a longer one only the question for the size does.
 pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture<Bytes> {
     if len == 0 {
         // librados takes a length of zero for "all".
