@@ -67,6 +67,9 @@ pub fn create_options(
     if data_pool.is_none() {
         features &= !Features::DATA_POOL;
     }
+    if features & !Features::ALL != 0 {
+        return Err(Errno::ENOSYS);
+    }
     let object = 1_u64.checked_shl(u32::from(order)).unwrap_or(0);
     if stripe_count > 1 || (stripe_unit != 0 && stripe_unit != object) {
         features |= Features::STRIPINGV2;

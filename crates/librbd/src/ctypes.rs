@@ -75,3 +75,17 @@ pub struct rbd_image_watcher_t {
     pub id: i64,
     pub cookie: u64,
 }
+
+/// The numbers of `tests/programs/capi_layout.c`, which compares them with the header.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<rbd_image_info_t>() == 160 && offset_of!(rbd_image_info_t, order) == 24);
+    assert!(offset_of!(rbd_image_info_t, block_name_prefix) == 28 && offset_of!(rbd_image_info_t, parent_pool) == 56);
+    assert!(offset_of!(rbd_image_info_t, parent_name) == 64);
+    assert!(size_of::<rbd_image_spec_t>() == 16);
+    assert!(size_of::<rbd_linked_image_spec_t>() == 48 && offset_of!(rbd_linked_image_spec_t, trash) == 40);
+    assert!(size_of::<rbd_snap_spec_t>() == 24 && offset_of!(rbd_snap_spec_t, name) == 16);
+    assert!(size_of::<rbd_snap_info_t>() == 24 && offset_of!(rbd_snap_info_t, name) == 16);
+    assert!(size_of::<rbd_group_info_t>() == 16);
+    assert!(size_of::<rbd_image_watcher_t>() == 24 && offset_of!(rbd_image_watcher_t, cookie) == 16);
+};

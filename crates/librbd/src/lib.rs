@@ -21,6 +21,7 @@ mod image;
 mod info;
 mod io;
 mod list;
+mod log;
 mod metadata;
 mod namespace;
 mod notify;

@@ -30,3 +30,6 @@ pub fn with_image<R: CReturn>(handle: *mut c_void, entry: impl FnOnce(&Ref<OpenI
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

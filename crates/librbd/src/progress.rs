@@ -1,6 +1,7 @@
 //! Callers' progress callbacks.
 use crate::ctypes::librbd_progress_fn_t;
 use lsd_engine::{Error, ErrorKind};
+use nix::libc;
 use std::ffi::c_void;
 
 /// A callback with its argument; without a callback nobody is told.
@@ -28,7 +29,11 @@ impl CallerProgress {
         // SAFETY: the caller gave this function for exactly this call.
         match unsafe { callback(done, total, self.argument) } {
             errno if errno < 0 => {
-                Err(Error::new(ErrorKind::Io { errno: errno.saturating_neg() }, "ended by the progress callback"))
+                let kind = match errno.saturating_neg() {
+                    libc::ECANCELED => ErrorKind::Canceled,
+                    errno => ErrorKind::Io { errno },
+                };
+                Err(Error::new(kind, "ended by the progress callback"))
             }
             _ => Ok(()),
         }

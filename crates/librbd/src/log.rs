@@ -1,0 +1,38 @@
+//! What goes wrong beneath an image, told to a person on stderr, where librbd's errors go by default.
+//!
+//! An errno alone says too little about a damaged object or a lost lock. Errors that callers cause and expect (not
+//! found, out of range, compare mismatch) are not told.
+use lsd_engine::{Error, ErrorKind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// At most this many lines in [`WINDOW`]; later ones are left out, since a failed image fails every request the same way.
+const LINES_IN_WINDOW: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(5);
+
+static BUDGET: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
+
+/// Tells of an error worth a person's attention.
+pub fn error(error: &Error) {
+    let worth = matches!(
+        error.kind,
+        ErrorKind::Corrupt
+            | ErrorKind::Fenced
+            | ErrorKind::NoSpace
+            | ErrorKind::Permission
+            | ErrorKind::TimedOut
+            | ErrorKind::Io { .. }
+    );
+    if worth && in_budget() {
+        eprintln!("lsd: {error}");
+    }
+}
+
+fn in_budget() -> bool {
+    // Whoever holds the lock is telling of the same moment.
+    let Ok(mut budget) = BUDGET.try_lock() else { return false };
+    let now = Instant::now();
+    let (start, lines) = budget.filter(|(start, _)| now.duration_since(*start) < WINDOW).unwrap_or((now, 0));
+    *budget = Some((start, lines + 1));
+    lines < LINES_IN_WINDOW
+}

@@ -1,0 +1,51 @@
+use super::*;
+use crate::discard::{DiscardRule, Layout};
+use crate::runtime::core;
+use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};
+use lsd_store::{MemoryCluster, ObjectStore};
+use std::ffi::c_int;
+use std::sync::Arc;
+
+/// An image on the memory store behind a handle.
+fn open_image() -> Ref<OpenImage> {
+    let core = core().unwrap();
+    core.block_on(async {
+        let cluster = MemoryCluster::new();
+        cluster.add_pool("rbd", MemoryCluster::replicated());
+        let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+        let options = CreateOptions { size: 1 << 20, ..CreateOptions::default() };
+        Image::create(&store, "image", &options).await.unwrap();
+        let image = ImageRef::Name("image".into());
+        let engine = Image::open(&store, &image, &OpenOptions::default()).await.unwrap();
+        let layout = Layout::of(&engine.info());
+        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout)).unwrap()
+    })
+}
+
+#[test]
+fn a_panic_is_an_errno_and_poisons_its_image_only() {
+    let (poisoned, healthy) = (open_image(), open_image());
+    let answer: c_int = with_image(poisoned.handle(), |_| panic!("for the test"));
+    assert_eq!(answer, -Errno::EIO.0);
+    let later: isize = with_image(poisoned.handle(), |_| Ok(1));
+    assert_eq!(later, -(Errno::EIO.0 as isize));
+    let other: c_int = with_image(healthy.handle(), |_| Ok(1));
+    assert_eq!(other, 1);
+    let without_image: c_int = guard(|| panic!("for the test"));
+    assert_eq!(without_image, -Errno::EIO.0);
+    // SAFETY: live handles.
+    unsafe {
+        assert_eq!(crate::open::rbd_close(poisoned.handle()), -Errno::EIO.0);
+        assert_eq!(crate::open::rbd_close(healthy.handle()), 0);
+        assert_eq!(crate::open::rbd_close(poisoned.handle()), -Errno::EBADF.0);
+    }
+}
+
+#[test]
+fn errors_come_in_the_type_of_the_entry() {
+    let pointer: *mut c_void = guard(|| Err(Errno::ENOENT));
+    assert!(pointer.is_null());
+    let number: i64 = guard(|| Err(Errno::ENOENT));
+    assert_eq!(number, -2);
+    with_image::<()>(std::ptr::null_mut(), |_| Ok(()));
+}
