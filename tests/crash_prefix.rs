@@ -33,13 +33,14 @@ fn check(image: &Image, state: &Path, seed: u64, flushed: u64) -> Finished {
     prefix(image, &["check"], state, &[&seed.to_string(), &flushed.to_string()]).run()
 }
 
-/// One kill, `delay` after the start; returns how many operations were flushed and how many survived.
+/// One kill, `delay` after the first flush; returns how many operations were flushed and how many survived.
 fn kill_round(image: &Image, state: &Path, seed: u64, delay: Duration) -> (u64, u64) {
-    let writer = prefix(image, &["write"], state, &[&seed.to_string(), ENDLESS, DEPTH, FLUSH_EVERY]).start();
+    let mut writer = prefix(image, &["write"], state, &[&seed.to_string(), ENDLESS, DEPTH, FLUSH_EVERY]).start();
+    writer.wait_for_text("flushed", Duration::from_secs(60));
     std::thread::sleep(delay);
     let killed = writer.kill();
     assert_eq!(killed.signal, Some(9), "the writer ended by itself: {killed}");
-    let flushed = last_number(&killed, "flushed").unwrap_or(0);
+    let flushed = last_number(&killed, "flushed").unwrap();
     let checked = check(image, state, seed, flushed);
     assert!(checked.code == Some(0), "seed {seed}, killed after {delay:?}, {flushed} flushed: {checked}");
     (flushed, last_number(&checked, "prefix").unwrap())
@@ -51,19 +52,16 @@ fn small_image(ceph: &Ceph) -> Image {
 
 #[test]
 fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
-    let ceph = requires_ceph!();
+    let ceph = requires_ceph!().with_short_watches();
     let image = small_image(&ceph);
     let dir = scratch_dir();
     let state = dir.path().join("state");
     let first = number_from_environment("LSD_TEST_SEED", 1000);
-    let mut flushed_at_all = 0;
     for seed in first..first + number_from_environment("LSD_TEST_KILL_ROUNDS", 3) {
-        let delay = Duration::from_millis(700 + seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 1800);
+        let delay = Duration::from_millis(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 2000);
         let (flushed, survived) = kill_round(&image, &state, seed, delay);
         println!("seed {seed}: killed after {delay:?}, {flushed} flushed, {survived} survived");
-        flushed_at_all = flushed_at_all.max(flushed);
     }
-    assert!(flushed_at_all > 0, "no round lasted until the first flush: this showed nothing");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 struct Mount<'a> {
     dir: &'a Path,
-    _daemon: Running,
+    daemon: Option<Running>,
 }
 
 impl<'a> Mount<'a> {
@@ -16,13 +16,16 @@ impl<'a> Mount<'a> {
         let daemon = ceph.client("rbd-fuse").arg("-f").arg("-c").arg(&ceph.conf).args(["-p", pool]).arg(dir).start();
         let mounted = || std::fs::read_to_string("/proc/mounts").unwrap().contains(&format!(" {} fuse", dir.display()));
         wait_until("rbd-fuse mounts", Duration::from_secs(30), mounted);
-        Self { dir, _daemon: daemon }
+        Self { dir, daemon: Some(daemon) }
     }
 }
 
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
         Cmd::stock("umount").arg(self.dir).run();
+        // It closes the images after the mount is gone.
+        let done = self.daemon.take().map(|daemon| daemon.wait(Duration::from_secs(30)));
+        assert!(std::thread::panicking() || done.as_ref().is_some_and(|done| done.code == Some(0)), "{}", done.unwrap());
     }
 }
 

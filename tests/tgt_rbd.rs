@@ -44,8 +44,10 @@ impl Tgtd {
 
 impl Drop for Tgtd {
     fn drop(&mut self) {
-        // tgtd leaves SIGTERM to its administrator's tool while targets are there.
-        drop(self.daemon.take().map(Running::kill));
+        // It closes the image with the target, and ends when it is told to, not by a signal.
+        self.admin(&["--op", "delete", "--mode", "target", "--tid", "1", "--force"]).run();
+        self.admin(&["--op", "delete", "--mode", "system"]).run();
+        drop(self.daemon.take().map(|daemon| daemon.wait(Duration::from_secs(10))));
     }
 }
 

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,15 @@ pub struct Running {
     line: String,
     child: Child,
     since: Instant,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Output,
+    stderr: Output,
+    ended: bool,
+}
+
+/// What a program has printed so far, collected by a thread.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Cmd {
@@ -120,15 +128,31 @@ impl Cmd {
             // A program that stops reading early closes the pipe; what it then says is what counts.
             std::thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
-        let stdout = child.stdout.take().map(collect);
-        let stderr = child.stderr.take().map(collect);
-        Running { line, child, since: Instant::now(), stdout, stderr }
+        let stdout = Output::collect(child.stdout.take().unwrap());
+        let stderr = Output::collect(child.stderr.take().unwrap());
+        Running { line, child, since: Instant::now(), stdout, stderr, ended: false }
     }
 }
 
 impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has printed so far.
+    pub fn text(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Waits until it has printed `text`.
+    #[track_caller]
+    pub fn wait_for_text(&mut self, text: &str, timeout: Duration) {
+        let line = self.line.clone();
+        wait_until(&format!("{line} prints {text:?}"), timeout, || {
+            let found = self.text().contains(text);
+            assert!(found || self.is_alive(), "{line} ended without {text:?}: {}", self.stderr.text());
+            found
+        });
     }
 
     /// False once the program has ended.
@@ -172,14 +196,14 @@ impl Running {
         if timed_out || status.signal().is_some() {
             self.signal(Signal::SIGKILL);
         }
-        let output = |thread: &mut Option<JoinHandle<Vec<u8>>>| thread.take().map(|t| t.join().unwrap()).unwrap_or_default();
+        self.ended = true;
         Finished {
             line: self.line.clone(),
             code: status.code(),
             signal: status.signal(),
             timed_out,
-            stdout: output(&mut self.stdout),
-            stderr: output(&mut self.stderr),
+            stdout: self.stdout.all(),
+            stderr: self.stderr.all(),
             took: self.since.elapsed(),
         }
     }
@@ -187,7 +211,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.stdout.is_some() {
+        if !self.ended {
             self.signal(Signal::SIGKILL);
             let _ = self.child.wait();
         }
@@ -246,12 +270,28 @@ pub fn wait_until(what: &str, timeout: Duration, mut ready: impl FnMut() -> bool
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+impl Output {
+    fn collect(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let filled = bytes.clone();
+        let thread = std::thread::spawn(move || {
+            let mut part = [0; 65536];
+            while let Ok(length @ 1..) = pipe.read(&mut part) {
+                filled.lock().unwrap().extend_from_slice(&part[..length]);
+            }
+        });
+        Self { bytes, thread: Some(thread) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Everything, once the pipe is closed.
+    fn all(&mut self) -> Vec<u8> {
+        let _ = self.thread.take().map(JoinHandle::join);
+        std::mem::take(&mut self.bytes.lock().unwrap())
+    }
 }
 
 fn describe(command: &Command) -> String {

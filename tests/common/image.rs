@@ -2,12 +2,18 @@
 use super::Cmd;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A crashed client counts as alive, and its image as in use, until its watch times out: 30 s if nothing is set.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(45);
 
 #[derive(Clone)]
 pub struct Ceph {
     pub conf: PathBuf,
+    /// Holds a ceph.conf of the test's own.
+    _dir: Option<Arc<tempfile::TempDir>>,
 }
 
 /// A name of this test's own in a pool; the image, if it was made, is removed when this is dropped.
@@ -21,7 +27,7 @@ impl Ceph {
     /// The cluster of `LSD_TEST_CEPH_CONF`. Without one the skip is printed and recorded, and the answer is `None`.
     pub fn of_this_run(test: &str) -> Option<Self> {
         if let Some(conf) = std::env::var_os("LSD_TEST_CEPH_CONF").filter(|conf| !conf.is_empty()) {
-            return Some(Self { conf: conf.into() });
+            return Some(Self { conf: conf.into(), _dir: None });
         }
         eprintln!("SKIPPED {test}: LSD_TEST_CEPH_CONF is not set, and this test needs a cluster");
         if let Some(record) = std::env::var_os("LSD_TEST_SKIPPED") {
@@ -29,6 +35,21 @@ impl Ceph {
             writeln!(file, "{test}").unwrap();
         }
         None
+    }
+
+    /// The same cluster, seen through a ceph.conf with more lines for clients.
+    pub fn with_client_conf(&self, lines: &[&str]) -> Self {
+        let dir = super::scratch_dir();
+        let conf = dir.path().join("ceph.conf");
+        let text = std::fs::read_to_string(&self.conf).unwrap();
+        std::fs::write(&conf, format!("{text}\n[client]\n{}\n", lines.join("\n"))).unwrap();
+        Self { conf, _dir: Some(Arc::new(dir)) }
+    }
+
+    /// The same cluster with dead clients noticed after four seconds; a watch is renewed at every tick of librados,
+    /// hence the shorter tick.
+    pub fn with_short_watches(&self) -> Self {
+        self.with_client_conf(&["lsd_watch_timeout_ms = 4000", "objecter_tick_interval = 1"])
     }
 
     /// A client program on the tested library and this cluster.
@@ -126,10 +147,17 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        let remove = "try: rbd.RBD().remove(io, args[0])\nexcept rbd.ImageNotFound: pass";
-        let done = self.ceph.python(&self.pool, remove).arg(&self.name).timeout(Duration::from_secs(60)).run();
-        if done.code != Some(0) && !std::thread::panicking() {
-            panic!("{} was not removed: {done}", self.spec());
+        let remove =
+            "try: rbd.RBD().remove(io, args[0])\nexcept rbd.ImageNotFound: pass\nexcept rbd.ImageBusy: sys.exit(16)";
+        let until = Instant::now() + REMOVE_TIMEOUT;
+        loop {
+            let done = self.ceph.python(&self.pool, remove).arg(&self.name).run();
+            match done.code {
+                Some(0) => return,
+                Some(16) if Instant::now() < until => std::thread::sleep(Duration::from_secs(1)),
+                _ if std::thread::panicking() => return,
+                _ => panic!("{} was not removed: {done}", self.spec()),
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
  *       missing), DEPTH of them in flight, with a flush after every FLUSH_EVERY. Prints "flushed N" when a flush that
  *       came after operation N has succeeded, and "done N" at the end. Meant to be killed.
  *   prefix check  POOL IMAGE STATE SEED FLUSHED
- *       Opens the image, finds the number P up to which operations are on it, and fails unless every sector holds what
+ *       Opens the image, writes one sector outside of what is checked, so that it is the image's writer from then on and
+ *       nothing that the dead one still had on its way can land later, finds the number P up to which operations are on it, and fails unless every sector holds what
  *       the operations up to P, and no later one, left there, and P >= FLUSHED. Prints "prefix P" and makes it the state.
  *
  * Every sector that is written carries the seed, the number of the operation, and its own address, so that the check
@@ -301,10 +302,22 @@ static uint64_t differing(uint64_t *example)
     return count;
 }
 
+static void take_over(void)
+{
+    static const char sector[SECTOR];
+    ssize_t written = rbd_write(image, SPAN, sizeof sector, sector);
+
+    if (written != (ssize_t)sizeof sector)
+        die("rbd_write", written < 0 ? (int)written : EIO);
+    must("rbd_flush", rbd_flush(image));
+}
+
 static int check(uint64_t seed, uint64_t flushed)
 {
-    uint64_t latest = read_writers(seed), example = 0, best;
+    uint64_t latest, example = 0, best;
 
+    take_over();
+    latest = read_writers(seed);
     while (state.number < latest)
         apply(seed, state.number + 1);
     best = differing(&example);
