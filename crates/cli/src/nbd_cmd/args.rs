@@ -16,7 +16,7 @@ pub(crate) struct Options {
     pub help: bool,
     pub device: Option<DeviceIndex>,
     pub read_only: bool,
-    /// An image has one writer in any case; see `Image::open`.
+    /// Be the image's writer from the start, not from the first write on.
     pub exclusive: bool,
     /// Seconds.
     pub io_timeout: Option<u64>,

@@ -52,6 +52,9 @@ impl Mapping {
             return Err(Failure::errno("image is too large", libc::EFBIG));
         }
         let mut signals = Signals::new()?;
+        if self.options.exclusive && !image.read_only() {
+            take_ownership(image).await?;
+        }
         let device: Arc<dyn Device> = Arc::new(ImageDevice::new(image.clone()));
         let flags = transmission_flags(&*device);
         let (ours, drivers) = UnixStream::pair().map_err(|error| io_failure("socketpair", &error))?;
@@ -136,6 +139,13 @@ impl Mapping {
         let loaded = command.status().is_ok_and(|status| status.success());
         if loaded { Ok(()) } else { Err(Failure::new(1, "failed to load nbd kernel module")) }
     }
+}
+
+/// Makes this process the image's one writer, which it stays until the image is closed. The first write would do it; a
+/// write of nothing does it now, and fails now if another client holds the image.
+pub(super) async fn take_ownership(image: &Image) -> Result<()> {
+    let owned = image.write(0, bytes::Bytes::new(), false).await;
+    owned.map_err(|error| Failure::engine("failed to acquire exclusive lock", &error))
 }
 
 fn cookie_of(index: DeviceIndex) -> Option<String> {

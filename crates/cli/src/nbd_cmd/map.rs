@@ -5,8 +5,10 @@
 use super::{Invocation, daemon, runtime};
 use crate::error::{Failure, Result};
 use nix::libc;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 /// Set in the daemon's environment. Its standard output is a pipe to the command, which takes the device's name from it
@@ -21,10 +23,11 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
         return start(&invocation);
     }
     let session = invocation.session()?;
+    let log = invocation.globals.setting("log_file").filter(|path| !path.is_empty()).map(PathBuf::from);
     let mapping = daemon::Mapping { session, location, options: invocation.options, program: invocation.program };
     runtime()?.block_on(mapping.run(|line| {
         print_line(line)?;
-        if in_daemon { leave_terminal() } else { Ok(()) }
+        if in_daemon { leave_terminal(log.as_deref()) } else { Ok(()) }
     }))
 }
 
@@ -65,13 +68,21 @@ fn print_line(line: &str) -> Result<()> {
     printed.map_err(|error| Failure::output(&error))
 }
 
-/// Lets go of everything of the caller's: its session, its streams, its directory.
-fn leave_terminal() -> Result<()> {
+/// Lets go of the caller's session and streams. What goes wrong from now on is said in the log, if there is one.
+fn leave_terminal(log: Option<&Path>) -> Result<()> {
     let failed = |error: std::io::Error| Failure::errno("failed to detach", error.raw_os_error().unwrap_or(libc::EIO));
     // Fails only in a process that leads its group already.
     let _ = nix::unistd::setsid();
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
-    nix::unistd::dup2_stderr(&null).map_err(|error| failed(error.into()))?;
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+    let errors = match log {
+        Some(path) => File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| Failure::file("failed to open", path, &e))?,
+        None => null.try_clone().map_err(failed)?,
+    };
+    nix::unistd::dup2_stderr(&errors).map_err(|error| failed(error.into()))?;
     // The command waits for this one.
     nix::unistd::dup2_stdout(&null).map_err(|error| failed(error.into()))
 }

@@ -50,6 +50,7 @@ Serve options:
   --socket <path>               Listen on a Unix socket
   --listen <host:port>          Listen on TCP
   --read-only                   Export read-only
+  --exclusive                   Forbid writes by other clients
 
   --conf/-c FILE    read configuration from the given configuration file
   --id/-i ID        set ID portion of my name

@@ -1,5 +1,5 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
-use super::daemon::{Signals, io_failure};
+use super::daemon::{Signals, io_failure, take_ownership};
 use super::{Invocation, runtime};
 use crate::error::{Failure, Result};
 use crate::session::Session;
@@ -48,6 +48,9 @@ async fn open_all(invocation: &Invocation, session: &Session, images: &mut Vec<I
         let read_only = invocation.options.read_only || location.snap.is_some();
         let image = location.open_image(session, read_only).await?;
         images.push(image.clone());
+        if invocation.options.exclusive && !read_only {
+            take_ownership(&image).await?;
+        }
         let device = Arc::new(ImageDevice::new(image));
         exports.push(Export { name: name.to_owned(), description: None, device });
     }
