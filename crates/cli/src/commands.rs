@@ -10,8 +10,10 @@ mod features;
 mod image_meta;
 mod import;
 mod info;
+mod inspect;
 mod layout;
 mod list;
+mod namespace;
 mod remove;
 mod rename;
 mod resize;
@@ -32,7 +34,13 @@ const COMMANDS: &[CommandSpec] = &[
     image_meta::SET,
     import::SPEC,
     info::SPEC,
+    inspect::HEADER,
+    inspect::MAP,
+    inspect::SEGMENT,
     list::SPEC,
+    namespace::CREATE,
+    namespace::LIST,
+    namespace::REMOVE,
     remove::SPEC,
     rename::SPEC,
     resize::SPEC,

@@ -88,7 +88,7 @@ impl Globals {
         };
         let Some(target) = target_of(option) else { return Ok(false) };
         let value = inline.or_else(|| words.next());
-        let value = value.ok_or_else(|| Failure::bare(1, format!("Option {option} requires an argument.\n")))?;
+        let value = value.ok_or_else(|| Failure::bare(1, format!("Option {option} requires an argument.")))?;
         match target {
             Target::Conf => self.conf = Some(value),
             Target::Cluster => self.cluster = Some(value),

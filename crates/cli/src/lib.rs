@@ -6,6 +6,8 @@ pub mod command;
 mod commands;
 pub mod error;
 pub mod globals;
+pub mod librados_threads;
+pub mod namespaces;
 pub mod nbd_cmd;
 pub mod output;
 pub mod session;
@@ -44,5 +46,8 @@ pub fn run_to_end<T>(work: impl Future<Output = error::Result<T>>) -> error::Res
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::errno("cannot start threads", error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    drop(runtime);
+    librados_threads::wait_for_end();
+    done
 }

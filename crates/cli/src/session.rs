@@ -4,6 +4,7 @@
 //! the way. Does not own: what a command does with it.
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
+use crate::namespaces;
 use crate::spec::{Place, Spec, Strictness};
 use lsd_engine::{Image, ImageRef, OpenOptions, Settings};
 use lsd_rados::conf_file::ConfFile;
@@ -11,7 +12,7 @@ use lsd_store::ObjectStore;
 use nix::libc;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 mod cluster;
 pub use cluster::Connection;
@@ -50,6 +51,8 @@ pub struct Session {
     /// The file that `conf` was read from.
     conf_path: Option<PathBuf>,
     connection: OnceCell<Connection>,
+    /// Stores that were opened: one for each place, so that everything in it is done by one client.
+    stores: Mutex<Vec<(Place, Arc<dyn ObjectStore>)>>,
 }
 
 impl Session {
@@ -68,7 +71,7 @@ impl Session {
             Some((text, path)) => (ConfFile::parse(&text), Some(path)),
             None => (ConfFile::default(), None),
         };
-        Ok(Self { globals, conf, conf_path, connection: OnceCell::new() })
+        Ok(Self { globals, conf, conf_path, connection: OnceCell::new(), stores: Mutex::default() })
     }
 
     pub fn globals(&self) -> &Globals {
@@ -109,12 +112,26 @@ impl Session {
     }
 
     async fn open_store(&self, place: &Place, create: bool) -> Result<Arc<dyn ObjectStore>> {
+        let mut stores = self.stores.lock().await;
+        if let Some((_, store)) = stores.iter().find(|(known, _)| known == place) {
+            return Ok(store.clone());
+        }
+        let store = self.open_new_store(place, create).await?;
+        stores.push((place.clone(), store.clone()));
+        Ok(store)
+    }
+
+    async fn open_new_store(&self, place: &Place, create: bool) -> Result<Arc<dyn ObjectStore>> {
         match place {
             Place::Directory(path) => cluster::open_directory(path, create).await,
             Place::Pool { pool, namespace } => {
                 let connection = self.connection().await?;
                 let pool = pool.clone().unwrap_or_else(|| self.default_pool());
-                connection.open_pool(&pool, namespace).await
+                let store = connection.open_pool(&pool, namespace).await?;
+                if !namespace.is_empty() {
+                    check_namespace(&connection.open_pool(&pool, "").await?, namespace).await?;
+                }
+                Ok(store)
             }
         }
     }
@@ -137,4 +154,14 @@ impl Session {
         }
         Ok(image)
     }
+}
+
+/// `ENOENT` if the pool has no such namespace.
+async fn check_namespace(pool: &Arc<dyn ObjectStore>, namespace: &str) -> Result<()> {
+    let known = namespaces::list(pool).await;
+    let known = known.map_err(|error| Failure::errno("error validating namespace", error.errno))?;
+    if known.iter().any(|name| name == namespace) {
+        return Ok(());
+    }
+    Err(Failure::new(libc::ENOENT, format!("namespace '{namespace}' does not exist.")))
 }

@@ -24,8 +24,7 @@ pub enum Snap {
 impl Role {
     fn words(self) -> &'static str {
         match self {
-            Role::Only => "",
-            Role::Source => "source ",
+            Role::Only | Role::Source => "",
             Role::Destination => "destination ",
         }
     }
@@ -89,6 +88,12 @@ pub fn existing_image(parsed: &Parsed) -> Result<Location> {
     image_location(parsed, Role::Only, Strictness::Lenient, Snap::No)
 }
 
+/// Where `--pool` and `--namespace` point, for an image that is named by its id.
+pub fn place_of(parsed: &Parsed) -> Place {
+    let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    Place::Pool { pool: option("pool"), namespace: option("namespace").unwrap_or_default() }
+}
+
 /// The pool of a command that works on one.
 pub fn pool_place(parsed: &Parsed) -> Result<Place> {
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -96,6 +101,6 @@ pub fn pool_place(parsed: &Parsed) -> Result<Place> {
     match parsed.next_positional().filter(|text| !text.is_empty()).map(parse_pool_spec).transpose()? {
         Some(Place::Pool { pool, namespace: given }) if given.is_empty() => Ok(Place::Pool { pool, namespace }),
         Some(place) => Ok(place),
-        None => Ok(Place::Pool { pool: option("pool"), namespace }),
+        None => Ok(place_of(parsed)),
     }
 }

@@ -100,9 +100,6 @@ impl Workload {
         if workload.io_size == 0 {
             return Err(invalid_value("io-size"));
         }
-        if workload.io_size > u64::from(u32::MAX) + 1 << 10 {
-            return Err(Failure::invalid("--io-size should be less than 4G"));
-        }
         let Some(io_type) = fixed_type.or(io_type) else {
             return Err(Failure::invalid("--io-type must be specified."));
         };
@@ -115,6 +112,9 @@ impl Workload {
             let (io, image) = (size::format(self.io_size), size::format(image_size));
             warn(&format!("lsd: io-size {io} larger than image size {image}"));
             return Err(Failure::bare(libc::EINVAL, format!("bench failed: {}", describe_errno(libc::EINVAL))));
+        }
+        if self.io_size > u64::from(u32::MAX) {
+            return Err(Failure::invalid("io-size should be less than 4G"));
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let layout = Layout::of(parsed)?;
     let granule = sparse_bytes(parsed)?;
     let image = source.open_image(session, true).await?;
-    let line = ProgressLine::new("Image copy", !parsed.has("no-progress"));
+    let line = ProgressLine::new("Image copy", !parsed.has("no-progress")).repeating_end();
     let copied = copy(session, &image, &destination, &layout, Copy { granule, line: &line }).await;
     closed(&image, "copy failed", line.end(copied)).await
 }
@@ -63,16 +63,18 @@ async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout,
 }
 
 async fn fill(session: &Session, source: &Image, target: &Image, how: Copy<'_>) -> Result<()> {
-    let size = source.size();
     let chunks = chunks_with_data(source).await.map_err(|error| failed(&error))?;
+    let total = chunks.len() as u64;
     let moves = chunks.into_iter().map(|chunk| async move {
         let data = source.read(chunk.start, chunk.end - chunk.start).await?;
         write_pieces(target, chunk.start, data, how.granule).await?;
-        Ok::<u64, lsd_engine::Error>(chunk.end)
+        Ok::<(), lsd_engine::Error>(())
     });
     let mut moves = futures::stream::iter(moves).buffer_unordered(requests_in_flight(session));
-    while let Some(end) = moves.try_next().await.map_err(|error| failed(&error))? {
-        how.line.update(end, size);
+    let mut done = 0;
+    while let Some(()) = moves.try_next().await.map_err(|error| failed(&error))? {
+        done += 1;
+        how.line.update(done, total);
     }
     for (key, value) in source.metadata_list().await.map_err(|error| failed(&error))? {
         target.metadata_set(&key, &value).await.map_err(|error| failed(&error))?;

@@ -41,7 +41,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let created = Image::create(&store, &location.image, &options).await;
     created.map_err(|error| Failure::engine("create error", &error))?;
     if parsed.has("thick-provision") {
-        let line = ProgressLine::new("Thick provisioning", !parsed.has("no-progress"));
+        let line = ProgressLine::new("Thick provisioning", !parsed.has("no-progress")).repeating_end();
         line.end(provision(session, &location, &line).await)?;
     }
     Ok(())

@@ -1,5 +1,4 @@
 //! `lsd du`.
-use super::transfer::used_bytes;
 use crate::command::image_args::{Role, spec_of};
 use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
@@ -88,10 +87,9 @@ async fn all_usages(session: &Session, store: &Arc<dyn ObjectStore>, wanted: Vec
 async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
     let options = OpenOptions { read_only: true, settings: session.image_settings() };
     let image = Image::open(store, &ImageRef::Id(entry.id.clone()), &options).await?;
-    let used = used_bytes(&image).await;
-    let provisioned = image.size();
+    let (provisioned, used) = (image.size(), image.used_bytes());
     image.close().await?;
-    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used: used? })
+    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used })
 }
 
 fn sums(usages: &[Usage]) -> (u64, u64) {

@@ -108,11 +108,12 @@ impl Import<'_> {
         let store = self.session.store_or_create(&destination.place).await?;
         let size = self.source.size().unwrap_or(0);
         let options = layout.for_new(self.session, &store, size).await?;
+        let line = self.line;
         Image::create(&store, &destination.image, &options).await.map_err(|error| {
             warn("lsd: image creation failed");
+            line.fail();
             plain_errno(&error)
         })?;
-        let line = self.line;
         let filled = self.fill(destination).await;
         if filled.is_err() {
             line.fail();

@@ -105,8 +105,31 @@ impl Layout {
         if let Some(pool) = self.data_pool.clone().or(default_pool) {
             options.data_pool = Some(find_pool(session, store, &pool).await?);
         }
+        check(&mut options).map_err(|why| Failure::errno(&format!("create error: {why}"), libc::EINVAL))?;
         Ok(options)
     }
+}
+
+/// Rules that librbd has for a new image; sets the feature that follows from striping.
+fn check(options: &mut CreateOptions) -> std::result::Result<(), &'static str> {
+    let has = |bit: u64| options.features & bit != 0;
+    if has(Features::OBJECT_MAP) && !has(Features::EXCLUSIVE_LOCK) {
+        return Err("cannot use object map without exclusive lock");
+    }
+    if has(Features::FAST_DIFF) && !has(Features::OBJECT_MAP) {
+        return Err("cannot use fast diff without object map");
+    }
+    if has(Features::JOURNALING) && !has(Features::EXCLUSIVE_LOCK) {
+        return Err("cannot use journaling without exclusive lock");
+    }
+    if (options.stripe_unit == 0) != (options.stripe_count == 0) {
+        return Err("must specify both (or neither) of stripe-unit and stripe-count");
+    }
+    let whole_objects = options.stripe_unit == 0 || options.stripe_unit == 1 << options.order.min(63);
+    if options.stripe_count > 1 || !whole_objects {
+        options.features |= Features::STRIPINGV2;
+    }
+    Ok(())
 }
 
 /// `--image-format` and `--new-format`: there is one format, which rbd's commands know as 2.
@@ -133,7 +156,10 @@ async fn find_pool(session: &Session, store: &Arc<dyn ObjectStore>, name: &str) 
     }
     let pool = session.connection().await?.pool_id(name).await;
     pool.map_err(|error| match error.kind {
-        StoreErrorKind::NotFound => Failure::errno(&format!("data pool {name} does not exist"), libc::ENOENT),
+        StoreErrorKind::NotFound => {
+            warn(&format!("lsd: data pool {name} does not exist"));
+            Failure::errno("create error", libc::ENOENT)
+        }
         _ => Failure::errno(&format!("error opening pool '{name}'"), error.errno),
     })
 }

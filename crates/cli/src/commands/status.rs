@@ -5,9 +5,13 @@ use crate::command::{CommandSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::session::Session;
+use lsd_core::format::names;
 use lsd_engine::Image;
-use lsd_store::{ObjectStore, Watcher};
+use lsd_store::{ObjectName, ObjectStore, Watcher};
 use std::sync::Arc;
+
+/// The exclusive lock on the header, which the engine takes under librbd's name for it.
+const LOCK_NAME: &str = "rbd_lock";
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["status"],
@@ -54,7 +58,8 @@ pub async fn other_watchers(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_
     Ok(watchers.into_iter().filter(|watcher| format!("client.{}", watcher.client) != own).collect())
 }
 
-/// True if a writer has the image: only writers watch it.
+/// True if somebody holds the image's exclusive lock. A header that cannot be asked counts as not locked.
 pub async fn is_locked(store: &Arc<dyn ObjectStore>, image: &Image) -> bool {
-    other_watchers(store, image).await.is_ok_and(|watchers| !watchers.is_empty())
+    let header = ObjectName::from(names::header(&image.info().id.0));
+    store.lock_state(&header, LOCK_NAME).await.is_ok_and(|lock| !lock.lockers.is_empty())
 }

@@ -5,7 +5,6 @@ use crate::error::{Failure, Result};
 use crate::output::size;
 use crate::session::Session;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use lsd_engine::{Image, ReadData, ReadPiece};
 use std::ops::Range;
 
@@ -92,19 +91,6 @@ pub async fn chunks_with_data(image: &Image) -> lsd_engine::Result<Vec<Range<u64
         window += len;
     }
     Ok(chunks)
-}
-
-/// Bytes of an image that hold data.
-pub async fn used_bytes(image: &Image) -> lsd_engine::Result<u64> {
-    let size = image.size();
-    let windows = (0..size.div_ceil(EXTENTS_WINDOW_BYTES)).map(|window| {
-        let start = window * EXTENTS_WINDOW_BYTES;
-        image.extents(start, EXTENTS_WINDOW_BYTES.min(size - start))
-    });
-    let sum = |sum, extents: Vec<lsd_engine::Extent>| async move {
-        Ok(sum + extents.iter().filter(|extent| extent.data).map(|extent| extent.len).sum::<u64>())
-    };
-    futures::stream::iter(windows).buffered(REQUESTS_DEFAULT).try_fold(0, sum).await
 }
 
 /// Closes an image after `result`; the first failure counts.

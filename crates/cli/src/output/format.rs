@@ -13,6 +13,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 pub enum Tree {
     Text(String),
     Number(u64),
+    Bool(bool),
     Object(Vec<(&'static str, Tree)>),
     /// The name of each item matters in XML only.
     List(&'static str, Vec<Tree>),
@@ -87,6 +88,7 @@ fn to_json(tree: &Tree) -> Value {
     match tree {
         Tree::Text(text) => Value::from(text.as_str()),
         Tree::Number(number) => Value::from(*number),
+        Tree::Bool(value) => Value::from(*value),
         Tree::Object(fields) => fields.iter().map(|(name, tree)| ((*name).to_owned(), to_json(tree))).collect(),
         Tree::List(_, items) => items.iter().map(to_json).collect(),
         Tree::Map(fields) => fields.iter().map(|(name, tree)| (name.clone(), to_json(tree))).collect(),
@@ -111,13 +113,14 @@ fn write_xml(text: &mut String, name: &str, tree: &Tree, depth: Option<usize>) {
     match tree {
         Tree::Text(value) => text.push_str(&format!("<{name}>{}</{name}>{line_end}", escape_xml(value))),
         Tree::Number(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
+        Tree::Bool(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
         Tree::Object(_) | Tree::List(..) | Tree::Map(_) => {
             text.push_str(&format!("<{name}>{line_end}"));
             match tree {
                 Tree::Object(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
                 Tree::Map(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
                 Tree::List(name, items) => items.iter().for_each(|tree| write_xml(text, name, tree, inner)),
-                Tree::Text(_) | Tree::Number(_) => {}
+                Tree::Text(_) | Tree::Number(_) | Tree::Bool(_) => {}
             }
             indent(text, depth.unwrap_or(0));
             text.push_str(&format!("</{name}>{line_end}"));

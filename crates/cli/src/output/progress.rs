@@ -8,19 +8,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ProgressLine {
     operation: &'static str,
     shown: bool,
+    /// rbd's copies print 100 % both when the last byte is there and when everything is done.
+    repeats_end: bool,
     percent: AtomicU64,
 }
 
 impl ProgressLine {
     /// `shown` is false with `--no-progress`.
     pub fn new(operation: &'static str, shown: bool) -> Self {
-        Self { operation, shown, percent: AtomicU64::new(0) }
+        Self { operation, shown, repeats_end: false, percent: AtomicU64::new(0) }
+    }
+
+    #[must_use]
+    pub fn repeating_end(mut self) -> Self {
+        self.repeats_end = true;
+        self
     }
 
     /// `done` of `total`, in any unit.
     pub fn update(&self, done: u64, total: u64) {
         let percent = if total == 0 { 0 } else { (u128::from(done) * 100 / u128::from(total)) as u64 };
-        if percent > self.percent.fetch_max(percent, Ordering::Relaxed) {
+        let risen = percent > self.percent.fetch_max(percent, Ordering::Relaxed);
+        if risen && (percent < 100 || self.repeats_end) {
             self.write(&format!("\r{}: {percent}% complete...", self.operation));
         }
     }

@@ -35,11 +35,10 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     parse(text, 0)
 }
 
-/// Object size as its order: a power of two from 4 KiB to 32 MiB; what is between is rounded up, as by rbd.
+/// Object size as its order, its binary logarithm, rounded as rbd rounds it. The image's creation checks the range.
 pub fn parse_object_size(text: &str) -> Option<u8> {
-    let size = parse_bytes(text)?;
-    let order = size.checked_next_power_of_two()?.trailing_zeros();
-    (12..=25).contains(&order).then_some(order as u8)
+    let size = parse_bytes(text).filter(|size| *size > 0)?;
+    Some((size as f64).log2().round() as u8)
 }
 
 /// `10 MiB`, `1.1 MiB`, `1000 B`: as Ceph prints sizes.
@@ -77,12 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn object_sizes_are_powers_of_two_in_range() {
+    fn object_sizes_are_rounded_in_their_logarithm() {
         assert_eq!(parse_object_size("4M"), Some(22));
         assert_eq!(parse_object_size("3M"), Some(22));
-        assert_eq!(parse_object_size("5K"), Some(13));
+        assert_eq!(parse_object_size("5K"), Some(12));
         assert_eq!(parse_object_size("32M"), Some(25));
-        for text in ["64M", "1K", "0", "x"] {
+        assert_eq!(parse_object_size("47M"), Some(26));
+        for text in ["0", "x"] {
             assert_eq!(parse_object_size(text), None, "{text}");
         }
     }

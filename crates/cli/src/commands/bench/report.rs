@@ -84,7 +84,7 @@ impl Rates {
 
 /// A number with six significant digits and no trailing zeroes, as C++ streams print it.
 fn six_digits(value: f64) -> String {
-    if value >= 1e6 || value < 0.0 {
+    if value >= 1e6 {
         return format!("{value:.0}");
     }
     let whole_digits = if value < 1.0 { 1 } else { value.log10().floor() as usize + 1 };

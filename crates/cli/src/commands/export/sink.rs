@@ -2,7 +2,7 @@
 use crate::commands::transfer::is_zero;
 use lsd_engine::{ReadData, ReadPiece};
 use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Result, Stdout, Write};
+use std::io::{Error, Result, Stdout, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -88,7 +88,7 @@ impl Writer {
     /// Waits for everything that was handed over; the whole is `size` bytes then.
     pub async fn finish(self, size: u64) -> Result<()> {
         drop(self.sender);
-        let stopped = |_| Error::new(ErrorKind::Other, "the writing thread stopped");
+        let stopped = |_| Error::other("the writing thread stopped");
         let sink = self.thread.await.map_err(stopped)??;
         tokio::task::spawn_blocking(move || sink.end(size)).await.map_err(stopped)?
     }

@@ -1,0 +1,157 @@
+//! `lsd inspect header`.
+use super::Subject;
+use crate::command::Parsed;
+use crate::commands::features::{feature_names, flag_names, operation_names};
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::{size, time};
+use crate::session::Session;
+use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
+use lsd_core::format::names;
+use nix::libc;
+
+pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let format = Format::of(parsed)?;
+    let subject = Subject::find(session, parsed).await?;
+    let mut view = View { fields: vec![("object", names::header(&subject.id).into())], damage: Vec::new() };
+    view.add(subject.value(key::NAME, decode_text).map(|name| vec![("name", name.into())]), key::NAME);
+    view.add(subject.value(key::IMAGE, ImageRecord::decode).map(|image| image_fields(&image)), key::IMAGE);
+    view.add(subject.value(key::STATE, StateRecord::decode).map(|state| state_fields(&state)), key::STATE);
+    view.add(subject.value(key::EPOCH, decode_epoch).map(|epoch| vec![("epoch", epoch.0.into())]), key::EPOCH);
+    view.add(subject.value(key::LOG, LogRecord::decode).map(|log| vec![("log", log_tree(&log))]), key::LOG);
+    view.fields.push(("metadata", metadata(&subject)));
+    if !view.damage.is_empty() {
+        let damage = view.damage.iter().map(|line| Tree::from(line.as_str())).collect();
+        view.fields.push(("damage", Tree::List("value", damage)));
+    }
+    let tree = Tree::Object(view.fields);
+    format.print("header", &tree, || outline(&tree))?;
+    match view.damage.first() {
+        Some(first) => Err(Failure::new(libc::EIO, format!("the header is damaged: {first}"))),
+        None => Ok(()),
+    }
+}
+
+type Fields = Vec<(&'static str, Tree)>;
+
+/// What can be shown, and what cannot.
+struct View {
+    fields: Fields,
+    damage: Vec<String>,
+}
+
+impl View {
+    fn add(&mut self, found: std::result::Result<Fields, String>, key: &str) {
+        match found {
+            Ok(fields) => self.fields.extend(fields),
+            Err(why) => self.damage.push(format!("{key}: {why}")),
+        }
+    }
+}
+
+fn image_fields(image: &ImageRecord) -> Fields {
+    let uuid: String = image.uuid.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pool = match u64::try_from(image.data_pool) {
+        Ok(pool) => Tree::Number(pool),
+        Err(_) => Tree::from("none"),
+    };
+    vec![
+        ("id", image.id.as_str().into()),
+        ("uuid", uuid.into()),
+        ("order", u64::from(image.order).into()),
+        ("stripe_unit", image.stripe_unit.into()),
+        ("stripe_count", image.stripe_count.into()),
+        ("data_pool", pool),
+        ("create_timestamp", time::ctime(image.create_ns).into()),
+    ]
+}
+
+fn state_fields(state: &StateRecord) -> Fields {
+    let list = |names: Vec<&str>| Tree::List("name", names.into_iter().map(Tree::from).collect());
+    vec![
+        ("size", state.size.into()),
+        ("features", list(feature_names(state.features))),
+        ("op_features", list(operation_names(state.op_features))),
+        ("flags", list(flag_names(state.flags))),
+        ("access_timestamp", time::ctime(state.access_ns).into()),
+        ("modify_timestamp", time::ctime(state.modify_ns).into()),
+    ]
+}
+
+fn log_tree(log: &LogRecord) -> Tree {
+    let mut fields: Fields =
+        vec![("closed_cleanly", Tree::Bool(log.clean)), ("replay_from_segment", log.replay_from.0.into())];
+    if let Some(checkpoint) = &log.checkpoint {
+        fields.push((
+            "checkpoint",
+            Tree::Object(vec![
+                ("id", checkpoint.id.to_string().into()),
+                ("frontier", checkpoint.frontier.0.into()),
+                ("first_root_page", u64::from(checkpoint.first_root_page).into()),
+                ("root_pages", u64::from(checkpoint.root_pages).into()),
+            ]),
+        ));
+    }
+    let epochs = log.epochs.iter().map(|start| {
+        Tree::Object(vec![
+            ("epoch", start.epoch.0.into()),
+            ("first_segment", start.first_segment.0.into()),
+            ("first_seq", start.first_seq.0.into()),
+        ])
+    });
+    fields.push(("epochs", Tree::List("epoch", epochs.collect())));
+    Tree::Object(fields)
+}
+
+fn metadata(subject: &Subject) -> Tree {
+    let pairs = subject.header.iter().filter_map(|(key, bytes)| {
+        let value = decode_text(bytes).unwrap_or_else(|error| format!("<{error}>"));
+        Some((key.strip_prefix(key::META)?.to_owned(), value.into()))
+    });
+    Tree::Map(pairs.collect())
+}
+
+/// The same tree for a person.
+fn outline(tree: &Tree) -> String {
+    let mut text = String::new();
+    if let Tree::Object(fields) = tree {
+        fields.iter().for_each(|(name, tree)| write_outline(&mut text, name, tree, 0));
+    }
+    text
+}
+
+fn write_outline(text: &mut String, name: &str, tree: &Tree, depth: usize) {
+    let lead = format!("{}{name}:", "\t".repeat(depth));
+    let line = match tree {
+        Tree::Text(value) => format!("{lead} {value}\n"),
+        Tree::Number(value) if name == "size" => format!("{lead} {} ({value} bytes)\n", size::format(*value)),
+        Tree::Number(value) => format!("{lead} {value}\n"),
+        Tree::Bool(value) => format!("{lead} {value}\n"),
+        Tree::Object(fields) => {
+            text.push_str(&format!("{lead}\n"));
+            return fields.iter().for_each(|(name, tree)| write_outline(text, name, tree, depth + 1));
+        }
+        Tree::Map(pairs) => {
+            text.push_str(&format!("{lead}\n"));
+            return pairs.iter().for_each(|(name, tree)| write_outline(text, name, tree, depth + 1));
+        }
+        Tree::List(_, items) => {
+            let items: Vec<String> = items.iter().map(inline).collect();
+            format!("{lead} {}\n", items.join(", "))
+        }
+    };
+    text.push_str(&line);
+}
+
+fn inline(tree: &Tree) -> String {
+    match tree {
+        Tree::Text(value) => value.clone(),
+        Tree::Number(value) => value.to_string(),
+        Tree::Bool(value) => value.to_string(),
+        Tree::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(name, tree)| format!("{name} {}", inline(tree))).collect();
+            format!("({})", fields.join(" "))
+        }
+        Tree::Map(_) | Tree::List(..) => String::new(),
+    }
+}

@@ -1,0 +1,182 @@
+//! `lsd inspect map`: the map as the last checkpoint has it. What was written since is in the log only.
+use super::{Subject, damaged, store_failed};
+use crate::command::Parsed;
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::table::{Align, Table};
+use crate::output::{size, time};
+use crate::session::Session;
+use lsd_core::format::checkpoint::{LeafEntry, PageIdentity, PageKind, Root, SegmentEntry, decode_page};
+use lsd_core::format::header::{CheckpointPointer, ImageRecord, LogRecord};
+use lsd_core::format::names;
+use lsd_core::map::{Leaf, Run};
+use lsd_core::units::LeafNo;
+use lsd_store::ObjectName;
+use nix::libc;
+
+pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let format = Format::of(parsed)?;
+    let wanted_leaf = parsed.get_with("leaf", |text| text.parse().ok().map(LeafNo))?;
+    let subject = Subject::find(session, parsed).await?;
+    let (image, log) = subject.image_and_log()?;
+    let Some(checkpoint) = log.checkpoint else {
+        let none = Tree::Object(vec![("leaves", Tree::List("leaf", Vec::new()))]);
+        return format.print("map", &none, || "There is no checkpoint yet.\n".to_owned());
+    };
+    let root = read_root(&subject, &image, &checkpoint).await?;
+    if let Some(leaf) = wanted_leaf {
+        let runs = read_leaf(&subject, &root, leaf).await?;
+        return format.print("leaf", &runs_tree(leaf, &runs), || plain_runs(leaf, &runs));
+    }
+    if parsed.has("segments") {
+        let tree = Tree::List("segment", root.segments.iter().map(|entry| segment_tree(&log, entry)).collect());
+        return format.print("segments", &tree, || plain_segments(&log, &root));
+    }
+    let view = MapView { subject: &subject, checkpoint: &checkpoint, root: &root };
+    format.print("map", &view.tree(), || view.plain())
+}
+
+async fn read_root(subject: &Subject, image: &ImageRecord, pointer: &CheckpointPointer) -> Result<Root> {
+    let mut joined = Vec::new();
+    for index in 0..pointer.root_pages {
+        let page = pointer.first_root_page + index;
+        let name = ObjectName::from(names::map_page(&subject.id, pointer.id, page));
+        let failed = |error| store_failed(&format!("error reading {name}"), &error);
+        let size = subject.store.stat(&name).await.map_err(failed)?;
+        let bytes = subject.store.read(&name, 0, size).await.map_err(failed)?;
+        let identity = PageIdentity { image: image.uuid, checkpoint: pointer.id, page };
+        joined
+            .extend_from_slice(decode_page(&identity, PageKind::Root, &bytes).map_err(|error| damaged(&name, &error))?);
+    }
+    Root::decode(&joined).map_err(|error| damaged(&format!("root of checkpoint {}", pointer.id), &error))
+}
+
+async fn read_leaf(subject: &Subject, root: &Root, leaf: LeafNo) -> Result<Vec<Run>> {
+    let Some(entry) = root.leaves.iter().find(|entry| entry.leaf == leaf) else { return Ok(Vec::new()) };
+    let name = ObjectName::from(names::map_page(&subject.id, entry.at.checkpoint, entry.at.page));
+    let read = subject.store.read(&name, u64::from(entry.at.offset), u64::from(entry.at.len)).await;
+    let bytes = read.map_err(|error| store_failed(&format!("error reading {name}"), &error))?;
+    let decoded = Leaf::decode(leaf, &bytes);
+    let decoded = decoded.map_err(|error| Failure::new(libc::EIO, format!("{name}: leaf {leaf}: {error}")))?;
+    Ok(decoded.runs().collect())
+}
+
+fn runs_tree(leaf: LeafNo, runs: &[Run]) -> Tree {
+    let run = |run: &Run| {
+        Tree::Object(vec![
+            ("offset", (leaf.start() + u64::from(run.start)).into()),
+            ("length", u64::from(run.len).into()),
+            ("segment", run.loc.segment().0.into()),
+            ("segment_offset", u64::from(run.loc.offset()).into()),
+        ])
+    };
+    Tree::List("extent", runs.iter().map(run).collect())
+}
+
+fn plain_runs(leaf: LeafNo, runs: &[Run]) -> String {
+    let mut table = right_table(&["OFFSET", "LENGTH", "SEGMENT", "AT"]);
+    for run in runs {
+        let offset = leaf.start() + u64::from(run.start);
+        let row = [offset, u64::from(run.len), run.loc.segment().0, u64::from(run.loc.offset())];
+        table.row(row.iter().map(u64::to_string).collect());
+    }
+    table.to_string()
+}
+
+fn right_table(headings: &[&str]) -> Table {
+    headings.iter().fold(Table::default(), |table, heading| table.column(heading, Align::Right, Align::Right))
+}
+
+fn epoch_of(log: &LogRecord, entry: &SegmentEntry) -> u64 {
+    log.epoch_of(entry.segment).unwrap_or_default().0
+}
+
+fn segment_tree(log: &LogRecord, entry: &SegmentEntry) -> Tree {
+    Tree::Object(vec![
+        ("segment", entry.segment.0.into()),
+        ("epoch", epoch_of(log, entry).into()),
+        ("length", u64::from(entry.len).into()),
+        ("live", u64::from(entry.live).into()),
+        ("timestamp", time::ctime(entry.timestamp_ns).into()),
+    ])
+}
+
+fn plain_segments(log: &LogRecord, root: &Root) -> String {
+    let mut table = right_table(&["SEGMENT", "EPOCH", "LENGTH", "LIVE", "LIVE%", "WRITTEN"]);
+    for entry in &root.segments {
+        let percent = (u64::from(entry.live) * 100).checked_div(u64::from(entry.len)).unwrap_or(0);
+        table.row(vec![
+            entry.segment.to_string(),
+            epoch_of(log, entry).to_string(),
+            size::format(u64::from(entry.len)),
+            size::format(u64::from(entry.live)),
+            percent.to_string(),
+            time::ctime(entry.timestamp_ns),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The leaves of a checkpoint and its sums.
+struct MapView<'a> {
+    subject: &'a Subject,
+    checkpoint: &'a CheckpointPointer,
+    root: &'a Root,
+}
+
+impl MapView<'_> {
+    fn page_name(&self, entry: &LeafEntry) -> String {
+        names::map_page(&self.subject.id, entry.at.checkpoint, entry.at.page)
+    }
+
+    fn mapped(&self) -> u64 {
+        self.root.leaves.iter().map(|entry| u64::from(entry.mapped)).sum()
+    }
+
+    fn tree(&self) -> Tree {
+        let leaf = |entry: &LeafEntry| {
+            Tree::Object(vec![
+                ("leaf", u64::from(entry.leaf.0).into()),
+                ("offset", entry.leaf.start().into()),
+                ("mapped", u64::from(entry.mapped).into()),
+                ("object", self.page_name(entry).into()),
+                ("object_offset", u64::from(entry.at.offset).into()),
+                ("encoded_length", u64::from(entry.at.len).into()),
+            ])
+        };
+        Tree::Object(vec![
+            ("checkpoint", self.checkpoint.id.to_string().into()),
+            ("frontier", self.checkpoint.frontier.0.into()),
+            ("mapped", self.mapped().into()),
+            ("segments", (self.root.segments.len() as u64).into()),
+            ("leaves", Tree::List("leaf", self.root.leaves.iter().map(leaf).collect())),
+        ])
+    }
+
+    fn plain(&self) -> String {
+        let Root { leaves, segments } = self.root;
+        let mut text = format!(
+            "checkpoint {} up to write {}: {} in {} leaves and {} segments\n",
+            self.checkpoint.id,
+            self.checkpoint.frontier,
+            size::format(self.mapped()),
+            leaves.len(),
+            segments.len()
+        );
+        let mut table =
+            right_table(&["LEAF", "OFFSET", "MAPPED", "ENCODED"]).column("OBJECT", Align::Left, Align::Left);
+        for entry in leaves {
+            table.row(vec![
+                entry.leaf.to_string(),
+                entry.leaf.start().to_string(),
+                size::format(u64::from(entry.mapped)),
+                size::format(u64::from(entry.at.len)),
+                format!("{}+{}", self.page_name(entry), entry.at.offset),
+            ]);
+        }
+        if !leaves.is_empty() {
+            text += &table.to_string();
+        }
+        text
+    }
+}

@@ -1,0 +1,214 @@
+//! `lsd inspect segment`: the log, segment by segment, batch by batch, record by record.
+use super::{Subject, damaged, store_failed};
+use crate::command::Parsed;
+use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::table::{Align, Table};
+use crate::output::{size, time};
+use crate::session::Session;
+use lsd_core::format::batch::Batch;
+use lsd_core::format::header::{ImageRecord, LogRecord};
+use lsd_core::format::names;
+use lsd_core::format::record::{Record, RecordKind};
+use lsd_core::format::segment::{SegmentIdentity, decode_summary};
+use lsd_core::replay::{TailRule, scan_segment};
+use lsd_core::units::{Epoch, SegmentNo};
+use lsd_store::{LogTail, ObjectName, ObjectStore, StoreErrorKind};
+use nix::libc;
+use std::sync::Arc;
+
+pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let format = Format::of(parsed)?;
+    let subject = Subject::find(session, parsed).await?;
+    let (image, log) = subject.image_and_log()?;
+    let data = subject.data_store(&image).await?;
+    let number = match parsed.next_positional() {
+        None => return list(format, &subject, &data).await,
+        Some(text) => text.parse().map(SegmentNo),
+    };
+    let number = number.map_err(|_| Failure::invalid("the segment must be a number"))?;
+    let found = find(&subject, &log, &data, number).await?;
+    let batches = read(&image, &found, &data, parsed.has("check")).await?;
+    let view = SegmentView { found: &found, batches: &batches, records: parsed.has("records") };
+    format.print("segment", &view.tree(), || view.plain())
+}
+
+/// A segment's object.
+struct Found {
+    number: SegmentNo,
+    epoch: Epoch,
+    name: ObjectName,
+    tail: LogTail,
+}
+
+/// Every segment in the pool, whether the log needs it or not.
+async fn list(format: Format, subject: &Subject, data: &Arc<dyn ObjectStore>) -> Result<()> {
+    let prefix = format!("{}.", names::data_prefix(&subject.id));
+    let objects = data.list(&prefix).await.map_err(|error| store_failed("listing segments failed", &error))?;
+    let mut found = Vec::new();
+    for name in objects {
+        let Some((epoch, number)) = names::parse_segment(&subject.id, &name.0) else { continue };
+        match data.log_tail(&name).await {
+            Ok(tail) => found.push(Found { number, epoch, name, tail }),
+            Err(error) if error.kind == StoreErrorKind::NotFound => {}
+            Err(error) => return Err(store_failed(&format!("error reading {name}"), &error)),
+        }
+    }
+    found.sort_by_key(|found| (found.number, found.epoch));
+    let tree = Tree::List("segment", found.iter().map(|found| Tree::Object(found.fields())).collect());
+    format.print("segments", &tree, || {
+        let headings = ["SEGMENT", "EPOCH", "LENGTH", "SUMMARY"];
+        let mut table =
+            headings.iter().fold(Table::default(), |table, heading| table.column(heading, Align::Right, Align::Right));
+        table = table.column("OBJECT", Align::Left, Align::Left);
+        for Found { number, epoch, name, tail } in &found {
+            let summary = if tail.summary_len == 0 { "open".into() } else { tail.summary_len.to_string() };
+            table.row(vec![number.to_string(), epoch.to_string(), tail.len.to_string(), summary, name.to_string()]);
+        }
+        table.to_string()
+    })
+}
+
+/// The object of a segment number: the header says which epoch wrote it, and so its name.
+async fn find(subject: &Subject, log: &LogRecord, data: &Arc<dyn ObjectStore>, number: SegmentNo) -> Result<Found> {
+    let what = format!("error opening segment {number}");
+    let epoch = log.epoch_of(number).ok_or_else(|| Failure::errno(&what, libc::ENOENT))?;
+    let name = ObjectName::from(names::segment(&subject.id, epoch, number));
+    let tail = data.log_tail(&name).await.map_err(|error| store_failed(&what, &error))?;
+    Ok(Found { number, epoch, name, tail })
+}
+
+/// The batches, from the summary of a sealed segment or from the whole of an open one. `check`: from the whole, with the
+/// data's checksums.
+async fn read(image: &ImageRecord, found: &Found, data: &Arc<dyn ObjectStore>, check: bool) -> Result<Vec<Batch>> {
+    let Found { name, tail, .. } = found;
+    let identity = SegmentIdentity { image: image.uuid, epoch: found.epoch, segment: found.number };
+    let failed = |error| store_failed(&format!("error reading {name}"), &error);
+    let summary_len = u64::from(tail.summary_len);
+    let content_len = tail.len.saturating_sub(summary_len);
+    let from_summary = if tail.summary_len > 0 {
+        let bytes = data.read(name, content_len, summary_len).await.map_err(failed)?;
+        Some(decode_summary(&identity, &bytes).map_err(|error| damaged(name, &error))?)
+    } else {
+        None
+    };
+    match from_summary {
+        Some(batches) if !check => Ok(batches),
+        from_summary => {
+            let bytes = data.read(name, 0, content_len).await.map_err(failed)?;
+            let batches = scan(&identity, &bytes, data).map_err(|error| damaged(name, &error))?;
+            if from_summary.is_some_and(|summary| summary != batches) {
+                return Err(Failure::new(libc::EIO, format!("{name}: the summary differs from the batches")));
+            }
+            Ok(batches)
+        }
+    }
+}
+
+fn scan(
+    identity: &SegmentIdentity,
+    bytes: &[u8],
+    data: &Arc<dyn ObjectStore>,
+) -> lsd_core::format::FormatResult<Vec<Batch>> {
+    let rule = if data.limits().atomic_appends { TailRule::Whole } else { TailRule::MayBeTorn };
+    scan_segment(identity, bytes, rule)
+}
+
+impl Found {
+    fn fields(&self) -> Vec<(&'static str, Tree)> {
+        vec![
+            ("segment", self.number.0.into()),
+            ("epoch", self.epoch.0.into()),
+            ("object", self.name.to_string().into()),
+            ("length", self.tail.len.into()),
+            ("summary_length", u64::from(self.tail.summary_len).into()),
+            ("state", if self.tail.summary_len == 0 { "open" } else { "sealed" }.into()),
+        ]
+    }
+}
+
+struct SegmentView<'a> {
+    found: &'a Found,
+    batches: &'a [Batch],
+    records: bool,
+}
+
+impl SegmentView<'_> {
+    fn tree(&self) -> Tree {
+        let mut fields = self.found.fields();
+        let batch = |batch: &Batch| {
+            let mut fields: Vec<(&'static str, Tree)> = vec![
+                ("offset", u64::from(batch.place.offset).into()),
+                ("length", u64::from(batch.total_len).into()),
+                ("first_seq", batch.first_seq.0.into()),
+                ("last_seq", batch.last_seq().0.into()),
+                ("timestamp_ns", batch.timestamp_ns.into()),
+            ];
+            if self.records {
+                fields.push(("records", Tree::List("record", batch.records.iter().map(record_tree).collect())));
+            }
+            Tree::Object(fields)
+        };
+        fields.push(("batches", Tree::List("batch", self.batches.iter().map(batch).collect())));
+        Tree::Object(fields)
+    }
+
+    fn plain(&self) -> String {
+        let Found { number, epoch, name, tail } = self.found;
+        let state = match tail.summary_len {
+            0 => "open".to_owned(),
+            bytes => format!("sealed with a summary of {bytes} bytes"),
+        };
+        let (batches, length) = (self.batches.len(), size::format(tail.len));
+        let mut text = format!("segment {number} of epoch {epoch}, {name}: {length} in {batches} batches, {state}\n");
+        for batch in self.batches {
+            let Batch { first_seq, total_len, timestamp_ns, records, .. } = batch;
+            text += &format!(
+                "batch at {}: {total_len} bytes, writes {first_seq}..{} ({} records), {}\n",
+                batch.place.offset,
+                batch.last_seq(),
+                records.len(),
+                time::ctime(*timestamp_ns),
+            );
+            if self.records {
+                let numbered = records.iter().zip(first_seq.0..);
+                numbered.for_each(|(record, seq)| text += &format!("\t{seq}: {}\n", record_words(record)));
+            }
+        }
+        text
+    }
+}
+
+fn kind_name(kind: &RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Write { .. } => "write",
+        RecordKind::Discard { .. } => "discard",
+        RecordKind::WriteZeroes { .. } => "write_zeroes",
+        RecordKind::Resize { .. } => "resize",
+    }
+}
+
+fn record_tree(record: &Record) -> Tree {
+    let mut fields: Vec<(&'static str, Tree)> = vec![("kind", kind_name(&record.kind).into())];
+    match record.kind {
+        RecordKind::Resize { size } => fields.push(("size", size.into())),
+        RecordKind::Write { data_offset, .. } => fields.extend([
+            ("offset", record.offset.into()),
+            ("length", record.len().into()),
+            ("data_offset", u64::from(data_offset).into()),
+        ]),
+        _ => fields.extend([("offset", record.offset.into()), ("length", record.len().into())]),
+    }
+    Tree::Object(fields)
+}
+
+fn record_words(record: &Record) -> String {
+    let name = kind_name(&record.kind);
+    match record.kind {
+        RecordKind::Resize { size } => format!("{name} to {size}"),
+        RecordKind::Write { data_offset, .. } => {
+            format!("{name} {}+{} (data at {data_offset} of the batch)", record.offset, record.len())
+        }
+        _ => format!("{name} {}+{}", record.offset, record.len()),
+    }
+}
