@@ -6,8 +6,10 @@ pub(crate) const LANES: usize = 4;
 /// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
 /// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
 pub(crate) const CREATE_WINDOW: u64 = 16;
-/// A batch with this many data bytes is sealed.
+/// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed; beyond
+/// that only a full one.
 pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
+pub(crate) const BUSY_IN_FLIGHT: usize = 6;
 /// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
 pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
 pub(crate) const EAGER_IN_FLIGHT: usize = 2;

@@ -58,6 +58,8 @@ impl Shared {
             permit.forget();
             return Ok(());
         }
+        // What is in the open batch comes back only when the batch goes.
+        self.lock().seal();
         let mut full = self.full.subscribe();
         tokio::select! {
             biased;

@@ -4,7 +4,7 @@
 //! the appender, in order). Everything here is synchronous and called under the image's lock (rule 1).
 use crate::clock::Clock;
 use crate::limits::{
-    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES, SYNC_IN_FLIGHT,
+    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES, SYNC_IN_FLIGHT,
 };
 use bytes::Bytes;
 use lsd_core::format::ImageUuid;
@@ -177,14 +177,24 @@ impl Writer {
 
     fn pushed(&mut self) -> Seq {
         self.last_seq = self.last_seq.next();
-        let full = self.open.as_ref().is_some_and(|open| {
-            let eager = self.in_flight < EAGER_IN_FLIGHT && open.data_len >= BATCH_EAGER_BYTES;
-            eager || open.data_len >= BATCH_TARGET_BYTES || open.records.len() >= MAX_BATCH_RECORDS
+        self.seal_if_worth_it();
+        self.last_seq
+    }
+
+    /// The more is in flight, the larger a batch becomes before it goes: small ones when the store is idle, few and
+    /// large ones when it is busy.
+    fn seal_if_worth_it(&mut self) {
+        let worth = self.open.as_ref().is_some_and(|open| {
+            let enough = match self.in_flight {
+                0..EAGER_IN_FLIGHT => BATCH_EAGER_BYTES,
+                EAGER_IN_FLIGHT..BUSY_IN_FLIGHT => BATCH_TARGET_BYTES,
+                _ => MAX_BATCH_DATA_BYTES,
+            };
+            open.data_len >= enough || open.records.len() >= MAX_BATCH_RECORDS
         });
-        if full {
+        if worth {
             self.seal();
         }
-        self.last_seq
     }
 
     /// Somebody waits until `seq` is durable: seals the open batch unless enough is in flight already.
@@ -210,6 +220,7 @@ impl Writer {
         }
         let frontier = self.frontier.complete(batch.first_seq);
         self.seal_if_wanted();
+        self.seal_if_worth_it();
         frontier
     }
 

@@ -1,7 +1,7 @@
 //! Appending to log objects exactly once, guarded by the writer's epoch.
 use bytes::Bytes;
 
-/// The store's own record of a log object, changed atomically with each append (RADOS: the xattr `lsd.tail`).
+/// The store's own record of a log object, changed atomically with each append (RADOS: the xattrs `lsd.epoch` and `lsd.tail`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogTail {
     /// Only appends of this epoch are accepted.
