@@ -2,7 +2,7 @@
 //!
 //! The daemon is this program again with the same command line, so that it is found by it. It is started by exec, not
 //! left over from a fork: librados and the runtime have threads, which no fork takes along.
-use super::{Invocation, daemon, runtime};
+use super::{Invocation, daemon};
 use crate::error::{Failure, Result};
 use nix::libc;
 use std::fs::File;
@@ -25,7 +25,8 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
     let session = invocation.session()?;
     let log = invocation.globals.setting("log_file").filter(|path| !path.is_empty()).map(PathBuf::from);
     let mapping = daemon::Mapping { session, location, options: invocation.options, program: invocation.program };
-    runtime()?.block_on(mapping.run(|line| {
+    // Threads start only here, in the process that stays.
+    crate::run_to_end(mapping.run(|line| {
         print_line(line)?;
         if in_daemon { leave_terminal(log.as_deref()) } else { Ok(()) }
     }))

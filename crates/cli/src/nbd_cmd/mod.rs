@@ -128,9 +128,3 @@ impl Invocation {
         Session::new(self.globals.clone())
     }
 }
-
-/// The threads that serve requests. Started after the process is the one that stays: threads do not survive a fork.
-fn runtime() -> crate::error::Result<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lsd-nbd").build();
-    built.map_err(|error| Failure::errno("error starting threads", error.raw_os_error().unwrap_or(nix::libc::EIO)))
-}

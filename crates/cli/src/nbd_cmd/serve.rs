@@ -1,6 +1,6 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
+use super::Invocation;
 use super::daemon::{Signals, io_failure, take_ownership};
-use super::{Invocation, runtime};
 use crate::error::{Failure, Result};
 use crate::session::Session;
 use lsd_engine::Image;
@@ -21,13 +21,13 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
         return Err(Failure::usage("must specify --socket or --listen"));
     }
     let session = invocation.session()?;
-    runtime()?.block_on(serve(&invocation, &session))
+    crate::run_to_end(serve(&invocation, session))
 }
 
-async fn serve(invocation: &Invocation, session: &Session) -> Result<()> {
+async fn serve(invocation: &Invocation, session: Session) -> Result<()> {
     let mut signals = Signals::new()?;
     let mut images = Vec::new();
-    let served = match open_all(invocation, session, &mut images).await {
+    let served = match open_all(invocation, &session, &mut images).await {
         Ok(exports) => serve_exports(invocation, exports, &mut signals).await,
         Err(failure) => Err(failure),
     };
