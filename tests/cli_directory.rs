@@ -47,6 +47,16 @@ fn streams_in_and_out() {
 }
 
 #[test]
+fn a_stream_that_breaks_leaves_no_image() {
+    let store = Store::new();
+    // Reading a directory fails, but only after the image was made.
+    let line = format!("{} import --no-progress - {} < /", built("lsd").display(), store.spec("a"));
+    Cmd::new("bash").args(["-c", &line]).run().expect_code(21).says("import failed: error reading the source: (21)");
+    lsd(&["info", &store.spec("a")]).run().expect_code(2);
+    assert_eq!(lsd(&["ls", &format!("dir:{}/store", store.dir.path().display())]).ok().text(), "");
+}
+
+#[test]
 fn progress_is_on_standard_error_and_can_be_silenced() {
     let store = Store::new();
     let file = store.file("file", &pattern(12 << 20, 1));
@@ -126,7 +136,7 @@ fn bench_reports_what_it_did() {
     }
     let info = lsd(&["du", &store.spec("a"), "--format", "json"]).ok().json();
     let used = info["images"][0]["used_size"].as_u64().unwrap();
-    assert!((4096..=1 << 20).contains(&used), "{used}");
+    assert!((1 << 20..=6 << 20).contains(&used), "{used}");
     let too_big = lsd(&["bench", &store.spec("a"), "--io-type", "write", "--io-size", "32M"]).run();
     too_big.expect_code(22).says("io-size 32 MiB larger than image size 16 MiB");
 }
@@ -136,14 +146,17 @@ fn one_writer_at_a_time_and_the_second_is_told_why() {
     let store = Store::new();
     let spec = store.spec("a");
     lsd(&["create", &spec, "--size", "64M"]).ok();
-    let bench = ["bench", &spec, "--io-type", "write", "--io-pattern", "rand", "--io-total", "64G"];
+    // Few writes: nobody reclaims the log's space here.
+    let bench = ["bench", &spec, "--io-type", "rw", "--rw-mix-read", "99", "--io-threads", "1", "--io-total", "1000T"];
     let writer = lsd(&bench).start();
     common::wait_until("the writer has the image", std::time::Duration::from_secs(10), || {
         let watchers = lsd(&["status", &spec, "--format", "json"]).ok().json();
         watchers["watchers"].as_array().is_some_and(|list| !list.is_empty())
     });
-    let listed = lsd(&["ls", "-l", &format!("dir:{}/store", store.dir.path().display()), "--format", "json"]).ok();
-    assert_eq!(listed.json()[0]["lock_type"], "exclusive");
+    let pool = format!("dir:{}/store", store.dir.path().display());
+    common::wait_until("the writer has the lock", std::time::Duration::from_secs(10), || {
+        lsd(&["ls", "-l", &pool, "--format", "json"]).ok().json()[0]["lock_type"] == "exclusive"
+    });
     let removed = lsd(&["rm", "--no-progress", &spec]).run().expect_code(16);
     removed.says("error: image still has watchers");
     writer.kill();

@@ -74,7 +74,8 @@ fn from_c(text: &str, named: bool) -> String {
         "ssize_t" => "isize",
         "time_t" => "time_t",
         "rados_t" | "rados_ioctx_t" | "rbd_image_t" | "rbd_image_options_t" | "rbd_pool_stats_t"
-        | "rbd_completion_t" | "rbd_encryption_options_t" => "handle",
+        | "rbd_completion_t" => "handle",
+        "rbd_encryption_options_t" => "*mut c_void",
         "rbd_callback_t" | "librbd_progress_fn_t" | "rbd_update_callback_t" => "function",
         enumeration if ENUMERATIONS.contains(&enumeration) => "c_int",
         _ => "c_void",

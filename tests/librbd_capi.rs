@@ -26,6 +26,11 @@ fn completions_vectors_and_event_sockets() {
     run(&requires_ceph!(), "capi_aio");
 }
 
+#[test]
+fn copies_watches_and_newer_calls() {
+    run(&requires_ceph!(), "capi_more");
+}
+
 /// Stock librbd may crash where this expects an errno.
 #[test]
 fn misuse_gives_an_errno() {
