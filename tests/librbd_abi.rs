@@ -73,7 +73,11 @@ fn from_c(text: &str, named: bool) -> String {
         "size_t" => "usize",
         "ssize_t" => "isize",
         "time_t" => "time_t",
-        "rados_t" | "rados_ioctx_t" | "rbd_image_t" | "rbd_image_options_t" | "rbd_pool_stats_t"
+        "rados_t"
+        | "rados_ioctx_t"
+        | "rbd_image_t"
+        | "rbd_image_options_t"
+        | "rbd_pool_stats_t"
         | "rbd_completion_t" => "handle",
         "rbd_encryption_options_t" => "*mut c_void",
         "rbd_callback_t" | "librbd_progress_fn_t" | "rbd_update_callback_t" => "function",
@@ -109,9 +113,12 @@ fn from_rust(text: &str) -> String {
     }
     let last = text.rsplit("::").next().unwrap();
     match last {
-        "rados_t" | "rados_ioctx_t" | "rbd_image_t" | "rbd_image_options_t" | "rbd_pool_stats_t" | "rbd_completion_t" => {
-            "handle".to_owned()
-        }
+        "rados_t"
+        | "rados_ioctx_t"
+        | "rbd_image_t"
+        | "rbd_image_options_t"
+        | "rbd_pool_stats_t"
+        | "rbd_completion_t" => "handle".to_owned(),
         "c_int" | "c_char" | "f32" | "bool" | "u8" | "u32" | "u64" | "i64" | "usize" | "isize" | "time_t" | "()" => {
             last.to_owned()
         }
@@ -144,7 +151,8 @@ fn header() -> Signatures {
 fn rows(text: &str, invocation: &str) -> Vec<String> {
     let blocks = text.match_indices(invocation).filter(|(at, _)| text[..*at].ends_with('\n'));
     let bodies = blocks.map(|(at, _)| text[at + invocation.len()..].split("\n}").next().unwrap());
-    let uncommented = |row: &str| row.lines().filter(|line| !line.trim().starts_with("//")).collect::<Vec<_>>().join(" ");
+    let uncommented =
+        |row: &str| row.lines().filter(|line| !line.trim().starts_with("//")).collect::<Vec<_>>().join(" ");
     bodies.flat_map(|body| body.split(';').map(|row| squeeze(&uncommented(row)))).collect()
 }
 
@@ -160,7 +168,9 @@ fn plain_functions(text: &str, found: &mut Signatures) {
 }
 
 fn table_functions(text: &str, found: &mut Signatures) {
-    for (invocation, first) in [("unsupported! {", None), ("nothing_to_clean! {", None), ("not_found! {", Some("handle"))] {
+    for (invocation, first) in
+        [("unsupported! {", None), ("nothing_to_clean! {", None), ("not_found! {", Some("handle"))]
+    {
         for row in rows(text, invocation).into_iter().filter(|row| row.contains('(')) {
             let open = row.find('(').unwrap();
             let (inside, rest) = parenthesised(&row[open..]);
@@ -178,7 +188,8 @@ fn table_functions(text: &str, found: &mut Signatures) {
     }
     for row in rows(text, "open_entries! {").into_iter().filter(|row| row.contains("By::")) {
         let names: Vec<&str> = row.split(' ').collect();
-        let mut kinds: Vec<String> = ["handle", "*const c_char", "*mut handle", "*const c_char"].map(String::from).into();
+        let mut kinds: Vec<String> =
+            ["handle", "*const c_char", "*mut handle", "*const c_char"].map(String::from).into();
         found.insert(names[0].to_owned(), (kinds.clone(), "c_int".into()));
         kinds.push("handle".into());
         found.insert(names[1].to_owned(), (kinds, "c_int".into()));

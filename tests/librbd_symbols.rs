@@ -108,7 +108,8 @@ fn the_compatibility_table_names_tests_that_exist() {
     for line in table.lines().filter(|line| line.starts_with("| `rbd_")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let (state, tests) = (cells[2], cells[4]);
-        let files: Vec<&str> = tests.split(['`', ',', ' ']).filter(|word| word.ends_with(".rs") || word.ends_with(".c")).collect();
+        let files: Vec<&str> =
+            tests.split(['`', ',', ' ']).filter(|word| word.ends_with(".rs") || word.ends_with(".c")).collect();
         if state != "-EOPNOTSUPP" && files.is_empty() {
             offences.push(format!("no test: {line}"));
         }

@@ -43,7 +43,11 @@ fn submit(
         operation.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     match first {
-        Poll::Ready(outcome) => finish(completion, in_flight, success, outcome),
+        Poll::Ready(outcome) => {
+            // It holds the image, and rbd_close must be the last to let the image go.
+            drop(operation);
+            finish(completion, in_flight, success, outcome);
+        }
         Poll::Pending => {
             core.handle().spawn(async move {
                 let outcome = operation.await;

@@ -54,6 +54,17 @@ impl Deliverer {
         }
     }
 
+    /// Waits until everything queued before has run; inside a callback, not at all.
+    pub fn flush(&self) {
+        if self.is_current() {
+            return;
+        }
+        let (reached, wait) = std::sync::mpsc::channel();
+        self.push(Item::Call(Box::new(move || drop(reached))));
+        // Always an error: the sender is dropped when the queue comes to it.
+        let _: Result<(), _> = wait.recv();
+    }
+
     /// True inside a callback.
     pub fn is_current(&self) -> bool {
         std::thread::current().id() == self.thread

@@ -6,11 +6,12 @@ use crate::ctypes::rbd_image_t;
 use crate::discard::{DiscardRule, Layout};
 use crate::errno::{Errno, Outcome};
 use crate::notify::EventSocket;
+use crate::pool::PoolEnd;
 use crate::runtime::Core;
 use crate::slab::{Handled, Ref, Slab};
 use lsd_engine::Image;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 pub struct OpenImage {
@@ -23,6 +24,9 @@ pub struct OpenImage {
     in_flight: AtomicUsize,
     idle: Notify,
     events: OnceLock<EventSocket>,
+    /// A listener was added (rbd_update_watch), so callbacks may be queued that no operation counts.
+    watched: AtomicBool,
+    pool_end: Mutex<Option<PoolEnd>>,
 }
 
 static IMAGES: Slab<OpenImage> = Slab::new();
@@ -47,6 +51,7 @@ impl OpenImage {
         core: &'static Core,
         layout: Layout,
         discard_rule: DiscardRule,
+        pool_end: PoolEnd,
     ) -> Outcome<Ref<OpenImage>> {
         IMAGES.insert(OpenImage {
             engine,
@@ -58,12 +63,18 @@ impl OpenImage {
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             events: OnceLock::new(),
+            watched: AtomicBool::new(false),
+            pool_end: Mutex::new(Some(pool_end)),
         })
     }
 
     /// Every later call on the handle gives EIO.
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Relaxed);
+    }
+
+    pub fn note_watched(&self) {
+        self.watched.store(true, Ordering::SeqCst);
     }
 
     pub fn events(&self) -> Option<&EventSocket> {
@@ -101,11 +112,24 @@ pub fn take_handle(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
     IMAGES.remove(handle)
 }
 
-/// Closes an image whose handle was taken. A poisoned one is not flushed: its memory cannot be trusted.
+/// Closes an image whose handle was taken. A poisoned one is left as a crash would leave it: its memory cannot be
+/// trusted, and recovery does not need it.
 pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> {
     image.drained(inside_callback).await;
-    let closed = image.engine.close().await;
-    if image.poisoned.load(Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(closed?) }
+    let closed = if image.poisoned.load(Ordering::Relaxed) {
+        Err(Errno::EIO)
+    } else {
+        image.engine.close().await.map_err(Errno::from)
+    };
+    if image.watched.load(Ordering::SeqCst) {
+        image.core.deliverer.flush();
+    }
+    let end = image.pool_end.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(image);
+    if let Some(end) = end {
+        end.reached().await;
+    }
+    closed
 }
 
 /// Counts one operation in flight; rbd_close waits for it.

@@ -48,6 +48,15 @@ impl Request {
     }
 
     async fn run(self) -> Outcome<Ref<OpenImage>> {
+        let end = self.pool.end();
+        let opened = self.attempt().await;
+        if opened.is_err() {
+            end.reached().await;
+        }
+        opened
+    }
+
+    async fn attempt(self) -> Outcome<Ref<OpenImage>> {
         let core = core()?;
         let options = OpenOptions { read_only: self.read_only, settings: self.pool.settings() };
         let engine = Image::open(&self.pool.store, &self.image, &options).await?;
@@ -59,7 +68,7 @@ impl Request {
         let layout = Layout::of(&engine.info());
         let granularity = self.pool.discard_granularity();
         let rule = DiscardRule::new(options.settings.skip_partial_discard, granularity, layout);
-        OpenImage::register(engine, core, layout, rule)
+        OpenImage::register(engine, core, layout, rule, self.pool.end())
     }
 }
 

@@ -8,7 +8,8 @@ use lsd_engine::Settings;
 use lsd_rados::{IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// The application name that librbd gives to pools; monitors warn about pools without one.
 const APPLICATION: &str = "rbd";
@@ -36,6 +37,11 @@ impl Pool {
         Ok(Self { store, io, core })
     }
 
+    /// To wait for the end of every use of this pool, after dropping it.
+    pub fn end(&self) -> PoolEnd {
+        PoolEnd::of(&self.store)
+    }
+
     /// A setting of the caller's cluster handle; `lsd_*` ones from its ceph.conf, as far as that can be found.
     pub fn setting(&self, key: &str) -> Option<String> {
         self.io.cluster().conf_get(key)
@@ -60,6 +66,28 @@ impl Pool {
     pub fn in_namespace(&self, namespace: &str) -> Outcome<Arc<dyn ObjectStore>> {
         let io = self.io.with_namespace(namespace)?;
         Ok(Arc::new(RadosStore::new(io, self.core.handle().clone())?))
+    }
+}
+
+/// Tells when a pool that was adopted is let go by everything that used it.
+pub struct PoolEnd(Weak<dyn ObjectStore>);
+
+/// An end that takes longer than this is not waited for; it would be a leak.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+const END_POLL: Duration = Duration::from_millis(1);
+
+impl PoolEnd {
+    pub fn of(store: &Arc<dyn ObjectStore>) -> Self {
+        Self(Arc::downgrade(store))
+    }
+
+    /// Waits until nothing uses the pool. Callers shut their cluster handle down after closing their last image, and no task of the
+    /// engine may touch it then.
+    pub async fn reached(self) {
+        let until = Instant::now() + END_TIMEOUT;
+        while self.0.strong_count() > 0 && Instant::now() < until {
+            tokio::time::sleep(END_POLL).await;
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub fn core() -> Outcome<&'static Core> {
         }
         let made = Box::into_raw(Box::new(Core::start(process)?));
         if CORE.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // Another thread was first. SAFETY: `made` was never shared; dropping it ends its idle threads.
+            // Another thread was first; of the threads just made, one stays asleep for good.
+            // SAFETY: `made` was never shared.
             drop(unsafe { Box::from_raw(made) });
         }
     }

@@ -83,6 +83,7 @@ pub unsafe extern "C" fn rbd_update_watch(
         }
         let listener = Listener { callback: watch_cb.ok_or(Errno::EINVAL)?, argument: arg };
         let core = image.core;
+        image.note_watched();
         let number = image.engine.add_update_listener(Arc::new(move |_| {
             core.deliverer.push(Item::Call(Box::new(move || listener.call())));
         }));
@@ -95,6 +96,8 @@ pub unsafe extern "C" fn rbd_update_watch(
 pub unsafe extern "C" fn rbd_update_unwatch(image: rbd_image_t, handle: u64) -> c_int {
     with_image(image, |image| {
         image.engine.remove_update_listener(handle);
+        // The caller may free its argument as soon as this returns.
+        image.core.deliverer.flush();
         Ok(0)
     })
 }

@@ -1,13 +1,14 @@
 use super::*;
 use crate::discard::{DiscardRule, Layout};
+use crate::pool::PoolEnd;
 use crate::runtime::core;
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};
 use lsd_store::{MemoryCluster, ObjectStore};
 use std::ffi::c_int;
 use std::sync::Arc;
 
-/// An image on the memory store behind a handle.
-fn open_image() -> Ref<OpenImage> {
+/// The handle of an image on the memory store.
+fn open_image() -> *mut c_void {
     let core = core().unwrap();
     core.block_on(async {
         let cluster = MemoryCluster::new();
@@ -18,26 +19,28 @@ fn open_image() -> Ref<OpenImage> {
         let image = ImageRef::Name("image".into());
         let engine = Image::open(&store, &image, &OpenOptions::default()).await.unwrap();
         let layout = Layout::of(&engine.info());
-        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout)).unwrap()
+        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout), PoolEnd::of(&store))
+            .unwrap()
+            .handle()
     })
 }
 
 #[test]
 fn a_panic_is_an_errno_and_poisons_its_image_only() {
     let (poisoned, healthy) = (open_image(), open_image());
-    let answer: c_int = with_image(poisoned.handle(), |_| panic!("for the test"));
+    let answer: c_int = with_image(poisoned, |_| panic!("for the test"));
     assert_eq!(answer, -Errno::EIO.0);
-    let later: isize = with_image(poisoned.handle(), |_| Ok(1));
+    let later: isize = with_image(poisoned, |_| Ok(1));
     assert_eq!(later, -(Errno::EIO.0 as isize));
-    let other: c_int = with_image(healthy.handle(), |_| Ok(1));
+    let other: c_int = with_image(healthy, |_| Ok(1));
     assert_eq!(other, 1);
     let without_image: c_int = guard(|| panic!("for the test"));
     assert_eq!(without_image, -Errno::EIO.0);
     // SAFETY: live handles.
     unsafe {
-        assert_eq!(crate::open::rbd_close(poisoned.handle()), -Errno::EIO.0);
-        assert_eq!(crate::open::rbd_close(healthy.handle()), 0);
-        assert_eq!(crate::open::rbd_close(poisoned.handle()), -Errno::EBADF.0);
+        assert_eq!(crate::open::rbd_close(poisoned), -Errno::EIO.0);
+        assert_eq!(crate::open::rbd_close(healthy), 0);
+        assert_eq!(crate::open::rbd_close(poisoned), -Errno::EBADF.0);
     }
 }
 
