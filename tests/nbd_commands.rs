@@ -115,3 +115,24 @@ fn foreground_stays_until_it_is_unmapped() {
         "#,
     );
 }
+
+#[test]
+fn a_device_follows_the_size_of_its_image() {
+    in_guest(
+        r#"
+        dev=$($NBD map $SPEC)
+        for size in 100 30; do
+            $LSD resize --size ${size}M --allow-shrink --no-progress $SPEC
+            for _ in $(seq 100); do
+                [ "$(blockdev --getsize64 $dev)" != $((size << 20)) ] || break
+                sleep 0.1
+            done
+            [ "$(blockdev --getsize64 $dev)" = $((size << 20)) ]
+        done
+        head -c 1M /dev/urandom >/tmp/data
+        dd if=/tmp/data of=$dev bs=1M seek=29 oflag=direct conv=fsync status=none
+        cmp -n 1M -i 29M:0 $dev /tmp/data
+        $NBD unmap $dev
+        "#,
+    );
+}

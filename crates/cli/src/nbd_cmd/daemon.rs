@@ -66,6 +66,8 @@ impl Mapping {
             // Fails only while the device is being taken down.
             let _ = listener_sizes.send(watched.size());
         }));
+        // It may have changed before anybody listened.
+        let _ = sizes.send(image.size());
         let result = match self.attach(size, flags, drivers) {
             Ok(mut attached) => {
                 let told = self.tell_ready(&attached, ready);
@@ -171,7 +173,8 @@ async fn follow(
     signals: &mut Signals,
     sizes: &mut mpsc::UnboundedReceiver<u64>,
 ) -> Result<()> {
-    let mut known = sysfs::size(attached.index);
+    let blocks = |size: u64| size / u64::from(BLOCK_BYTES);
+    let mut known = sysfs::size(attached.index).map(blocks);
     loop {
         tokio::select! {
             _ = &mut *serving => return Ok(()),
@@ -182,9 +185,9 @@ async fn follow(
                 }
             }
             Some(size) = sizes.recv() => {
-                if known != Some(size) {
+                if known != Some(blocks(size)) {
                     match attached.resize(size) {
-                        Ok(()) => known = Some(size),
+                        Ok(()) => known = Some(blocks(size)),
                         Err(error) => eprintln!("{}: {error}", attached.index),
                     }
                 }
