@@ -320,26 +320,27 @@ fn said(cmd: Cmd, program: &str) -> Said {
     }
 }
 
-/// librbd's own log lines, which lsd does not have, stand between rbd's words, or in the middle of a line of them. Each
-/// is followed by an empty line. An end of a line that was lost among them is made good.
+/// Log lines of librbd and of librados stand between rbd's words, or in the middle of a line of them. Each is followed by
+/// an empty line. An end of a line that was lost among them is made good.
 fn without_log(text: &str) -> String {
-    let is_log = |line: &str| line.contains(" -1 librbd");
-    if !text.lines().any(is_log) {
+    if !text.lines().any(|line| log_start(line).is_some()) {
         return text.to_owned();
     }
     let mut words = String::new();
-    for line in text.split('\n') {
-        let kept = if is_log(line) { &line[..log_start(line)] } else { line };
-        words.push_str(kept);
-        if !is_log(line) && !line.is_empty() {
-            words.push('\n');
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
+        match log_start(line) {
+            Some(start) => words.push_str(&line[..start]),
+            None => {
+                words.push_str(line);
+                words.push('\n');
+            }
         }
     }
     words
 }
 
-/// Where the time stamp of a log line begins: `2026-11-21T03:01:49.627+0000`.
-fn log_start(line: &str) -> usize {
+/// Where the time stamp of a log line begins: `2026-11-21T03:01:49.627+0000 7f4f288db380 -1 librbd: ...`.
+fn log_start(line: &str) -> Option<usize> {
     let is_stamp = |start: &usize| {
         let stamp = line.as_bytes().get(*start..*start + 20).unwrap_or_default();
         let digit = |index: usize| stamp.get(index).is_some_and(u8::is_ascii_digit);
@@ -347,7 +348,7 @@ fn log_start(line: &str) -> usize {
             && stamp.get(10) == Some(&b'T')
             && [0, 1, 2, 3, 5, 6, 8, 9, 11].into_iter().all(digit)
     };
-    (0..line.len()).find(is_stamp).unwrap_or(0)
+    (0..line.len()).find(is_stamp).filter(|start| line[*start..].contains(" -1 "))
 }
 
 /// Replaces names of programs, ids and times, and leaves of progress only how it ended.

@@ -1,7 +1,7 @@
 //! How a new image is laid out: the options of `create`, `import` and `cp`, and their defaults from ceph.conf.
 use super::features;
 use crate::command::Parsed;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, describe_errno};
 use crate::output::{size, warn};
 use crate::session::Session;
 use lsd_engine::{CreateOptions, Features, ImageInfo};
@@ -105,7 +105,10 @@ impl Layout {
         if let Some(pool) = self.data_pool.clone().or(default_pool) {
             options.data_pool = Some(find_pool(session, store, &pool).await?);
         }
-        check(&mut options).map_err(|why| Failure::errno(&format!("create error: {why}"), libc::EINVAL))?;
+        check(&mut options).map_err(|why| {
+            let words = describe_errno(libc::EINVAL);
+            Failure::invalid(format!("create error: {words}: {why}"))
+        })?;
         Ok(options)
     }
 }

@@ -1,0 +1,192 @@
+//! Commands on the directory store, run in this process, and what they left behind read through the engine.
+use lsd_cli::error::Result;
+use lsd_engine::{Catalog, Image, ImageInfo, ImageRef, OpenOptions};
+use lsd_store::{DirStore, ObjectStore};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn spec(&self, image: &str) -> String {
+        format!("dir:{}/{image}", self.path("store").display())
+    }
+
+    async fn lsd(&self, args: &[&str]) -> Result<()> {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        lsd_cli::command::dispatch::run(args).await
+    }
+
+    /// The exit code and words of a command that must fail.
+    async fn fails(&self, args: &[&str]) -> (i32, String) {
+        let failure = self.lsd(args).await.expect_err(&format!("{args:?} must fail"));
+        (failure.code, failure.message)
+    }
+
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(DirStore::open(&self.path("store")).unwrap())
+    }
+
+    async fn names(&self) -> Vec<String> {
+        Catalog::new(self.store()).list().await.unwrap().into_iter().map(|entry| entry.name).collect()
+    }
+
+    async fn open(&self, image: &str) -> Image {
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        Image::open(&self.store(), &ImageRef::Name(image.to_owned()), &options).await.unwrap()
+    }
+
+    async fn info(&self, image: &str) -> ImageInfo {
+        let image = self.open(image).await;
+        let info = image.info();
+        image.close().await.unwrap();
+        info
+    }
+
+    async fn content(&self, image: &str) -> Vec<u8> {
+        let image = self.open(image).await;
+        let bytes = image.read(0, image.size()).await.unwrap().to_bytes().to_vec();
+        image.close().await.unwrap();
+        bytes
+    }
+}
+
+/// A file with data at both ends of a hole, some of it zeroes, of a size that is no multiple of anything.
+fn holey_file(path: &Path) -> Vec<u8> {
+    let size = 23 * MIB + 777;
+    let mut bytes = vec![0; size as usize];
+    let mut fill = |from: u64, to: u64| {
+        for index in from..to {
+            bytes[index as usize] = (index % 251) as u8 + 1;
+        }
+    };
+    fill(0, 70_000);
+    fill(5 * MIB + 123, 5 * MIB + 200_000);
+    fill(21 * MIB, size);
+    let mut file = std::fs::File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for (from, to) in [(0, 8 * MIB), (21 * MIB, size)] {
+        file.seek(SeekFrom::Start(from)).unwrap();
+        file.write_all(&bytes[from as usize..to as usize]).unwrap();
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_in_comes_out_and_holes_stay_holes() {
+    let bench = Bench::new();
+    let file = bench.path("file");
+    let bytes = holey_file(&file);
+    let file = file.to_str().unwrap();
+    bench.lsd(&["import", "--no-progress", file, &bench.spec("a")]).await.unwrap();
+    assert!(bench.content("a").await == bytes, "import changed the content");
+
+    let image = bench.open("a").await;
+    let data = 70_000u64.next_multiple_of(4096) + 3 * MIB + 300_000;
+    assert!(image.used_bytes() < data, "{} bytes were stored, zeroes among them", image.used_bytes());
+    image.close().await.unwrap();
+
+    let out = bench.path("out");
+    bench.lsd(&["export", "--no-progress", &bench.spec("a"), out.to_str().unwrap()]).await.unwrap();
+    assert!(std::fs::read(&out).unwrap() == bytes, "export changed the content");
+    let blocks = std::fs::metadata(&out).unwrap().blocks() * 512;
+    assert!(blocks < 12 * MIB, "the exported file has {blocks} bytes on disk: its holes were written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_content_metadata_and_layout_of_its_source() {
+    let bench = Bench::new();
+    let file = bench.path("file");
+    let bytes = holey_file(&file);
+    let (a, b, c) = (bench.spec("a"), bench.spec("b"), bench.spec("c"));
+    bench.lsd(&["import", "--no-progress", "--object-size", "1M", file.to_str().unwrap(), &a]).await.unwrap();
+    bench.lsd(&["image-meta", "set", &a, "key", "value"]).await.unwrap();
+    bench.lsd(&["cp", "--no-progress", &a, &b]).await.unwrap();
+    assert!(bench.content("b").await == bytes, "the copy differs");
+    let (source, copy) = (bench.info("a").await, bench.info("b").await);
+    assert_eq!((copy.order, copy.features, copy.size), (20, source.features, source.size));
+    assert_ne!(copy.id, source.id);
+    let image = bench.open("b").await;
+    assert_eq!(image.metadata_get("key").await.unwrap(), "value");
+    image.close().await.unwrap();
+    bench.lsd(&["cp", "--no-progress", "--object-size", "8M", &a, &c]).await.unwrap();
+    assert_eq!(bench.info("c").await.order, 23);
+    let twice = bench.fails(&["cp", "--no-progress", &a, &b]).await;
+    assert_eq!(twice, (17, "copy failed: (17) File exists".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_s_life() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    bench.lsd(&["create", &a, "--size", "3G", "--image-feature", "layering,exclusive-lock"]).await.unwrap();
+    assert_eq!(bench.fails(&["create", &a, "--size", "1"]).await, (17, "create error: (17) File exists".into()));
+    bench.lsd(&["resize", "--no-progress", &a, "-s", "4G"]).await.unwrap();
+    let shrink = bench.fails(&["resize", "--no-progress", &a, "-s", "1"]).await;
+    assert_eq!(shrink, (22, "shrinking an image is only allowed with the --allow-shrink flag".into()));
+    bench.lsd(&["resize", "--no-progress", &a, "-s", "1", "--allow-shrink"]).await.unwrap();
+    let info = bench.info("a").await;
+    assert_eq!((info.size, info.features), (MIB, 5));
+    bench.lsd(&["rename", &a, "b"]).await.unwrap();
+    assert_eq!(bench.names().await, ["b"]);
+    for command in [&["info", &a][..], &["status", &a], &["ls", &bench.spec("nowhere/x")]] {
+        assert_eq!(bench.fails(command).await.0, 2, "{command:?}");
+    }
+    bench.lsd(&["rm", "--no-progress", &bench.spec("b")]).await.unwrap();
+    assert_eq!(bench.names().await, [""; 0]);
+    let left = std::fs::read_dir(bench.path("store")).unwrap().count();
+    assert_eq!(bench.fails(&["rm", "--no-progress", &bench.spec("b")]).await.0, 2);
+    assert_eq!(std::fs::read_dir(bench.path("store")).unwrap().count(), left);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_fails_leaves_no_image() {
+    let bench = Bench::new();
+    let missing = bench.path("missing");
+    let spec = bench.spec("a");
+    let failed = bench.fails(&["import", "--no-progress", missing.to_str().unwrap(), &spec]).await;
+    assert_eq!(failed, (2, "import failed: (2) No such file or directory".into()));
+    let directory = bench.fails(&["import", "--no-progress", bench.dir.path().to_str().unwrap(), &spec]).await;
+    assert_eq!(directory, (21, "import failed: (21) Is a directory".into()));
+    assert!(!bench.path("store").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_there_is_made_for_new_images_only() {
+    let bench = Bench::new();
+    assert_eq!(bench.fails(&["info", &bench.spec("a")]).await.0, 2);
+    assert!(!bench.path("store").exists());
+    bench.lsd(&["create", &bench.spec("a"), "--size", "1"]).await.unwrap();
+    assert!(bench.path("store").is_dir());
+    let file = bench.path("file");
+    std::fs::write(&file, "x").unwrap();
+    assert_eq!(bench.fails(&["info", &format!("dir:{}/a", file.display())]).await.0, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_yet_says_so() {
+    let bench = Bench::new();
+    let spec = bench.spec("a");
+    for words in ["snap create", "clone", "trash ls", "mirror image status", "group create", "lock ls", "flatten"] {
+        let args: Vec<&str> = words.split(' ').chain([spec.as_str()]).collect();
+        let (code, message) = bench.fails(&args).await;
+        assert_eq!(code, 95, "{words}");
+        assert!(message.contains("not supported yet"), "{words}: {message}");
+    }
+    assert_eq!(bench.fails(&["create", &spec, "--size", "1", "--journal-pool", "p"]).await.0, 95);
+}
