@@ -40,6 +40,20 @@ fn misuse_gives_an_errno() {
     }
 }
 
+/// Stock librbd does not allow calls that wait inside its callbacks.
+#[test]
+fn callbacks_may_call_the_library_and_threads_share_an_image() {
+    let ceph = requires_ceph!();
+    if tests_own_library() {
+        run(&ceph, "capi_threads");
+    }
+}
+
+#[test]
+fn a_forked_child_has_the_library_to_itself() {
+    run(&requires_ceph!(), "capi_fork");
+}
+
 /// `rbd_skip_partial_discard = false`: every byte of a discard is given back.
 #[test]
 fn settings_of_the_callers_cluster_handle_are_honoured() {

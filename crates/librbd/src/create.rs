@@ -42,7 +42,7 @@ pub fn create_options(
     let setting = |key: &str| pool.setting(key).and_then(|text| text.trim().parse::<u64>().ok());
     let mut order = wanted.order;
     if order == 0 {
-        order = setting("rbd_default_order").filter(|order| *order != 0).unwrap_or(DEFAULT_ORDER);
+        order = setting("rbd_default_order").unwrap_or(DEFAULT_ORDER);
     }
     let order = u8::try_from(order).map_err(|_| Errno::EDOM)?;
     let mut features = wanted.features.unwrap_or_else(|| default_features(pool));
