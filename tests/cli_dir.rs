@@ -57,30 +57,3 @@ fn import_export_copy() {
     lsd(&["export", "--no-progress", &copy, &out]).ok();
     assert!(std::fs::read(&out).unwrap() == bytes);
 }
-
-#[test]
-fn inspect_shows_header_map_and_segments() {
-    let store = Store::new();
-    let (disk, file) = (store.spec("disk"), store.file("in"));
-    std::fs::write(&file, pattern(3 << 20, 63)).unwrap();
-    lsd(&["import", "--no-progress", &file, &disk]).ok();
-    let id = json(&["info", &disk])["id"].as_str().unwrap().to_owned();
-    lsd(&["inspect", "header", &disk]).ok().says(&id);
-    let map = lsd(&["inspect", "map", &disk]).ok();
-    assert!(map.text().lines().count() > 1, "{map}");
-    let segment = lsd(&["inspect", "segment", &disk]).ok();
-    assert!(segment.text().lines().count() > 1, "{segment}");
-}
-
-#[test]
-fn a_second_process_is_kept_out_while_one_writes() {
-    let store = Store::new();
-    let disk = store.spec("disk");
-    lsd(&["create", "--size", "64M", &disk]).ok();
-    let bench = ["bench", "--io-type", "write", "--io-size", "4K", "--io-total", "64M", "--io-pattern", "rand"];
-    let writer = lsd(&bench).arg(&disk).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let removed = lsd(&["rm", "--no-progress", &disk]).run();
-    assert!(removed.code == Some(16) || writer.text().contains("elapsed"), "removed under a writer: {removed}");
-    writer.kill();
-}
