@@ -1,4 +1,5 @@
-//! The library as the dynamic linker sees it: every symbol that clients may look for, the names it goes by, and what it needs.
+//! The library as the dynamic linker sees it: every symbol that clients may look for, the names it goes by, and what
+//! it needs.
 mod common;
 use common::{Cmd, client_library_dir, tests_own_library};
 use std::collections::BTreeSet;

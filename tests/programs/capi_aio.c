@@ -1,4 +1,5 @@
-/* capi_aio POOL NAME: completions, vectors, event sockets, asynchronous open and close. It holds on stock librbd too. */
+/* capi_aio POOL NAME: completions, vectors, event sockets, asynchronous open and close. It holds on stock librbd
+ * too. */
 #include "capi.h"
 #include <poll.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* capi_fork POOL NAME: a process that used the library forks, as a daemon or Python's multiprocessing does. The child has none of
- * its parent's threads, and the library works in it all the same, on a connection of the child's own. */
+/* capi_fork POOL NAME: a process that used the library forks, as a daemon or Python's multiprocessing does. The
+ * child has none of its parent's threads, and the library works in it all the same, on a connection of its own. */
 #include "capi.h"
 #include <sys/wait.h>
 

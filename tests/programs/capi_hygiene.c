@@ -1,5 +1,5 @@
-/* capi_hygiene POOL NAME: misuse that a caller gets an errno for, where stock librbd may crash: null pointers, handles that are closed,
- * released, of another kind or invented. */
+/* capi_hygiene POOL NAME: misuse that a caller gets an errno for, where stock librbd may crash: null pointers,
+ * handles that are closed, released, of another kind or invented. */
 #include "capi.h"
 #include <sys/uio.h>
 

@@ -92,7 +92,8 @@ pub unsafe fn put_sized_text(buffer: *mut c_char, size: *mut usize, text: &str) 
     Ok(0)
 }
 
-/// Many texts one after another, each with its terminating zero; the size as in [`put_sized_text`]. Gives the bytes written.
+/// Many texts one after another, each with its terminating zero; the size as in [`put_sized_text`]. Gives the bytes
+/// written.
 ///
 /// # Safety
 /// As [`put_sized_text`].

@@ -6,6 +6,7 @@
 use crate::completion::Done;
 use crate::errno::{Errno, Outcome};
 use crate::notify::Wakeups;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 
@@ -87,10 +88,11 @@ impl Queue {
             }
             let mut wakeups = Wakeups::default();
             for item in bunch.drain(..) {
-                match item {
+                // Without this thread every later operation would hang, so a panic ends one item only.
+                let _ = catch_unwind(AssertUnwindSafe(|| match item {
                     Item::Done(done) => done.finish(&mut wakeups),
                     Item::Call(call) => call(),
-                }
+                }));
             }
             wakeups.send();
         }

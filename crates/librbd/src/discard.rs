@@ -1,8 +1,9 @@
 //! Which part of a discard is carried out, after librbd's `rbd_skip_partial_discard`.
 //!
-//! librbd gives back space in granules of `rbd_discard_granularity_bytes` (at most an object) of the *objects*, and drops what
-//! is smaller; `rbd_skip_partial_discard = false` switches that off. lsd could give back every byte, but callers rely on the
-//! rule: what a dropped discard covers keeps its old data. Does not own: the discard itself (engine).
+//! librbd gives back space in granules of `rbd_discard_granularity_bytes` (at most an object) of the *objects*, and
+//! drops what is smaller; `rbd_skip_partial_discard = false` switches that off. lsd could give back every byte, but
+//! callers rely on the rule: what a dropped discard covers keeps its old data. Does not own: the discard itself
+//! (engine).
 use lsd_engine::ImageInfo;
 
 /// librbd's default of `rbd_discard_granularity_bytes`.

@@ -6,7 +6,8 @@ use lsd_engine::{Error, ErrorKind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// At most this many lines in [`WINDOW`]; later ones are left out, since a failed image fails every request the same way.
+/// At most this many lines in [`WINDOW`]; later ones are left out, since a failed image fails every request the same
+/// way.
 const LINES_IN_WINDOW: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(5);
 

@@ -87,7 +87,8 @@ fn kernel_bytes(count: u64) -> [u8; 8] {
     count.to_ne_bytes()
 }
 
-/// Images whose event sockets are to be written after a bunch of completions. It keeps them from being closed until then.
+/// Images whose event sockets are to be written after a bunch of completions. It keeps them from being closed until
+/// then.
 #[derive(Default)]
 pub struct Wakeups(Vec<(InFlight, u64)>);
 

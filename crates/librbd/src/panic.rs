@@ -14,8 +14,8 @@ pub fn guard<R: CReturn>(entry: impl FnOnce() -> Outcome<R>) -> R {
     }
 }
 
-/// Runs an entry on an open image. A panic gives EIO and poisons the image: every later call on it gives EIO, because its
-/// state in memory cannot be trusted; what was durable stays durable.
+/// Runs an entry on an open image. A panic gives EIO and poisons the image: every later call on it gives EIO, because
+/// its state in memory cannot be trusted; what was durable stays durable.
 pub fn with_image<R: CReturn>(handle: *mut c_void, entry: impl FnOnce(&Ref<OpenImage>) -> Outcome<R>) -> R {
     let image = match image_of(handle) {
         Ok(image) => image,

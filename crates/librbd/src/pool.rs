@@ -81,8 +81,8 @@ impl PoolEnd {
         Self(Arc::downgrade(store))
     }
 
-    /// Waits until nothing uses the pool. Callers shut their cluster handle down after closing their last image, and no task of the
-    /// engine may touch it then.
+    /// Waits until nothing uses the pool. Callers shut their cluster handle down after closing their last image, and
+    /// no task of the engine may touch it then.
     pub async fn reached(self) {
         let until = Instant::now() + END_TIMEOUT;
         while self.0.strong_count() > 0 && Instant::now() < until {

@@ -1,9 +1,9 @@
 //! Handles: what a C caller holds instead of a pointer.
 //!
-//! Owns: the memory of the objects behind `rbd_image_t`, `rbd_completion_t` and `rbd_image_options_t`, and the check that a handle is
-//! alive. A handle names a slot and the slot's generation, so a closed, released, foreign or invented handle is
-//! an error and never a memory access. Slots are pooled and never given back to the system.
-//! Does not own: what the objects mean.
+//! Owns: the memory of the objects behind `rbd_image_t`, `rbd_completion_t` and `rbd_image_options_t`, and the check
+//! that a handle is alive. A handle names a slot and the slot's generation, so a closed, released, foreign or
+//! invented handle is an error and never a memory access. Slots are pooled and never given back to the system. Does
+//! not own: what the objects mean.
 use crate::errno::Errno;
 use std::cell::UnsafeCell;
 use std::ffi::c_void;

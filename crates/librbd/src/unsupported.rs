@@ -118,7 +118,9 @@ unsupported! {
     rbd_mirror_peer_site_set_direction(rados_ioctx_t, *const c_char, c_int);
     rbd_mirror_peer_site_remove(rados_ioctx_t, *const c_char);
     rbd_mirror_peer_site_list(rados_ioctx_t, *mut c_void, *mut c_int);
-    rbd_mirror_peer_site_get_attributes(rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize);
+    rbd_mirror_peer_site_get_attributes(
+        rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize
+    );
     rbd_mirror_peer_site_set_attributes(rados_ioctx_t, *const c_char, *const c_char, *const c_char, usize);
     rbd_mirror_image_global_status_list(rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut c_void, *mut usize);
     rbd_mirror_peer_add(rados_ioctx_t, *mut c_char, usize, *const c_char, *const c_char);
@@ -126,12 +128,18 @@ unsupported! {
     rbd_mirror_peer_list(rados_ioctx_t, *mut c_void, *mut c_int);
     rbd_mirror_peer_set_client(rados_ioctx_t, *const c_char, *const c_char);
     rbd_mirror_peer_set_cluster(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_mirror_peer_get_attributes(rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize);
+    rbd_mirror_peer_get_attributes(
+        rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize
+    );
     rbd_mirror_peer_set_attributes(rados_ioctx_t, *const c_char, *const c_char, *const c_char, usize);
     rbd_mirror_image_status_list(rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut c_void, *mut usize);
     rbd_mirror_image_status_summary(rados_ioctx_t, *mut c_int, *mut c_int, *mut usize);
-    rbd_mirror_image_instance_id_list(rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut *mut c_char, *mut usize);
-    rbd_mirror_image_info_list(rados_ioctx_t, *mut c_int, *const c_char, usize, *mut *mut c_char, *mut c_int, *mut c_void, *mut usize);
+    rbd_mirror_image_instance_id_list(
+        rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut *mut c_char, *mut usize
+    );
+    rbd_mirror_image_info_list(
+        rados_ioctx_t, *mut c_int, *const c_char, usize, *mut *mut c_char, *mut c_int, *mut c_void, *mut usize
+    );
     rbd_snap_get_mirror_namespace(rbd_image_t, u64, *mut c_void, usize);
     rbd_mirror_image_enable(rbd_image_t);
     rbd_mirror_image_enable2(rbd_image_t, c_int);
