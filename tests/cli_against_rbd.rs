@@ -211,6 +211,9 @@ bench x --io-type write --io-threads 0
 bench x --io-type readwrite --rw-mix-read 101
 bench nofoo --io-type write
 bench --io-type write
+pool init {other}
+pool init nopool
+pool init
 namespace ls
 namespace ls --format json
 namespace create

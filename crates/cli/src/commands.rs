@@ -14,6 +14,7 @@ mod inspect;
 mod layout;
 mod list;
 mod namespace;
+mod pool;
 mod remove;
 mod rename;
 mod resize;
@@ -41,6 +42,7 @@ const COMMANDS: &[CommandSpec] = &[
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,
+    pool::INIT,
     remove::SPEC,
     rename::SPEC,
     resize::SPEC,

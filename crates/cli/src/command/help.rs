@@ -105,7 +105,7 @@ fn usage(spec: &CommandSpec, options: &[&OptionSpec], name: &str) -> String {
             _ => format!("--{0} <{0}>", option.long),
         };
         let token = if option.required { format!("{shown} ") } else { format!("[{shown}] ") };
-        if column + token.len() > LINE_WIDTH && column > indent {
+        if column + token.len() >= LINE_WIDTH && column > indent {
             let _ = write!(text, "\n{:indent$}", "");
             column = indent;
         }

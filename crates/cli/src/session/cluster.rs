@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
+/// The application that a pool of images is for, the same as RBD's: clients' capabilities and Ceph's health go by it.
+const APPLICATION: &str = "rbd";
+
 /// A connection to a cluster.
 #[derive(Debug)]
 pub struct Connection {
@@ -49,6 +52,12 @@ impl Connection {
         let store = blocking(open).await?;
         let failed = |error: RadosError| Failure::errno(&format!("error opening pool '{pool}'"), error.errno);
         Ok(Arc::new(store.map_err(failed)?))
+    }
+
+    /// Marks a pool as used by images; `force`: even if something else uses it.
+    pub async fn init_pool(&self, name: &str, force: bool) -> Result<std::result::Result<(), RadosError>> {
+        let (cluster, pool) = (self.cluster.clone(), name.to_owned());
+        blocking(move || cluster.open_pool(&pool)?.application_enable(APPLICATION, force)).await
     }
 
     /// The number of a pool.
