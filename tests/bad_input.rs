@@ -45,7 +45,8 @@ fn reads_right_or_fails(image: &Image, expected: &[u8]) -> usize {
     let export = lsd(&image.ceph, &["export", "--no-progress", &image.spec()]).arg(&out).run();
     let exported = judge(export, &out, expected);
     let _ = std::fs::remove_file(&out);
-    let convert = image.ceph.client("qemu-img").args(["convert", "-f", "raw", "-O", "raw", &image.qemu()]).arg(&out).run();
+    let convert =
+        image.ceph.client("qemu-img").args(["convert", "-f", "raw", "-O", "raw", &image.qemu()]).arg(&out).run();
     usize::from(!exported) + usize::from(!judge(convert, &out, expected))
 }
 
@@ -142,11 +143,18 @@ fn damaged_header_values_are_an_error() {
     let bytes = pattern(SIZE, 31);
     let image = filled(&ceph, &bytes);
     let header = objects(&image, "header").remove(0);
-    let save = format!("name = args[0]{HEADER_VALUES}print({{k: base64.b64encode(v).decode() for k, v in values().items()}})");
+    let save =
+        format!("name = args[0]{HEADER_VALUES}print({{k: base64.b64encode(v).decode() for k, v in values().items()}})");
     let saved = ceph.python(&image.pool, &save).arg(&header).ok().text();
-    for change in ["value[0] ^= 1", "value[-1] ^= 0x80", "value[12] ^= 4", "del value[len(value)//2:]", "value[:] = b''"] {
+    for change in
+        ["value[0] ^= 1", "value[-1] ^= 0x80", "value[12] ^= 4", "del value[len(value)//2:]", "value[:] = b''"]
+    {
         for key in ["image", "log", "state"] {
-            damage(&image, &header, &format!("{HEADER_VALUES}value = bytearray(values()['{key}'])\n{change}\nput('{key}', value)"));
+            damage(
+                &image,
+                &header,
+                &format!("{HEADER_VALUES}value = bytearray(values()['{key}'])\n{change}\nput('{key}', value)"),
+            );
             assert_eq!(reads_right_or_fails(&image, &bytes), 2, "{key}, {change}: the damage was not noticed");
             lsd(&ceph, &["info", &image.spec()]).fails();
             let restore = format!("for key, value in {}.items(): put(key, base64.b64decode(value))", saved.trim());

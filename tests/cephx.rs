@@ -86,7 +86,10 @@ fn a_user_who_may_only_read_cannot_write() {
     image.qemu_io(&["write -P 8 0 1M", "flush"]);
     let exported = user.lsd(&["export", "--no-progress", &image.spec(), "-"]).ok();
     assert!(exported.stdout[..1 << 20].iter().all(|byte| *byte == 8));
-    user.lsd(&["image-meta", "set", &image.spec(), "key", "value"]).run().expect_code(1).says("Operation not permitted");
+    user.lsd(&["image-meta", "set", &image.spec(), "key", "value"])
+        .run()
+        .expect_code(1)
+        .says("Operation not permitted");
 }
 
 #[test]

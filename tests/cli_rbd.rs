@@ -47,7 +47,10 @@ fn create_list_info_remove() {
     let row = row.lines().find(|line| line.starts_with(&image.name)).unwrap().to_owned();
     assert!(row.contains("1 GiB"), "{row}");
     let info = json(&ceph, &["info", &image.spec()]);
-    assert_eq!((&info["name"], &info["size"], &info["order"]), (&image.name.clone().into(), &(1_u64 << 30).into(), &22.into()));
+    assert_eq!(
+        (&info["name"], &info["size"], &info["order"]),
+        (&image.name.clone().into(), &(1_u64 << 30).into(), &22.into())
+    );
     lsd(&ceph, &["rm", "--no-progress", &image.spec()]).ok();
     lsd(&ceph, &["info", &image.spec()]).run().expect_code(2);
     lsd(&ceph, &["rm", &image.spec()]).run().expect_code(2).says("No such file or directory");
@@ -61,7 +64,8 @@ fn info_and_ls_have_the_fields_of_stock_rbd() {
     let stock_json = |args: &[&str]| stock(&ceph, &[args, &["--format", "json"]].concat()).json();
     let (ours, rbd) = (json(&ceph, &["info", &image.spec()]), stock_json(&["info", &theirs.0.spec()]));
     assert_eq!(keys(&ours), keys(&rbd), "ours {ours}, rbd's {rbd}");
-    let row = |list: Value, name: &str| list.as_array().unwrap().iter().find(|row| row["image"] == name).unwrap().clone();
+    let row =
+        |list: Value, name: &str| list.as_array().unwrap().iter().find(|row| row["image"] == name).unwrap().clone();
     let ours = row(json(&ceph, &["ls", "-l", "rbd"]), &image.name);
     let rbd = row(stock_json(&["ls", "-l", "rbd"]), &theirs.0.name);
     assert_eq!(keys(&ours), keys(&rbd), "ours {ours}, rbd's {rbd}");
@@ -118,7 +122,10 @@ fn resize_asks_before_it_shrinks() {
     assert_eq!(json(&ceph, &["info", &image.spec()])["size"], 16 << 20);
     let theirs = StockImage::new(&ceph);
     let refused = stock(&ceph, &["resize", "--size", "4M", &theirs.0.spec()]);
-    lsd(&ceph, &["resize", "--size", "4M", &image.spec()]).run().expect_code(refused.code.unwrap()).says("--allow-shrink");
+    lsd(&ceph, &["resize", "--size", "4M", &image.spec()])
+        .run()
+        .expect_code(refused.code.unwrap())
+        .says("--allow-shrink");
     lsd(&ceph, &["resize", "--no-progress", "--allow-shrink", "--size", "4M", &image.spec()]).ok();
     assert_eq!(json(&ceph, &["info", &image.spec()])["size"], 4 << 20);
 }
@@ -151,7 +158,8 @@ fn status_names_the_watchers_and_a_used_image_is_not_removed() {
     let ceph = requires_ceph!();
     let image = ceph.image("used").create("64M");
     assert_eq!(json(&ceph, &["status", &image.spec()])["watchers"], serde_json::json!([]));
-    let qemu_io = ceph.client("qemu-io").args(["-f", "raw", "-c", "write 0 4k", "-c", "sleep 20000"]).arg(image.qemu()).start();
+    let qemu_io =
+        ceph.client("qemu-io").args(["-f", "raw", "-c", "write 0 4k", "-c", "sleep 20000"]).arg(image.qemu()).start();
     let watched = || json(&ceph, &["status", &image.spec()])["watchers"].as_array().unwrap().len() == 1;
     common::wait_until("the client watches", std::time::Duration::from_secs(15), watched);
     lsd(&ceph, &["rm", "--no-progress", &image.spec()]).run().expect_code(16).says("image still has watchers");

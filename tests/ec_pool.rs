@@ -24,7 +24,8 @@ fn log_objects(image: &Image) -> (usize, usize) {
 fn the_pool_takes_no_overwrites() {
     let ceph = requires_ceph!();
     let pools = ceph.stock("ceph").args(["osd", "pool", "ls", "detail"]).ok().text();
-    let line = pools.lines().find(|line| line.contains(DATA_POOL)).unwrap_or_else(|| panic!("no pool {DATA_POOL}: {pools}"));
+    let line =
+        pools.lines().find(|line| line.contains(DATA_POOL)).unwrap_or_else(|| panic!("no pool {DATA_POOL}: {pools}"));
     assert!(line.contains("erasure") && !line.contains("ec_overwrites"), "{line}");
 }
 
@@ -50,7 +51,11 @@ fn patterns_unaligned_writes_and_discards() {
     image.qemu_io(&commands);
     image.qemu_io(&commands[6..]);
     let (in_data_pool, elsewhere) = log_objects(&image);
-    assert!(in_data_pool > 0 && elsewhere == 0, "{in_data_pool} log objects in {DATA_POOL}, {elsewhere} in {}", image.pool);
+    assert!(
+        in_data_pool > 0 && elsewhere == 0,
+        "{in_data_pool} log objects in {DATA_POOL}, {elsewhere} in {}",
+        image.pool
+    );
 }
 
 #[test]
@@ -72,7 +77,8 @@ fn fio_verifies() {
     let ceph = requires_ceph!();
     let image = image(&ceph, "256M");
     let dir = scratch_dir();
-    let place = ["--name=job", "--ioengine=rbd", "--clientname=admin", "--pool=rbd", &format!("--rbdname={}", image.name)];
+    let place =
+        ["--name=job", "--ioengine=rbd", "--clientname=admin", "--pool=rbd", &format!("--rbdname={}", image.name)];
     let job = ["--rw=randwrite", "--bssplit=4k/50:16k/30:128k/20", "--iodepth=16", "--size=96m", "--fsync=64"];
     let verify = ["--verify=crc32c", "--verify_fatal=1"];
     let fio = ceph.client("fio").args(place).args(job).args(verify).dir(dir.path());

@@ -43,7 +43,10 @@ fn a_killed_sequential_writer_leaves_an_unbroken_run() {
     let image = ceph.image("fio-run").create("257M");
     killed_while(&image, &["--rw=write"]);
     let written = written_blocks(&image);
-    let run = written[..FIO_BLOCKS].iter().position(|written| !written).expect("fio wrote the whole image before it was killed");
+    let run = written[..FIO_BLOCKS]
+        .iter()
+        .position(|written| !written)
+        .expect("fio wrote the whole image before it was killed");
     assert!(run > 0, "nothing was written before the kill: this showed nothing");
     let beyond = written[run..].iter().filter(|written| **written).count();
     assert_eq!(beyond, 0, "{run} blocks from the start, then a hole, then {beyond} more");
@@ -71,10 +74,20 @@ fn verify(image: &Image, options: &[&str], unwritten: usize) {
     assert!(!done.timed_out && done.signal.is_none(), "{done}");
     let zeros = format!("bad magic header 0, wanted {:x}", u16::from_le_bytes(FIO_MAGIC));
     let complaints = done.errors();
-    let wrong: Vec<&str> = complaints.lines().filter(|line| line.contains("verify") && !line.contains(&zeros)).collect();
-    assert!(wrong.is_empty(), "{} blocks are neither zeros nor what fio wrote: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    let wrong: Vec<&str> =
+        complaints.lines().filter(|line| line.contains("verify") && !line.contains(&zeros)).collect();
+    assert!(
+        wrong.is_empty(),
+        "{} blocks are neither zeros nor what fio wrote: {:?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(5)]
+    );
     // The count is the job's: under load fio does not print every complaint.
     let text = done.text();
     let json: serde_json::Value = serde_json::from_str(&text[text.find('{').expect("fio's JSON")..]).unwrap();
-    assert_eq!(json["jobs"][0]["total_err"].as_u64().unwrap_or(0), unwritten as u64, "blocks that fio found to be zeros: {done}");
+    assert_eq!(
+        json["jobs"][0]["total_err"].as_u64().unwrap_or(0),
+        unwritten as u64,
+        "blocks that fio found to be zeros: {done}"
+    );
 }

@@ -41,8 +41,14 @@ fn nothing_flushed_is_lost_when_the_pool_is_full() {
 
     // A write to the full pool must not be acknowledged as durable. librados lets it wait for space or fails it.
     let blocked = qemu_io(&image, &["write -P 0x22 64M 8M", "flush"]).timeout(Duration::from_secs(12)).run();
-    assert!(!blocked.errors().contains("panicked") && blocked.signal != Some(6) && blocked.signal != Some(11), "{blocked}");
-    assert!(blocked.timed_out || blocked.code != Some(0) || blocked.text().contains("failed"), "success on a full pool: {blocked}");
+    assert!(
+        !blocked.errors().contains("panicked") && blocked.signal != Some(6) && blocked.signal != Some(11),
+        "{blocked}"
+    );
+    assert!(
+        blocked.timed_out || blocked.code != Some(0) || blocked.text().contains("failed"),
+        "success on a full pool: {blocked}"
+    );
 
     // What was flushed is readable while the pool is full.
     let dir = scratch_dir();

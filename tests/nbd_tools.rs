@@ -13,7 +13,8 @@ struct Served {
 }
 
 fn start_server(socket: &Path, options: &[&str], exports: &[String]) -> Running {
-    let mut server = Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).args(exports).start();
+    let mut server =
+        Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).args(exports).start();
     wait_until("the server listens", Duration::from_secs(30), || {
         assert!(server.is_alive(), "the server ended before it listened");
         UnixStream::connect(socket).is_ok()
@@ -74,7 +75,8 @@ fn nbdinfo_sees_what_the_export_can_do() {
         assert_eq!(export[ability], true, "{ability}: {export}");
     }
     assert_eq!(export["is_read_only"], false);
-    let contexts: Vec<_> = export["contexts"].as_array().unwrap().iter().map(|context| context.as_str().unwrap()).collect();
+    let contexts: Vec<_> =
+        export["contexts"].as_array().unwrap().iter().map(|context| context.as_str().unwrap()).collect();
     assert!(contexts.contains(&"base:allocation"), "{contexts:?}");
 }
 
@@ -82,7 +84,8 @@ fn nbdinfo_sees_what_the_export_can_do() {
 fn several_exports_are_listed_and_kept_apart() {
     let served = Served::new(&[("one", "16M"), ("two", "32M")], &[]);
     let list = Cmd::stock("nbdinfo").args(["--list", "--json", &served.url("")]).ok().json();
-    let mut names: Vec<_> = list["exports"].as_array().unwrap().iter().map(|e| e["export-name"].as_str().unwrap()).collect();
+    let mut names: Vec<_> =
+        list["exports"].as_array().unwrap().iter().map(|e| e["export-name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["one", "two"]);
     qemu_io(&served.url("one"), &["write -P 1 0 8M", "flush"]);

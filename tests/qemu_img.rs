@@ -104,6 +104,21 @@ fn map_shows_what_is_allocated() {
 fn bench_writes_and_flushes() {
     let ceph = requires_ceph!();
     let image = ceph.image("bench").create("64M");
-    let args = ["bench", "-q", "-f", "raw", "-w", "-t", "writeback", "-c", "2000", "-d", "16", "-s", "4096", "--flush-interval=100"];
+    let args = [
+        "bench",
+        "-q",
+        "-f",
+        "raw",
+        "-w",
+        "-t",
+        "writeback",
+        "-c",
+        "2000",
+        "-d",
+        "16",
+        "-s",
+        "4096",
+        "--flush-interval=100",
+    ];
     qemu_img(&image, &args).arg(image.qemu()).ok();
 }

@@ -25,7 +25,11 @@ impl Drop for Mount<'_> {
         Cmd::stock("umount").arg(self.dir).run();
         // It closes the images after the mount is gone.
         let done = self.daemon.take().map(|daemon| daemon.wait(Duration::from_secs(30)));
-        assert!(std::thread::panicking() || done.as_ref().is_some_and(|done| done.code == Some(0)), "{}", done.unwrap());
+        assert!(
+            std::thread::panicking() || done.as_ref().is_some_and(|done| done.code == Some(0)),
+            "{}",
+            done.unwrap()
+        );
     }
 }
 
