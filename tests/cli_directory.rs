@@ -121,6 +121,49 @@ fn the_log_can_be_looked_into() {
     lsd(&["inspect", "segment", &spec, "99"]).run().expect_code(2);
 }
 
+/// What is damaged is named, what is not is still shown, and the rest of the pool is not hidden by it.
+#[test]
+fn damage_is_named_and_hides_nothing_else() {
+    let store = Store::new();
+    let file = store.file("file", &pattern(3 << 20, 3));
+    import(&store, "good", &file);
+    import(&store, "bad", &file);
+    let (spec, pool) = (store.spec("bad"), format!("dir:{}/store", store.dir.path().display()));
+    let id = lsd(&["info", &spec, "--format", "json"]).ok().json()["id"].as_str().unwrap().to_owned();
+    let flip = |name: &str, at: usize| {
+        let path = find_file(&store.dir.path().join("store/objects"), &format!("{name}.{id}"));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = at.min(bytes.len() - 1);
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    flip("lsd_data", 9000);
+    let segment = lsd(&["inspect", "segment", &spec, "1", "--check"]).run().expect_code(5);
+    segment.says("checksum does not match").says("segment 1 of epoch 1");
+    flip("lsd_map", usize::MAX);
+    lsd(&["inspect", "map", &spec]).run().expect_code(5);
+    lsd(&["info", &spec]).run().expect_code(5).says("error opening image bad: (5)");
+    for command in [&["ls", "-l", &pool][..], &["du", &format!("{pool}/")]] {
+        let listed = lsd(command).run().expect_code(5);
+        assert!(listed.text().contains("good") && !listed.text().contains("bad"), "{listed}");
+        listed.says("error opening bad: (5)");
+    }
+    let good = lsd(&["inspect", "segment", &store.spec("good"), "1", "--check"]).ok();
+    good.says("writes 1..");
+}
+
+/// The file in `dir` whose name starts with `prefix`: of segments the first, of map pages the last, which is the root.
+fn find_file(dir: &Path, prefix: &str) -> std::path::PathBuf {
+    let mut found: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    let below = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);
+    found.retain(below);
+    if prefix.starts_with("lsd_map") {
+        found.reverse();
+    }
+    found.first().unwrap_or_else(|| panic!("no {prefix} in {}", dir.display())).clone()
+}
+
 #[test]
 fn bench_reports_what_it_did() {
     let store = Store::new();

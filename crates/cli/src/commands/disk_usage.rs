@@ -2,7 +2,7 @@
 use crate::command::image_args::{Role, spec_of};
 use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, describe_errno};
 use crate::output::format::{Format, Tree};
 use crate::output::size;
 use crate::output::table::{Align, Table};
@@ -62,26 +62,36 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         warn(&format!("specified snapshot {image}@{snap} is not found."));
         return Err(Failure::errno("du failed", libc::ENOENT));
     }
-    let usages = all_usages(session, &store, wanted).await?;
+    let (usages, failed) = all_usages(session, &store, wanted).await;
     let totals = spec.image.is_none();
-    format.print("stats", &tree(&usages, totals), || plain(&usages, totals))
+    format.print("stats", &tree(&usages, totals), || plain(&usages, totals))?;
+    failed.map_or(Ok(()), |errno| Err(Failure::errno("du failed", errno)))
 }
 
 fn failed(error: &lsd_engine::Error) -> Failure {
     Failure::engine("du failed", error)
 }
 
-async fn all_usages(session: &Session, store: &Arc<dyn ObjectStore>, wanted: Vec<CatalogEntry>) -> Result<Vec<Usage>> {
+/// What could be opened, and the errno of the first image that could not.
+async fn all_usages(
+    session: &Session,
+    store: &Arc<dyn ObjectStore>,
+    wanted: Vec<CatalogEntry>,
+) -> (Vec<Usage>, Option<i32>) {
     let mut usages = Vec::new();
+    let mut first_failure = None;
     for entry in wanted {
         match usage(session, store, &entry).await {
             Ok(usage) => usages.push(usage),
             // Removed since the directory was read.
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(&error)),
+            Err(error) => {
+                warn(&format!("lsd: error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
+                first_failure.get_or_insert(error.errno());
+            }
         }
     }
-    Ok(usages)
+    (usages, first_failure)
 }
 
 async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {

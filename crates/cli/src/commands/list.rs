@@ -39,8 +39,9 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let failed = |error: lsd_engine::Error| Failure::engine("listing images failed", &error);
     let entries = Catalog::new(store.clone()).list().await.map_err(failed)?;
     if parsed.has("long") {
-        let rows = open_all(session, &store, entries).await?;
-        return print_long(format, &rows);
+        let (rows, failed) = open_all(session, &store, entries).await;
+        print_long(format, &rows)?;
+        return failed.map_or(Ok(()), |errno| Err(Failure::errno("listing images failed", errno)));
     }
     let names: Vec<Tree> = entries.iter().map(|entry| Tree::from(entry.name.as_str())).collect();
     let plain = || entries.iter().map(|entry| format!("{}\n", entry.name)).collect();
@@ -55,7 +56,12 @@ fn listing_failed(failure: Failure) -> Failure {
     Failure::errno("listing images failed", failure.code)
 }
 
-async fn open_all(session: &Session, store: &Arc<dyn ObjectStore>, entries: Vec<CatalogEntry>) -> Result<Vec<Listed>> {
+/// What could be opened, and the errno of the first image that could not.
+async fn open_all(
+    session: &Session,
+    store: &Arc<dyn ObjectStore>,
+    entries: Vec<CatalogEntry>,
+) -> (Vec<Listed>, Option<i32>) {
     let settings = session.image_settings();
     let opening = entries.into_iter().map(|entry| {
         let options = OpenOptions { read_only: true, settings: settings.clone() };
@@ -75,7 +81,7 @@ async fn open_all(session: &Session, store: &Arc<dyn ObjectStore>, entries: Vec<
             }
         }
     }
-    first_failure.map_or(Ok(listed), |errno| Err(Failure::errno("listing images failed", errno)))
+    (listed, first_failure)
 }
 
 async fn describe(

@@ -6,12 +6,12 @@ use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_core::format::batch::Batch;
+use lsd_core::format::FormatError;
+use lsd_core::format::batch::{self, Batch};
 use lsd_core::format::header::{ImageRecord, LogRecord};
 use lsd_core::format::names;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::format::segment::{SegmentIdentity, decode_summary};
-use lsd_core::replay::{TailRule, scan_segment};
 use lsd_core::units::{Epoch, SegmentNo};
 use lsd_store::{LogTail, ObjectName, ObjectStore, StoreErrorKind};
 use nix::libc;
@@ -28,9 +28,11 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     };
     let number = number.map_err(|_| Failure::invalid("the segment must be a number"))?;
     let found = find(&subject, &log, &data, number).await?;
-    let batches = read(&image, &found, &data, parsed.has("check")).await?;
+    let look = Look { check: parsed.has("check"), settled: number < log.replay_from };
+    let (batches, damage) = read(&image, &found, &data, look).await?;
     let view = SegmentView { found: &found, batches: &batches, records: parsed.has("records") };
-    format.print("segment", &view.tree(), || view.plain())
+    format.print("segment", &view.tree(), || view.plain())?;
+    damage.map_or(Ok(()), Err)
 }
 
 /// A segment's object.
@@ -78,40 +80,63 @@ async fn find(subject: &Subject, log: &LogRecord, data: &Arc<dyn ObjectStore>, n
     Ok(Found { number, epoch, name, tail })
 }
 
-/// The batches, from the summary of a sealed segment or from the whole of an open one. `check`: from the whole, with the
-/// data's checksums.
-async fn read(image: &ImageRecord, found: &Found, data: &Arc<dyn ObjectStore>, check: bool) -> Result<Vec<Batch>> {
+#[derive(Clone, Copy)]
+struct Look {
+    /// Read the data too, and check it.
+    check: bool,
+    /// The last checkpoint covers the segment: nothing in it may be missing.
+    settled: bool,
+}
+
+/// The batches, from the summary of a sealed segment or from the whole of an open one, and what ends them if they do not
+/// end as they should. With `check` from the
+/// whole in any case, with the data's checksums.
+async fn read(
+    image: &ImageRecord,
+    found: &Found,
+    data: &Arc<dyn ObjectStore>,
+    look: Look,
+) -> Result<(Vec<Batch>, Option<Failure>)> {
     let Found { name, tail, .. } = found;
     let identity = SegmentIdentity { image: image.uuid, epoch: found.epoch, segment: found.number };
     let failed = |error| store_failed(&format!("error reading {name}"), &error);
     let summary_len = u64::from(tail.summary_len);
     let content_len = tail.len.saturating_sub(summary_len);
-    let from_summary = if tail.summary_len > 0 {
+    let mut summary = None;
+    let mut damage = None;
+    if tail.summary_len > 0 {
         let bytes = data.read(name, content_len, summary_len).await.map_err(failed)?;
-        Some(decode_summary(&identity, &bytes).map_err(|error| damaged(name, &error))?)
-    } else {
-        None
-    };
-    match from_summary {
-        Some(batches) if !check => Ok(batches),
-        from_summary => {
-            let bytes = data.read(name, 0, content_len).await.map_err(failed)?;
-            let batches = scan(&identity, &bytes, data).map_err(|error| damaged(name, &error))?;
-            if from_summary.is_some_and(|summary| summary != batches) {
-                return Err(Failure::new(libc::EIO, format!("{name}: the summary differs from the batches")));
-            }
-            Ok(batches)
+        match decode_summary(&identity, &bytes) {
+            Ok(batches) if !look.check => return Ok((batches, None)),
+            Ok(batches) => summary = Some(batches),
+            Err(error) => damage = Some(damaged(name, &error)),
         }
     }
+    let bytes = data.read(name, 0, content_len).await.map_err(failed)?;
+    let (batches, end) = scan(&identity, &bytes);
+    // Where appends may be torn, an open segment may end in the middle of one.
+    let may_be_torn = !data.limits().atomic_appends && tail.summary_len == 0 && !look.settled;
+    damage = damage.or_else(|| end.filter(|_| !may_be_torn).map(|error| damaged(name, &error)));
+    if damage.is_none() && summary.is_some_and(|summary| summary != batches) {
+        damage = Some(Failure::new(libc::EIO, format!("{name}: the summary differs from the batches")));
+    }
+    Ok((batches, damage))
 }
 
-fn scan(
-    identity: &SegmentIdentity,
-    bytes: &[u8],
-    data: &Arc<dyn ObjectStore>,
-) -> lsd_core::format::FormatResult<Vec<Batch>> {
-    let rule = if data.limits().atomic_appends { TailRule::Whole } else { TailRule::MayBeTorn };
-    scan_segment(identity, bytes, rule)
+/// Batch after batch, and why the last one found does not reach the end.
+fn scan(identity: &SegmentIdentity, bytes: &[u8]) -> (Vec<Batch>, Option<FormatError>) {
+    let mut batches = Vec::new();
+    let mut offset = 0;
+    while offset < bytes.len() {
+        match batch::decode(&identity.place(offset as u32), &bytes[offset..], true) {
+            Ok(found) => {
+                offset += found.total_len as usize;
+                batches.push(found);
+            }
+            Err(error) => return (batches, Some(error)),
+        }
+    }
+    (batches, None)
 }
 
 impl Found {
