@@ -102,6 +102,8 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     }
     let doomed = objects_of(&found).await?;
     let total = doomed.len() as u64 + 1;
+    // The last chance to cancel without a trace.
+    progress(0, total)?;
     let remove = |(store, name): (Arc<dyn ObjectStore>, ObjectName)| async move { store.remove(&name).await }.boxed();
     let removals: Vec<_> = doomed.into_iter().map(remove).collect();
     let mut removals = stream::iter(removals).buffer_unordered(PARALLEL_OPS);
@@ -120,7 +122,9 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
         Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    progress(total, total)
+    // The image is gone: there is nothing left to cancel.
+    let _ = progress(total, total);
+    Ok(())
 }
 
 type Doomed = BTreeSet<(bool, ObjectName)>;

@@ -1,15 +1,16 @@
 //! Every bound of the engine: what it is, and what happens beyond it.
 use std::time::Duration;
 
-/// Lanes: segments that are filled side by side (a journal's splay width).
-pub(crate) const LANES: usize = 4;
+/// Lanes: segments that are filled side by side (a journal's splay width). An OSD takes guarded appends to one object
+/// one at a time, so this is how many are worked on at once.
+pub(crate) const LANES: usize = 8;
 /// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
 /// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
 pub(crate) const CREATE_WINDOW: u64 = 16;
 /// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed; beyond
 /// that only a full one.
 pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
-pub(crate) const BUSY_IN_FLIGHT: usize = 6;
+pub(crate) const BUSY_IN_FLIGHT: usize = 4;
 /// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
 pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
 pub(crate) const EAGER_IN_FLIGHT: usize = 2;

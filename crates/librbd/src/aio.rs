@@ -12,6 +12,7 @@ use crate::io::{check_pattern, mismatch_to};
 use crate::operation::{self, OpFlags};
 use crate::panic::with_image;
 use crate::slab::Ref;
+use crate::task::Task;
 use futures::FutureExt;
 use nix::libc;
 use std::ffi::{c_char, c_int};
@@ -74,8 +75,18 @@ fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcom
     Done { completion, image: Some(image), result }.deliver(core);
 }
 
+/// A read goes on without a worker of the runtime: see `task`.
 fn submit_read(image: rbd_image_t, off: u64, target: Outcome<CallerMemory>, c: rbd_completion_t) -> c_int {
-    with_image(image, |image| submit(image, c, Success::Bytes, operation::read(image.clone(), off, target?)))
+    with_image(image, |image| {
+        let operation = operation::read(image.clone(), off, target?);
+        let completion = arm(c)?;
+        let in_flight = InFlight::begin(image);
+        Task::start(image.core, async move {
+            let outcome = AssertUnwindSafe(operation).catch_unwind().await;
+            finish(completion, in_flight, Success::Bytes, outcome);
+        });
+        Ok(0)
+    })
 }
 
 fn submit_write(

@@ -1,11 +1,14 @@
 //! The completion thread: the only place where callbacks of callers run.
 //!
+//! It also goes on with reads whose data has come, but never while a callback runs: those go to the runtime then.
+//!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
 //! Does not own: what finishing a completion means (module `completion`).
 use crate::completion::Done;
 use crate::errno::{Errno, Outcome};
 use crate::notify::Wakeups;
+use crate::task::Task;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
@@ -19,7 +22,9 @@ pub enum Item {
 #[derive(Default)]
 struct Waiting {
     items: Vec<Item>,
+    tasks: Vec<Arc<Task>>,
     thread_sleeps: bool,
+    in_callbacks: bool,
 }
 
 #[derive(Default)]
@@ -55,6 +60,21 @@ impl Deliverer {
         }
     }
 
+    /// Queues a read to be polled; gives it back while callbacks run.
+    pub fn push_task(&self, task: Arc<Task>) -> Result<(), Arc<Task>> {
+        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.in_callbacks {
+            return Err(task);
+        }
+        waiting.tasks.push(task);
+        let wake = std::mem::take(&mut waiting.thread_sleeps);
+        drop(waiting);
+        if wake {
+            self.queue.filled.notify_one();
+        }
+        Ok(())
+    }
+
     /// Waits until everything queued before has run; inside a callback, not at all.
     pub fn flush(&self) {
         if self.is_current() {
@@ -75,20 +95,16 @@ impl Deliverer {
 impl Queue {
     /// Runs everything queued, a bunch at a time: one lock and one write to an event socket for many completions.
     fn run(&self) {
-        let mut bunch = Vec::new();
         loop {
-            {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                while waiting.items.is_empty() {
-                    waiting.thread_sleeps = true;
-                    waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-                }
-                waiting.thread_sleeps = false;
-                std::mem::swap(&mut waiting.items, &mut bunch);
+            let tasks = self.wait();
+            // Without this thread every later operation would hang, so a panic ends one task or item only.
+            for task in tasks {
+                let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
             }
+            let (bunch, left) = self.begin_callbacks();
+            left.into_iter().for_each(Task::hand_over);
             let mut wakeups = Wakeups::default();
-            for item in bunch.drain(..) {
-                // Without this thread every later operation would hang, so a panic ends one item only.
+            for item in bunch {
                 let _ = catch_unwind(AssertUnwindSafe(|| match item {
                     Item::Done(done) => done.finish(&mut wakeups),
                     Item::Call(call) => call(),
@@ -96,5 +112,28 @@ impl Queue {
             }
             wakeups.send();
         }
+    }
+
+    /// Sleeps until there is something to do; takes the tasks.
+    fn wait(&self) -> Vec<Arc<Task>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.in_callbacks = false;
+        while waiting.items.is_empty() && waiting.tasks.is_empty() {
+            waiting.thread_sleeps = true;
+            waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.thread_sleeps = false;
+        std::mem::take(&mut waiting.tasks)
+    }
+
+    /// Takes the callbacks; the tasks that came meanwhile must not wait for them.
+    fn begin_callbacks(&self) -> (Vec<Item>, Vec<Arc<Task>>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let items = std::mem::take(&mut waiting.items);
+        if items.is_empty() {
+            return (items, Vec::new());
+        }
+        waiting.in_callbacks = true;
+        (items, std::mem::take(&mut waiting.tasks))
     }
 }

@@ -35,6 +35,7 @@ mod pool;
 mod progress;
 mod runtime;
 mod slab;
+mod task;
 mod unsupported;
 mod version;
 mod watch;

@@ -86,17 +86,25 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     })
 }
 
-/// The data as it is handed to librados: large pieces as they are, small ones joined. Each but the last is aligned.
+/// The data as it is handed to librados: large pieces as they are, runs of small ones joined. Each but the last is aligned.
 fn writes(data: &[Bytes], limits: &StoreLimits) -> Vec<Bytes> {
-    let pieces: Vec<&Bytes> = data.iter().filter(|piece| !piece.is_empty()).collect();
     let alignment = limits.append_alignment as usize;
-    let separate = |piece: &&Bytes| piece.len() >= LARGE_PIECE && piece.len().is_multiple_of(alignment);
-    if pieces.len() <= 1 || pieces.iter().all(separate) {
-        return pieces.into_iter().cloned().collect();
+    let mut whole = Vec::new();
+    let mut joined = BytesMut::new();
+    for piece in data {
+        let aligned = piece.len().is_multiple_of(alignment) && joined.len().is_multiple_of(alignment);
+        if piece.len() >= LARGE_PIECE && aligned {
+            whole.extend((!joined.is_empty()).then(|| joined.split().freeze()));
+            whole.push(piece.clone());
+        } else {
+            if joined.is_empty() {
+                joined.reserve(data.iter().map(Bytes::len).filter(|len| *len < LARGE_PIECE).sum());
+            }
+            joined.extend_from_slice(piece);
+        }
     }
-    let mut joined = BytesMut::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
-    pieces.into_iter().for_each(|piece| joined.extend_from_slice(piece));
-    vec![joined.freeze()]
+    whole.extend((!joined.is_empty()).then(|| joined.freeze()));
+    whole
 }
 
 /// The tail, from one read of both attributes.
