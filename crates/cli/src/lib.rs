@@ -6,7 +6,6 @@ pub mod command;
 mod commands;
 pub mod error;
 pub mod globals;
-pub mod librados_threads;
 pub mod namespaces;
 pub mod nbd_cmd;
 pub mod output;
@@ -15,6 +14,7 @@ pub mod spec;
 
 use error::Failure;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The `lsd` command, from the process's arguments to its exit code.
 pub fn lsd_main() -> ExitCode {
@@ -48,6 +48,7 @@ pub fn run_to_end<T>(work: impl Future<Output = error::Result<T>>) -> error::Res
         .map_err(|error| Failure::errno("cannot start threads", error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
     let done = runtime.block_on(work);
     drop(runtime);
-    librados_threads::wait_for_end();
+    // A connection that is not gone by then was leaked or hangs; the process ends all the same.
+    lsd_rados::wait_for_end(Duration::from_secs(5));
     done
 }

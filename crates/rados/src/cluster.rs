@@ -6,7 +6,7 @@ use crate::callback::on_librados_thread;
 use crate::error::{RadosError, RadosResult, c_string, check};
 use crate::own_settings::{OwnSettings, is_own};
 use crate::text::{grown_text, owned_buffer};
-use crate::{ConnectOptions, IoCtx};
+use crate::{ConnectOptions, IoCtx, connections};
 use lsd_librados_sys as sys;
 use std::ffi::{CString, c_int};
 use std::fmt;
@@ -63,7 +63,8 @@ impl Drop for ClusterHandle {
             let handle = handle;
             // SAFETY: the last user of a handle that was created here; every operation holds a reference until it is
             // complete, so none is in flight.
-            unsafe { sys::rados_shutdown(handle.0) }
+            unsafe { sys::rados_shutdown(handle.0) };
+            connections::closed();
         };
         if on_librados_thread() {
             // Shutting down joins this very thread. If no thread can be had, the connection lives until the end.
@@ -98,6 +99,7 @@ impl Cluster {
         let mut raw: sys::rados_t = ptr::null_mut();
         // SAFETY: the strings live through the call, which copies them.
         check(unsafe { sys::rados_create2(&mut raw, cluster_name.as_ptr(), name.as_ptr(), 0) }, "connect", &name_text)?;
+        connections::opened();
         let own_settings = OwnSettings::load(options.conf_file.as_deref(), cluster_text, &name_text);
         let mut handle = ClusterHandle { raw, owned: true, own_settings };
         handle.configure(options)?;

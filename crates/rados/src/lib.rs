@@ -13,6 +13,7 @@ mod callback;
 mod cluster;
 mod completion;
 pub mod conf_file;
+mod connections;
 mod error;
 mod ioctx;
 mod lock;
@@ -26,6 +27,7 @@ mod watchers;
 mod write_op;
 
 pub use cluster::{Cluster, ClusterStat};
+pub use connections::wait_for_end;
 pub use error::{RadosError, RadosResult};
 pub use ioctx::{IoCtx, ObjectStat, PoolStat};
 pub use lock::{LockDuration, LockSpec};
