@@ -120,12 +120,19 @@ impl Image {
     /// Consecutive extents that cover the range exactly; data and hole alternate.
     pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.inner.check_open()?;
-        reader::extents(&self.inner.objects, &self.inner.shared, offset, len).await
+        let extents = reader::extents(&self.inner.objects, &self.inner.shared, offset, len).await;
+        self.inner.shared.trim_leaves(self.inner.settings.map_cache_bytes);
+        extents
     }
 
     /// Bytes of the image that have content; the map knows it without reading anything.
     pub fn used_bytes(&self) -> u64 {
         self.inner.shared.lock().map.mapped_bytes()
+    }
+
+    /// Bytes of map leaves in memory; `lsd_map_cache_bytes` bounds those that need not be there.
+    pub fn map_bytes(&self) -> u64 {
+        self.inner.shared.lock().map.loaded_bytes() as u64
     }
 
     /// `NotFound`.

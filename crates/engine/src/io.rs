@@ -28,7 +28,9 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        reader::read(&self.objects, &self.shared, offset, len).await
+        let data = reader::read(&self.objects, &self.shared, offset, len).await;
+        self.shared.trim_leaves(self.settings.map_cache_bytes);
+        data
     }
 
     fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
@@ -88,7 +90,10 @@ impl Inner {
                 outcome
             };
             match outcome {
-                Attempt::Done(seq) => return Ok(seq),
+                Attempt::Done(seq) => {
+                    self.shared.trim_leaves(self.settings.map_cache_bytes);
+                    return Ok(seq);
+                }
                 Attempt::NeedLeaves(leaves) => match self.shared.load_leaves(&self.objects, leaves).await {
                     // A checkpoint moved the leaf on: look again.
                     Err(error) if error.kind == ErrorKind::NotFound => {}

@@ -7,6 +7,7 @@ use crate::writer::BatchJob;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::units::{LeafNo, Seq};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     dirty: Semaphore,
     /// The pool has no room for appends.
     full: watch::Sender<bool>,
+    leaves_loaded: AtomicBool,
     /// A range lock was released.
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
@@ -35,6 +37,7 @@ impl Shared {
             state: Mutex::new(state),
             dirty: Semaphore::new(dirty_capacity.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
             full: watch::Sender::new(false),
+            leaves_loaded: AtomicBool::new(false),
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
             batch_opened: Notify::new(),
@@ -128,7 +131,15 @@ impl Shared {
     /// Reads leaves that are not in memory and puts them into the map.
     pub(crate) async fn load_leaves(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
         let loaded = objects.read_leaves(leaves).await?;
+        self.leaves_loaded.store(true, Ordering::Relaxed);
         self.lock().install(objects, loaded)
+    }
+
+    /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
+    pub(crate) fn trim_leaves(&self, map_bytes: u64) {
+        if self.leaves_loaded.swap(false, Ordering::Relaxed) {
+            self.evict_leaves(map_bytes);
+        }
     }
 
     /// Drops leaves that the checkpoint has, until the map fits its memory.

@@ -163,3 +163,24 @@ async fn overwritten_segments_are_deleted_and_removal_leaves_nothing() {
     assert_eq!(store.list("lsd_map.").await.unwrap(), []);
     assert_eq!(store.list("lsd_header.").await.unwrap(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_a_large_image_keeps_its_map_within_bounds() {
+    const WIDE: u64 = 4096 * MIB;
+    let cluster = cluster_with_image(WIDE).await;
+    let settings = Settings { map_cache_bytes: 20_000, ..settings() };
+    let client = Client::open(&cluster, settings.clone()).await;
+    for index in 0..256u64 {
+        for block in 0..20 {
+            client.image.write(index * 16 * MIB + block * 9000, pattern(index, 100), false).await.unwrap();
+        }
+    }
+    client.image.close().await.unwrap();
+    let reader = Client::try_open(&cluster, settings, true).await.unwrap();
+    for round in 0..2 {
+        for index in 0..256u64 {
+            assert_eq!(read(&reader.image, index * 16 * MIB, 100).await, pattern(index, 100), "round {round}");
+            assert!(reader.image.map_bytes() < 40_000, "{} bytes of map", reader.image.map_bytes());
+        }
+    }
+}
