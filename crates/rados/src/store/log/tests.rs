@@ -47,13 +47,13 @@ fn small_pieces_are_joined_and_large_ones_kept() {
     assert!(writes(&pieces(&[]), &limits(1)).is_empty());
     assert_eq!(lens(&writes(&pieces(&[0, 7, 0]), &limits(1))), [7]);
     assert_eq!(lens(&writes(&pieces(&[4096, 512, 100]), &limits(1))), [4708]);
-    assert_eq!(lens(&writes(&pieces(&[large, 512]), &limits(1))), [large + 512]);
+    assert_eq!(lens(&writes(&pieces(&[large, 512]), &limits(1))), [large, 512]);
+    assert_eq!(lens(&writes(&pieces(&[4096, large, 512, 100, large]), &limits(1))), [4096, large, 612, large]);
+    let at_a_stripe = writes(&pieces(&[4096, large, 512]), &limits(8192));
+    assert_eq!(lens(&at_a_stripe), [4096 + large + 512], "each but the last must be whole stripes");
     assert_eq!(lens(&writes(&pieces(&[large, 0, large + 1]), &limits(1))), [large, large + 1]);
-    assert_eq!(
-        lens(&writes(&pieces(&[large, large + 1]), &limits(8192))),
-        [2 * large + 1],
-        "unaligned ones are joined"
-    );
+    assert_eq!(lens(&writes(&pieces(&[large, large + 1]), &limits(8192))), [large, large + 1]);
+    assert_eq!(lens(&writes(&pieces(&[large + 1, large]), &limits(8192))), [2 * large + 1]);
     let joined = writes(&pieces(&[2, 3]), &limits(1));
     assert_eq!(&joined[0][..], [0, 0, 1, 1, 1]);
 }
