@@ -52,7 +52,6 @@ fn the_rbd_profiles_are_enough() {
 }
 
 #[test]
-#[ignore = "lsd looks for the namespace outside of it, where this user may not read; stock rbd passes"]
 fn a_user_of_one_namespace_stays_in_it() {
     let ceph = requires_ceph!();
     let space = format!("tenant{}", std::process::id());
@@ -78,7 +77,6 @@ fn a_takeover_without_the_right_to_blocklist() {
 }
 
 #[test]
-#[ignore = "a read-only open wants a watch, which this user may not have; stock rbd passes"]
 fn a_user_who_may_only_read_cannot_write() {
     let ceph = requires_ceph!();
     let user = User::new(&ceph, "reader", &["mon", "profile rbd-read-only", "osd", "profile rbd-read-only pool=rbd"]);

@@ -8,7 +8,7 @@ use crate::namespaces;
 use crate::spec::{Place, Spec, Strictness};
 use lsd_engine::{Image, ImageRef, OpenOptions, Settings};
 use lsd_rados::conf_file::ConfFile;
-use lsd_store::ObjectStore;
+use lsd_store::{ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,6 +159,10 @@ impl Session {
 /// `ENOENT` if the pool has no such namespace.
 async fn check_namespace(pool: &Arc<dyn ObjectStore>, namespace: &str) -> Result<()> {
     let known = namespaces::list(pool).await;
+    if known.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Permission) {
+        // A user confined to a namespace may not look outside of it; whether it exists shows when it is used.
+        return Ok(());
+    }
     let known = known.map_err(|error| Failure::errno("error validating namespace", error.errno))?;
     if known.iter().any(|name| name == namespace) {
         return Ok(());

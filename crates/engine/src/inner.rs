@@ -48,7 +48,8 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     /// Held while ownership, size or header values change: one maintenance operation at a time.
     pub(crate) maintenance: tokio::sync::Mutex<Role>,
-    watch: Mutex<WatchId>,
+    /// `None` for a reader without the permission to watch.
+    watch: Mutex<Option<WatchId>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -69,12 +70,19 @@ impl Inner {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Inner>> {
         let news = Arc::new(News::default());
-        let watch = watch::watch(&found.objects, &news, settings.watch_timeout).await?;
+        let watch = match watch::watch(&found.objects, &news, settings.watch_timeout).await {
+            Ok(watch) => Some(watch),
+            // A user who may only read may not watch either: such a reader hears no news and is seen by nobody.
+            Err(error) if read_only && error.kind == ErrorKind::Permission => None,
+            Err(error) => return Err(error),
+        };
         let loaded = loader::load_steadily(&found, &settings).await;
         let (state, tails, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                let _ = found.objects.meta.unwatch(watch).await;
+                if let Some(watch) = watch {
+                    let _ = found.objects.meta.unwatch(watch).await;
+                }
                 return Err(error);
             }
         };
@@ -139,7 +147,7 @@ impl Inner {
         if let Some(failure) = &self.shared.lock().failure {
             return Err(failure.clone());
         }
-        let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).ok_or_else(no_watch)?;
         lock::acquire(&self.objects, watch, self.settings.watch_timeout + Duration::from_secs(5)).await?;
         match self.take_over(&tails).await {
             Ok(epoch) => {
@@ -226,7 +234,9 @@ impl Inner {
             Role::Reader(_) => Ok(()),
         };
         let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.objects.meta.unwatch(watch).await;
+        if let Some(watch) = watch {
+            let _ = self.objects.meta.unwatch(watch).await;
+        }
         self.stop();
         result
     }
@@ -245,6 +255,10 @@ impl Drop for Inner {
         // Without a close this is a crash as far as the store is concerned: recovery takes care of it.
         self.stop();
     }
+}
+
+fn no_watch() -> Error {
+    Error::new(ErrorKind::Permission, "an owner must watch the header")
 }
 
 fn described(header: &Header) -> Described {
@@ -309,7 +323,7 @@ async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
         news.watch_lost.notified().await;
         let Some(inner) = inner.upgrade() else { return };
         match watch::watch(&inner.objects, &news, inner.settings.watch_timeout).await {
-            Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch,
+            Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
             Err(_) => {
                 tokio::time::sleep(crate::limits::RETRY_MOST).await;
                 news.watch_lost.notify_one();

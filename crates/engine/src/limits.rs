@@ -10,10 +10,10 @@ pub(crate) const CREATE_WINDOW: u64 = 16;
 /// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed; beyond
 /// that only a full one.
 pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
-pub(crate) const BUSY_IN_FLIGHT: usize = 4;
+pub(crate) const BUSY_IN_FLIGHT: usize = 2;
 /// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
 pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
-pub(crate) const EAGER_IN_FLIGHT: usize = 2;
+pub(crate) const EAGER_IN_FLIGHT: usize = 1;
 /// While this many batches are in flight, those who wait for durability gather in the open batch (group commit).
 pub(crate) const SYNC_IN_FLIGHT: usize = 4;
 /// A segment with less room than this is sealed instead of getting another batch.
