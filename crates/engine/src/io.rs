@@ -77,7 +77,7 @@ impl Inner {
     }
 
     /// Tries a change until no leaf is missing and nobody holds its range.
-    async fn change(&self, mut attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
+    pub(crate) async fn change(&self, mut attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
         loop {
             let unlocked = self.shared.unlocked.notified();
             let outcome = {

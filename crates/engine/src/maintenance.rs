@@ -2,7 +2,6 @@
 use crate::error::invalid;
 use crate::inner::Inner;
 use crate::limits::MAX_METADATA_BYTES;
-use crate::state::Attempt;
 use crate::takeover::guarded;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent, watch};
 use lsd_core::format::header::{StateRecord, encode_text, key};
@@ -79,14 +78,7 @@ impl Inner {
     /// Logs that everything from `from` on is gone, durably.
     async fn empty_beyond(&self, from: u64, size: u64) -> Result<()> {
         let record = Record { offset: from, kind: RecordKind::Resize { size } };
-        let seq = loop {
-            let attempt = self.shared.lock().try_clear(record)?;
-            match attempt {
-                Attempt::Done(seq) => break seq,
-                Attempt::NeedLeaves(leaves) => self.shared.load_leaves(&self.objects, leaves).await?,
-                Attempt::Held => unreachable_held()?,
-            }
-        };
+        let seq = self.change(|state| state.try_clear(record)).await?;
         self.shared.wait_durable(seq).await
     }
 
@@ -121,9 +113,4 @@ impl Inner {
         self.own(&mut role).await?;
         self.update_header(change).await
     }
-}
-
-/// A resize asks for no range lock, so none can be in its way.
-fn unreachable_held() -> Result<()> {
-    Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a resize met a range lock"))
 }
