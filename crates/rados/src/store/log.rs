@@ -63,18 +63,18 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
         return invalid("longer than one write can be");
     }
     let epoch = epoch_text(append.epoch);
+    // The data goes first among the steps that carry bytes: an OSD receives all of them as one aligned piece, and data at
+    // its start is written to the disk from where it is, while data behind a guard's value is copied. A guard that does not
+    // hold undoes the steps before it as well.
+    let begun = if append.at == 0 { WriteOp::new().create(true) } else { WriteOp::new() };
+    let written = writes(&append.data, limits).iter().fold(begun, |op, piece| op.append(piece));
     let guarded = if append.at == 0 {
-        WriteOp::new().create(true).set_xattr(EPOCH, epoch.as_bytes())
+        without_digest(written, end, limits).set_xattr(EPOCH, epoch.as_bytes())
     } else {
         let expected = tail_bytes(append.at, 0);
-        WriteOp::new().compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(
-            TAIL,
-            Compare::Equal,
-            &expected,
-        )
+        written.compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(TAIL, Compare::Equal, &expected)
     };
     let op = guarded.set_xattr(TAIL, &tail_bytes(end, append.summary_len));
-    let op = writes(&append.data, limits).iter().fold(op, |op, piece| op.append(piece));
     let creates = append.at == 0;
     let written = io.write(name, op, OpFlags::FULL_TRY, "append");
     boxed(async move {
@@ -84,6 +84,13 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
             _ => error,
         })
     })
+}
+
+/// A write of a whole object gives it a digest, which the OSD then brings up to date with every append: one more
+/// checksum over all data, where BlueStore has its own. A truncation to its length takes the digest away. An
+/// erasure-coded pool has no truncation, and its own way of checking.
+fn without_digest(op: WriteOp, len: u64, limits: &StoreLimits) -> WriteOp {
+    if limits.append_alignment == 1 { op.truncate(len) } else { op }
 }
 
 /// The data as it is handed to librados: large pieces as they are, runs of small ones joined. Each but the last is aligned.
