@@ -208,7 +208,6 @@ fn segments_with_missing_bytes_are_an_error() {
 }
 
 #[test]
-#[ignore = "reads are not compared with the records' checksums yet"]
 fn segments_with_changed_bytes_are_an_error() {
     every_damage_is_noticed(&CHANGES);
 }
@@ -220,7 +219,6 @@ fn size_of(image: &Image, object: &str) -> u64 {
 
 /// A segment of another image under the name of ours: its bytes verify, and are not ours.
 #[test]
-#[ignore = "reads are not compared with the records' checksums yet"]
 fn a_segment_of_another_image_is_an_error() {
     let ceph = requires_ceph!();
     let bytes = pattern(SIZE, 34);

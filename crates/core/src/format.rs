@@ -4,6 +4,7 @@
 //! Does not own: what a decoded log means ([`crate::replay`]), leaf encoding (the map's own `codec`).
 //! Every decoder takes arbitrary bytes and returns an error for anything that is not exactly valid.
 pub mod batch;
+pub mod block_sums;
 pub mod checkpoint;
 pub mod codec;
 pub mod header;

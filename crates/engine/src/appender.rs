@@ -6,13 +6,15 @@ use crate::limits::{APPEND_TRIES, FULL_RETRY, RETRY_FIRST, RETRY_MOST};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::shared::Shared;
-use crate::writer::Job;
+use crate::writer::{Job, Piece};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use lsd_core::format::batch;
-use lsd_core::format::segment::encode_summary;
+
+use lsd_core::format::batch::{self, Batch};
+use lsd_core::format::block_sums::SumBuilder;
+use lsd_core::format::segment::encode_seal;
 use lsd_core::units::{Epoch, SegmentNo};
 use lsd_store::{Append, LogTail, StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -122,21 +124,29 @@ impl Appender {
                     self.alignment,
                 );
                 debug_assert_eq!(parts.total_len, batch.total_len, "the writer planned with another length");
-                let mut data = Vec::with_capacity(job.pieces.len() + 2);
+                let segment = batch.place.segment;
+                let mut data = Vec::with_capacity(job.pieces.len() + 3);
                 data.push(Bytes::from(parts.head));
-                data.extend(job.pieces.iter().cloned());
+                data.extend(job.pieces.iter().map(|piece| piece.data.clone()));
                 data.extend((!parts.tail.is_empty()).then(|| Bytes::from(parts.tail)));
+                self.shared.sums.extend(segment, &block_sums(&data, &job.pieces));
+                let seal = job.seals.as_ref().map(|batches| self.seal(segment, batches));
+                let summary_len = seal.as_ref().map_or(0, |seal| seal.len() as u32);
+                data.extend(seal);
                 let at = u64::from(batch.place.offset);
-                (batch.place.segment, Append { epoch: self.epoch.0, at, data, summary_len: 0 })
+                (segment, Append { epoch: self.epoch.0, at, data, summary_len })
             }
             Job::Seal { segment, at, batches } => {
-                let identity = self.objects.segment_identity(self.epoch, *segment);
-                let summary = encode_summary(&identity, batches, self.alignment);
-                let summary_len = summary.len() as u32;
-                let data = vec![Bytes::from(summary)];
-                (*segment, Append { epoch: self.epoch.0, at: u64::from(*at), data, summary_len })
+                let seal = self.seal(*segment, batches);
+                let summary_len = seal.len() as u32;
+                (*segment, Append { epoch: self.epoch.0, at: u64::from(*at), data: vec![seal], summary_len })
             }
         }
+    }
+
+    fn seal(&self, segment: SegmentNo, batches: &[Arc<Batch>]) -> Bytes {
+        let identity = self.objects.segment_identity(self.epoch, segment);
+        encode_seal(&identity, &self.shared.sums.seal(segment), batches, self.alignment).into()
     }
 
     /// Submits what is queued for a segment, as far as it may be.
@@ -262,6 +272,17 @@ impl Pipeline {
         // The first error says why; those behind it are `Stale` because of it.
         self.error.get_or_insert(error);
     }
+}
+
+/// The sums of a batch's blocks. `data`: the header page, then the pieces' data, then perhaps further records.
+fn block_sums(data: &[Bytes], pieces: &[Piece]) -> Vec<u32> {
+    let mut builder = SumBuilder::default();
+    let known = |index: usize| {
+        let piece = index.checked_sub(1).and_then(|index| pieces.get(index));
+        piece.and_then(|piece| piece.sums.as_ref()).map_or(&[][..], |sums| sums.as_slice())
+    };
+    data.iter().enumerate().for_each(|(index, part)| builder.push(part, known(index)));
+    builder.finish()
 }
 
 /// Errors that trying again cannot mend.

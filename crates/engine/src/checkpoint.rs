@@ -25,8 +25,15 @@ type PageKey = (CheckpointId, u32);
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     epoch: Epoch,
+    course: Mutex<Course>,
+}
+
+#[derive(Debug, Default)]
+struct Course {
     /// Number of the last checkpoint of this epoch.
-    number: Mutex<u32>,
+    number: u32,
+    /// The clean checkpoint that ends this ownership is written.
+    ended: bool,
 }
 
 /// The image at one sequence number.
@@ -42,21 +49,27 @@ struct Capture {
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, number: Mutex::new(0) }
+        Self { epoch, course: Mutex::default() }
     }
 
     /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
     /// follows it in the log.
     pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
-        let mut number = self.number.lock().await;
-        *number = number
+        let mut course = self.course.lock().await;
+        if course.ended {
+            // One that was due just before the last: it would only take the mark of a clean end away again.
+            return Ok(());
+        }
+        course.number = course
+            .number
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
-        let id = CheckpointId { epoch: self.epoch.0 as u32, number: *number };
+        let id = CheckpointId { epoch: self.epoch.0 as u32, number: course.number };
         let capture = capture(shared, clean);
         let result = self.write_captured(objects, shared, id, &capture, clean).await;
-        if result.is_err() {
-            shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
+        match result {
+            Ok(()) => course.ended = clean,
+            Err(_) => shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf)),
         }
         result
     }
@@ -236,6 +249,9 @@ async fn sweep(
     }
     parallel::all(removals).await;
     let mut state = shared.lock();
-    dead.into_iter().for_each(|segment| state.segments.forget(segment));
+    for segment in dead {
+        state.segments.forget(segment);
+        shared.sums.forget(segment);
+    }
     Ok(())
 }

@@ -4,7 +4,6 @@ use crate::inner::{Inner, waits_for_log};
 use crate::state::{Attempt, Chunk, State};
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
 use bytes::{Bytes, BytesMut};
-use lsd_core::format::codec::crc32c;
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
 use lsd_core::units::Seq;
 use std::sync::{Arc, PoisonError};
@@ -203,10 +202,7 @@ impl Drop for Held {
 /// Cuts a write into records and computes their checksums, outside the lock.
 fn chunks(data: Bytes) -> Vec<Chunk> {
     let most = MAX_RECORD_BYTES as usize;
-    let cut = |start: usize| {
-        let data = data.slice(start..data.len().min(start + most));
-        Chunk { crc: crc32c(&data), data }
-    };
+    let cut = |start: usize| Chunk::new(data.slice(start..data.len().min(start + most)));
     (0..data.len()).step_by(most).map(cut).collect()
 }
 

@@ -33,6 +33,9 @@ pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
 /// A read whose segment vanished under it looks the map up again this often, then fails.
 pub(crate) const READ_TRIES: u32 = 5;
+/// Memory for the block checksums of sealed segments: 4 bytes for 4 KiB of data. Beyond it the tables that were not used
+/// for longest are dropped, and read again when needed.
+pub(crate) const SUM_TABLES_BYTES: usize = 32 << 20;
 /// How often a taker looks whether the lock's owner is gone.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
 /// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.

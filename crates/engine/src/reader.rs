@@ -1,10 +1,11 @@
 //! Reading: map lookup, what is in memory, and one store read for each range that is not.
 use crate::buffers::Cached;
+use crate::fetch::{Fetched, fetch};
 use crate::limits::READ_TRIES;
 use crate::objects::Objects;
 use crate::shared::Shared;
+use crate::sums::Sums;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result};
-use bytes::Bytes;
 use futures::future::try_join_all;
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::map::Extent;
@@ -49,17 +50,11 @@ async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64) ->
         };
         return Ok(ReadData { pieces: plan.into_iter().map(ready).collect() });
     }
-    let mut fetched = Vec::new();
-    let pieces = try_join_all(plan.into_iter().map(|part| fetch(objects, part))).await?;
-    let pieces = pieces.into_iter().map(|(piece, loc)| {
-        if let (ReadPiece::Data(bytes), Some(loc)) = (&piece, loc) {
-            fetched.push((loc, bytes.clone()));
-        }
-        piece
-    });
-    let data = ReadData { pieces: pieces.collect() };
+    let got = try_join_all(plan.into_iter().map(|part| get(objects, &shared.sums, part))).await?;
+    let (pieces, fetched): (Vec<_>, Vec<_>) = got.into_iter().unzip();
+    let data = ReadData { pieces };
     let mut state = shared.lock();
-    for (loc, bytes) in fetched {
+    for Fetched { loc, bytes } in fetched.into_iter().flatten() {
         state.buffers.insert_clean(loc, bytes);
     }
     state.buffers.trim();
@@ -103,20 +98,13 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
     Ok(Lookup::Plan(plan))
 }
 
-async fn fetch(objects: &Objects, part: Plan) -> Result<(ReadPiece, Option<Loc>)> {
+async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<(ReadPiece, Option<Fetched>)> {
     let (loc, len, epoch) = match part {
         Plan::Ready(piece) => return Ok((piece, None)),
         Plan::Fetch { loc, len, epoch } => (loc, len, epoch),
     };
-    let name = objects.segment(epoch, loc.segment());
-    let bytes: Bytes = objects.data.read(&name, u64::from(loc.offset()), u64::from(len)).await?;
-    if bytes.len() != len as usize {
-        return Err(crate::error::corrupt(
-            &name,
-            format!("{} bytes at {} where the map says {len}", bytes.len(), loc.offset()),
-        ));
-    }
-    Ok((ReadPiece::Data(bytes), Some(loc)))
+    let fetched = fetch(objects, sums, epoch, loc, len).await?;
+    Ok((ReadPiece::Data(fetched.part(loc, len)), Some(fetched)))
 }
 
 /// What of a range has content: extents that cover it, data and holes alternating.

@@ -13,7 +13,7 @@ use lsd_core::format::batch::Batch;
 use lsd_core::format::checkpoint::{PageKind, Root, decode_page};
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
 use lsd_core::format::record::RecordKind;
-use lsd_core::format::segment::decode_summary;
+use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, TailRule, join, scan_segment};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
@@ -109,7 +109,8 @@ async fn read_segment(objects: &Objects, segment: SegmentNo, epoch: Epoch, tail:
     if tail.summary_len > 0 {
         let at = tail.len.saturating_sub(u64::from(tail.summary_len));
         let bytes = objects.data.read(&name, at, u64::from(tail.summary_len)).await?;
-        return decode_summary(&identity, &bytes).map_err(|error| corrupt(&name, error));
+        let seal = decode_seal(&identity, &bytes).map_err(|error| corrupt(&name, error))?;
+        return Ok(seal.batches);
     }
     let bytes = objects.data.read(&name, 0, tail.len).await?;
     let atomic = objects.data.limits().atomic_appends;

@@ -3,6 +3,7 @@ use crate::limits::{CHECKPOINT_COST_MULTIPLE, CHECKPOINT_MIN_LOG_BYTES};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::state::State;
+use crate::sums::Sums;
 use crate::writer::BatchJob;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPointer;
@@ -15,6 +16,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub(crate) const MIN_DIRTY_BYTES: u64 = 4 << 20;
 const MAX_DIRTY_BYTES: u64 = 1 << 30;
 
+/// Leaves that are read side by side; two leaves whose numbers share a remainder are read one after the other.
+const LEAF_READS: usize = 32;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -23,6 +27,9 @@ pub(crate) struct Shared {
     /// The pool has no room for appends.
     full: watch::Sender<bool>,
     leaves_loaded: AtomicBool,
+    /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
+    leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
+    pub(crate) sums: Sums,
     /// A range lock was released.
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
@@ -38,6 +45,8 @@ impl Shared {
             dirty: Semaphore::new(dirty_capacity.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
             full: watch::Sender::new(false),
             leaves_loaded: AtomicBool::new(false),
+            leaf_reads: Default::default(),
+            sums: Sums::default(),
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
             batch_opened: Notify::new(),
@@ -128,8 +137,14 @@ impl Shared {
         waiter.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the image was closed")))
     }
 
-    /// Reads leaves that are not in memory and puts them into the map.
-    pub(crate) async fn load_leaves(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+    /// Reads leaves that are not in memory and puts them into the map; those that somebody else is reading are awaited.
+    pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+        let Some((first, _)) = leaves.first() else { return Ok(()) };
+        let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
+        {
+            let state = self.lock();
+            leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
+        }
         let loaded = objects.read_leaves(leaves).await?;
         self.leaves_loaded.store(true, Ordering::Relaxed);
         self.lock().install(objects, loaded)

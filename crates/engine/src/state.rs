@@ -7,10 +7,11 @@ use crate::objects::{LoadedLeaf, Objects};
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
 use crate::waiters::Waiters;
-use crate::writer::{BatchJob, Writer};
+use crate::writer::{BatchJob, Piece, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
+use lsd_core::format::block_sums::BlockSums;
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
@@ -54,11 +55,23 @@ pub(crate) enum Attempt {
     Held,
 }
 
-/// One record's share of a write, with its checksum.
+/// One record's share of a write, with its checksums.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
-    pub(crate) data: Bytes,
+    pub(crate) piece: Piece,
     pub(crate) crc: u32,
+}
+
+impl Chunk {
+    /// At most one record's bytes.
+    pub(crate) fn new(data: Bytes) -> Self {
+        let (sums, crc) = BlockSums::of(&data);
+        Self { piece: Piece { data, sums: Some(sums) }, crc }
+    }
+
+    fn len(&self) -> u64 {
+        self.piece.data.len() as u64
+    }
 }
 
 impl State {
@@ -120,15 +133,15 @@ impl State {
 
     /// Rule 1: sequence, place and map entry in one step, for all chunks of a write. `owned`: the caller holds the range.
     pub(crate) fn try_write(&mut self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
-        let len: u64 = chunks.iter().map(|chunk| chunk.data.len() as u64).sum();
+        let len: u64 = chunks.iter().map(Chunk::len).sum();
         if let Some(obstacle) = self.obstacle(offset, len, owned)? {
             return Ok(obstacle);
         }
         let mut at = offset;
         for chunk in chunks {
-            let len = chunk.data.len() as u64;
-            let (seq, loc) = self.writer()?.push_write(at, chunk.data.clone(), chunk.crc);
-            self.buffers.insert_dirty(loc, chunk.data.clone());
+            let len = chunk.len();
+            let (seq, loc) = self.writer()?.push_write(at, chunk.piece.clone(), chunk.crc);
+            self.buffers.insert_dirty(loc, chunk.piece.data.clone());
             self.map_to(at, len, loc)?;
             self.end = seq;
             at += len;

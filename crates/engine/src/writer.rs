@@ -10,8 +10,9 @@ use bytes::Bytes;
 use lsd_core::format::ImageUuid;
 use lsd_core::format::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, INLINE_RECORDS};
 use lsd_core::format::batch::{MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS};
+use lsd_core::format::block_sums::BlockSums;
 use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
-use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, summary_len};
+use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, seal_len};
 use lsd_core::frontier::Frontier;
 use lsd_core::units::{BLOCK_BYTES, Epoch, Loc, SegmentNo, Seq};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Debug)]
 pub(crate) enum Job {
     Batch(BatchJob),
-    /// Appends the summary; nothing follows it in the segment.
+    /// Appends the sealing part; nothing follows it in the segment.
     Seal {
         segment: SegmentNo,
         at: u32,
@@ -32,10 +33,19 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) struct BatchJob {
     pub(crate) batch: Arc<Batch>,
-    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) pieces: Vec<Piece>,
     pub(crate) data_len: u32,
     /// Bytes that were taken from the bound on dirty memory.
     pub(crate) dirty_bytes: u64,
+    /// The batch fills its segment: the batches of all of it, this one included, for the sealing part that goes along.
+    pub(crate) seals: Option<Vec<Arc<Batch>>>,
+}
+
+/// Data on its way into a batch, with the sums of its whole blocks where they are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) data: Bytes,
+    pub(crate) sums: Option<BlockSums>,
 }
 
 /// What every new writer needs to know.
@@ -70,10 +80,12 @@ struct OpenBatch {
     place: BatchPlace,
     first_seq: Seq,
     records: Vec<Record>,
-    pieces: Vec<Bytes>,
+    pieces: Vec<Piece>,
     data_len: u32,
     room: u32,
     dirty_bytes: u64,
+    /// Bytes of its largest record.
+    largest: u32,
 }
 
 /// A sealed batch, for the books.
@@ -153,17 +165,18 @@ impl Writer {
     }
 
     /// Accepts a write record; returns its sequence and where its data lives.
-    pub(crate) fn push_write(&mut self, offset: u64, data: Bytes, data_crc: u32) -> (Seq, Loc) {
-        let len = data.len() as u32;
+    pub(crate) fn push_write(&mut self, offset: u64, piece: Piece, data_crc: u32) -> (Seq, Loc) {
+        let len = piece.data.len() as u32;
         let open = self.batch_with_room(len);
         let padding = open.padding_before(len);
         if padding > 0 {
-            open.pieces.push(Bytes::from_static(&ZEROES[..padding as usize]));
+            open.pieces.push(Piece { data: Bytes::from_static(&ZEROES[..padding as usize]), sums: None });
         }
         let data_offset = BATCH_HEADER_BYTES as u32 + open.data_len + padding;
         open.data_len += padding + len;
         open.dirty_bytes += u64::from(len);
-        open.pieces.push(data);
+        open.largest = open.largest.max(len);
+        open.pieces.push(piece);
         open.records.push(Record { offset, kind: RecordKind::Write { len, data_offset, data_crc } });
         let loc = Loc::new(open.place.segment, open.place.offset + data_offset);
         (self.pushed(), loc)
@@ -253,7 +266,20 @@ impl Writer {
                 timestamp_ns,
             });
         }
-        self.send(BatchJob { batch, pieces: open.pieces, data_len: open.data_len, dirty_bytes: open.dirty_bytes });
+        // The next write is probably like the largest of these: where it would not fit, the segment ends here.
+        let seals = self.finish_segment(open.lane, open.largest.max(MIN_BATCH_ROOM_BYTES)).map(|full| full.batches);
+        let OpenBatch { pieces, data_len, dirty_bytes, .. } = open;
+        self.send(BatchJob { batch, pieces, data_len, dirty_bytes, seals });
+    }
+
+    /// Takes a lane's segment out if it has no room for `needed` bytes more: it will be sealed.
+    fn finish_segment(&mut self, lane: usize, needed: u32) -> Option<OpenSegment> {
+        let room = self.lanes[lane].segment.as_ref().map(|segment| self.room_in(segment));
+        if room.is_none_or(|room| room >= needed) {
+            return None;
+        }
+        // What is still in flight there does not slow down the segment that comes next.
+        std::mem::take(&mut self.lanes[lane]).segment
     }
 
     fn send(&self, job: BatchJob) {
@@ -276,8 +302,10 @@ impl Writer {
     fn open_batch(&mut self, len: u32) -> OpenBatch {
         let lane = self.idlest_lane();
         let needed = len.max(MIN_BATCH_ROOM_BYTES);
-        let room = self.lanes[lane].segment.as_ref().map_or(0, |segment| self.room_in(segment));
-        if room < needed {
+        if let Some(full) = self.finish_segment(lane, needed) {
+            let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
+        }
+        if self.lanes[lane].segment.is_none() {
             self.start_segment(lane);
         }
         let segment = self.lanes[lane].segment.as_ref().expect("started above");
@@ -295,6 +323,7 @@ impl Writer {
             data_len: 0,
             room: self.room_in(segment).min(MAX_BATCH_DATA_BYTES).max(len),
             dirty_bytes: 0,
+            largest: 0,
         }
     }
 
@@ -303,8 +332,9 @@ impl Writer {
         if segment.records + MAX_BATCH_RECORDS > MAX_SEGMENT_RECORDS {
             return 0;
         }
-        let summary = summary_len(segment.batches.len() + 1, segment.records) as u32;
-        self.config.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + summary)
+        let blocks = (self.config.segment_bytes / BLOCK_BYTES) as usize;
+        let seal = seal_len(blocks, segment.batches.len() + 1, segment.records) as u32;
+        self.config.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal)
     }
 
     fn idlest_lane(&mut self) -> usize {
@@ -317,10 +347,7 @@ impl Writer {
     fn start_segment(&mut self, lane: usize) {
         let fresh = OpenSegment { number: self.next_segment, len: 0, records: 0, batches: Vec::new() };
         self.next_segment = self.next_segment.next();
-        self.lanes[lane].in_flight = 0;
-        if let Some(full) = self.lanes[lane].segment.replace(fresh) {
-            let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
-        }
+        self.lanes[lane].segment = Some(fresh);
     }
 }
 

@@ -80,6 +80,31 @@ async fn a_flipped_bit_in_the_log_is_found_by_recovery() {
     try_all(&store).await.unwrap();
 }
 
+/// Reads block after block, so that no read covers a whole record, from segments that are sealed and from open ones.
+#[tokio::test(start_paused = true)]
+async fn a_flipped_bit_of_data_is_found_by_a_read() {
+    let (cluster, store) = written(true).await;
+    let good = try_all(&store).await.unwrap();
+    for name in store.list("lsd_data.").await.unwrap() {
+        let at = 4096 + 5000;
+        let before = store.read(&name, at, 1).await.unwrap()[0];
+        assert!(cluster.corrupt(MEMORY_POOL, &name.0, at as usize, &[before ^ 4]));
+        let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+        let mut noticed = 0;
+        for offset in (0..8 * MIB).step_by(4096) {
+            match reader.image.read(offset, 4096).await {
+                Ok(data) => assert_eq!(data.to_bytes(), good[offset as usize..][..4096]),
+                Err(error) => {
+                    assert!(error.kind == ErrorKind::Corrupt && error.to_string().contains(&name.0), "{error}");
+                    noticed += 1;
+                }
+            }
+        }
+        assert!(noticed > 0, "{name}");
+        assert!(cluster.corrupt(MEMORY_POOL, &name.0, at as usize, &[before]));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flipped_bit_in_the_map_is_found() {
     let (cluster, store) = written(true).await;

@@ -1,5 +1,7 @@
-//! The summary that ends a sealed segment: every batch's records again, so that replay need not read data.
+//! What ends a sealed segment: the checksums of its blocks, so that a part of it can be read safely, and the summary, every
+//! batch's records again, so that replay need not read data.
 use super::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS};
+use super::block_sums::{BLOCK_TABLE_MAGIC, block_table_len, decode_block_table, encode_block_table};
 use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
@@ -28,6 +30,41 @@ impl SegmentIdentity {
     pub fn place(&self, offset: u32) -> BatchPlace {
         BatchPlace { image: self.image, epoch: self.epoch, segment: self.segment, offset }
     }
+}
+
+/// Bytes of the sealing part of a segment with these many blocks of data, batches and records, without padding.
+pub fn seal_len(blocks: usize, batches: usize, records: usize) -> usize {
+    block_table_len(blocks) + summary_len(batches, records)
+}
+
+/// Encodes what seals a segment whose data has these block sums, padded with zeroes to a multiple of `alignment`.
+pub fn encode_seal<B: Borrow<Batch>>(
+    identity: &SegmentIdentity,
+    sums: &[u32],
+    batches: &[B],
+    alignment: u32,
+) -> Vec<u8> {
+    let mut out = encode_block_table(identity, sums);
+    out.extend_from_slice(&encode_summary(identity, batches, 1));
+    out.resize(out.len().next_multiple_of(alignment.max(1) as usize), 0);
+    out
+}
+
+/// What a sealing part says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// One for each block before the sealing part; `None` where the segment was sealed without them.
+    pub sums: Option<Vec<u32>>,
+    pub batches: Vec<Batch>,
+}
+
+/// Decodes a sealing part (with its padding) and checks that it is this segment's.
+pub fn decode_seal(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Seal> {
+    if bytes.get(..4) != Some(&BLOCK_TABLE_MAGIC.to_le_bytes()[..]) {
+        return Ok(Seal { sums: None, batches: decode_summary(identity, bytes)? });
+    }
+    let (sums, len) = decode_block_table(identity, bytes)?;
+    Ok(Seal { sums: Some(sums), batches: decode_summary(identity, &bytes[len..])? })
 }
 
 /// Bytes of the summary of a segment with these many batches and records, without padding.

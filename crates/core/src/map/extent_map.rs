@@ -78,6 +78,12 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         missing.filter_map(|(leaf, slot)| Some((leaf, stored(slot)?))).collect()
     }
 
+    /// False for a leaf that is stored and not in memory.
+    #[must_use]
+    pub fn is_loaded(&self, leaf: LeafNo) -> bool {
+        self.slots.get(leaf).is_none_or(|slot| slot.leaf.is_some())
+    }
+
     /// Puts in a leaf that was read from the stored copy `from`. Returns whether it was: not when the leaf is loaded
     /// by now, or was since stored elsewhere, which makes what was read outdated.
     ///

@@ -27,6 +27,9 @@ const TAIL_BYTES: usize = 12;
 /// piece costs the OSD a write of its own.
 const LARGE_PIECE: usize = 256 << 10;
 
+/// Bytes of a new object that are written before its digest is taken away.
+const FIRST_WRITE: usize = 4096;
+
 fn epoch_text(epoch: u64) -> String {
     format!("{epoch:016x}")
 }
@@ -66,11 +69,11 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     // The data goes first among the steps that carry bytes: an OSD receives all of them as one aligned piece, and data at
     // its start is written to the disk from where it is, while data behind a guard's value is copied. A guard that does not
     // hold undoes the steps before it as well.
-    let begun = if append.at == 0 { WriteOp::new().create(true) } else { WriteOp::new() };
-    let written = writes(&append.data, limits).iter().fold(begun, |op, piece| op.append(piece));
+    let pieces = writes(&append.data, limits);
     let guarded = if append.at == 0 {
-        without_digest(written, end, limits).set_xattr(EPOCH, epoch.as_bytes())
+        first_append(&pieces, limits).set_xattr(EPOCH, epoch.as_bytes())
     } else {
+        let written = pieces.iter().fold(WriteOp::new(), |op, piece| op.append(piece));
         let expected = tail_bytes(append.at, 0);
         written.compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(TAIL, Compare::Equal, &expected)
     };
@@ -86,11 +89,23 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     })
 }
 
-/// A write of a whole object gives it a digest, which the OSD then brings up to date with every append: one more
-/// checksum over all data, where BlueStore has its own. A truncation to its length takes the digest away. An
-/// erasure-coded pool has no truncation, and its own way of checking.
-fn without_digest(op: WriteOp, len: u64, limits: &StoreLimits) -> WriteOp {
-    if limits.append_alignment == 1 { op.truncate(len) } else { op }
+/// Creates the object with its first data. A write of a whole object gives it a digest, which the OSD then brings up to date
+/// with every append: one more checksum over all data, where BlueStore has its own. So a little is written first, and a
+/// truncation to its length takes the digest away. An erasure-coded pool has no truncation, and its own way of checking.
+fn first_append(pieces: &[Bytes], limits: &StoreLimits) -> WriteOp {
+    let mut op = WriteOp::new().create(true);
+    for (index, piece) in pieces.iter().enumerate() {
+        if index == 0 && limits.append_alignment == 1 {
+            let (little, rest) = piece.split_at(piece.len().min(FIRST_WRITE));
+            op = op.append(little).truncate(little.len() as u64);
+            if !rest.is_empty() {
+                op = op.append(rest);
+            }
+        } else {
+            op = op.append(piece);
+        }
+    }
+    op
 }
 
 /// The data as it is handed to librados: large pieces as they are, runs of small ones joined. Each but the last is aligned.

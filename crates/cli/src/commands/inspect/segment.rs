@@ -8,10 +8,11 @@ use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::FormatError;
 use lsd_core::format::batch::{self, Batch};
+use lsd_core::format::block_sums::check_blocks;
 use lsd_core::format::header::{ImageRecord, LogRecord};
 use lsd_core::format::names;
 use lsd_core::format::record::{Record, RecordKind};
-use lsd_core::format::segment::{SegmentIdentity, decode_summary};
+use lsd_core::format::segment::{Seal, SegmentIdentity, decode_seal};
 use lsd_core::units::{Epoch, SegmentNo};
 use lsd_store::{LogTail, ObjectName, ObjectStore, StoreErrorKind};
 use nix::libc;
@@ -102,13 +103,13 @@ async fn read(
     let failed = |error| store_failed(&format!("error reading {name}"), &error);
     let summary_len = u64::from(tail.summary_len);
     let content_len = tail.len.saturating_sub(summary_len);
-    let mut summary = None;
+    let mut sealed = None;
     let mut damage = None;
     if tail.summary_len > 0 {
         let bytes = data.read(name, content_len, summary_len).await.map_err(failed)?;
-        match decode_summary(&identity, &bytes) {
-            Ok(batches) if !look.check => return Ok((batches, None)),
-            Ok(batches) => summary = Some(batches),
+        match decode_seal(&identity, &bytes) {
+            Ok(seal) if !look.check => return Ok((seal.batches, None)),
+            Ok(seal) => sealed = Some(seal),
             Err(error) => damage = Some(damaged(name, &error)),
         }
     }
@@ -117,8 +118,11 @@ async fn read(
     // Where appends may be torn, an open segment may end in the middle of one.
     let may_be_torn = !data.limits().atomic_appends && tail.summary_len == 0 && !look.settled;
     damage = damage.or_else(|| end.filter(|_| !may_be_torn).map(|error| damaged(name, &error)));
-    if damage.is_none() && summary.is_some_and(|summary| summary != batches) {
-        damage = Some(Failure::new(libc::EIO, format!("{name}: the summary differs from the batches")));
+    if let Some(Seal { sums, batches: summary }) = sealed.filter(|_| damage.is_none()) {
+        let differs = format!("{name}: the summary differs from the batches");
+        damage = (summary != batches).then(|| Failure::new(libc::EIO, differs));
+        let bad = sums.and_then(|sums| check_blocks(&sums, 0, &bytes).err());
+        damage = damage.or_else(|| bad.map(|error| damaged(name, &error)));
     }
     Ok((batches, damage))
 }
