@@ -4,6 +4,7 @@
 //! is ever out of date).
 use bytes::Bytes;
 use lsd_core::units::Loc;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Debug)]
@@ -13,6 +14,18 @@ struct Buffer {
     /// Read since it was last looked at for eviction (CLOCK).
     referenced: bool,
 }
+
+/// What becomes of data that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It was read ahead: somebody will ask for it.
+    Always,
+    /// It stays if it is read a second time.
+    IfUsedAgain,
+}
+
+/// Places (a power of two, as bits) in the memory of what was read lately.
+const SEEN_BITS: u32 = 13;
 
 /// One part of a looked-up range.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,12 +42,20 @@ pub(crate) struct Buffers {
     clock: VecDeque<Loc>,
     clean_bytes: u64,
     capacity: u64,
+    /// Where reads began lately; a newer one takes the place of an older one.
+    seen: Box<[u64]>,
 }
 
 impl Buffers {
     /// `capacity`: bytes of clean data to keep.
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { map: BTreeMap::new(), clock: VecDeque::new(), clean_bytes: 0, capacity }
+        Self {
+            map: BTreeMap::new(),
+            clock: VecDeque::new(),
+            clean_bytes: 0,
+            capacity,
+            seen: vec![0; 1 << SEEN_BITS].into(),
+        }
     }
 
     /// Data that was accepted and is not durable: stays until [`Self::written`].
@@ -51,13 +72,23 @@ impl Buffers {
     }
 
     /// Data read from the store. Nothing happens where the start is in memory already.
-    pub(crate) fn insert_clean(&mut self, loc: Loc, bytes: Bytes) {
-        if self.capacity == 0 || bytes.is_empty() || self.map.contains_key(&loc) {
+    pub(crate) fn offer(&mut self, loc: Loc, bytes: Bytes, keep: Keep) {
+        if self.capacity == 0 || bytes.is_empty() || (keep == Keep::IfUsedAgain && !self.seen_before(loc)) {
             return;
         }
-        self.clean_bytes += bytes.len() as u64;
-        self.map.insert(loc, Buffer { bytes, dirty: false, referenced: false });
-        self.clock.push_back(loc);
+        if let Entry::Vacant(place) = self.map.entry(loc) {
+            self.clean_bytes += bytes.len() as u64;
+            place.insert(Buffer { bytes, dirty: false, referenced: false });
+            self.clock.push_back(loc);
+            self.trim();
+        }
+    }
+
+    /// Whether this data was read not long ago: what is read only once would push out what is used.
+    fn seen_before(&mut self, loc: Loc) -> bool {
+        // Fibonacci hashing: neighbours spread over the whole table.
+        let place = (loc.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS)) as usize;
+        std::mem::replace(&mut self.seen[place], loc.0) == loc.0
     }
 
     /// Drops clean buffers until they fit the capacity.

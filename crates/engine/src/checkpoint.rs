@@ -143,7 +143,11 @@ impl Checkpointer {
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
-    state.seal();
+    if clean {
+        state.seal_segments()
+    } else {
+        state.seal()
+    }
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();

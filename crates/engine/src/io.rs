@@ -1,4 +1,5 @@
 //! The data path of an open image: what a client's read, write, discard and flush become.
+use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
 use crate::state::{Attempt, Chunk, State};
@@ -27,7 +28,7 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        let data = reader::read(&self.objects, &self.shared, offset, len).await;
+        let data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
         data
     }
@@ -38,7 +39,7 @@ impl Inner {
             let (objects, shared) = (self.objects.clone(), self.shared.clone());
             tokio::spawn(async move {
                 // Its only purpose is to fill the cache; the read itself reports errors.
-                let _ = reader::read(&objects, &shared, offset, len).await;
+                let _ = reader::read(&objects, &shared, offset, len, Keep::Always).await;
             });
         }
     }
@@ -149,7 +150,7 @@ impl Inner {
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
         let held = self.hold(range.clone()).await;
-        let present = reader::read(&self.objects, &self.shared, offset, len).await?;
+        let present = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }

@@ -1,5 +1,5 @@
 //! Reading: map lookup, what is in memory, and one store read for each range that is not.
-use crate::buffers::Cached;
+use crate::buffers::{Cached, Keep};
 use crate::fetch::{Fetched, fetch};
 use crate::limits::READ_TRIES;
 use crate::objects::Objects;
@@ -23,10 +23,10 @@ enum Lookup {
 }
 
 /// Reads a range that lies inside the image. A segment or page that vanished (a checkpoint moved its data on) is looked up again.
-pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<ReadData> {
+pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64, keep: Keep) -> Result<ReadData> {
     let mut tries = 0;
     loop {
-        match read_once(objects, shared, offset, len).await {
+        match read_once(objects, shared, offset, len, keep).await {
             Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => tries += 1,
             Err(error) if error.kind == ErrorKind::NotFound => {
                 return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
@@ -36,7 +36,7 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     }
 }
 
-async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<ReadData> {
+async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64, keep: Keep) -> Result<ReadData> {
     let plan = loop {
         match look_up(shared, offset, len)? {
             Lookup::Plan(plan) => break plan,
@@ -50,15 +50,17 @@ async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64) ->
         };
         return Ok(ReadData { pieces: plan.into_iter().map(ready).collect() });
     }
-    let got = try_join_all(plan.into_iter().map(|part| get(objects, &shared.sums, part))).await?;
+    let got = match <[Plan; 1]>::try_from(plan) {
+        // Most reads, and without the machinery for several at once.
+        Ok([part]) => vec![get(objects, &shared.sums, part).await?],
+        Err(plan) => try_join_all(plan.into_iter().map(|part| get(objects, &shared.sums, part))).await?,
+    };
     let (pieces, fetched): (Vec<_>, Vec<_>) = got.into_iter().unzip();
-    let data = ReadData { pieces };
     let mut state = shared.lock();
     for Fetched { loc, bytes } in fetched.into_iter().flatten() {
-        state.buffers.insert_clean(loc, bytes);
+        state.buffers.offer(loc, bytes, keep);
     }
-    state.buffers.trim();
-    Ok(data)
+    Ok(ReadData { pieces })
 }
 
 fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {

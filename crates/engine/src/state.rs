@@ -230,6 +230,14 @@ impl State {
         self.book_sealed();
     }
 
+    /// Seals the open batch and every segment: this ownership writes nothing more.
+    pub(crate) fn seal_segments(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.seal_segments();
+        }
+        self.book_sealed();
+    }
+
     /// Somebody waits for `seq`.
     pub(crate) fn want_durable(&mut self, seq: Seq) {
         if let Some(writer) = &mut self.writer {

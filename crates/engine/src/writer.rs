@@ -287,6 +287,16 @@ impl Writer {
         let _ = self.jobs.send(Job::Batch(job));
     }
 
+    /// Ends every segment that is being filled: nothing will follow. So later readers find their checksums in them.
+    pub(crate) fn seal_segments(&mut self) {
+        self.seal();
+        for lane in &mut self.lanes {
+            if let Some(open) = std::mem::take(lane).segment.filter(|segment| segment.len > 0) {
+                let _ = self.jobs.send(Job::Seal { segment: open.number, at: open.len, batches: open.batches });
+            }
+        }
+    }
+
     fn batch_with_room(&mut self, len: u32) -> &mut OpenBatch {
         let fits = self.open.as_ref().is_some_and(|open| open.padding_before(len) + len <= open.room - open.data_len);
         if !fits {

@@ -1,6 +1,6 @@
 //! The completion thread: the only place where callbacks of callers run.
 //!
-//! It also goes on with reads whose data has come, but never while a callback runs: those go to the runtime then.
+//! It also goes on with reads whose data has come, between callbacks; where a callback takes its time, the runtime does.
 //!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
@@ -12,6 +12,11 @@ use crate::task::Task;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How long reads wait for a callback to return before the runtime goes on with them.
+const CALLBACK_PATIENCE: Duration = Duration::from_millis(1);
 
 pub enum Item {
     Done(Done),
@@ -25,6 +30,8 @@ struct Waiting {
     tasks: Vec<Arc<Task>>,
     thread_sleeps: bool,
     in_callbacks: bool,
+    /// Somebody looks after the tasks that wait for a callback.
+    watched: bool,
 }
 
 #[derive(Default)]
@@ -60,19 +67,23 @@ impl Deliverer {
         }
     }
 
-    /// Queues a read to be polled; gives it back while callbacks run.
-    pub fn push_task(&self, task: Arc<Task>) -> Result<(), Arc<Task>> {
+    /// Queues a read to be polled. `runtime`: goes on with it if a callback keeps this thread.
+    pub fn push_task(&self, task: Arc<Task>, runtime: &Handle) {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.in_callbacks {
-            return Err(task);
-        }
         waiting.tasks.push(task);
         let wake = std::mem::take(&mut waiting.thread_sleeps);
+        let watch = waiting.in_callbacks && !std::mem::replace(&mut waiting.watched, true);
         drop(waiting);
         if wake {
             self.queue.filled.notify_one();
         }
-        Ok(())
+        if watch {
+            let queue = self.queue.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(CALLBACK_PATIENCE).await;
+                queue.take_stuck_tasks().into_iter().for_each(Task::run);
+            });
+        }
     }
 
     /// Waits until everything queued before has run; inside a callback, not at all.
@@ -101,8 +112,7 @@ impl Queue {
             for task in tasks {
                 let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
             }
-            let (bunch, left) = self.begin_callbacks();
-            left.into_iter().for_each(Task::hand_over);
+            let bunch = self.begin_callbacks();
             let mut wakeups = Wakeups::default();
             for item in bunch {
                 let _ = catch_unwind(AssertUnwindSafe(|| match item {
@@ -126,14 +136,21 @@ impl Queue {
         std::mem::take(&mut waiting.tasks)
     }
 
-    /// Takes the callbacks; the tasks that came meanwhile must not wait for them.
-    fn begin_callbacks(&self) -> (Vec<Item>, Vec<Arc<Task>>) {
+    /// Takes the callbacks; none while tasks are there, which must not wait for them. No more tasks come than operations
+    /// were started, so callbacks get their turn.
+    fn begin_callbacks(&self) -> Vec<Item> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let items = std::mem::take(&mut waiting.items);
-        if items.is_empty() {
-            return (items, Vec::new());
+        if !waiting.tasks.is_empty() {
+            return Vec::new();
         }
         waiting.in_callbacks = true;
-        (items, std::mem::take(&mut waiting.tasks))
+        std::mem::take(&mut waiting.items)
+    }
+
+    /// The tasks, if a callback is still running.
+    fn take_stuck_tasks(&self) -> Vec<Arc<Task>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.watched = false;
+        if waiting.in_callbacks { std::mem::take(&mut waiting.tasks) } else { Vec::new() }
     }
 }

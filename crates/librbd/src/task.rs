@@ -27,12 +27,6 @@ impl Task {
         Arc::new(Self { core, work: Mutex::new(Some(work)), queued: AtomicBool::new(false) }).run();
     }
 
-    /// Lets the runtime poll it: a callback is running, for who knows how long.
-    pub fn hand_over(self: Arc<Self>) {
-        let core = self.core;
-        core.handle().spawn(async move { self.run() });
-    }
-
     /// Polls the work once, if it has not ended.
     pub fn run(self: Arc<Self>) {
         // Before the poll: a wake-up during it means that there is more to do after it.
@@ -52,9 +46,7 @@ impl Wake for Task {
     fn wake(self: Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             let core = self.core;
-            if let Err(task) = core.deliverer.push_task(self) {
-                task.hand_over();
-            }
+            core.deliverer.push_task(self, core.handle());
         }
     }
 }

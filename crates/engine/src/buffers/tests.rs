@@ -15,11 +15,23 @@ fn look(buffers: &mut Buffers, offset: u32, len: u32) -> Vec<Cached> {
 fn a_range_is_answered_piece_by_piece() {
     let mut buffers = Buffers::new(1000);
     buffers.insert_dirty(loc(10), Bytes::from_static(b"abcd"));
-    buffers.insert_clean(loc(20), Bytes::from_static(b"xy"));
+    buffers.offer(loc(20), Bytes::from_static(b"xy"), Keep::Always);
     let found = look(&mut buffers, 8, 16);
     let hit = |text: &'static str| Cached::Hit(Bytes::from_static(text.as_bytes()));
     assert_eq!(found, [Cached::Miss(2), hit("abcd"), Cached::Miss(6), hit("xy"), Cached::Miss(2)]);
     assert_eq!(look(&mut buffers, 11, 2), [hit("bc")]);
+}
+
+#[test]
+fn what_is_read_once_is_not_kept() {
+    let mut buffers = Buffers::new(1000);
+    let data = || Bytes::from_static(b"data");
+    buffers.offer(loc(0), data(), Keep::IfUsedAgain);
+    assert_eq!(look(&mut buffers, 0, 4), [Cached::Miss(4)]);
+    buffers.offer(loc(4096), data(), Keep::IfUsedAgain);
+    buffers.offer(loc(0), data(), Keep::IfUsedAgain);
+    assert_eq!(look(&mut buffers, 0, 4), [Cached::Hit(data())]);
+    assert_eq!(look(&mut buffers, 4096, 4), [Cached::Miss(4)]);
 }
 
 #[test]
