@@ -17,7 +17,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// `Exists`, `Domain` (order), `Invalid` (name, size, striping), `NotFound` (data pool).
+    /// `Exists`, `Domain` (order), `Invalid` (name, size, striping, features), `Unimplemented` (unknown features), `NotFound`
+    /// (data pool).
     pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
         lifecycle::create(store, name, options, &SystemClock).await
     }

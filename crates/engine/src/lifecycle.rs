@@ -8,7 +8,7 @@ use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
 use crate::recovery;
-use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
+use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result, layout};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
@@ -28,15 +28,10 @@ pub(crate) async fn create(
     let catalog = Catalog::new(store.clone());
     let uuid = Uuid::new_v4();
     let id = options.id.clone().unwrap_or_else(|| ImageId(format!("{:014x}", uuid.as_u128() & ((1 << 56) - 1))));
-    let record = image_record(store, &id, uuid, options, clock.now_ns()).await?;
+    let (record, features) = image_record(store, &id, uuid, options, clock.now_ns()).await?;
     if catalog.id_of(name).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));
     }
-    let features = if record.data_pool == store.pool_id().0 {
-        options.features & !Features::DATA_POOL
-    } else {
-        options.features | Features::DATA_POOL
-    };
     let now = record.create_ns;
     let state = StateRecord { size: options.size, features, op_features: 0, flags: 0, access_ns: now, modify_ns: now };
     let log = LogRecord { replay_from: SegmentNo(1), clean: true, ..LogRecord::default() };
@@ -56,40 +51,34 @@ pub(crate) async fn create(
     Ok(id)
 }
 
+/// What never changes about the image, and its features.
 async fn image_record(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     uuid: Uuid,
     options: &CreateOptions,
     create_ns: u64,
-) -> Result<ImageRecord> {
-    if !(12..=25).contains(&options.order) {
-        return Err(Error::new(ErrorKind::Domain, format!("order {} is outside 12..=25", options.order)));
-    }
+) -> Result<(ImageRecord, u64)> {
+    let data_pool = options.data_pool.unwrap_or(store.pool_id());
+    let layout = layout::of(options, data_pool != store.pool_id())?;
     if options.size > MAX_IMAGE_BYTES {
         return Err(invalid(format!("{} bytes are more than the largest image ({MAX_IMAGE_BYTES})", options.size)));
-    }
-    let object = 1u64 << options.order;
-    let stripe_unit = if options.stripe_unit == 0 { object } else { options.stripe_unit };
-    let stripe_count = options.stripe_count.max(1);
-    if stripe_unit > object || !object.is_multiple_of(stripe_unit) {
-        return Err(invalid(format!("a stripe unit of {stripe_unit} does not divide objects of {object} bytes")));
     }
     if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(invalid(format!("{:?} cannot be an image id", id.0)));
     }
-    let data_pool = options.data_pool.unwrap_or(store.pool_id());
     // A pool that cannot be opened now would make an image that can never be written.
     loader::data_store(store, data_pool).await?;
-    Ok(ImageRecord {
+    let record = ImageRecord {
         uuid: ImageUuid(*uuid.as_bytes()),
         id: id.0.clone(),
-        order: options.order,
-        stripe_unit,
-        stripe_count,
+        order: layout.order,
+        stripe_unit: layout.stripe_unit,
+        stripe_count: layout.stripe_count,
         data_pool: data_pool.0,
         create_ns,
-    })
+    };
+    Ok((record, layout.features))
 }
 
 /// `NotFound`, `Busy`.

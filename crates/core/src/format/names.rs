@@ -3,6 +3,8 @@ use crate::units::{CheckpointId, Epoch, SegmentNo};
 
 /// The directory of a pool (and namespace): image names and ids.
 pub const DIRECTORY: &str = "lsd_directory";
+/// The namespaces of a pool, in its default namespace.
+pub const NAMESPACES: &str = "lsd_namespace";
 const HEADER_PREFIX: &str = "lsd_header.";
 const DATA_PREFIX: &str = "lsd_data.";
 const MAP_PREFIX: &str = "lsd_map.";
