@@ -2,7 +2,7 @@
 use crate::clock::SystemClock;
 use crate::inner::Inner;
 use crate::{CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress};
-use crate::{ReadData, Result, Timestamps, UpdateEvent, lifecycle, loader, reader};
+use crate::{ReadData, Result, Timestamps, UpdateEvent, lifecycle, loader, reader, removal};
 use bytes::Bytes;
 use lsd_core::format::names;
 use lsd_store::{ObjectStore, PoolId, Watcher};
@@ -30,9 +30,16 @@ impl Image {
         Ok(Image { inner: Inner::open(found, settings, read_only, Arc::new(SystemClock)).await? })
     }
 
-    /// `NotFound`, `Busy` (somebody has it open).
+    /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify, or is gone while other objects of the
+    /// image are there: then nothing was removed.
     pub async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
         lifecycle::remove(store, image, progress).await
+    }
+
+    /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
+    /// pool the image has, objects in another pool than `store` stay.
+    pub async fn remove_damaged(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+        removal::remove_damaged(store, image, progress).await
     }
 
     pub fn info(&self) -> ImageInfo {

@@ -30,6 +30,7 @@ mod read_data;
 mod readahead;
 mod reader;
 mod recovery;
+mod removal;
 mod segments;
 mod settings;
 mod shared;
