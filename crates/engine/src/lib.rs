@@ -6,6 +6,7 @@
 mod appender;
 mod buffers;
 mod catalog;
+mod check;
 mod checkpoint;
 mod clock;
 mod error;
@@ -41,6 +42,7 @@ mod watch;
 mod writer;
 
 pub use catalog::{Catalog, CatalogEntry};
+pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
 pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
 pub use image::Image;
