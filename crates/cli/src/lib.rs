@@ -6,7 +6,6 @@ pub mod command;
 mod commands;
 pub mod error;
 pub mod globals;
-pub mod namespaces;
 pub mod nbd_cmd;
 pub mod output;
 pub mod session;

@@ -4,11 +4,10 @@
 //! the way. Does not own: what a command does with it.
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
-use crate::namespaces;
 use crate::spec::{Place, Spec, Strictness};
-use lsd_engine::{Image, ImageRef, OpenOptions, Settings};
+use lsd_engine::{Image, ImageRef, Namespaces, OpenOptions, Settings};
 use lsd_rados::conf_file::ConfFile;
-use lsd_store::{ObjectStore, StoreErrorKind};
+use lsd_store::ObjectStore;
 use nix::libc;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -158,14 +157,9 @@ impl Session {
 
 /// `ENOENT` if the pool has no such namespace.
 async fn check_namespace(pool: &Arc<dyn ObjectStore>, namespace: &str) -> Result<()> {
-    let known = namespaces::list(pool).await;
-    if known.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Permission) {
-        // A user confined to a namespace may not look outside of it; whether it exists shows when it is used.
-        return Ok(());
+    let known = Namespaces::new(pool.clone()).exists(namespace).await;
+    match known.map_err(|error| Failure::engine("error validating namespace", &error))? {
+        true => Ok(()),
+        false => Err(Failure::new(libc::ENOENT, format!("namespace '{namespace}' does not exist."))),
     }
-    let known = known.map_err(|error| Failure::errno("error validating namespace", error.errno))?;
-    if known.iter().any(|name| name == namespace) {
-        return Ok(());
-    }
-    Err(Failure::new(libc::ENOENT, format!("namespace '{namespace}' does not exist.")))
 }

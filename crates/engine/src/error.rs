@@ -30,6 +30,8 @@ pub enum ErrorKind {
         offset: u64,
     },
     Unsupported,
+    /// Features that nothing implements.
+    Unimplemented,
     Permission,
     TimedOut,
     /// The handle was closed.
@@ -68,6 +70,7 @@ impl Error {
             ErrorKind::Corrupt => libc::EIO,
             ErrorKind::Mismatch { .. } => libc::EILSEQ,
             ErrorKind::Unsupported => libc::EOPNOTSUPP,
+            ErrorKind::Unimplemented => libc::ENOSYS,
             ErrorKind::Permission => libc::EPERM,
             ErrorKind::TimedOut => libc::ETIMEDOUT,
             ErrorKind::Canceled => libc::ECANCELED,

@@ -1,8 +1,12 @@
 //! An open image, as its users see it.
 use crate::clock::SystemClock;
 use crate::inner::Inner;
-use crate::{CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress};
-use crate::{ReadData, Result, Timestamps, UpdateEvent, lifecycle, loader, reader};
+use crate::{
+    CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
+};
+use crate::{
+    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, check, lifecycle, loader, reader, removal,
+};
 use bytes::Bytes;
 use lsd_core::format::names;
 use lsd_store::{ObjectStore, PoolId, Watcher};
@@ -17,7 +21,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// `Exists`, `Domain` (order), `Invalid` (name, size, striping), `NotFound` (data pool).
+    /// `Exists`, `Domain` (order), `Invalid` (name, size, striping, features), `Unimplemented` (unknown features), `NotFound`
+    /// (data pool).
     pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
         lifecycle::create(store, name, options, &SystemClock).await
     }
@@ -29,9 +34,33 @@ impl Image {
         Ok(Image { inner: Inner::open(found, settings, read_only, Arc::new(SystemClock)).await? })
     }
 
-    /// `NotFound`, `Busy` (somebody has it open).
+    /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify, or is gone while other objects of the
+    /// image are there: then nothing was removed.
     pub async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
         lifecycle::remove(store, image, progress).await
+    }
+
+    /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
+    /// pool the image has, objects in another pool than `store` stay.
+    pub async fn remove_damaged(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+        removal::remove_damaged(store, image, progress).await
+    }
+
+    /// Looks at everything that the image consists of, without opening it, and changes nothing. `NotFound`; damage is no error
+    /// but in the report. `progress`: segments of the log.
+    pub async fn check(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<CheckReport> {
+        check::check(store, image, progress).await
+    }
+
+    /// Checks the image, puts right what can be derived from what verifies, and checks it again. `Busy` (somebody has it
+    /// open), `NotFound`.
+    pub async fn repair(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        options: RepairOptions,
+        progress: Progress<'_>,
+    ) -> Result<RepairReport> {
+        check::repair(store, image, options, progress).await
     }
 
     pub fn info(&self) -> ImageInfo {

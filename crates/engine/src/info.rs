@@ -1,30 +1,7 @@
 //! What describes an image: the options it is created with and what an open one tells of itself.
-use crate::Settings;
+use crate::{Features, Settings};
 use lsd_store::PoolId;
 use std::fmt;
-
-/// Feature bits, numbered as in librbd's `rbd/features.h`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Features(pub u64);
-
-impl Features {
-    pub const LAYERING: u64 = 1 << 0;
-    pub const STRIPINGV2: u64 = 1 << 1;
-    pub const EXCLUSIVE_LOCK: u64 = 1 << 2;
-    pub const OBJECT_MAP: u64 = 1 << 3;
-    pub const FAST_DIFF: u64 = 1 << 4;
-    pub const DEEP_FLATTEN: u64 = 1 << 5;
-    pub const JOURNALING: u64 = 1 << 6;
-    pub const DATA_POOL: u64 = 1 << 7;
-    pub const OPERATIONS: u64 = 1 << 8;
-    pub const MIGRATING: u64 = 1 << 9;
-    pub const NON_PRIMARY: u64 = 1 << 10;
-    pub const DIRTY_CACHE: u64 = 1 << 11;
-    /// librbd's default since Luminous (`rbd_default_features` = 61).
-    pub const DEFAULT: u64 =
-        Self::LAYERING | Self::EXCLUSIVE_LOCK | Self::OBJECT_MAP | Self::FAST_DIFF | Self::DEEP_FLATTEN;
-    pub const ALL: u64 = (1 << 12) - 1;
-}
 
 /// An image's immutable id: lower-case hexadecimal, as librbd's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,7 +29,7 @@ pub struct CreateOptions {
     pub features: u64,
     /// Bytes; 0 means the object size.
     pub stripe_unit: u64,
-    /// 0 means 1.
+    /// 0 where `stripe_unit` is 0, and only there.
     pub stripe_count: u64,
     /// Where the log's data goes; `None`: the pool of the header.
     pub data_pool: Option<PoolId>,

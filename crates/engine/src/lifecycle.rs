@@ -7,14 +7,13 @@ use crate::error::invalid;
 use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
-use crate::recovery;
-use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
+use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result, layout, recovery, removal};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -28,15 +27,10 @@ pub(crate) async fn create(
     let catalog = Catalog::new(store.clone());
     let uuid = Uuid::new_v4();
     let id = options.id.clone().unwrap_or_else(|| ImageId(format!("{:014x}", uuid.as_u128() & ((1 << 56) - 1))));
-    let record = image_record(store, &id, uuid, options, clock.now_ns()).await?;
+    let (record, features) = image_record(store, &id, uuid, options, clock.now_ns()).await?;
     if catalog.id_of(name).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));
     }
-    let features = if record.data_pool == store.pool_id().0 {
-        options.features & !Features::DATA_POOL
-    } else {
-        options.features | Features::DATA_POOL
-    };
     let now = record.create_ns;
     let state = StateRecord { size: options.size, features, op_features: 0, flags: 0, access_ns: now, modify_ns: now };
     let log = LogRecord { replay_from: SegmentNo(1), clean: true, ..LogRecord::default() };
@@ -56,51 +50,75 @@ pub(crate) async fn create(
     Ok(id)
 }
 
+/// What never changes about the image, and its features.
 async fn image_record(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     uuid: Uuid,
     options: &CreateOptions,
     create_ns: u64,
-) -> Result<ImageRecord> {
-    if !(12..=25).contains(&options.order) {
-        return Err(Error::new(ErrorKind::Domain, format!("order {} is outside 12..=25", options.order)));
-    }
+) -> Result<(ImageRecord, u64)> {
+    let data_pool = options.data_pool.unwrap_or(store.pool_id());
+    let layout = layout::of(options, data_pool != store.pool_id())?;
     if options.size > MAX_IMAGE_BYTES {
         return Err(invalid(format!("{} bytes are more than the largest image ({MAX_IMAGE_BYTES})", options.size)));
-    }
-    let object = 1u64 << options.order;
-    let stripe_unit = if options.stripe_unit == 0 { object } else { options.stripe_unit };
-    let stripe_count = options.stripe_count.max(1);
-    if stripe_unit > object || !object.is_multiple_of(stripe_unit) {
-        return Err(invalid(format!("a stripe unit of {stripe_unit} does not divide objects of {object} bytes")));
     }
     if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(invalid(format!("{:?} cannot be an image id", id.0)));
     }
-    let data_pool = options.data_pool.unwrap_or(store.pool_id());
     // A pool that cannot be opened now would make an image that can never be written.
     loader::data_store(store, data_pool).await?;
-    Ok(ImageRecord {
+    let record = ImageRecord {
         uuid: ImageUuid(*uuid.as_bytes()),
         id: id.0.clone(),
-        order: options.order,
-        stripe_unit,
-        stripe_count,
+        order: layout.order,
+        stripe_unit: layout.stripe_unit,
+        stripe_count: layout.stripe_count,
         data_pool: data_pool.0,
         create_ns,
-    })
+    };
+    Ok((record, layout.features))
 }
 
-/// `NotFound`, `Busy`.
+/// Objects to be deleted, each with its pool.
+pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
+
+/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal::remove_damaged` removes such an image).
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
-    let found = loader::find(store, image).await?;
-    let watchers = store.watchers(&found.objects.header()).await?;
-    if let Some(watcher) = watchers.first() {
-        let reason = format!("{}: in use by client.{} at {}", found.header.name, watcher.client, watcher.addr);
-        return Err(Error::new(ErrorKind::Busy, reason));
-    }
+    let id = loader::resolve(store, image).await?;
+    let found = match loader::find(store, &ImageRef::Id(id.clone())).await {
+        Err(error) if error.kind == ErrorKind::NotFound => return removal::complete(store, &id, progress).await,
+        found => found?,
+    };
+    check_unwatched(store, &found.objects.header(), &found.header.name).await?;
     let doomed = objects_of(&found).await?;
+    let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
+    delete(store, &id, Some(name), doomed, progress).await
+}
+
+/// `Busy`: somebody has it open.
+pub(crate) async fn check_unwatched(store: &Arc<dyn ObjectStore>, header: &ObjectName, name: &str) -> Result<()> {
+    match store.watchers(header).await?.first() {
+        Some(watcher) => {
+            let reason = format!("{name}: in use by client.{} at {}", watcher.client, watcher.addr);
+            Err(Error::new(ErrorKind::Busy, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Deletes `doomed`, then the header, then the name. What is gone already is no error.
+pub(crate) async fn delete(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    name: Option<String>,
+    doomed: Doomed,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let gone = |result: std::result::Result<(), StoreError>| match result {
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
     let total = doomed.len() as u64 + 1;
     // The last chance to cancel without a trace.
     progress(0, total)?;
@@ -109,31 +127,30 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     let mut removals = stream::iter(removals).buffer_unordered(PARALLEL_OPS);
     let mut done = 0;
     while let Some(result) = removals.next().await {
-        match result {
-            Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
-            _ => done += 1,
-        }
+        gone(result)?;
+        done += 1;
         progress(done, total)?;
     }
-    let catalog = Catalog::new(store.clone());
-    let name = catalog.name_of(&found.objects.id).await.unwrap_or(found.header.name.clone());
-    store.remove(&found.objects.header()).await?;
-    match catalog.remove(&name, &found.objects.id).await {
-        Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
-        _ => {}
+    gone(store.remove(&names::header(&id.0).into()).await)?;
+    if let Some(name) = name {
+        match Catalog::new(store.clone()).remove(&name, id).await {
+            Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     // The image is gone: there is nothing left to cancel.
     let _ = progress(total, total);
     Ok(())
 }
 
-type Doomed = BTreeSet<(bool, ObjectName)>;
+/// True: in the data pool.
+type Named = BTreeSet<(bool, ObjectName)>;
 
 /// Every segment, tombstone and map page of an image. Damage does not keep an image from being removed: what cannot
 /// be read is found by walking the pool.
-async fn objects_of(found: &Found) -> Result<Vec<(Arc<dyn ObjectStore>, ObjectName)>> {
+async fn objects_of(found: &Found) -> Result<Doomed> {
     let Found { header, objects } = found;
-    let mut doomed = Doomed::new();
+    let mut doomed = Named::new();
     if collect(found, &mut doomed).await.is_err() {
         for (is_data, store, prefix) in [
             (true, &objects.data, names::data_prefix(&objects.id.0)),
@@ -152,7 +169,7 @@ async fn objects_of(found: &Found) -> Result<Vec<(Arc<dyn ObjectStore>, ObjectNa
     Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
 }
 
-async fn collect(found: &Found, doomed: &mut Doomed) -> Result<()> {
+async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
     let Found { header, objects } = found;
     let state = recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await?;
     let tails = recovery::probe(objects, &header.log).await?;

@@ -14,12 +14,17 @@ pub(crate) struct Found {
     pub(crate) objects: Objects,
 }
 
+/// `NotFound`: no such name. Whether there is an image of that id is not looked at.
+pub(crate) async fn resolve(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Result<ImageId> {
+    match image {
+        ImageRef::Id(id) => Ok(id.clone()),
+        ImageRef::Name(name) => Catalog::new(store.clone()).id_of(name).await,
+    }
+}
+
 /// `NotFound`: no such image. `Corrupt`: its header does not verify.
 pub(crate) async fn find(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Result<Found> {
-    let id = match image {
-        ImageRef::Id(id) => id.clone(),
-        ImageRef::Name(name) => Catalog::new(store.clone()).id_of(name).await?,
-    };
+    let id = resolve(store, image).await?;
     let object = lsd_core::format::names::header(&id.0).into();
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
     let data = data_store(store, PoolId(header.image.data_pool)).await?;

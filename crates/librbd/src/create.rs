@@ -7,10 +7,8 @@ use crate::panic::{guard, with_image};
 use crate::pool::Pool;
 use crate::progress::CallerProgress;
 use crate::runtime::core;
-use lsd_engine::{Catalog, CreateOptions, Features, Image, ImageRef};
+use lsd_engine::{Catalog, CreateOptions, Image, ImageRef};
 use std::ffi::{c_char, c_int, c_void};
-
-const DEFAULT_ORDER: u64 = 22;
 
 /// What rbd_create2 and rbd_create3 take as numbers; `None` is the pool's default.
 #[derive(Clone, Copy, Default)]
@@ -39,50 +37,27 @@ pub fn create_options(
     wanted: Wanted,
     options: Option<&ImageOptions>,
 ) -> Outcome<CreateOptions> {
-    let setting = |key: &str| pool.setting(key).and_then(|text| text.trim().parse::<u64>().ok());
-    let mut order = wanted.order;
-    if order == 0 {
-        order = setting("rbd_default_order").unwrap_or(DEFAULT_ORDER);
+    let mut created = CreateOptions::from_settings(&|key| pool.setting(key));
+    created.size = size;
+    if wanted.order != 0 {
+        created.order = u8::try_from(wanted.order).map_err(|_| Errno::EDOM)?;
     }
-    let order = u8::try_from(order).map_err(|_| Errno::EDOM)?;
-    let mut features = wanted.features.unwrap_or_else(|| default_features(pool));
-    let (mut stripe_unit, mut stripe_count) = (wanted.stripe_unit, wanted.stripe_count);
-    if stripe_unit == 0 && stripe_count == 0 {
-        stripe_unit = setting("rbd_default_stripe_unit").unwrap_or(0);
-        stripe_count = setting("rbd_default_stripe_count").unwrap_or(0);
-    }
-    if (stripe_unit == 0) != (stripe_count == 0) {
-        return Err(Errno::EINVAL);
+    created.features = wanted.features.unwrap_or(created.features);
+    if wanted.stripe_unit != 0 || wanted.stripe_count != 0 {
+        (created.stripe_unit, created.stripe_count) = (wanted.stripe_unit, wanted.stripe_count);
     }
     let mut data_pool = None;
     if let Some(options) = options {
-        features |= options.number(name::FEATURES_SET).unwrap_or(0);
-        features &= !options.number(name::FEATURES_CLEAR).unwrap_or(0);
+        created.features |= options.number(name::FEATURES_SET).unwrap_or(0);
+        created.features &= !options.number(name::FEATURES_CLEAR).unwrap_or(0);
         data_pool = options.text(name::DATA_POOL);
     }
-    let data_pool = match data_pool.or_else(|| pool.setting("rbd_default_data_pool")) {
-        Some(pool_name) if !pool_name.is_empty() => Some(pool.pool_id_of(&pool_name)?),
-        _ => None,
-    };
-    if data_pool.is_none() {
-        features &= !Features::DATA_POOL;
+    if let Some(pool_name) = data_pool.or_else(|| pool.setting("rbd_default_data_pool"))
+        && !pool_name.is_empty()
+    {
+        created.data_pool = Some(pool.pool_id_of(&pool_name)?);
     }
-    if features & !Features::ALL != 0 {
-        return Err(Errno::ENOSYS);
-    }
-    let object = 1_u64.checked_shl(u32::from(order)).unwrap_or(0);
-    if stripe_count > 1 || (stripe_unit != 0 && stripe_unit != object) {
-        features |= Features::STRIPINGV2;
-    } else {
-        features &= !Features::STRIPINGV2;
-    }
-    Ok(CreateOptions { size, order, features, stripe_unit, stripe_count, data_pool, id: None })
-}
-
-/// `rbd_default_features`: librados gives it as names or as a number.
-fn default_features(pool: &Pool) -> u64 {
-    let setting = pool.setting("rbd_default_features");
-    setting.and_then(|text| crate::features::from_text(&text).ok()).unwrap_or(Features::DEFAULT)
+    Ok(created)
 }
 
 /// Creates an image and gives its order.

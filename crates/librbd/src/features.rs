@@ -5,48 +5,19 @@ use crate::panic::guard;
 use lsd_engine::Features;
 use std::ffi::{c_char, c_int};
 
-/// Sorted by name, which is the order that librbd prints them in.
-const NAMES: [(&str, u64); 12] = [
-    ("data-pool", Features::DATA_POOL),
-    ("deep-flatten", Features::DEEP_FLATTEN),
-    ("dirty-cache", Features::DIRTY_CACHE),
-    ("exclusive-lock", Features::EXCLUSIVE_LOCK),
-    ("fast-diff", Features::FAST_DIFF),
-    ("journaling", Features::JOURNALING),
-    ("layering", Features::LAYERING),
-    ("migrating", Features::MIGRATING),
-    ("non-primary", Features::NON_PRIMARY),
-    ("object-map", Features::OBJECT_MAP),
-    ("operations", Features::OPERATIONS),
-    ("striping", Features::STRIPINGV2),
-];
-
-/// Features that users neither set nor clear.
-const INTERNAL: u64 = Features::OPERATIONS | Features::MIGRATING;
-const KNOWN: u64 = Features::ALL & !INTERNAL;
-
-/// EINVAL if a bit is unknown or internal.
+/// In the order of the names, as librbd prints them. EINVAL if a bit is unknown or internal.
 pub fn to_text(features: u64) -> Outcome<String> {
-    if features & !KNOWN != 0 {
+    if features & !(Features::ALL & !Features::INTERNAL) != 0 {
         return Err(Errno::EINVAL);
     }
-    let named = NAMES.iter().filter(|(_, bit)| features & bit != 0);
-    Ok(named.map(|(name, _)| *name).collect::<Vec<_>>().join(","))
+    let mut names = Features(features).names();
+    names.sort_unstable();
+    Ok(names.join(","))
 }
 
 /// A number, or names with commas between; EINVAL if one is unknown or internal.
 pub fn from_text(text: &str) -> Outcome<u64> {
-    let features = match text.trim().parse::<u64>() {
-        Ok(number) => number,
-        Err(_) => {
-            let mut all = 0;
-            for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-                all |= NAMES.iter().find(|(name, _)| *name == word).ok_or(Errno::EINVAL)?.1;
-            }
-            all
-        }
-    };
-    if features & !KNOWN == 0 { Ok(features) } else { Err(Errno::EINVAL) }
+    Ok(Features::from_text(text).ok_or(Errno::EINVAL)?.0)
 }
 
 #[unsafe(no_mangle)]

@@ -1,5 +1,5 @@
 //! `lsd info`.
-use super::features::{feature_names, flag_names, operation_names};
+use super::features::{flag_names, operation_names};
 use crate::command::image_args::{Role, Snap, image_location};
 use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
@@ -95,7 +95,7 @@ fn tree(info: &ImageInfo, data_pool: Option<&str>) -> Tree {
     fields.extend([
         ("block_name_prefix", info.block_name_prefix.as_str().into()),
         ("format", 2.into()),
-        ("features", list("feature", feature_names(info.features))),
+        ("features", list("feature", Features(info.features).names())),
         ("op_features", list("op_feature", operation_names(info.op_features))),
         ("flags", list("flag", flag_names(info.flags))),
         ("create_timestamp", time::ctime(info.timestamps.create_ns).into()),
@@ -122,7 +122,7 @@ fn plain(info: &ImageInfo, data_pool: Option<&str>) -> String {
     }
     line(format!("block_name_prefix: {}", info.block_name_prefix));
     line("format: 2".to_owned());
-    line(format!("features: {}", feature_names(info.features).join(", ")));
+    line(format!("features: {}", Features(info.features).names().join(", ")));
     line(format!("op_features: {}", operation_names(info.op_features).join(", ")));
     line(format!("flags: {}", flag_names(info.flags).join(", ")));
     line(format!("create_timestamp: {}", time::ctime(info.timestamps.create_ns)));

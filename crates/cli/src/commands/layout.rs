@@ -1,10 +1,10 @@
 //! How a new image is laid out: the options of `create`, `import` and `cp`, and their defaults from ceph.conf.
 use super::features;
 use crate::command::Parsed;
-use crate::error::{Failure, Result, describe_errno};
+use crate::error::{Failure, Result};
 use crate::output::{size, warn};
 use crate::session::Session;
-use lsd_engine::{CreateOptions, Features, ImageInfo};
+use lsd_engine::{CreateOptions, ImageInfo};
 use lsd_store::{ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::sync::Arc;
@@ -52,17 +52,7 @@ impl Layout {
 
     /// Options for an image of `size` bytes in a store; defaults are ceph.conf's (`rbd_default_*`).
     pub async fn for_new(&self, session: &Session, store: &Arc<dyn ObjectStore>, size: u64) -> Result<CreateOptions> {
-        let number = |key: &str| session.setting(key).and_then(|text| size::parse_bytes(text.trim()));
-        let default_order = number("rbd_default_order").and_then(|order| u8::try_from(order).ok()).unwrap_or(22);
-        let setting = session.setting("rbd_default_features").and_then(|text| features::parse_setting(&text));
-        let base = CreateOptions {
-            size,
-            order: default_order,
-            features: setting.unwrap_or(Features::DEFAULT),
-            stripe_unit: number("rbd_default_stripe_unit").unwrap_or(0),
-            stripe_count: number("rbd_default_stripe_count").unwrap_or(0),
-            ..CreateOptions::default()
-        };
+        let base = CreateOptions { size, ..CreateOptions::from_settings(&|key| session.setting(key)) };
         let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
         self.apply(session, store, base, default_pool).await
     }
@@ -74,15 +64,7 @@ impl Layout {
         store: &Arc<dyn ObjectStore>,
         source: &ImageInfo,
     ) -> Result<CreateOptions> {
-        let base = CreateOptions {
-            size: source.size,
-            order: source.order,
-            features: source.features & !(Features::DATA_POOL | Features::STRIPINGV2),
-            stripe_unit: source.stripe_unit,
-            stripe_count: source.stripe_count,
-            ..CreateOptions::default()
-        };
-        self.apply(session, store, base, None).await
+        self.apply(session, store, CreateOptions::like(source), None).await
     }
 
     async fn apply(
@@ -105,34 +87,8 @@ impl Layout {
         if let Some(pool) = self.data_pool.clone().or(default_pool) {
             options.data_pool = Some(find_pool(session, store, &pool).await?);
         }
-        check(&mut options).map_err(|why| {
-            let words = describe_errno(libc::EINVAL);
-            Failure::invalid(format!("create error: {words}: {why}"))
-        })?;
         Ok(options)
     }
-}
-
-/// Rules that librbd has for a new image; sets the feature that follows from striping.
-fn check(options: &mut CreateOptions) -> std::result::Result<(), &'static str> {
-    let has = |bit: u64| options.features & bit != 0;
-    if has(Features::OBJECT_MAP) && !has(Features::EXCLUSIVE_LOCK) {
-        return Err("cannot use object map without exclusive lock");
-    }
-    if has(Features::FAST_DIFF) && !has(Features::OBJECT_MAP) {
-        return Err("cannot use fast diff without object map");
-    }
-    if has(Features::JOURNALING) && !has(Features::EXCLUSIVE_LOCK) {
-        return Err("cannot use journaling without exclusive lock");
-    }
-    if (options.stripe_unit == 0) != (options.stripe_count == 0) {
-        return Err("must specify both (or neither) of stripe-unit and stripe-count");
-    }
-    let whole_objects = options.stripe_unit == 0 || options.stripe_unit == 1 << options.order.min(63);
-    if options.stripe_count > 1 || !whole_objects {
-        options.features |= Features::STRIPINGV2;
-    }
-    Ok(())
 }
 
 /// `--image-format` and `--new-format`: there is one format, which rbd's commands know as 2.

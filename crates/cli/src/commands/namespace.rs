@@ -3,13 +3,12 @@ use crate::command::image_args::pool_place;
 use crate::command::options::{FORMAT, POOL, POOL_ONLY, POOL_SPEC};
 use crate::command::{CommandSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
-use crate::namespaces;
 use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::session::Session;
 use crate::spec::Place;
-use lsd_engine::Catalog;
-use lsd_store::{ObjectStore, StoreErrorKind};
+use lsd_engine::{Catalog, ErrorKind, Namespaces};
+use lsd_store::ObjectStore;
 use nix::libc;
 use std::sync::Arc;
 
@@ -71,30 +70,24 @@ fn no_pools() -> Failure {
 
 async fn create(session: &Session, parsed: &Parsed) -> Result<()> {
     let subject = Subject::of(session, parsed).await?;
-    let added = namespaces::add(&subject.pool, &subject.namespace).await;
-    added.map_err(|error| {
-        let errno = if error.kind == StoreErrorKind::Stale { libc::EEXIST } else { error.errno };
-        Failure::errno("failed to created namespace", errno)
-    })
+    let added = Namespaces::new(subject.pool).add(&subject.namespace).await;
+    added.map_err(|error| Failure::engine("failed to created namespace", &error))
 }
 
 async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let subject = Subject::of(session, parsed).await?;
     let missing = || Failure::new(libc::ENOENT, "namespace does not exist.");
-    let known = namespaces::list(&subject.pool).await;
-    let known = known.map_err(|error| Failure::errno("failed to remove namespace", error.errno))?;
-    if !known.contains(&subject.namespace) {
+    let failed = |error: lsd_engine::Error| match error.kind {
+        ErrorKind::NotFound => missing(),
+        ErrorKind::Busy => Failure::new(libc::EBUSY, "namespace contains images which must be deleted first."),
+        _ => Failure::engine("failed to remove namespace", &error),
+    };
+    let namespaces = Namespaces::new(subject.pool);
+    if !namespaces.exists(&subject.namespace).await.map_err(failed)? {
         return Err(missing());
     }
-    let images = Catalog::new(session.store(&subject.place).await?).list().await;
-    let images = images.map_err(|error| Failure::engine("failed to remove namespace", &error))?;
-    if !images.is_empty() {
-        return Err(Failure::new(libc::EBUSY, "namespace contains images which must be deleted first."));
-    }
-    namespaces::remove(&subject.pool, &subject.namespace).await.map_err(|error| match error.kind {
-        StoreErrorKind::Stale | StoreErrorKind::NotFound => missing(),
-        _ => Failure::errno("failed to remove namespace", error.errno),
-    })
+    let inside = Catalog::new(session.store(&subject.place).await?);
+    namespaces.remove(&subject.namespace, &inside).await.map_err(failed)
 }
 
 async fn list(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -104,8 +97,8 @@ async fn list(session: &Session, parsed: &Parsed) -> Result<()> {
         return Err(no_pools());
     }
     let pool = session.store(&place).await?;
-    let names = namespaces::list(&pool).await;
-    let names = names.map_err(|error| Failure::errno("failed to list namespaces", error.errno))?;
+    let names = Namespaces::new(pool).list().await;
+    let names = names.map_err(|error| Failure::engine("failed to list namespaces", &error))?;
     let item = |name: &String| Tree::Object(vec![("name", name.as_str().into())]);
     let tree = Tree::List("namespace", names.iter().map(item).collect());
     format.print("namespaces", &tree, || {

@@ -1,11 +1,13 @@
 //! `lsd rm`.
 use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE, PROGRESS};
-use crate::command::{CommandSpec, Parsed};
+use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::Session;
 use lsd_engine::{ErrorKind, Image, ImageRef};
+
+const FORCE_HELP: &str = "force removal of an image whose header is damaged or gone";
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["remove"],
@@ -13,7 +15,7 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Delete an image.",
     epilogue: "",
     positionals: &[IMAGE_SPEC],
-    options: &[ONE_IMAGE, PROGRESS],
+    options: &[ONE_IMAGE, PROGRESS, &[OptionSpec::switch("force", FORCE_HELP)]],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
@@ -25,7 +27,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         line.update(done, total);
         Ok(())
     };
-    let removed = Image::remove(&store, &ImageRef::Name(location.image), &progress).await;
+    let image = ImageRef::Name(location.image);
+    let removed = match parsed.has("force") {
+        true => Image::remove_damaged(&store, &image, &progress).await,
+        false => Image::remove(&store, &image, &progress).await,
+    };
     line.end(removed).map_err(|error| in_words(&error))
 }
 
@@ -37,6 +43,13 @@ fn in_words(error: &lsd_engine::Error) -> Failure {
         }
         ErrorKind::NotEmpty => {
             "image has snapshots - these must be deleted with 'lsd snap purge' before the image can be removed."
+        }
+        ErrorKind::Corrupt => {
+            let Failure { message, .. } = Failure::engine("delete error", error);
+            return Failure::new(
+                error.errno(),
+                format!("{message}\n'lsd check' looks at the damage, '--force' removes all the same"),
+            );
         }
         _ => return Failure::engine("delete error", error),
     };

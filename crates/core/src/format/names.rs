@@ -3,6 +3,8 @@ use crate::units::{CheckpointId, Epoch, SegmentNo};
 
 /// The directory of a pool (and namespace): image names and ids.
 pub const DIRECTORY: &str = "lsd_directory";
+/// The namespaces of a pool, in its default namespace.
+pub const NAMESPACES: &str = "lsd_namespace";
 const HEADER_PREFIX: &str = "lsd_header.";
 const DATA_PREFIX: &str = "lsd_data.";
 const MAP_PREFIX: &str = "lsd_map.";
@@ -38,4 +40,13 @@ pub fn parse_segment(id: &str, name: &str) -> Option<(Epoch, SegmentNo)> {
     let rest = name.strip_prefix(DATA_PREFIX)?.strip_prefix(id)?.strip_prefix('.')?;
     let (epoch, number) = rest.split_once('.')?;
     Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), SegmentNo(u64::from_str_radix(number, 16).ok()?)))
+}
+
+/// The checkpoint and page number in a map page's name, if it is one of this image's.
+pub fn parse_map_page(id: &str, name: &str) -> Option<(CheckpointId, u32)> {
+    let rest = name.strip_prefix(MAP_PREFIX)?.strip_prefix(id)?.strip_prefix('.')?;
+    let (checkpoint, page) = rest.split_once('.')?;
+    let number = u64::from_str_radix(checkpoint, 16).ok().filter(|_| checkpoint.len() == 16)?;
+    let id = CheckpointId { epoch: (number >> 32) as u32, number: number as u32 };
+    Some((id, u32::from_str_radix(page, 16).ok()?))
 }

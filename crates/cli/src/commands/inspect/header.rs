@@ -1,13 +1,14 @@
 //! `lsd inspect header`.
 use super::Subject;
 use crate::command::Parsed;
-use crate::commands::features::{feature_names, flag_names, operation_names};
+use crate::commands::features::{flag_names, operation_names};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
 use lsd_core::format::names;
+use lsd_engine::Features;
 use nix::libc;
 
 pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -70,7 +71,7 @@ fn state_fields(state: &StateRecord) -> Fields {
     let list = |names: Vec<&str>| Tree::List("name", names.into_iter().map(Tree::from).collect());
     vec![
         ("size", state.size.into()),
-        ("features", list(feature_names(state.features))),
+        ("features", list(Features(state.features).names())),
         ("op_features", list(operation_names(state.op_features))),
         ("flags", list(flag_names(state.flags))),
         ("access_timestamp", time::ctime(state.access_ns).into()),

@@ -1,0 +1,152 @@
+//! One pass over an image, from the header down.
+use super::finding::{CheckReport, Fault};
+use super::map::Needed;
+use super::orphans::{InForce, Orphan};
+use super::pages::Checkpoint;
+use super::segments::Segments;
+use super::{header, map, orphans, pages, segments};
+use crate::header::Header;
+use crate::objects::Objects;
+use crate::state::State;
+use crate::{ImageId, Progress, Result, loader, recovery};
+use lsd_core::format::header::LogRecord;
+use lsd_core::format::names;
+use lsd_core::replay::{Contiguous, join};
+use lsd_core::units::{LeafNo, SegmentNo, Seq};
+use lsd_store::{KvMap, ObjectStore, PoolId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a pass learnt.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    pub(super) report: CheckReport,
+    pub(super) content: Option<ExaminedContent>,
+}
+
+/// What is behind a header that verifies.
+#[derive(Debug)]
+pub(super) struct ExaminedContent {
+    pub(super) header: Header,
+    /// The image as its last durable state has it, as far as it verifies; `None` when the map is lost.
+    pub(super) state: Option<State>,
+    pub(super) lost_leaves: BTreeSet<LeafNo>,
+    /// The state was made from the log alone.
+    pub(super) from_log: bool,
+    /// Why opening would refuse the log behind the checkpoint.
+    pub(super) log_damaged: bool,
+    pub(super) needed: Needed,
+    pub(super) orphans: Vec<Orphan>,
+}
+
+/// Looks at everything once. `values`: the header's.
+pub(super) async fn examine(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    values: Option<&KvMap>,
+    progress: Progress<'_>,
+) -> Result<Examined> {
+    let mut report = CheckReport::default();
+    let object = names::header(&id.0);
+    let Some(values) = values else {
+        report.add(object, Fault::HeaderGone);
+        return Ok(Examined { report, content: None });
+    };
+    report.in_use = !store.watchers(&object.into()).await?.is_empty();
+    let Some(header) = header::verify(id, values, &mut report) else {
+        return Ok(Examined { report, content: None });
+    };
+    header::verify_listing(store, id, &header, &mut report).await?;
+    let data = loader::data_store(store, PoolId(header.image.data_pool)).await?;
+    let objects = Objects { meta: store.clone(), data, id: id.clone(), uuid: header.image.uuid };
+    let content = content(header, objects, progress, &mut report).await?;
+    Ok(Examined { report, content: Some(content) })
+}
+
+async fn content(
+    header: Header,
+    objects: Objects,
+    progress: Progress<'_>,
+    report: &mut CheckReport,
+) -> Result<ExaminedContent> {
+    let checkpoint = pages::verify(&objects, &header, report).await?;
+    let map_whole = checkpoint.state.is_some() && checkpoint.lost.is_empty();
+    let wanted = wanted(&objects, &checkpoint, map_whole).await?;
+    let segments = segments::verify(&objects, &header.log, &wanted, &checkpoint.segments, progress, report).await?;
+    let Checkpoint { state, lost, pages, .. } = checkpoint;
+    let root_known = state.is_some();
+    let mut state = state;
+    let (log, log_damaged) = read_log(&objects, &header.log, &segments, report);
+    if let Some(state) = &mut state {
+        recovery::apply_log(&objects, state, &log, &segments.tails(&header.log)).await?;
+    }
+    let mut from_log = false;
+    if !map_whole && let Some(rebuilt) = rebuild(&objects, &header, &segments).await? {
+        state = Some(rebuilt);
+        from_log = true;
+    }
+    let mut needed = Needed::new();
+    if let Some(state) = &mut state {
+        needed = map::verify(&objects, state, &segments, report).await?;
+        if map_whole {
+            map::verify_live(&objects, state, &needed, report);
+        }
+    }
+    let force =
+        InForce { header: &header, pages: root_known.then_some(&pages), segments: &wanted, in_use: report.in_use };
+    let orphans = if root_known { orphans::find(&objects, &force, report).await? } else { Vec::new() };
+    Ok(ExaminedContent { header, state, lost_leaves: lost, from_log, log_damaged, needed, orphans })
+}
+
+/// The segments that must be looked at beside those of the log behind the checkpoint.
+async fn wanted(objects: &Objects, checkpoint: &Checkpoint, map_whole: bool) -> Result<BTreeSet<SegmentNo>> {
+    let mut wanted = checkpoint.segments.clone();
+    if let Some(state) = &checkpoint.state {
+        wanted.extend(state.segments.entries().iter().map(|entry| entry.segment));
+    }
+    if !map_whole {
+        // The log may tell what the map cannot any more.
+        let named = objects.data.list(&format!("{}.", names::data_prefix(&objects.id.0))).await?;
+        wanted.extend(named.iter().filter_map(|name| Some(names::parse_segment(&objects.id.0, &name.0)?.1)));
+    }
+    Ok(wanted)
+}
+
+/// The log behind the checkpoint, and whether opening would refuse it.
+fn read_log(objects: &Objects, log: &LogRecord, segments: &Segments, report: &mut CheckReport) -> (Contiguous, bool) {
+    let after = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
+    let behind = || segments.found.range(log.replay_from..).filter(|_| !log.clean);
+    let batches = behind().flat_map(|(_, segment)| segment.content.batches.iter().cloned()).collect();
+    let damaged = behind().any(|(_, segment)| !segment.damage.is_empty());
+    match join(batches, after, &log.epochs) {
+        Ok(joined) => {
+            if joined.dropped > 0 {
+                report.add(objects.header(), Fault::Gap { after: joined.end.0, batches: joined.dropped });
+            }
+            (joined, damaged)
+        }
+        Err(error) => {
+            report.add(objects.header(), Fault::Order { why: error.to_string() });
+            (Contiguous { end: after, ..Contiguous::default() }, true)
+        }
+    }
+}
+
+/// The image from its log alone, if the log still has every record since the first and reaches as far as the checkpoint.
+async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Result<Option<State>> {
+    if segments.found.values().any(|segment| segment.content.has_unknown) {
+        return Ok(None);
+    }
+    let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
+    let Ok(log) = join(segments.batches(), Seq(0), &header.log.epochs) else { return Ok(None) };
+    if log.end < frontier {
+        return Ok(None);
+    }
+    let from_start = LogRecord { checkpoint: None, ..header.log.clone() };
+    let blank = recovery::load_checkpoint(objects, &from_start, header.state.size, 0);
+    let mut state = blank.await?;
+    let all = segments.found.iter().map(|(no, segment)| (*no, (segment.epoch, segment.tail))).collect();
+    recovery::apply_log(objects, &mut state, &log, &all).await?;
+    state.log = header.log.clone();
+    Ok(Some(state))
+}

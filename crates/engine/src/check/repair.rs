@@ -1,0 +1,288 @@
+//! Putting right what can be derived: a new checkpoint from what verifies, and no orphans.
+//!
+//! Owns: what may be repaired without giving anything up, and the order: own the image, look again, decide, write one
+//! checkpoint, delete. Does not own: finding out (`check/examine.rs`), how a checkpoint is written (`checkpoint.rs`).
+//!
+//! A damaged range stays an error for readers unless the caller says that damaged data may be given up; then it reads as
+//! zeroes. Data that verifies is never given up, with one exception that the caller agrees to by the same word: where the log
+//! behind the checkpoint is damaged, what comes after the damage is given up too, because what survives is a prefix of the
+//! order of writes.
+use super::examine::{Examined, ExaminedContent, examine};
+use super::finding::{CheckReport, Fault, Severity};
+use super::{header_values, map};
+use crate::checkpoint::Checkpointer;
+use crate::header::Header;
+use crate::objects::Objects;
+use crate::segments::Segments;
+use crate::shared::Shared;
+use crate::state::State;
+use crate::watch::{self, News};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result, loader, lock, parallel, takeover};
+use futures::FutureExt;
+use lsd_core::format::checkpoint::SegmentEntry;
+use lsd_core::format::header::{encode_text, key};
+use lsd_core::format::names;
+use lsd_core::map::Superseded;
+use lsd_core::units::SegmentNo;
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much a repair may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepairOptions {
+    /// Ranges whose data does not verify read as zeroes afterwards, and a damaged log ends where the damage begins.
+    pub discard_damaged: bool,
+    /// How long another client's silent watch counts as alive.
+    pub watch_timeout: Duration,
+}
+
+/// What a repair found and did.
+#[derive(Clone, Debug, Default)]
+pub struct RepairReport {
+    /// Before anything was changed.
+    pub before: CheckReport,
+    /// Afterwards; as `before` if nothing had to be done.
+    pub after: CheckReport,
+    /// Objects that nothing needed.
+    pub deleted: u64,
+    /// Bytes of the image that were given up.
+    pub given_up: Vec<Range<u64>>,
+    /// Why the checkpoint was not written anew although something is wrong.
+    pub refused: Option<String>,
+}
+
+/// `Busy`: somebody has the image open. `NotFound`. The errors of [`Image::check`](crate::Image::check).
+pub(crate) async fn repair(
+    store: &Arc<dyn ObjectStore>,
+    image: &ImageRef,
+    options: RepairOptions,
+    progress: Progress<'_>,
+) -> Result<RepairReport> {
+    let before = super::check(store, image, progress).await?;
+    if before.worst().is_none_or(|worst| worst == Severity::Note) {
+        return Ok(RepairReport { after: before.clone(), before, ..RepairReport::default() });
+    }
+    let id = loader::resolve(store, image).await?;
+    let object: ObjectName = names::header(&id.0).into();
+    let mut report = RepairReport { before, ..RepairReport::default() };
+    let Some(values) = header_values(store, &object).await? else {
+        return Ok(refused(report, "without its header nothing says what the objects of the image are"));
+    };
+    unused(store, &object).await?;
+    mend_names(store, &id, &report.before, options).await?;
+    let values = header_values(store, &object).await?.unwrap_or(values);
+    let Ok(header) = Header::decode(&object, &values) else {
+        return Ok(refused(report, "nothing else holds the values of the header that do not verify"));
+    };
+    let data = loader::data_store(store, lsd_store::PoolId(header.image.data_pool)).await?;
+    let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
+    let news = Arc::new(News::default());
+    let watch = watch::watch(&objects, &news, options.watch_timeout).await?;
+    let done = match lock::acquire(&objects, watch, Duration::ZERO).await {
+        Ok(()) => {
+            let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
+            let released = lock::release(&objects, watch).await;
+            done.and(released)
+        }
+        Err(error) => Err(error),
+    };
+    let _ = objects.meta.unwatch(watch).await;
+    done?;
+    report.after = super::check(store, image, progress).await?;
+    Ok(report)
+}
+
+fn refused(mut report: RepairReport, why: &str) -> RepairReport {
+    report.refused = Some(why.to_owned());
+    report.after = report.before.clone();
+    report
+}
+
+/// `Busy`: somebody has the image open, as reader or as writer. A reader would lose objects under its feet.
+async fn unused(store: &Arc<dyn ObjectStore>, header: &ObjectName) -> Result<()> {
+    match store.watchers(header).await?.first() {
+        Some(watcher) => {
+            let reason = format!("{header}: in use by client.{} at {}", watcher.client, watcher.addr);
+            Err(Error::new(ErrorKind::Busy, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What header and directory know of each other.
+async fn mend_names(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    found: &CheckReport,
+    options: RepairOptions,
+) -> Result<()> {
+    let catalog = Catalog::new(store.clone());
+    for finding in &found.findings {
+        let header = names::header(&id.0).into();
+        let update = KvUpdate::default().presence(KvPresence::MustExist);
+        match &finding.fault {
+            Fault::HeaderValue { key, .. } if key == key::NAME => {
+                if let Ok(name) = catalog.name_of(id).await {
+                    store.kv_update(&header, update.set(key::NAME, encode_text(&name))).await?;
+                }
+            }
+            Fault::HeaderValue { key, .. } if key.starts_with(key::META) && options.discard_damaged => {
+                store.kv_update(&header, update.remove(key.as_str())).await?;
+            }
+            Fault::Unlisted { name } if !name.is_empty() => match catalog.add(name, id).await {
+                // Another image has the name by now, or half an entry is in the way: that takes a person.
+                Err(error) if matches!(error.kind, ErrorKind::Exists | ErrorKind::Invalid) => {}
+                added => added?,
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// With the lock: the steps of a takeover, and between its reading and its commit the decision what to write.
+async fn own_and_mend(
+    objects: &Objects,
+    header: &Header,
+    options: RepairOptions,
+    progress: Progress<'_>,
+    report: &mut RepairReport,
+) -> Result<()> {
+    let epoch = takeover::raise_epoch(objects, header).await?;
+    let tails = takeover::fence_log(objects, &header.log, epoch).await?;
+    let values = objects.read_header().await?;
+    let Examined { report: found, content } = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
+    let Some(content) = content else { return Ok(()) };
+    let mut state = match decide(objects, content, &found, options, report).await? {
+        Ok(state) => state,
+        Err(why) => {
+            report.refused = Some(why.to_owned());
+            return Ok(());
+        }
+    };
+    let last_known = state.segments.last().unwrap_or_default();
+    let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
+    let mut log = takeover::commit_start(objects, &header.log, epoch, state.end, first_segment).await?;
+    // Everything before is in the checkpoint that follows, and this epoch writes no segments.
+    log.replay_from = first_segment;
+    state.log = log;
+    let shared = Shared::new(state, 0);
+    Checkpointer::new(epoch).write(objects, &shared, true).await?;
+    delete_orphans(objects, progress, report).await
+}
+
+/// The state that the new checkpoint is to hold, or why there cannot be one.
+async fn decide(
+    objects: &Objects,
+    content: ExaminedContent,
+    found: &CheckReport,
+    options: RepairOptions,
+    report: &mut RepairReport,
+) -> Result<std::result::Result<State, &'static str>> {
+    let ExaminedContent { header, state, lost_leaves, from_log, log_damaged, needed, .. } = content;
+    let Some(mut state) = state else {
+        return Ok(Err("the root of the checkpoint is lost, and the log does not hold everything since the beginning"));
+    };
+    if log_damaged && !options.discard_damaged {
+        return Ok(Err("the log behind the checkpoint is damaged; to end it there is to give up what comes after"));
+    }
+    if !lost_leaves.is_empty() && !from_log {
+        if !options.discard_damaged {
+            // Pointers to what does not verify stay, so that readers go on hearing of it; and what is live is not known.
+            return keep_lost_leaves(objects, &header, found).await;
+        }
+        let spans = lost_leaves.iter().map(|leaf| super::pages::span(*leaf, header.state.size));
+        report.given_up.extend(spans);
+    }
+    if options.discard_damaged {
+        let hit = give_up(objects, &mut state, found).await?;
+        report.given_up.extend(hit);
+        report.given_up.sort_by_key(|range| range.start);
+    }
+    let needed = if options.discard_damaged { count(objects, &mut state).await? } else { needed };
+    state.segments = live_table(&state, &needed);
+    Ok(Ok(state))
+}
+
+/// The checkpoint as it is with the log applied, damaged leaves included as long as the log does not touch them.
+async fn keep_lost_leaves(
+    objects: &Objects,
+    header: &Header,
+    found: &CheckReport,
+) -> Result<std::result::Result<State, &'static str>> {
+    const WHY: &str = "leaves of the map are lost, and the log does not hold everything since the beginning";
+    let is_worth_it = found.findings.iter().any(|finding| finding.fault.severity() == Severity::Leak);
+    if !is_worth_it {
+        return Ok(Err(WHY));
+    }
+    match loader::load_steadily(
+        &loader::Found { header: header.clone(), objects: objects.clone() },
+        &crate::Settings::default(),
+    )
+    .await
+    {
+        Ok((state, _, _)) => Ok(Ok(state)),
+        Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => Ok(Err(WHY)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Unmaps what does not verify. Returns the ranges.
+async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> Result<Vec<Range<u64>>> {
+    let is_data =
+        |fault: &Fault| matches!(fault, Fault::Data { .. } | Fault::Batch { .. } | Fault::SegmentGone | Fault::NotData);
+    let mut ranges: Vec<Range<u64>> =
+        found.findings.iter().filter(|f| is_data(&f.fault)).flat_map(|f| f.ranges.iter().cloned()).collect();
+    ranges.sort_by_key(|range| range.start);
+    for range in &ranges {
+        let (offset, len) = (range.start, range.end - range.start);
+        let missing = state.map.missing(offset, len);
+        let loaded = objects.read_leaves(missing).await?;
+        state.install(objects, loaded)?;
+        let not_loaded = |error| Error::new(ErrorKind::Io { errno: nix::libc::EIO }, format!("{error}"));
+        state.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;
+    }
+    Ok(ranges)
+}
+
+async fn count(objects: &Objects, state: &mut State) -> Result<map::Needed> {
+    let mut needed = map::Needed::new();
+    map::for_each_run(objects, state, |_, run| {
+        *needed.entry(run.loc.segment()).or_default() += u64::from(run.len);
+    })
+    .await?;
+    Ok(needed)
+}
+
+/// The table of segments with what the map really needs of each.
+fn live_table(state: &State, needed: &map::Needed) -> Segments {
+    let mut entries: BTreeMap<SegmentNo, SegmentEntry> =
+        state.segments.entries().into_iter().map(|entry| (entry.segment, entry)).collect();
+    for no in needed.keys() {
+        let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0 };
+        entries.entry(*no).or_insert(unknown);
+    }
+    for (no, entry) in &mut entries {
+        entry.live = needed.get(no).map_or(0, |bytes| u32::try_from(*bytes).unwrap_or(u32::MAX));
+        entry.len = entry.len.max(entry.live);
+    }
+    Segments::from_entries(&entries.into_values().collect::<Vec<_>>())
+}
+
+/// What the new checkpoint does not name goes.
+async fn delete_orphans(objects: &Objects, progress: Progress<'_>, report: &mut RepairReport) -> Result<()> {
+    let values = objects.read_header().await?;
+    let left = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
+    let orphans = left.content.map(|content| content.orphans).unwrap_or_default();
+    let removals = orphans.iter().map(|orphan| orphan.store.remove(&orphan.name).boxed()).collect();
+    for removed in parallel::all(removals).await {
+        match removed {
+            Err(error) if error.kind != lsd_store::StoreErrorKind::NotFound => return Err(error.into()),
+            _ => report.deleted += 1,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The bytes of one segment against everything that is known about them.
+//!
+//! Owns: batches one after another, finding the next one behind damage, summary against batches, data against checksums.
+//! Does not own: fetching bytes, whether a batch counts.
+use super::finding::Fault;
+use lsd_core::format::batch::{self, BATCH_HEADER_BYTES, Batch};
+use lsd_core::format::codec::crc32c;
+use lsd_core::format::record::RecordKind;
+use lsd_core::format::segment::SegmentIdentity;
+use lsd_core::replay::TailRule;
+use lsd_core::units::BLOCK_BYTES;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What a segment holds, and what of it is damaged.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// Batches whose records are known, in order.
+    pub(super) batches: Vec<Batch>,
+    /// Where records brought data, or where damage hides whether they did; ascending, not overlapping.
+    pub(super) data: Vec<Range<u32>>,
+    /// Faults with the bytes that must not be believed.
+    pub(super) damage: Vec<(Range<u32>, Fault)>,
+    /// Faults that leave every byte readable.
+    pub(super) other: Vec<Fault>,
+    /// A batch whose records are not known lies among the batches, or behind them.
+    pub(super) has_unknown: bool,
+}
+
+impl Content {
+    /// True if the bytes `at` are data of records, or hidden by damage.
+    pub(super) fn covers(&self, at: Range<u32>) -> bool {
+        let next = self.data.partition_point(|range| range.start <= at.start);
+        next > 0 && self.data[next - 1].end >= at.end
+    }
+
+    fn add_data(&mut self, range: Range<u32>) {
+        match self.data.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => self.data.push(range),
+        }
+    }
+
+    /// A batch whose records are known: its data.
+    fn add(&mut self, batch: Batch, bytes: &[u8]) {
+        let mut places: Vec<(Range<u32>, u32)> = batch
+            .records
+            .iter()
+            .filter_map(|record| {
+                let RecordKind::Write { len, data_offset, data_crc } = record.kind else { return None };
+                let start = batch.place.offset + data_offset;
+                Some((start..start + len, data_crc))
+            })
+            .collect();
+        places.sort_by_key(|(at, _)| at.start);
+        for (at, crc) in places {
+            let good = bytes.get(at.start as usize..at.end as usize).is_some_and(|data| crc32c(data) == crc);
+            if !good {
+                self.damage.push((at.clone(), Fault::Data { at: at.clone() }));
+            }
+            self.add_data(at);
+        }
+        self.batches.push(batch);
+    }
+}
+
+/// Verifies the batches in `bytes`, the segment without what seals it. `summary`: the batches that the summary names, if
+/// there is one. `rule`: what may follow the last batch of an open segment.
+pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], summary: Option<&[Batch]>, rule: TailRule) -> Content {
+    let mut content = Content::default();
+    let mut named: BTreeMap<u32, &Batch> = summary.unwrap_or_default().iter().map(|b| (b.place.offset, b)).collect();
+    let may_be_torn = summary.is_none() && rule == TailRule::MayBeTorn;
+    let mut offset = 0usize;
+    while offset < bytes.len() {
+        let at = offset as u32;
+        let entry = named.remove(&at);
+        // A torn append may have its header and not its data.
+        let error = match batch::decode(&identity.place(at), &bytes[offset..], may_be_torn) {
+            Ok(found) => {
+                if summary.is_some() && entry != Some(&found) {
+                    content.other.push(Fault::SummaryDiffers { offset: at });
+                }
+                offset += found.total_len as usize;
+                content.add(found, bytes);
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        // The summary knows the records too, so only the header page is lost, which no reader needs.
+        if let Some(entry) = entry.filter(|entry| entry.total_len as usize >= BATCH_HEADER_BYTES) {
+            let header = at..at + BATCH_HEADER_BYTES as u32;
+            content.other.push(Fault::Batch { at: header, why: error });
+            offset += entry.total_len as usize;
+            content.add(entry.clone(), bytes);
+            continue;
+        }
+        let next = next_batch(identity, bytes, offset);
+        if next.is_none() && may_be_torn {
+            content.other.push(Fault::TornTail { at: at..bytes.len() as u32 });
+            return content;
+        }
+        if may_be_torn && let Ok(found) = batch::decode(&identity.place(at), &bytes[offset..], false) {
+            offset += found.total_len as usize;
+            content.add(found, bytes);
+            continue;
+        }
+        offset = next.unwrap_or(bytes.len());
+        let lost = at..offset as u32;
+        content.has_unknown = true;
+        content.add_data(lost.clone());
+        content.damage.push((lost.clone(), Fault::Batch { at: lost, why: error }));
+    }
+    content.other.extend(named.into_keys().map(|offset| Fault::SummaryDiffers { offset }));
+    content
+}
+
+/// Where the next batch behind damage starts.
+fn next_batch(identity: &SegmentIdentity, bytes: &[u8], damaged: usize) -> Option<usize> {
+    let step = BLOCK_BYTES as usize;
+    let starts = (damaged / step * step + step..bytes.len()).step_by(step);
+    starts.into_iter().find(|at| batch::decode(&identity.place(*at as u32), &bytes[*at..], false).is_ok())
+}

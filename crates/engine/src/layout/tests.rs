@@ -1,0 +1,59 @@
+use super::*;
+
+fn options(features: u64, order: u8, stripe_unit: u64, stripe_count: u64) -> CreateOptions {
+    CreateOptions { features, order, stripe_unit, stripe_count, ..CreateOptions::default() }
+}
+
+fn refused(options: &CreateOptions) -> (ErrorKind, String) {
+    let error = of(options, false).unwrap_err();
+    (error.kind, error.to_string())
+}
+
+#[test]
+fn features_that_need_others_are_refused_without_them() {
+    for (features, kind, words) in [
+        (Features::OBJECT_MAP, ErrorKind::Invalid, "object map without exclusive lock"),
+        (Features::FAST_DIFF | Features::EXCLUSIVE_LOCK, ErrorKind::Invalid, "fast diff without object map"),
+        (Features::JOURNALING, ErrorKind::Invalid, "journaling without exclusive lock"),
+        (Features::MIGRATING, ErrorKind::Invalid, "internally controlled"),
+        (1 << 40, ErrorKind::Unimplemented, "not support"),
+    ] {
+        let (found, text) = refused(&options(features, 22, 0, 0));
+        assert!(found == kind && text.contains(words), "{features}: {text}");
+    }
+}
+
+#[test]
+fn orders_and_stripes_are_librbds() {
+    for order in [0, 11, 26, 255] {
+        assert_eq!(refused(&options(0, order, 0, 0)).0, ErrorKind::Domain);
+    }
+    for (unit, count) in [(65536, 0), (0, 4), (3 << 10, 2), (8 << 20, 2), (256, 2)] {
+        assert_eq!(refused(&options(0, 22, unit, count)).0, ErrorKind::Invalid, "{unit} x {count}");
+    }
+    let plain = of(&options(Features::STRIPINGV2, 22, 4 << 20, 1), false).unwrap();
+    assert_eq!(plain, Layout { order: 22, features: 0, stripe_unit: 4 << 20, stripe_count: 1 });
+    let striped = of(&options(0, 22, 65536, 16), true).unwrap();
+    assert_eq!(striped.features, Features::STRIPINGV2 | Features::DATA_POOL);
+    assert_eq!((striped.stripe_unit, striped.stripe_count), (65536, 16));
+}
+
+#[test]
+fn defaults_are_the_settings() {
+    let get = |key: &str| {
+        let value = match key {
+            "rbd_default_order" => "23",
+            "rbd_default_features" => "layering,exclusive-lock",
+            "rbd_default_stripe_unit" => "64K",
+            "rbd_default_stripe_count" => "4",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let found = CreateOptions::from_settings(&get);
+    assert_eq!((found.order, found.features, found.stripe_unit, found.stripe_count), (23, 5, 65536, 4));
+    let unset = CreateOptions::from_settings(&|key| (key == "rbd_default_order").then(|| "nonsense".to_owned()));
+    assert_eq!((unset.order, unset.features), (22, Features::DEFAULT));
+    let zero = CreateOptions::from_settings(&|key| (key == "rbd_default_order").then(|| "0".to_owned()));
+    assert_eq!(refused(&zero).0, ErrorKind::Domain);
+}
