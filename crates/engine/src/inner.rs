@@ -89,7 +89,7 @@ impl Inner {
         let inner = Arc::new(Inner {
             objects: found.objects,
             image: header.image.clone(),
-            shared: Arc::new(Shared::new(state, settings.max_dirty_bytes)),
+            shared: Arc::new(Shared::new(state, &settings)),
             settings,
             read_only,
             clock,

@@ -37,6 +37,7 @@ mod watch;
 mod writer;
 
 pub use catalog::{Catalog, CatalogEntry};
+pub use clock::Clock;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use info::{CreateOptions, Extent, Features, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};

@@ -24,9 +24,9 @@ pub(crate) async fn create(
     name: &str,
     options: &CreateOptions,
     clock: &dyn Clock,
+    uuid: Uuid,
 ) -> Result<ImageId> {
     let catalog = Catalog::new(store.clone());
-    let uuid = Uuid::new_v4();
     let id = options.id.clone().unwrap_or_else(|| ImageId(format!("{:014x}", uuid.as_u128() & ((1 << 56) - 1))));
     let record = image_record(store, &id, uuid, options, clock.now_ns()).await?;
     if catalog.id_of(name).await.is_ok() {
