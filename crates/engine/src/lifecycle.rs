@@ -7,8 +7,8 @@ use crate::error::invalid;
 use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
-use crate::recovery;
 use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
+use crate::{parallel, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
@@ -145,11 +145,34 @@ async fn objects_of(found: &Found) -> Result<Vec<(Arc<dyn ObjectStore>, ObjectNa
     }
     let starts = &header.log.epochs;
     for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        let buried = next.first_segment.0..next.first_segment.0 + CREATE_WINDOW;
-        doomed.extend(buried.map(|number| (true, objects.segment(start.epoch, SegmentNo(number)))));
+        doomed.extend(tombstones(objects, start.epoch, next.first_segment).await?.into_iter().map(|name| (true, name)));
     }
     let store_of = |is_data| if is_data { objects.data.clone() } else { objects.meta.clone() };
     Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
+}
+
+/// What takeovers put into the way of an old owner: a window of names from where the next one starts, and another one for each takeover
+/// that did not finish.
+async fn tombstones(objects: &Objects, epoch: Epoch, first: SegmentNo) -> Result<Vec<ObjectName>> {
+    let mut found = Vec::new();
+    let mut next = first.0;
+    loop {
+        let names: Vec<ObjectName> =
+            (next..next + CREATE_WINDOW).map(|number| objects.segment(epoch, SegmentNo(number))).collect();
+        let looks = names.iter().map(|name| objects.data.stat(name)).collect();
+        let before = found.len();
+        for (name, looked) in names.into_iter().zip(parallel::all(looks).await) {
+            match looked {
+                Ok(_) => found.push(name),
+                Err(error) if error.kind == StoreErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if found.len() == before {
+            return Ok(found);
+        }
+        next += CREATE_WINDOW;
+    }
 }
 
 async fn collect(found: &Found, doomed: &mut Doomed) -> Result<()> {
