@@ -231,6 +231,12 @@ impl Appender {
         let len = match result {
             Ok(tail) if tail.epoch != self.epoch.0 => return Err(fenced(segment)),
             Ok(tail) => tail.len,
+            // A checkpoint may have deleted the segment while its summary was on the way: everything before the summary was
+            // durable, and nothing of it is live.
+            Err(error) if error.kind == StoreErrorKind::NotFound && pipeline.awaits_only_summary() => {
+                self.pipelines.remove(&segment);
+                return Ok(());
+            }
             Err(error) if error.kind == StoreErrorKind::NotFound => 0,
             Err(error) => {
                 let fatal = is_fatal(&error) || pipeline.tries >= APPEND_TRIES;
@@ -262,6 +268,11 @@ impl Appender {
 }
 
 impl Pipeline {
+    /// True if every batch of the segment has landed.
+    fn awaits_only_summary(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry.job, Job::Seal { .. }))
+    }
+
     fn landed(&mut self, at: u64) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.append.at == at) {
             entry.landed = true;

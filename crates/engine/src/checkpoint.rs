@@ -14,7 +14,7 @@ use lsd_core::format::checkpoint::{
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
-use lsd_store::ObjectStore;
+use lsd_store::{ObjectStore, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -241,19 +241,22 @@ async fn sweep(
         .collect();
     let remove = |store: &Arc<dyn ObjectStore>, name| {
         let store = store.clone();
-        async move { store.remove(&name).await }.boxed()
+        async move {
+            match store.remove(&name).await {
+                Err(error) => error.kind == StoreErrorKind::NotFound,
+                Ok(()) => true,
+            }
+        }
+        .boxed()
     };
-    let mut removals = Vec::new();
-    for (id, page) in pages {
-        removals.push(remove(&objects.meta, objects.page(id, page)));
-    }
-    for segment in &dead {
-        let Some(epoch) = log.epoch_of(*segment) else { continue };
-        removals.push(remove(&objects.data, objects.segment(epoch, *segment)));
-    }
-    parallel::all(removals).await;
+    let pages = pages.into_iter().map(|(id, page)| remove(&objects.meta, objects.page(id, page))).collect();
+    parallel::all(pages).await;
+    let named = |segment: SegmentNo| Some((segment, objects.segment(log.epoch_of(segment)?, segment)));
+    let (dead, names): (Vec<_>, Vec<_>) = dead.into_iter().filter_map(named).unzip();
+    let gone = parallel::all(names.into_iter().map(|name| remove(&objects.data, name)).collect()).await;
     let mut state = shared.lock();
-    for segment in dead {
+    // What could not be deleted stays in the table: the next checkpoint tries again.
+    for (segment, _) in dead.into_iter().zip(gone).filter(|(_, gone)| *gone) {
         state.segments.forget(segment);
         shared.sums.forget(segment);
     }

@@ -1,5 +1,5 @@
 //! An open image, as its users see it.
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::inner::Inner;
 use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
@@ -12,6 +12,7 @@ use lsd_core::format::names;
 use lsd_store::{ObjectStore, PoolId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A handle to an open image; clones are the same handle. Dropping the last clone without [`Image::close`] is like a
 /// crash: nothing that was flushed is lost.
@@ -24,14 +25,35 @@ impl Image {
     /// `Exists`, `Domain` (order), `Invalid` (name, size, striping, features), `Unimplemented` (unknown features), `NotFound`
     /// (data pool).
     pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
-        lifecycle::create(store, name, options, &SystemClock).await
+        lifecycle::create(store, name, options, &SystemClock, Uuid::new_v4()).await
+    }
+
+    /// [`Image::create`] with the caller's time and identity, for runs that must repeat exactly (crate `lsd-sim`).
+    pub async fn create_as(
+        store: &Arc<dyn ObjectStore>,
+        name: &str,
+        options: &CreateOptions,
+        clock: &dyn Clock,
+        uuid: Uuid,
+    ) -> Result<ImageId> {
+        lifecycle::create(store, name, options, clock, uuid).await
     }
 
     /// `NotFound`; `Corrupt` when the header, the map or the log do not verify.
     pub async fn open(store: &Arc<dyn ObjectStore>, image: &ImageRef, options: &OpenOptions) -> Result<Image> {
+        Self::open_with_clock(store, image, options, Arc::new(SystemClock)).await
+    }
+
+    /// [`Image::open`] with the caller's time.
+    pub async fn open_with_clock(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        options: &OpenOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Image> {
         let found = loader::find(store, image).await?;
         let (settings, read_only) = (options.settings.clone(), options.read_only);
-        Ok(Image { inner: Inner::open(found, settings, read_only, Arc::new(SystemClock)).await? })
+        Ok(Image { inner: Inner::open(found, settings, read_only, clock).await? })
     }
 
     /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify, or is gone while other objects of the

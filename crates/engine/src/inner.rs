@@ -89,7 +89,7 @@ impl Inner {
         let inner = Arc::new(Inner {
             objects: found.objects,
             image: header.image.clone(),
-            shared: Arc::new(Shared::new(state, settings.max_dirty_bytes)),
+            shared: Arc::new(Shared::new(state, &settings)),
             settings,
             read_only,
             clock,
@@ -165,10 +165,15 @@ impl Inner {
         }
     }
 
-    /// Rule 6: raise, fence, read, commit, and only then write.
+    /// Rule 6: raise, read the header, fence, read the log, commit, and only then write.
     async fn take_over(&self, seen: &Tails) -> Result<Epoch> {
         let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
         let epoch = takeover::raise_epoch(&self.objects, &header).await?;
+        // Until then the old owner could commit a checkpoint and delete what the header named before.
+        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        if header.epoch != epoch {
+            return Err(Error::new(ErrorKind::Busy, "another client is taking the image over"));
+        }
         let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
         if self.shared.lock().log != header.log || !same_log(seen, &tails) {
             let state = loader::load_with(&self.objects, &header, &tails, &self.settings).await?;

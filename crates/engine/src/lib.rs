@@ -10,8 +10,8 @@ mod check;
 mod checkpoint;
 mod clock;
 mod error;
-mod fetch;
 mod features;
+mod fetch;
 mod header;
 mod image;
 mod info;
@@ -45,6 +45,7 @@ mod writer;
 
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
+pub use clock::Clock;
 pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
 pub use image::Image;

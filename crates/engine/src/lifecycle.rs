@@ -7,7 +7,8 @@ use crate::error::invalid;
 use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
-use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result, layout, recovery, removal};
+use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use crate::{layout, parallel, recovery, removal};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
@@ -23,9 +24,9 @@ pub(crate) async fn create(
     name: &str,
     options: &CreateOptions,
     clock: &dyn Clock,
+    uuid: Uuid,
 ) -> Result<ImageId> {
     let catalog = Catalog::new(store.clone());
-    let uuid = Uuid::new_v4();
     let id = options.id.clone().unwrap_or_else(|| ImageId(format!("{:014x}", uuid.as_u128() & ((1 << 56) - 1))));
     let (record, features) = image_record(store, &id, uuid, options, clock.now_ns()).await?;
     if catalog.id_of(name).await.is_ok() {
@@ -162,11 +163,34 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
     }
     let starts = &header.log.epochs;
     for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        let buried = next.first_segment.0..next.first_segment.0 + CREATE_WINDOW;
-        doomed.extend(buried.map(|number| (true, objects.segment(start.epoch, SegmentNo(number)))));
+        doomed.extend(tombstones(objects, start.epoch, next.first_segment).await?.into_iter().map(|name| (true, name)));
     }
     let store_of = |is_data| if is_data { objects.data.clone() } else { objects.meta.clone() };
     Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
+}
+
+/// What takeovers put into the way of an old owner: a window of names from where the next one starts, and another one for each takeover
+/// that did not finish.
+async fn tombstones(objects: &Objects, epoch: Epoch, first: SegmentNo) -> Result<Vec<ObjectName>> {
+    let mut found = Vec::new();
+    let mut next = first.0;
+    loop {
+        let names: Vec<ObjectName> =
+            (next..next + CREATE_WINDOW).map(|number| objects.segment(epoch, SegmentNo(number))).collect();
+        let looks = names.iter().map(|name| objects.data.stat(name)).collect();
+        let before = found.len();
+        for (name, looked) in names.into_iter().zip(parallel::all(looks).await) {
+            match looked {
+                Ok(_) => found.push(name),
+                Err(error) if error.kind == StoreErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if found.len() == before {
+            return Ok(found);
+        }
+        next += CREATE_WINDOW;
+    }
 }
 
 async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {

@@ -18,8 +18,6 @@ pub(crate) const EAGER_IN_FLIGHT: usize = 1;
 pub(crate) const SYNC_IN_FLIGHT: usize = 4;
 /// A segment with less room than this is sealed instead of getting another batch.
 pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
-/// Log bytes since the last checkpoint before the next is considered.
-pub(crate) const CHECKPOINT_MIN_LOG_BYTES: u64 = 64 << 20;
 /// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add
 /// at most 1/8 to the bytes written.
 pub(crate) const CHECKPOINT_COST_MULTIPLE: u64 = 8;

@@ -6,8 +6,9 @@
 //! 3. *A segment number is created only within a window*: [`may_create`].
 //! 4. *A checkpoint covers exactly a durable prefix*: [`may_commit_checkpoint`].
 //! 5. *A segment is deleted only after a committed checkpoint without it*: [`may_delete`].
-//! 6. *A takeover raises the epoch, then fences, then reads, then commits its start, and only then writes*
-//!    (`takeover.rs`): reading before fencing could miss a record that the old owner still acknowledges.
+//! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
+//!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since, and
+//!    reading the log before fencing could miss a record that the old owner still acknowledges.
 //! 7. *The old epoch's next names are taken by tombstones* ([`tombstone_range`]), so that the old owner cannot extend its log
 //!    beyond what the takeover saw, even where it is not blocklisted.
 use crate::limits::CREATE_WINDOW;

@@ -29,6 +29,9 @@ pub struct Settings {
     pub watch_timeout: Duration,
     /// The largest segment, bytes (`lsd_segment_bytes`, 1..=8 MiB).
     pub segment_bytes: u32,
+    /// Log bytes since the last checkpoint before the next is considered (`lsd_checkpoint_log_bytes`). More: fewer
+    /// checkpoints and a longer replay after a crash.
+    pub checkpoint_log_bytes: u64,
 }
 
 impl Default for Settings {
@@ -43,6 +46,7 @@ impl Default for Settings {
             map_cache_bytes: 256 << 20,
             watch_timeout: Duration::from_secs(30),
             segment_bytes: 8 << 20,
+            checkpoint_log_bytes: 64 << 20,
         }
     }
 }
@@ -90,6 +94,9 @@ impl Settings {
         }
         if let Some(bytes) = number("lsd_segment_bytes") {
             settings.segment_bytes = bytes.clamp(1 << 20, 8 << 20) as u32;
+        }
+        if let Some(bytes) = number("lsd_checkpoint_log_bytes") {
+            settings.checkpoint_log_bytes = bytes.clamp(1 << 20, 1 << 40);
         }
         settings
     }

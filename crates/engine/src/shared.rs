@@ -1,11 +1,11 @@
 //! The state of an open image with those who wait for it to change.
-use crate::limits::{CHECKPOINT_COST_MULTIPLE, CHECKPOINT_MIN_LOG_BYTES};
+use crate::limits::CHECKPOINT_COST_MULTIPLE;
 use crate::objects::Objects;
 use crate::protocol;
 use crate::state::State;
 use crate::sums::Sums;
 use crate::writer::BatchJob;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Settings};
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::units::{LeafNo, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
     pub(crate) sums: Sums,
+    /// Log bytes before a checkpoint is considered.
+    checkpoint_log_bytes: u64,
     /// A range lock was released.
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
@@ -39,14 +41,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(state: State, dirty_capacity: u64) -> Self {
+    pub(crate) fn new(state: State, settings: &Settings) -> Self {
         Self {
             state: Mutex::new(state),
-            dirty: Semaphore::new(dirty_capacity.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
+            dirty: Semaphore::new(settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
             full: watch::Sender::new(false),
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             sums: Sums::default(),
+            checkpoint_log_bytes: settings.checkpoint_log_bytes,
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
             batch_opened: Notify::new(),
@@ -111,7 +114,7 @@ impl Shared {
         let due = {
             let mut state = self.lock();
             state.batch_durable(job);
-            checkpoint_due(&state)
+            checkpoint_due(&state, self.checkpoint_log_bytes)
         };
         self.give_dirty(job.dirty_bytes);
         if due {
@@ -167,8 +170,8 @@ impl Shared {
 const MAX_LEAF_BYTES: usize = 33 << 10;
 
 /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost.
-fn checkpoint_due(state: &State) -> bool {
+fn checkpoint_due(state: &State, least: u64) -> bool {
     let leaves = (state.map.dirty_leaves() * MAX_LEAF_BYTES).min(state.map.loaded_bytes());
     let cost = leaves as u64 + state.root_bytes;
-    state.log_bytes >= CHECKPOINT_MIN_LOG_BYTES && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE
+    state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE
 }

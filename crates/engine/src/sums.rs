@@ -5,8 +5,13 @@
 use crate::limits::SUM_TABLES_BYTES;
 use crate::objects::Objects;
 use crate::{Result, error::corrupt};
+use lsd_core::format::FormatResult;
+use lsd_core::format::batch;
 use lsd_core::format::block_sums::{SumBuilder, block_table_len, decode_block_table};
-use lsd_core::replay::{TailRule, scan_segment};
+use lsd_core::format::codec::crc32c;
+use lsd_core::format::record::RecordKind;
+use lsd_core::format::segment::SegmentIdentity;
+use lsd_core::replay::TailRule;
 use lsd_core::units::{BLOCK_BYTES, Epoch, SegmentNo};
 use lsd_store::LogTail;
 use std::collections::{BTreeMap, VecDeque};
@@ -140,11 +145,36 @@ async fn read_table(objects: &Objects, epoch: Epoch, segment: SegmentNo, tail: L
     }
     let bytes = objects.data.read(&name, 0, data_len).await?;
     let rule = if objects.data.limits().atomic_appends { TailRule::Whole } else { TailRule::MayBeTorn };
-    let batches = scan_segment(&identity, &bytes, rule).map_err(|error| corrupt(&name, error))?;
-    let good = batches.last().map_or(0, |last| (last.place.offset + last.total_len) as usize);
+    sums_of_batches(&identity, &bytes, rule).map_err(|error| corrupt(&name, error))
+}
+
+/// The sums of a segment's bytes as far as its batches reach. A record whose data does not verify makes its own blocks
+/// unreadable and no others.
+fn sums_of_batches(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) -> FormatResult<Vec<u32>> {
+    let mut damaged = Vec::new();
+    let mut end = 0;
+    while end < bytes.len() {
+        let batch = match batch::decode(&identity.place(end as u32), &bytes[end..], false) {
+            Ok(batch) => batch,
+            Err(_) if rule == TailRule::MayBeTorn => break,
+            Err(error) => return Err(error),
+        };
+        for record in &batch.records {
+            if let RecordKind::Write { len, data_offset, data_crc } = record.kind {
+                let at = end + data_offset as usize..end + (data_offset + len) as usize;
+                if crc32c(&bytes[at.clone()]) != data_crc {
+                    damaged.push(at.start / BLOCK_BYTES as usize..at.end.div_ceil(BLOCK_BYTES as usize));
+                }
+            }
+        }
+        end += batch.total_len as usize;
+    }
     let mut builder = SumBuilder::default();
-    builder.push(&bytes[..good], &[]);
-    Ok(builder.finish())
+    builder.push(&bytes[..end], &[]);
+    let mut sums = builder.finish();
+    // No data has the inverse of its checksum as its checksum.
+    damaged.into_iter().flatten().for_each(|block| sums[block] = !sums[block]);
+    Ok(sums)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub enum Fault {
     SegmentGone,
     /// The segment's tail attributes do not verify, or the segment has fewer bytes than they say.
     Tail { why: String },
-    /// The summary of a sealed segment does not verify.
+    /// What seals a segment, its summary or its block checksums, does not verify.
     Summary { why: String },
     /// A batch, or its header, does not verify; bytes of the segment.
     Batch { at: Range<u32>, why: String },

@@ -169,7 +169,7 @@ async fn own_and_mend(
     // Everything before is in the checkpoint that follows, and this epoch writes no segments.
     log.replay_from = first_segment;
     state.log = log;
-    let shared = Shared::new(state, 0);
+    let shared = Shared::new(state, &crate::Settings::default());
     Checkpointer::new(epoch).write(objects, &shared, true).await?;
     delete_orphans(objects, progress, report).await
 }

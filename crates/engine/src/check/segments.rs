@@ -8,8 +8,9 @@ use crate::recovery::Tails;
 use crate::{Progress, Result, parallel};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
+use lsd_core::format::block_sums::check_blocks;
 use lsd_core::format::header::LogRecord;
-use lsd_core::format::segment::decode_summary;
+use lsd_core::format::segment::{Seal, decode_seal};
 use lsd_core::replay::TailRule;
 use lsd_core::units::{Epoch, MAX_SEGMENT_BYTES, SegmentNo};
 use lsd_store::{LogTail, ObjectName};
@@ -157,10 +158,10 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail) -> 
     }
     let data_end = (tail.len - u64::from(tail.summary_len)) as usize;
     let (data, seal) = bytes.split_at(data_end.min(bytes.len()));
-    let summary = match tail.summary_len {
+    let seal = match tail.summary_len {
         0 => None,
-        _ => match decode_summary(&identity, seal) {
-            Ok(batches) => Some(batches),
+        _ => match decode_seal(&identity, seal) {
+            Ok(seal) => Some(seal),
             Err(error) => {
                 faults.push(Fault::Summary { why: error.to_string() });
                 None
@@ -169,7 +170,12 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail) -> 
     };
     // Only the last append of an open segment can be torn.
     let rule = if atomic || tail.summary_len > 0 { TailRule::Whole } else { TailRule::MayBeTorn };
-    let content = segment::verify(&identity, data, summary.as_deref(), rule);
+    let (sums, batches) = seal.map_or((None, None), |Seal { sums, batches }| (sums, Some(batches)));
+    let content = segment::verify(&identity, data, batches.as_deref(), rule);
+    // What is damaged differs from its blocks' checksums as well; without any damage, it is the checksums that are wrong.
+    let sound = content.damage.is_empty() && content.other.is_empty();
+    let differs = sums.filter(|_| sound).and_then(|sums| check_blocks(&sums, 0, data).err());
+    faults.extend(differs.map(|error| Fault::Summary { why: format!("block checksums: {error}") }));
     Ok(Read { content, faults })
 }
 

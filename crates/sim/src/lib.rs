@@ -1,0 +1,42 @@
+//! Deterministic simulation of the whole engine.
+//!
+//! Owns: a store that loses, delays, reorders and fails operations and lets those of dead clients arrive late; clients that
+//! crash at any step; the oracle that says which content is right. Does not own: anything that a user runs.
+//!
+//! A run is a function of its seed: virtual time, one thread, no other randomness. `cargo run -p lsd-sim -- --seed N
+//! --trace` shows one.
+mod disk;
+mod faults;
+mod history;
+mod life;
+mod net;
+mod report;
+mod run;
+mod store;
+mod trace;
+mod work;
+mod world;
+
+pub use report::{Coverage, Failure};
+pub use run::{Outcome, run};
+
+/// Runs seeds from `first` on, until `enough` says so of what was covered, on `threads` threads. Returns what was covered and every
+/// failure.
+pub fn run_many(first: u64, threads: u64, enough: &(dyn Fn(&Coverage) -> bool + Sync)) -> (Coverage, Vec<Failure>) {
+    let total = std::sync::Mutex::new((Coverage::default(), Vec::new()));
+    let next = std::sync::atomic::AtomicU64::new(first);
+    let lock = || total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !enough(&lock().0) {
+                    let outcome = run(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed), false);
+                    let mut total = lock();
+                    total.0 += &outcome.coverage;
+                    total.1.extend(outcome.failure);
+                }
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

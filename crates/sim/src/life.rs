@@ -1,0 +1,225 @@
+//! The life of one client: it opens the image, becomes its owner, works, and ends well or not.
+//!
+//! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`run.rs`).
+use crate::work::Work;
+use crate::world::{SharedHistory, World, lock};
+use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, Settings};
+use lsd_store::ObjectStore;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often something is tried while operations may fail, and before it counts as impossible.
+const TRIES_IN_WEATHER: u32 = 3;
+const TRIES: u32 = 200;
+
+/// How a life ends that nobody cuts short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Close,
+    /// The handle goes away without a close.
+    Drop,
+}
+
+pub struct Life {
+    pub world: Arc<World>,
+    pub client: usize,
+    pub store: Arc<dyn ObjectStore>,
+    pub clock: Arc<dyn Clock>,
+    pub random: StdRng,
+    pub ending: Ending,
+    /// Operations that it issues.
+    pub operations: u32,
+}
+
+/// Options that make a short run see many segments, checkpoints and evictions.
+pub fn settings(random: &mut StdRng) -> Settings {
+    let one_of = |random: &mut StdRng, from: &[u64]| from[random.random_range(0..from.len())];
+    Settings {
+        ack: if random.random_bool(0.3) { AckMode::Journal } else { AckMode::Writeback },
+        writethrough_until_flush: random.random_bool(0.3),
+        cache_bytes: one_of(random, &[0, 64 << 10, 1 << 20]),
+        max_dirty_bytes: 0,
+        max_age: Duration::from_millis(one_of(random, &[5, 50, 1000])),
+        map_cache_bytes: one_of(random, &[0, 4 << 10, 1 << 20]),
+        watch_timeout: Duration::from_millis(1000),
+        segment_bytes: one_of(random, &[140 << 10, 256 << 10, 1 << 20]) as u32,
+        checkpoint_log_bytes: one_of(random, &[64 << 10, 256 << 10, 1 << 20, 64 << 20]),
+        ..Settings::default()
+    }
+}
+
+impl Life {
+    pub async fn live(mut self) {
+        let options = OpenOptions { read_only: false, settings: settings(&mut self.random) };
+        let Some(image) = self.open(&options).await else { return };
+        if !self.own(&image).await {
+            return;
+        }
+        let Some(history) = self.recover(&image).await else { return };
+        let (world, client, image_) = (self.world.clone(), self.client, image.clone());
+        let work = Work { world, client, image: image_, history, options, flushed: Arc::default() };
+        work.run(&mut self.random, self.operations).await;
+        if self.world.failure().is_some() {
+            return;
+        }
+        self.settle(&image, &work).await;
+        if self.ending == Ending::Close {
+            self.close(&image, &work).await;
+        }
+    }
+
+    /// Opens the image and, at times, looks at what a reader sees.
+    async fn open(&mut self, options: &OpenOptions) -> Option<Image> {
+        let reference = ImageRef::Id(self.world.id.clone());
+        let history = self.world.history();
+        let before = lock(&history).tick();
+        let mut tries = 0;
+        let image = loop {
+            match Image::open_with_clock(&self.store, &reference, options, self.clock.clone()).await {
+                Ok(image) => break image,
+                Err(error) => self.endure("open", &error, &mut tries).await?,
+            }
+        };
+        if self.random.random_bool(0.3) {
+            self.look(&image, &history, before).await;
+        }
+        Some(image)
+    }
+
+    /// What a reader finds is a prefix with everything that was durable before it opened.
+    async fn look(&mut self, image: &Image, history: &SharedHistory, before: u64) {
+        let size = image.size();
+        let data = image.read(0, size).await;
+        // Meanwhile others may have come and gone.
+        if self.world.net.is_cut(self.client) {
+            return;
+        }
+        match data {
+            Ok(data) => {
+                let checked = self
+                    .world
+                    .disk
+                    .decode_all(&data)
+                    .and_then(|found| lock(history).check(&found, before, self.world.disk.first_beyond(size)));
+                self.world.net.count(|coverage| coverage.checks += 1);
+                if let Err(why) = checked {
+                    self.world.fail(format!("client {} reads after opening: {why}", self.client));
+                }
+            }
+            Err(error) => self.world.judge(self.client, "read after opening", &error, false),
+        }
+    }
+
+    async fn own(&mut self, image: &Image) -> bool {
+        let mut tries = 0;
+        loop {
+            // A write of nothing makes this handle the owner and changes nothing.
+            match image.write(0, bytes::Bytes::new(), false).await {
+                Ok(()) => break,
+                Err(error) => {
+                    if self.endure("own", &error, &mut tries).await.is_none() {
+                        return false;
+                    }
+                }
+            }
+        }
+        !self.world.net.is_cut(self.client)
+    }
+
+    /// Reads everything and begins the new owner's history.
+    async fn recover(&mut self, image: &Image) -> Option<SharedHistory> {
+        let net = &self.world.net;
+        let size = image.size();
+        net.set_calm(self.client, true);
+        let data = image.read(0, size).await;
+        net.set_calm(self.client, false);
+        if net.is_cut(self.client) {
+            return None;
+        }
+        net.taken_over();
+        net.count(|coverage| coverage.checks += 1);
+        let history = self.world.history();
+        let checked = data.map_err(|error| format!("{:?}: {error}", error.kind)).and_then(|data| {
+            let found = self.world.disk.decode_all(&data)?;
+            let mut history = lock(&history);
+            if !history.sizes.contains(&size) {
+                return Err(format!("the size is {size}, and should be one of {:?}", history.sizes));
+            }
+            let now = history.tick();
+            history.check(&found, now, self.world.disk.first_beyond(size))?;
+            Ok(found)
+        });
+        match checked {
+            Ok(found) => {
+                net.note(self.client, "recovered", "", "");
+                Some(self.world.begin(found, size))
+            }
+            Err(why) => {
+                self.world.fail(format!("client {} took over: {why}", self.client));
+                None
+            }
+        }
+    }
+
+    /// Once nothing fails any more, a flush succeeds and the content is right.
+    async fn settle(&mut self, image: &Image, work: &Work) {
+        let net = self.world.net.clone();
+        net.set_calm(self.client, true);
+        while self.world.is_full() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        while self.world.is_full() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let since = lock(&work.history).tick();
+        let flushed = image.flush().await;
+        if net.is_cut(self.client) {
+            return;
+        }
+        match flushed {
+            Ok(()) => lock(&work.history).flushed(since),
+            // The pool may have become full again.
+            Err(error) if error.kind == ErrorKind::NoSpace => self.world.judge(self.client, "flush", &error, true),
+            Err(error) => {
+                let why =
+                    format!("client {} cannot flush though nothing fails: {:?}: {error}", self.client, error.kind);
+                return self.world.fail(why);
+            }
+        }
+        work.read_all().await;
+        net.set_calm(self.client, self.random.random_bool(0.5));
+    }
+
+    async fn close(&mut self, image: &Image, work: &Work) {
+        let since = lock(&work.history).tick();
+        match image.close().await {
+            Ok(()) => {
+                lock(&work.history).flushed(since);
+                self.world.net.count(|coverage| coverage.clean_closes += 1);
+            }
+            Err(error) => self.world.judge(self.client, "close", &error, true),
+        }
+    }
+
+    /// An error that may pass: waits. `None` when there is no sense in trying again.
+    async fn endure(&mut self, doing: &str, error: &Error, tries: &mut u32) -> Option<()> {
+        self.world.judge(self.client, doing, error, false);
+        *tries += 1;
+        if self.world.failure().is_some() || error.kind == ErrorKind::Fenced {
+            return None;
+        }
+        if *tries >= TRIES_IN_WEATHER {
+            self.world.net.set_calm(self.client, true);
+        }
+        if *tries >= TRIES {
+            self.world.fail(format!("client {} cannot {doing}: {:?}: {error}", self.client, error.kind));
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        Some(())
+    }
+}

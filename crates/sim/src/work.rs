@@ -1,0 +1,247 @@
+//! The operations that an owner issues, each with its entry in the history.
+use crate::disk::{GRANULE, Stamp};
+use crate::history::{Kind, Outcome, Tick};
+use crate::world::{SharedHistory, World, lock};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions};
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A longer write is several records, of which a crash may leave the first.
+const RECORD_GRANULES: usize = (1 << 20) / GRANULE as usize;
+
+#[derive(Clone)]
+pub struct Work {
+    pub world: Arc<World>,
+    pub client: usize,
+    pub image: Image,
+    pub history: SharedHistory,
+    pub options: OpenOptions,
+    /// A flush was issued.
+    pub flushed: Arc<AtomicBool>,
+}
+
+type Running = FuturesUnordered<BoxFuture<'static, ()>>;
+
+impl Work {
+    /// Issues `count` operations, several at a time.
+    pub async fn run(&self, random: &mut StdRng, count: u32) {
+        let depth = random.random_range(1..=12);
+        let mut running: Running = FuturesUnordered::new();
+        for _ in 0..count {
+            if self.world.failure().is_some() {
+                return;
+            }
+            while running.len() >= depth {
+                running.next().await;
+            }
+            if random.random_bool(0.01) {
+                while running.next().await.is_some() {}
+                self.resize(random).await;
+                continue;
+            }
+            running.push(self.start(random));
+            if random.random_bool(0.3) {
+                let pause = Duration::from_millis(random.random_range(0..120));
+                let _ = tokio::time::timeout(pause, running.next()).await;
+            }
+        }
+        while running.next().await.is_some() {}
+    }
+
+    fn start(&self, random: &mut StdRng) -> BoxFuture<'static, ()> {
+        self.world.net.count(|coverage| coverage.operations += 1);
+        let work = self.clone();
+        let kind = random.random_range(0..100);
+        if kind < 8 {
+            return async move { work.flush().await }.boxed();
+        }
+        if kind < 10 {
+            return async move { work.forget_cache().await }.boxed();
+        }
+        let fua = random.random_bool(0.08);
+        let (lo, count) = self.world.disk.pick(random);
+        let hi = (lo + count).min(self.world.disk.first_beyond(self.image.size()));
+        if hi <= lo {
+            return async {}.boxed();
+        }
+        let history = lock(&self.history);
+        let (quiet, clear) = (history.is_quiet(lo, hi), history.is_shared(lo, hi));
+        drop(history);
+        match kind {
+            10..28 => async move { work.read(lo, hi).await }.boxed(),
+            28..46 if quiet => {
+                let kind = random.random_range(0..3);
+                let hi = if kind == 0 { self.far(random, lo, hi) } else { hi.min(lo + RECORD_GRANULES) };
+                work.clear(lo, hi, kind, fua)
+            }
+            46..54 if quiet => work.compare_and_write(lo, hi.min(lo + 512)),
+            _ if clear => work.write(lo, hi, fua),
+            _ => async {}.boxed(),
+        }
+    }
+
+    /// A discard may reach over several windows.
+    fn far(&self, random: &mut StdRng, lo: usize, hi: usize) -> usize {
+        let end = self.world.disk.first_beyond(self.image.size());
+        let far = random.random_range(hi..=end.max(hi)).min(end);
+        if random.random_bool(0.1) && lock(&self.history).is_quiet(lo, far) { far } else { hi }
+    }
+
+    /// What the acknowledgement mode promises of an operation that returns.
+    fn is_durable_on_return(&self, fua: bool) -> bool {
+        let flushed = self.flushed.load(Ordering::Relaxed);
+        let settings = &self.options.settings;
+        fua || settings.ack == AckMode::Journal || (settings.writethrough_until_flush && !flushed)
+    }
+
+    fn done(&self, doing: &str, parts: &[usize], result: Result<(), Error>, fua: bool) {
+        let durable = self.is_durable_on_return(fua);
+        let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
+        for part in parts {
+            lock(&self.history).returned(*part, outcome, durable);
+        }
+        if let Err(error) = result {
+            self.world.judge(self.client, doing, &error, true);
+        }
+    }
+
+    /// Enters the write into the history; the returned future does it.
+    fn write(self, lo: usize, hi: usize, fua: bool) -> BoxFuture<'static, ()> {
+        let (mut parts, mut data) = (Vec::new(), Vec::new());
+        for from in (lo..hi).step_by(RECORD_GRANULES) {
+            let to = hi.min(from + RECORD_GRANULES);
+            let stamp = self.world.stamp();
+            parts.push(lock(&self.history).issue(Kind::Write, stamp, from..to, parts.last().copied()));
+            data.push(self.world.disk.data(stamp, from, to - from));
+        }
+        let data = if data.len() == 1 { data.remove(0) } else { Bytes::from(data.concat()) };
+        async move {
+            let result = self.image.write(self.world.disk.address(lo), data, fua).await;
+            self.done("write", &parts, result, fua);
+        }
+        .boxed()
+    }
+
+    fn clear(self, lo: usize, hi: usize, kind: u32, fua: bool) -> BoxFuture<'static, ()> {
+        let op = lock(&self.history).issue(Kind::Clear, self.world.stamp(), lo..hi, None);
+        let start = self.world.disk.address(lo);
+        let len = self.world.disk.address(hi - 1) + GRANULE - start;
+        async move {
+            let result = match kind {
+                0 => self.image.discard(start, len, fua).await,
+                1 => self.image.write_zeroes(start, len, false, fua).await,
+                _ => self.image.write_zeroes(start, len, true, fua).await,
+            };
+            self.done("clear", &[op], result, fua);
+        }
+        .boxed()
+    }
+
+    /// Nobody else touches the range meanwhile, so what is read first must be what is compared.
+    fn compare_and_write(self, lo: usize, hi: usize) -> BoxFuture<'static, ()> {
+        let stamp = self.world.stamp();
+        let op = lock(&self.history).issue(Kind::Compare, stamp, lo..hi, None);
+        async move { self.compare(lo, hi, stamp, op).await }.boxed()
+    }
+
+    async fn compare(&self, lo: usize, hi: usize, stamp: Stamp, op: usize) {
+        let start = self.world.disk.address(lo);
+        let len = (hi - lo) as u64 * GRANULE;
+        let present = match self.image.read(start, len).await {
+            Ok(present) => present.to_bytes(),
+            Err(error) => {
+                lock(&self.history).returned(op, Outcome::Refused, false);
+                return self.world.judge(self.client, "read to compare", &error, true);
+            }
+        };
+        let data = self.world.disk.data(stamp, lo, hi - lo);
+        let spoilt = stamp.is_multiple_of(3);
+        let compare = if spoilt { self.world.disk.data(stamp, lo, hi - lo) } else { present };
+        match self.image.compare_and_write(start, compare, data).await {
+            Err(Error { kind: ErrorKind::Mismatch { .. }, .. }) if spoilt => {
+                lock(&self.history).returned(op, Outcome::Refused, false);
+            }
+            Ok(()) if spoilt => self.world.fail(format!("client {}: a wrong compare matched", self.client)),
+            result => self.done("compare-and-write", &[op], result, false),
+        }
+    }
+
+    async fn flush(&self) {
+        self.flushed.store(true, Ordering::Relaxed);
+        let since = lock(&self.history).tick();
+        match self.image.flush().await {
+            Ok(()) => lock(&self.history).flushed(since),
+            Err(error) => self.world.judge(self.client, "flush", &error, true),
+        }
+    }
+
+    async fn forget_cache(&self) {
+        if let Err(error) = self.image.invalidate_cache().await {
+            self.world.judge(self.client, "invalidate_cache", &error, true);
+        }
+    }
+
+    async fn read(&self, lo: usize, hi: usize) {
+        let since = lock(&self.history).tick();
+        let len = (hi - lo) as u64 * GRANULE;
+        self.world.net.count(|coverage| coverage.reads += 1);
+        match self.image.read(self.world.disk.address(lo), len).await {
+            Ok(data) => {
+                let seen = self.world.disk.decode(lo, hi - lo, &data.to_bytes());
+                if let Err(why) = lock(&self.history).check_read(lo, &seen, since) {
+                    self.world.fail(format!("client {}: {why}", self.client));
+                }
+            }
+            Err(error) => self.world.judge(self.client, "read", &error, true),
+        }
+    }
+
+    /// Reads the whole image from the store.
+    pub async fn read_all(&self) {
+        self.forget_cache().await;
+        let since = lock(&self.history).tick();
+        let size = self.image.size();
+        let end = self.world.disk.first_beyond(size);
+        self.world.net.count(|coverage| coverage.checks += 1);
+        match self.image.read(0, size).await {
+            Ok(data) => {
+                let checked = self.world.disk.decode_all(&data);
+                let checked = checked.and_then(|found| lock(&self.history).check_read(0, &found[..end], since));
+                if let Err(why) = checked {
+                    self.world.fail(format!("client {} reads everything: {why}", self.client));
+                }
+            }
+            Err(error) => self.world.judge(self.client, "read everything", &error, true),
+        }
+    }
+
+    /// Changes the size, at a granule's border of the last window or back to the first size. Nothing else is under way.
+    async fn resize(&self, random: &mut StdRng) {
+        let disk = &self.world.disk;
+        let old = self.image.size();
+        let last = disk.pick_last(random);
+        let size = if random.random_bool(0.5) { disk.size } else { disk.address(last) };
+        let beyond = disk.first_beyond(size.min(old))..disk.granules;
+        let op = {
+            let mut history = lock(&self.history);
+            history.sizes.insert(size);
+            history.resized = Tick::MAX;
+            history.issue(Kind::Clear, self.world.stamp(), beyond, None)
+        };
+        let result = self.image.resize(size, true, &|_, _| Ok(())).await;
+        let mut history = lock(&self.history);
+        history.resized = history.tick();
+        if result.is_ok() {
+            history.sizes = [size].into();
+        }
+        drop(history);
+        self.done("resize", &[op], result, true);
+    }
+}

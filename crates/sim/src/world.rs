@@ -1,0 +1,140 @@
+//! What the clients of one run share: the image, its true history, and the first broken promise.
+use crate::disk::{Disk, Stamp};
+use crate::history::History;
+use crate::net::Net;
+use lsd_engine::{Clock, Error, ErrorKind, ImageId};
+use lsd_store::PoolId;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// After a full pool has room again, clients may be told that it is full for so long, milliseconds.
+const FULL_ECHO_MS: u64 = 15_000;
+
+pub type SharedHistory = Arc<Mutex<History>>;
+
+/// A history that ended, and what the next owner found: everything that is promised later must be in it as well.
+struct Closed {
+    history: SharedHistory,
+    found: Vec<Stamp>,
+    end: usize,
+}
+
+struct Inner {
+    history: SharedHistory,
+    closed: Vec<Closed>,
+    last_stamp: Stamp,
+    failure: Option<String>,
+    /// When a pool was full the last time.
+    full_at: Option<u64>,
+    full: bool,
+}
+
+pub struct World {
+    pub net: Arc<Net>,
+    pub disk: Disk,
+    pub id: ImageId,
+    /// Where the header is.
+    pub pool: PoolId,
+    pub blocklist_lags: bool,
+    inner: Mutex<Inner>,
+}
+
+impl World {
+    pub fn new(net: Arc<Net>, disk: Disk, id: ImageId, pool: PoolId, blocklist_lags: bool) -> Arc<Self> {
+        let history = Arc::new(Mutex::new(History::new(vec![0; disk.granules], disk.size)));
+        let inner = Inner { history, closed: Vec::new(), last_stamp: 0, failure: None, full_at: None, full: false };
+        Arc::new(Self { net, disk, id, pool, blocklist_lags, inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The history of the present owner, or of the last one.
+    pub fn history(&self) -> SharedHistory {
+        self.lock().history.clone()
+    }
+
+    /// A new owner found this content, which was checked: its history begins.
+    pub fn begin(&self, found: Vec<Stamp>, size: u64) -> SharedHistory {
+        let end = self.disk.first_beyond(size);
+        let mut base = found.clone();
+        base[end..].fill(crate::disk::ZERO);
+        let next = Arc::new(Mutex::new(History::new(base, size)));
+        let mut inner = self.lock();
+        let history = std::mem::replace(&mut inner.history, next.clone());
+        inner.closed.push(Closed { history, found, end });
+        next
+    }
+
+    /// Checks again what every owner found, now that all that was ever promised is known.
+    pub fn check_promises(&self) {
+        let closed = std::mem::take(&mut self.lock().closed);
+        for Closed { history, found, end } in closed {
+            if let Err(why) = lock(&history).check(&found, u64::MAX, end) {
+                self.fail(format!("promised after the image was taken over: {why}"));
+            }
+        }
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        let mut inner = self.lock();
+        inner.last_stamp += 1;
+        inner.last_stamp
+    }
+
+    pub fn fail(&self, why: impl Into<String>) {
+        let why = why.into();
+        self.net.note(usize::MAX, "FAILURE", "", &why);
+        self.lock().failure.get_or_insert(why);
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
+    }
+
+    pub fn set_full(&self, full: bool) {
+        let now = self.net.now_ms();
+        let mut inner = self.lock();
+        inner.full = full;
+        inner.full_at = Some(now);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.lock().full
+    }
+
+    /// An error of `client`: it fails the run unless the client is entitled to it. `alone`: nobody else can hold the image.
+    pub fn judge(&self, client: usize, doing: &str, error: &Error, alone: bool) {
+        self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
+        let contested = self.net.is_cut(client);
+        let now = self.net.now_ms();
+        let entitled = match error.kind {
+            ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
+            ErrorKind::NoSpace => {
+                let inner = self.lock();
+                inner.full || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
+            }
+            ErrorKind::Busy => !alone,
+            // What the owner of a newer epoch does not need any more is gone for an older one.
+            ErrorKind::Fenced | ErrorKind::Corrupt => contested,
+            _ => false,
+        };
+        if !entitled {
+            self.fail(format!("client {client}, {doing}: not entitled to {:?}: {error}", error.kind));
+        }
+    }
+}
+
+pub fn lock(history: &SharedHistory) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The clock of the run: virtual time since an arbitrary moment.
+#[derive(Debug)]
+pub struct VirtualClock(pub tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn now_ns(&self) -> u64 {
+        1_700_000_000_000_000_000 + self.0.elapsed().as_nanos() as u64
+    }
+}
