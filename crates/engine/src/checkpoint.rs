@@ -25,8 +25,8 @@ type PageKey = (CheckpointId, u32);
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     epoch: Epoch,
-    /// Number of the last checkpoint of this epoch.
-    number: Mutex<u32>,
+    /// Number of the last checkpoint of this epoch; `None` after the clean one, which nothing may follow.
+    number: Mutex<Option<u32>>,
 }
 
 /// The image at one sequence number.
@@ -42,17 +42,19 @@ struct Capture {
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, number: Mutex::new(0) }
+        Self { epoch, number: Mutex::new(Some(0)) }
     }
 
     /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
     /// follows it in the log.
     pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
         let mut number = self.number.lock().await;
-        *number = number
+        let last = number.ok_or_else(|| Error::new(ErrorKind::Closed, "the owner's last checkpoint was written"))?;
+        let next = last
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
-        let id = CheckpointId { epoch: self.epoch.0 as u32, number: *number };
+        *number = (!clean).then_some(next);
+        let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         let capture = capture(shared, clean);
         let result = self.write_captured(objects, shared, id, &capture, clean).await;
         if result.is_err() {

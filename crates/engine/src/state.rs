@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) writer: Option<Writer>,
     pub(crate) waiters: Waiters,
     pub(crate) locks: RangeLocks,
+    /// The image is being handed over: only what holds its range already is accepted.
+    pub(crate) yielding: bool,
     /// Why every further call fails.
     pub(crate) failure: Option<Error>,
     /// Log bytes since the last checkpoint.
@@ -52,6 +54,8 @@ pub(crate) enum Attempt {
     NeedLeaves(Vec<(LeafNo, LeafPointer)>),
     /// A compare-and-write holds a part of the range.
     Held,
+    /// This handle is not the owner, or soon will not be: it must take the image first.
+    NotOwner,
 }
 
 /// One record's share of a write, with its checksum.
@@ -75,6 +79,7 @@ impl State {
             writer: None,
             waiters: Waiters::default(),
             locks: RangeLocks::default(),
+            yielding: false,
             failure: None,
             log_bytes: 0,
             root_bytes: 0,
@@ -157,7 +162,9 @@ impl State {
 
     fn obstacle(&mut self, offset: u64, len: u64, owned: bool) -> Result<Option<Attempt>> {
         self.check(offset, len)?;
-        self.writer()?;
+        if self.writer.is_none() || (self.yielding && !owned) {
+            return Ok(Some(Attempt::NotOwner));
+        }
         if !owned && !self.locks.is_free(&(offset..offset + len)) {
             return Ok(Some(Attempt::Held));
         }
