@@ -178,7 +178,7 @@ impl Inner {
     }
 
     /// Takes the lock away from the owner at `addr`, who is fenced off the cluster. `NotFound`, `Busy` (somebody else holds
-    /// it), `Invalid` (this client does), `Permission`.
+    /// it, or this client itself).
     pub(crate) async fn break_owner(&self, addr: &str) -> Result<()> {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
@@ -188,7 +188,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::Busy, format!("the lock is held at {}, not at {addr}", holder.addr)));
         }
         if holder.client == self.objects.meta.identity().0 {
-            return Err(crate::error::invalid("a client cannot break its own lock"));
+            return Err(Error::new(ErrorKind::Busy, "a client cannot break its own lock"));
         }
         lock::evict(&self.objects, &holder).await
     }

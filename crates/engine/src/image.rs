@@ -181,7 +181,7 @@ impl Image {
     }
 
     /// Takes the exclusive lock away from the client at `addr` and fences it off the cluster: its handles fail for good.
-    /// `NotFound`, `Busy` (another client has it), `Invalid` (this client has it), `ReadOnly`.
+    /// `NotFound`, `Busy` (another client has it, or this one), `ReadOnly`.
     pub async fn lock_break(&self, addr: &str) -> Result<()> {
         self.inner.break_owner(addr).await
     }

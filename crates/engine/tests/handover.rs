@@ -269,7 +269,7 @@ async fn an_owner_whose_lock_is_broken_fails_for_good() {
     first.image.write(0, pattern(1, 4096), true).await.unwrap();
     let owner = second.image.lock_owner().await.unwrap();
     assert_eq!(second.image.lock_break("127.0.0.1:0/1").await.unwrap_err().kind, ErrorKind::Busy);
-    assert_eq!(first.image.lock_break(&owner.addr).await.unwrap_err().kind, ErrorKind::Invalid);
+    assert_eq!(first.image.lock_break(&owner.addr).await.unwrap_err().kind, ErrorKind::Busy);
     second.image.lock_break(&owner.addr).await.unwrap();
     second.image.write(4096, pattern(2, 4096), true).await.unwrap();
     assert_eq!(first.image.write(0, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::Fenced);

@@ -52,16 +52,17 @@ pub fn operation_names(bits: u64) -> Vec<&'static str> {
 /// Names separated by commas, as `--image-feature` has them. Names that cannot be asked for are accepted and have
 /// no effect; object-map brings fast-diff with it. `None` for a name that no feature has.
 pub fn parse_requested(text: &str) -> Option<u64> {
-    let bits = parse_names(text)? & SETTABLE;
+    let bits = parse_named(text)? & SETTABLE;
     Some(if bits & Features::OBJECT_MAP != 0 { bits | Features::FAST_DIFF } else { bits })
 }
 
 /// The setting `rbd_default_features`: a number, or names separated by commas.
 pub fn parse_setting(text: &str) -> Option<u64> {
-    text.trim().parse().ok().or_else(|| parse_names(text))
+    text.trim().parse().ok().or_else(|| parse_named(text))
 }
 
-fn parse_names(text: &str) -> Option<u64> {
+/// Names separated by commas; `None` for a name that no feature has.
+pub fn parse_named(text: &str) -> Option<u64> {
     let mut bits = 0;
     for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         bits |= NAMES.iter().find(|(_, known)| *known == name)?.0;
