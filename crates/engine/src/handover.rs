@@ -163,11 +163,16 @@ impl Inner {
 
     pub(crate) async fn unlock_by_hand(self: &Arc<Self>) -> Result<()> {
         self.check_lock_feature()?;
-        let mut role = self.maintenance.lock().await;
-        if matches!(&*role, Role::Reader(_)) {
-            return Err(crate::error::invalid("this handle does not hold the lock"));
-        }
-        self.hand_over(&mut role).await
+        let inner = self.clone();
+        // A hand-over that has begun goes to its end, whatever becomes of who asked for it.
+        let task = tokio::spawn(async move {
+            let mut role = inner.maintenance.lock().await;
+            if matches!(&*role, Role::Reader(_)) {
+                return Err(crate::error::invalid("this handle does not hold the lock"));
+            }
+            inner.hand_over(&mut role).await
+        });
+        task.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Canceled, error.to_string())))
     }
 
     /// The lock's owner, `NotFound` if there is none.
