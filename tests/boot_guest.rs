@@ -1,9 +1,8 @@
 //! A real guest lives on an image: unmodified qemu-system boots Debian's kernel with its root file system on
 //! `rbd:pool/image`, the guest writes files and syncs them, and a second boot finds them.
 mod common;
-use common::{Ceph, Cmd, Image, scratch_dir};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use common::{Cmd, Image, debian_kernel, scratch_dir, system_disk};
+use std::path::Path;
 use std::time::Duration;
 
 /// An emulated boot takes 8 s on an idle machine.
@@ -42,34 +41,6 @@ step "done with $(uname -r)"
 poweroff -f
 "#;
 
-/// Debian's kernel and the initramfs, unpacked once for a checkout.
-fn debian_kernel() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-kernel");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/debian-kernel");
-    Cmd::stock(script).arg(&dir).timeout(Duration::from_secs(300)).ok();
-    dir
-}
-
-/// An image with an ext4 file system that holds the guest's system.
-fn system_disk(ceph: &Ceph) -> Image {
-    let dir = scratch_dir();
-    let root = dir.path().join("root");
-    for folder in ["bin", "sbin", "proc", "dev", "sys"] {
-        std::fs::create_dir_all(root.join(folder)).unwrap();
-    }
-    std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for applet in Cmd::stock("/bin/busybox").arg("--list").ok().text().lines().filter(|name| *name != "busybox") {
-        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
-    }
-    let init = root.join("sbin/init");
-    std::fs::write(&init, INIT).unwrap();
-    std::fs::set_permissions(&init, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let file = dir.path().join("disk");
-    Cmd::stock("truncate").args(["-s", "512M"]).arg(&file).ok();
-    Cmd::stock("mkfs.ext4").args(["-q", "-F", "-d"]).arg(&root).arg(&file).ok();
-    ceph.image("guest").fill_from(&file)
-}
-
 fn boot(image: &Image, kernel: &Path, word: &str) -> String {
     let append = format!("console=ttyS0 quiet panic=-1 mitigations=off lsd.boot={word}");
     let drive = format!("file={},if=virtio,format=raw,cache=writeback,discard=unmap", image.qemu());
@@ -92,7 +63,7 @@ fn boot(image: &Image, kernel: &Path, word: &str) -> String {
 fn a_guest_finds_its_files_at_the_second_boot() {
     let ceph = requires_ceph!();
     let kernel = debian_kernel();
-    let image = system_disk(&ceph);
+    let image = system_disk(&ceph, INIT);
     boot(&image, &kernel, "first");
     boot(&image, &kernel, "second");
     // The file system as a whole, looked at from outside.

@@ -244,6 +244,48 @@ namespace remove --namespace n2
 namespace ls
 ";
 
+const LOCKS: &str = "
+create foo --size 10
+lock ls foo
+lock ls foo --format json
+lock add foo id1
+lock add foo id1
+= lock ls foo
+lock ls foo --format json
+lock list foo --format xml --pretty-format
+lock add foo id2 --shared tag
+lock rm foo id1 client.1
+lock rm foo id1 bogus
+lock add foo
+lock add
+lock rm foo
+lock rm foo id1
+lock ls nofoo
+lock add nofoo id
+create bar --size 10
+lock add bar a --shared tag
+lock add bar b --shared tag
+lock add bar c --shared tug
+lock ls bar --format json
+create baz --size 10
+feature disable baz fast-diff
+info baz
+feature disable baz object-map
+feature disable baz exclusive-lock
+info baz
+feature enable baz object-map
+feature enable baz exclusive-lock object-map
+info baz
+feature enable baz exclusive-lock
+feature enable baz layering
+feature enable baz bogus
+feature enable baz
+feature disable baz deep-flatten
+feature enable baz deep-flatten
+feature disable nobaz exclusive-lock
+info baz
+";
+
 /// Two pools of this test's own, removed at the end.
 struct Pools {
     ceph: Ceph,
@@ -369,7 +411,7 @@ fn plain(text: &str, program: &str) -> String {
 /// Ids stand behind one of these; in a data pool's prefix rbd puts the pool's number before the id.
 fn without_ids(line: &str) -> String {
     let mut text = line.to_owned();
-    for lead in ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data."] {
+    for lead in ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"] {
         let mut from = 0;
         while let Some(at) = text[from..].find(lead).map(|at| from + at + lead.len()) {
             let end = text[at..].find(|c: char| !c.is_ascii_hexdigit() && c != '.').map_or(text.len(), |end| at + end);
@@ -409,4 +451,9 @@ fn content_and_metadata() {
 #[test]
 fn wrong_usage_and_namespaces() {
     compare(&requires_ceph!(), "usage", USAGE);
+}
+
+#[test]
+fn locks_and_features() {
+    compare(&requires_ceph!(), "locks", LOCKS);
 }

@@ -31,6 +31,11 @@ fn copies_watches_and_newer_calls() {
     run(&requires_ceph!(), "capi_more");
 }
 
+#[test]
+fn the_exclusive_lock_and_advisory_locks() {
+    run(&requires_ceph!(), "capi_locks");
+}
+
 /// Stock librbd may crash where this expects an errno.
 #[test]
 fn misuse_gives_an_errno() {

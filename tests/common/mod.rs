@@ -10,10 +10,12 @@
 
 mod artefacts;
 mod command;
+mod guest;
 mod image;
 
 pub use artefacts::{built, client_library_dir, compiled_program, scratch_dir, tests_own_library};
 pub use command::{Cmd, Finished, Running, wait_until};
+pub use guest::{debian_kernel, system_disk};
 pub use image::{Ceph, Image};
 
 /// The cluster of the run, or a return from the test after the skip was recorded.

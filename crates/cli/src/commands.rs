@@ -6,6 +6,7 @@ mod copy;
 mod create;
 mod disk_usage;
 mod export;
+mod feature;
 mod features;
 mod image_meta;
 mod import;
@@ -13,6 +14,7 @@ mod info;
 mod inspect;
 mod layout;
 mod list;
+mod lock;
 mod namespace;
 mod pool;
 mod remove;
@@ -29,6 +31,8 @@ const COMMANDS: &[CommandSpec] = &[
     create::SPEC,
     disk_usage::SPEC,
     export::SPEC,
+    feature::DISABLE,
+    feature::ENABLE,
     image_meta::GET,
     image_meta::LIST,
     image_meta::REMOVE,
@@ -39,6 +43,9 @@ const COMMANDS: &[CommandSpec] = &[
     inspect::MAP,
     inspect::SEGMENT,
     list::SPEC,
+    lock::ADD,
+    lock::LIST,
+    lock::REMOVE,
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,

@@ -6,6 +6,7 @@ use crate::limits::{APPEND_TRIES, FULL_RETRY, RETRY_FIRST, RETRY_MOST};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::shared::Shared;
+use crate::sums::Sums;
 use crate::writer::{Job, Piece};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use lsd_core::format::batch::{self, Batch};
 use lsd_core::format::block_sums::SumBuilder;
-use lsd_core::format::segment::encode_seal;
+use lsd_core::format::segment::{SegmentIdentity, encode_seal};
 use lsd_core::units::{Epoch, SegmentNo};
 use lsd_store::{Append, LogTail, StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -146,7 +147,7 @@ impl Appender {
 
     fn seal(&self, segment: SegmentNo, batches: &[Arc<Batch>]) -> Bytes {
         let identity = self.objects.segment_identity(self.epoch, segment);
-        encode_seal(&identity, &self.shared.sums.seal(segment), batches, self.alignment).into()
+        sealing_part(&identity, &self.shared.sums, batches, self.alignment)
     }
 
     /// Submits what is queued for a segment, as far as it may be.
@@ -283,6 +284,11 @@ impl Pipeline {
         // The first error says why; those behind it are `Stale` because of it.
         self.error.get_or_insert(error);
     }
+}
+
+/// What seals a segment of this handle, whose batches are all encoded.
+pub(crate) fn sealing_part(identity: &SegmentIdentity, sums: &Sums, batches: &[Arc<Batch>], alignment: u32) -> Bytes {
+    encode_seal(identity, &sums.seal(identity.segment), batches, alignment).into()
 }
 
 /// The sums of a batch's blocks. `data`: the header page, then the pieces' data, then perhaps further records.

@@ -1,9 +1,10 @@
 //! Names and ids of a pool's images: the keyed object `lsd_directory`.
 use crate::error::{corrupt, invalid};
-use crate::limits::MAX_NAME_BYTES;
+use crate::limits::{MAX_NAME_BYTES, NOTIFY_TIMEOUT};
 use crate::{Error, ErrorKind, ImageId, Result};
 use lsd_core::format::header::{decode_text, encode_text, key};
 use lsd_core::format::names;
+use lsd_core::format::notice::{self, Notice};
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
 use std::sync::Arc;
 
@@ -124,7 +125,11 @@ impl Catalog {
         // The directory is the truth; the header's copy of the name is for those who look at the header alone.
         let header: ObjectName = names::header(&id.0).into();
         let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::NAME, encode_text(to));
-        Ok(self.store.kv_update(&header, update).await?)
+        self.store.kv_update(&header, update).await?;
+        let news = notice::encode(&Notice::HeaderChanged).into();
+        // An opener that does not hear of it shows the old name until it reads the header again.
+        let _ = self.store.notify(&header, news, NOTIFY_TIMEOUT).await;
+        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 //! nothing needs any more is deleted.
 //!
 //! Owns: page layout and order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`).
+use crate::appender::sealing_part;
 use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::takeover::guarded;
+use crate::writer::{OpenSegment, Writer};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -14,6 +16,7 @@ use lsd_core::format::checkpoint::{
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use lsd_store::Append;
 use lsd_store::{ObjectStore, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,15 +28,8 @@ type PageKey = (CheckpointId, u32);
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     epoch: Epoch,
-    course: Mutex<Course>,
-}
-
-#[derive(Debug, Default)]
-struct Course {
-    /// Number of the last checkpoint of this epoch.
-    number: u32,
-    /// The clean checkpoint that ends this ownership is written.
-    ended: bool,
+    /// Number of the last checkpoint of this epoch; `None` after the clean one, which nothing may follow.
+    number: Mutex<Option<u32>>,
 }
 
 /// The image at one sequence number.
@@ -45,31 +41,30 @@ struct Capture {
     segments: Vec<SegmentEntry>,
     log: LogRecord,
     log_bytes: u64,
+    /// Segments that get no more batches and are not sealed yet.
+    ended: Vec<OpenSegment>,
+    alignment: u32,
 }
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, course: Mutex::default() }
+        Self { epoch, number: Mutex::new(Some(0)) }
     }
 
     /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
     /// follows it in the log.
     pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
-        let mut course = self.course.lock().await;
-        if course.ended {
-            // One that was due just before the last: it would only take the mark of a clean end away again.
-            return Ok(());
-        }
-        course.number = course
-            .number
+        let mut number = self.number.lock().await;
+        let last = number.ok_or_else(|| Error::new(ErrorKind::Closed, "the owner's last checkpoint was written"))?;
+        let next = last
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
-        let id = CheckpointId { epoch: self.epoch.0 as u32, number: course.number };
+        *number = (!clean).then_some(next);
+        let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         let capture = capture(shared, clean);
         let result = self.write_captured(objects, shared, id, &capture, clean).await;
-        match result {
-            Ok(()) => course.ended = clean,
-            Err(_) => shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf)),
+        if result.is_err() {
+            shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
         }
         result
     }
@@ -83,6 +78,7 @@ impl Checkpointer {
         clean: bool,
     ) -> Result<()> {
         shared.wait_durable(capture.covers).await?;
+        self.seal_ended(objects, shared, capture).await;
         let (pages, pointers) = leaf_pages(objects, id, &capture.dirty);
         let mut entries = capture.stored.clone();
         for ((leaf, content), pointer) in capture.dirty.iter().zip(&pointers) {
@@ -121,6 +117,19 @@ impl Checkpointer {
         sweep(objects, shared, capture, &log, &entries).await
     }
 
+    /// Seals what will not grow any more, so that readers find the checksums in it. One that cannot be sealed stays open, which
+    /// costs them a longer first read.
+    async fn seal_ended(&self, objects: &Objects, shared: &Shared, capture: &Capture) {
+        let seal = |ended: &OpenSegment| {
+            let identity = objects.segment_identity(self.epoch, ended.number);
+            let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.alignment);
+            let summary_len = seal.len() as u32;
+            let append = Append { epoch: self.epoch.0, at: u64::from(ended.len), data: vec![seal], summary_len };
+            objects.data.append(&objects.segment(self.epoch, ended.number), append)
+        };
+        parallel::all(capture.ended.iter().map(seal).collect()).await;
+    }
+
     async fn commit(&self, objects: &Objects, shared: &Shared, capture: &Capture, log: &LogRecord) -> Result<()> {
         let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
         if !protocol::may_commit_checkpoint(capture.covers, durable) {
@@ -143,11 +152,8 @@ impl Checkpointer {
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
-    if clean {
-        state.seal_segments()
-    } else {
-        state.seal()
-    }
+    let ended = if clean { state.end_segments() } else { Vec::new() };
+    state.seal();
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();
@@ -164,6 +170,8 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
         segments: state.segments.entries(),
         log: state.log.clone(),
         log_bytes: state.log_bytes,
+        ended,
+        alignment: state.writer.as_ref().map_or(1, Writer::alignment),
     }
 }
 

@@ -55,6 +55,24 @@ impl Error {
         Self { kind, context: context.into().into() }
     }
 
+    /// What another client gave as an errno, of those that a request can end with.
+    pub(crate) fn from_errno(errno: i32, context: impl Into<String>) -> Self {
+        let kind = match errno {
+            libc::ENOENT => ErrorKind::NotFound,
+            libc::EEXIST => ErrorKind::Exists,
+            libc::EROFS => ErrorKind::ReadOnly,
+            libc::EINVAL => ErrorKind::Invalid,
+            libc::EBUSY => ErrorKind::Busy,
+            libc::ENOSPC => ErrorKind::NoSpace,
+            libc::EOPNOTSUPP => ErrorKind::Unsupported,
+            libc::EPERM => ErrorKind::Permission,
+            libc::ETIMEDOUT => ErrorKind::TimedOut,
+            libc::ECANCELED => ErrorKind::Canceled,
+            errno => ErrorKind::Io { errno },
+        };
+        Self::new(kind, context)
+    }
+
     /// The positive errno that librbd would give for it.
     pub fn errno(&self) -> i32 {
         match self.kind {

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use lsd_core::format::names;
-use lsd_store::{ObjectStore, PoolId, Watcher};
+use lsd_store::{LockState, Locker, ObjectStore, PoolId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -208,6 +208,58 @@ impl Image {
     /// Who has the image open, this handle included.
     pub async fn watchers(&self) -> Result<Vec<Watcher>> {
         Ok(self.inner.objects.meta.watchers(&self.inner.objects.header()).await?)
+    }
+
+    /// Takes the exclusive lock and keeps it until it is given back by hand; other clients' requests for it are refused.
+    /// From here on this handle's writes fail (`ReadOnly`) while it does not have the lock. `Invalid`: the image has no
+    /// exclusive-lock feature, or the handle is read-only. `ReadOnly`: another client keeps it in the same way.
+    pub async fn lock_acquire(&self) -> Result<()> {
+        self.inner.lock_by_hand().await
+    }
+
+    /// Makes everything accepted durable and gives the exclusive lock back. `Invalid`: this handle does not have it.
+    pub async fn lock_release(&self) -> Result<()> {
+        self.inner.unlock_by_hand().await
+    }
+
+    pub fn is_lock_owner(&self) -> bool {
+        self.inner.owns()
+    }
+
+    /// Who has the exclusive lock. `NotFound`, `Invalid` (no such feature), `Busy` (held as an advisory lock).
+    pub async fn lock_owner(&self) -> Result<Locker> {
+        self.inner.lock_owner().await
+    }
+
+    /// Takes the exclusive lock away from the client at `addr` and fences it off the cluster: its handles fail for good.
+    /// `NotFound`, `Busy` (another client has it, or this one), `ReadOnly`.
+    pub async fn lock_break(&self, addr: &str) -> Result<()> {
+        self.inner.break_owner(addr).await
+    }
+
+    /// Who holds the image's lock, as an advisory lock or as its owner.
+    pub async fn lockers(&self) -> Result<LockState> {
+        self.inner.advisory_state().await
+    }
+
+    /// Takes an advisory lock, shared with others of the same `tag` or exclusive. `Busy`, `Exists`.
+    pub async fn advisory_lock(&self, cookie: &str, tag: Option<&str>) -> Result<()> {
+        self.inner.advisory_lock(cookie, tag).await
+    }
+
+    /// `NotFound`.
+    pub async fn advisory_unlock(&self, cookie: &str) -> Result<()> {
+        self.inner.advisory_unlock(cookie).await
+    }
+
+    /// Takes an advisory lock away from `client` (`client.4123`), which is fenced off the cluster first. `NotFound`.
+    pub async fn advisory_break(&self, client: &str, cookie: &str) -> Result<()> {
+        self.inner.advisory_break(client, cookie).await
+    }
+
+    /// Enables or disables features by librbd's rules: `Invalid` where they forbid it. `Unsupported`: journaling.
+    pub async fn update_features(&self, features: u64, enabled: bool) -> Result<()> {
+        self.inner.update_features(features, enabled).await
     }
 
     /// Calls `listener` after each change of the header, until it is removed by the returned number. It may not block.

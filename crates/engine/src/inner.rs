@@ -5,16 +5,20 @@
 use crate::appender::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
+use crate::desk::Stance;
+use crate::handover::{self, Ownership};
 use crate::header::Header;
 use crate::loader::{self, Found};
+use crate::lock::Attempted;
 use crate::objects::Objects;
 use crate::readahead::Readahead;
 use crate::recovery::Tails;
 use crate::shared::Shared;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
-use crate::{AckMode, Error, ErrorKind, Result, Settings, UpdateEvent, lock, takeover};
+use crate::{AckMode, Error, ErrorKind, Result, Settings, UpdateEvent, lock, requests, takeover};
 use lsd_core::format::header::{ImageRecord, StateRecord};
+use lsd_core::format::notice::Notice;
 use lsd_core::units::{BLOCK_BYTES, Epoch};
 use lsd_store::WatchId;
 use std::collections::BTreeMap;
@@ -22,7 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
 
 /// The part of the header that clients see.
 #[derive(Clone, Debug)]
@@ -44,8 +49,12 @@ pub(crate) struct Inner {
     pub(crate) readahead: Mutex<Readahead>,
     described: Mutex<Described>,
     /// The fast answer to "may I write"; the truth is the writer in the state.
-    owned: AtomicBool,
+    pub(crate) owned: AtomicBool,
     closed: AtomicBool,
+    /// The lock is taken and given back by the caller's hand only.
+    pub(crate) by_hand: AtomicBool,
+    /// When this handle gave the image to somebody who asked, until it has let them take it.
+    pub(crate) yielded: Mutex<Option<Instant>>,
     /// Held while ownership, size or header values change: one maintenance operation at a time.
     pub(crate) maintenance: tokio::sync::Mutex<Role>,
     /// `None` for a reader without the permission to watch.
@@ -56,10 +65,10 @@ pub(crate) struct Inner {
 /// What this handle is to the image.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// It reads; these segments were seen when it loaded the image.
-    Reader(Tails),
-    /// It writes; the lock was taken under this watch's cookie.
-    Owner(Arc<Checkpointer>, WatchId),
+    /// It reads; these segments were seen when it loaded the image. `None`: what it has may not be all there is.
+    Reader(Option<Tails>),
+    /// It writes.
+    Owner(Arc<Checkpointer>, Ownership),
 }
 
 impl Inner {
@@ -98,19 +107,28 @@ impl Inner {
             described: Mutex::new(described(&header)),
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            maintenance: tokio::sync::Mutex::new(Role::Reader(tails)),
+            by_hand: AtomicBool::new(false),
+            yielded: Mutex::default(),
+            maintenance: tokio::sync::Mutex::new(Role::Reader(Some(tails))),
             watch: Mutex::new(watch),
             tasks: Mutex::default(),
         });
         inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
         inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
+        if !read_only {
+            inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
+        }
         Ok(inner)
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
-        tasks.push(tokio::spawn(task));
+        let task = tokio::spawn(task);
+        let handle = task.abort_handle();
+        tasks.push(task);
+        handle
     }
 
     pub(crate) fn described(&self) -> MutexGuard<'_, Described> {
@@ -124,6 +142,10 @@ impl Inner {
         Ok(())
     }
 
+    pub(crate) fn owns(&self) -> bool {
+        self.owned.load(Ordering::Acquire)
+    }
+
     /// Makes this handle the image's writer if it is not already.
     pub(crate) async fn ensure_owner(self: &Arc<Self>) -> Result<()> {
         if self.owned.load(Ordering::Acquire) {
@@ -134,39 +156,72 @@ impl Inner {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
         }
         let mut role = self.maintenance.lock().await;
+        if matches!(&*role, Role::Reader(_)) && self.by_hand.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::ReadOnly, "the lock is taken by hand and was given back"));
+        }
         self.own(&mut role).await.map(|_| ())
     }
 
     /// The same with the maintenance lock held; returns the checkpointer of this ownership.
     pub(crate) async fn own(self: &Arc<Self>, role: &mut Role) -> Result<Arc<Checkpointer>> {
-        let tails = match role {
-            Role::Owner(checkpointer, _) => return Ok(checkpointer.clone()),
-            Role::Reader(tails) => tails.clone(),
-        };
+        if let Role::Owner(checkpointer, _) = role {
+            return Ok(checkpointer.clone());
+        }
+        let watch = self.watch_to_own()?;
+        self.acquire_lock(watch).await?;
+        self.become_owner(role, watch).await
+    }
+
+    /// Makes this handle the owner unless somebody else is: false then. `Busy`: the lock is held as an advisory one.
+    pub(crate) async fn own_if_free(self: &Arc<Self>, role: &mut Role) -> Result<bool> {
+        if matches!(role, Role::Owner(..)) {
+            return Ok(true);
+        }
+        let watch = self.watch_to_own()?;
+        match lock::try_acquire(&self.objects, watch).await? {
+            Attempted::Taken => self.become_owner(role, watch).await.map(|_| true),
+            Attempted::Held(_) => Ok(false),
+        }
+    }
+
+    fn watch_to_own(&self) -> Result<WatchId> {
         self.check_open()?;
         if let Some(failure) = &self.shared.lock().failure {
             return Err(failure.clone());
         }
-        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).ok_or_else(no_watch)?;
-        lock::acquire(&self.objects, watch, self.settings.watch_timeout + Duration::from_secs(5)).await?;
-        match self.take_over(&tails).await {
-            Ok(epoch) => {
-                let checkpointer = Arc::new(Checkpointer::new(epoch));
-                *role = Role::Owner(checkpointer.clone(), watch);
-                self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone()));
-                self.spawn(seal_aged(self.shared.clone(), self.settings.max_age));
-                self.owned.store(true, Ordering::Release);
-                Ok(checkpointer)
-            }
+        self.watch().ok_or_else(no_watch)
+    }
+
+    pub(crate) fn watch(&self) -> Option<WatchId> {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock is taken.
+    async fn become_owner(self: &Arc<Self>, role: &mut Role, watch: WatchId) -> Result<Arc<Checkpointer>> {
+        let Role::Reader(seen) = role else { return Err(Error::new(ErrorKind::Exists, "the image is owned already")) };
+        let (epoch, appender) = match self.take_over(seen.as_ref()).await {
+            Ok(taken) => taken,
             Err(error) => {
+                // What was read may be half of what there is.
+                *role = Role::Reader(None);
                 let _ = lock::release(&self.objects, watch).await;
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let checkpointer = Arc::new(Checkpointer::new(epoch));
+        let tasks = vec![
+            appender,
+            self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
+            self.spawn(seal_aged(self.shared.clone(), self.settings.max_age)),
+        ];
+        *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
+        self.news.desk.stand(Stance::Owner);
+        self.owned.store(true, Ordering::Release);
+        Ok(checkpointer)
     }
 
     /// Rule 6: raise, read the header, fence, read the log, commit, and only then write.
-    async fn take_over(&self, seen: &Tails) -> Result<Epoch> {
+    async fn take_over(&self, seen: Option<&Tails>) -> Result<(Epoch, AbortHandle)> {
         let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
         let epoch = takeover::raise_epoch(&self.objects, &header).await?;
         // Until then the old owner could commit a checkpoint and delete what the header named before.
@@ -175,7 +230,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::Busy, "another client is taking the image over"));
         }
         let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
-        if self.shared.lock().log != header.log || !same_log(seen, &tails) {
+        if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
             let state = loader::load_with(&self.objects, &header, &tails, &self.settings).await?;
             self.shared.lock().reload(state);
         }
@@ -197,27 +252,38 @@ impl Inner {
         };
         let (jobs, queue) = mpsc::unbounded_channel();
         let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
-        self.spawn(appender.run(queue));
+        let appender = self.spawn(appender.run(queue));
         let mut state = self.shared.lock();
         state.log = log;
         state.writer = Some(Writer::new(config, jobs, end, first_segment));
-        Ok(epoch)
+        Ok((epoch, appender))
+    }
+
+    /// Reads what the header says of the image, without its data.
+    pub(crate) async fn describe_anew(&self) -> Result<()> {
+        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        *self.described() = described(&header);
+        Ok(())
     }
 
     /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
     pub(crate) async fn refresh(&self) -> Result<()> {
         let mut role = self.maintenance.lock().await;
         let objects = self.objects.clone();
-        if let Role::Reader(tails) = &mut *role {
-            let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
-            let found = Found { header, objects };
-            let (state, seen, header) = loader::load_steadily(&found, &self.settings).await?;
-            *self.described() = described(&header);
-            self.shared.lock().reload(state);
-            *tails = seen;
-        } else {
-            let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
-            *self.described() = described(&header);
+        let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
+        match &mut *role {
+            // Of an image at rest that stands as it was read, there is nothing more to read.
+            Role::Reader(Some(_)) if header.log.clean && header.log == self.shared.lock().log => {
+                self.shared.lock().size = header.state.size;
+                *self.described() = described(&header);
+            }
+            Role::Reader(tails) => {
+                let (state, seen, header) = loader::load_steadily(&Found { header, objects }, &self.settings).await?;
+                *self.described() = described(&header);
+                self.shared.lock().reload(state);
+                *tails = Some(seen);
+            }
+            Role::Owner(..) => *self.described() = described(&header),
         }
         drop(role);
         self.news.publish(UpdateEvent::Header);
@@ -230,10 +296,12 @@ impl Inner {
         }
         let role = self.maintenance.lock().await;
         let result = match &*role {
-            Role::Owner(checkpointer, lock_watch) => {
+            Role::Owner(checkpointer, ownership) => {
                 let written = checkpointer.write(&self.objects, &self.shared, true).await;
+                self.news.desk.stand(Stance::Reader);
                 // The lock of an image that could not be closed cleanly goes too: recovery does not need it.
-                let _ = lock::release(&self.objects, *lock_watch).await;
+                let _ = lock::release(&self.objects, ownership.watch).await;
+                watch::announce_soon(&self.objects, Notice::LockReleased);
                 written
             }
             Role::Reader(_) => Ok(()),
@@ -329,6 +397,8 @@ async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
         let Some(inner) = inner.upgrade() else { return };
         match watch::watch(&inner.objects, &news, inner.settings.watch_timeout).await {
             Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
+            // Cut off the cluster: what this client still has can never be written.
+            Err(error) if error.kind == ErrorKind::Fenced => inner.shared.fail(error),
             Err(_) => {
                 tokio::time::sleep(crate::limits::RETRY_MOST).await;
                 news.watch_lost.notify_one();

@@ -65,7 +65,7 @@ impl Inner {
     }
 
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
-    async fn accept(&self, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
+    async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
         let chunks = chunks(data);
         self.shared.take_dirty(len).await?;
@@ -76,8 +76,11 @@ impl Inner {
         result
     }
 
-    /// Tries a change until no leaf is missing and nobody holds its range.
-    pub(crate) async fn change(&self, mut attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
+    /// Tries a change until this handle owns the image, no leaf is missing and nobody holds its range.
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        mut attempt: impl FnMut(&mut State) -> Result<Attempt>,
+    ) -> Result<Seq> {
         loop {
             let unlocked = self.shared.unlocked.notified();
             let outcome = {
@@ -100,6 +103,7 @@ impl Inner {
                     other => other?,
                 },
                 Attempt::Held => unlocked.await,
+                Attempt::NotOwner => self.ensure_owner().await?,
             }
         }
     }
@@ -149,7 +153,7 @@ impl Inner {
         let len = data.len() as u64;
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
-        let held = self.hold(range.clone()).await;
+        let held = self.hold(range.clone()).await?;
         let present = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
@@ -159,17 +163,27 @@ impl Inner {
         result
     }
 
-    async fn hold(self: &Arc<Self>, range: std::ops::Range<u64>) -> Held {
+    /// Holds a range while this handle owns the image: the hand-over waits for it.
+    async fn hold(self: &Arc<Self>, range: std::ops::Range<u64>) -> Result<Held> {
         loop {
             let unlocked = self.shared.unlocked.notified();
-            {
+            let owner = {
                 let mut state = self.shared.lock();
-                if state.locks.is_free(&range) {
-                    state.locks.hold(range.clone());
-                    return Held { inner: self.clone(), range };
+                if let Some(failure) = &state.failure {
+                    return Err(failure.clone());
                 }
+                let owner = state.writer.is_some() && !state.yielding;
+                if owner && state.locks.is_free(&range) {
+                    state.locks.hold(range.clone());
+                    return Ok(Held { inner: self.clone(), range });
+                }
+                owner
+            };
+            if owner {
+                unlocked.await;
+            } else {
+                self.ensure_owner().await?;
             }
-            unlocked.await;
         }
     }
 

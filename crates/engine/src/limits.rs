@@ -34,6 +34,20 @@ pub(crate) const READ_TRIES: u32 = 5;
 /// Memory for the block checksums of sealed segments: 4 bytes for 4 KiB of data. Beyond it the tables that were not used
 /// for longest are dropped, and read again when needed.
 pub(crate) const SUM_TABLES_BYTES: usize = 32 << 20;
+/// How long an owner keeps the image at least, so that two writers who take it from each other both get work done.
+pub(crate) const HOLD_LEAST: Duration = Duration::from_millis(100);
+/// How long one who gave the image away waits for the other to take it before it takes it back.
+pub(crate) const YIELD_GRACE: Duration = Duration::from_secs(1);
+/// How often an owner that said it will release is asked again.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// A live owner that does not answer is waited for this much longer than a watch lasts; then `Busy` (a write) or
+/// `TimedOut` (a request).
+pub(crate) const OWNER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a requester asks what became of its request; a lost notice costs no more than this.
+pub(crate) const REQUEST_POLL: Duration = Duration::from_secs(1);
+/// Results that an owner keeps for requesters who ask again. Beyond it the oldest goes: a requester asks once a second,
+/// so it could only miss its result behind this many other requests.
+pub(crate) const REQUESTS_KEPT: usize = 1024;
 /// How often a taker looks whether the lock's owner is gone.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
 /// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.

@@ -1,9 +1,8 @@
 //! The advisory exclusive lock on the header: keeps polite clients apart. Safety does not rest on it (`takeover.rs`).
-use crate::limits::{BLOCKLIST_FOR, LOCK_POLL};
+use crate::limits::BLOCKLIST_FOR;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_store::{LockMode, LockRequest, Locker, StoreErrorKind, WatchId};
-use std::time::Duration;
 
 /// The lock's name, as librbd's, so that tools which list lockers find it.
 pub(crate) const LOCK_NAME: &str = "rbd_lock";
@@ -13,36 +12,52 @@ pub(crate) fn cookie(watch: WatchId) -> String {
     format!("auto {}", watch.0)
 }
 
+/// librbd's tag of a managed lock; whoever holds the lock under another took it by hand, for reasons of their own.
+const LOCK_TAG: &str = "internal";
+
+/// What became of an attempt to take the lock.
+#[derive(Debug)]
+pub(crate) enum Attempted {
+    Taken,
+    /// By this one, who is alive and can be asked.
+    Held(Locker),
+}
+
 /// Takes the lock; a holder who no longer watches the header is dead: it is blocklisted and its lock broken.
-/// `Busy` when the holder is alive after `patience`.
-pub(crate) async fn acquire(objects: &Objects, watch: WatchId, patience: Duration) -> Result<()> {
+/// `Busy`: somebody holds it as an advisory lock.
+pub(crate) async fn try_acquire(objects: &Objects, watch: WatchId) -> Result<Attempted> {
     let header = objects.header();
     let request = LockRequest {
         name: LOCK_NAME.to_owned(),
         cookie: cookie(watch),
         mode: LockMode::Exclusive,
-        tag: "internal".to_owned(),
+        tag: LOCK_TAG.to_owned(),
     };
-    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match objects.meta.lock(&header, request.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind == StoreErrorKind::Exists => return Ok(()),
+            Ok(()) => return Ok(Attempted::Taken),
+            Err(error) if error.kind == StoreErrorKind::Exists => return Ok(Attempted::Taken),
             Err(error) if error.kind != StoreErrorKind::Busy => return Err(error.into()),
             Err(_) => {}
         }
-        let state = objects.meta.lock_state(&header, LOCK_NAME).await?;
-        let Some(holder) = state.lockers.first() else { continue };
-        if !is_alive(objects, holder).await? {
-            evict(objects, holder).await?;
-            continue;
+        let Some(holder) = managed_holder(objects).await? else { continue };
+        if is_alive(objects, &holder).await? {
+            return Ok(Attempted::Held(holder));
         }
-        if tokio::time::Instant::now() >= deadline {
-            let (client, addr) = (&holder.client, &holder.addr);
-            return Err(Error::new(ErrorKind::Busy, format!("{header}: locked by {client} at {addr}")));
-        }
-        tokio::time::sleep(LOCK_POLL).await;
+        evict(objects, &holder).await?;
     }
+}
+
+/// Who owns the image, if anybody does. `Busy`: somebody holds the lock as an advisory lock.
+pub(crate) async fn managed_holder(objects: &Objects) -> Result<Option<Locker>> {
+    let state = objects.meta.lock_state(&objects.header(), LOCK_NAME).await?;
+    let Some(holder) = state.lockers.into_iter().next() else { return Ok(None) };
+    if state.tag != LOCK_TAG || !holder.cookie.starts_with("auto ") {
+        let (client, addr) = (&holder.client, &holder.addr);
+        let reason = format!("{}: locked by hand by {client} at {addr}", objects.header());
+        return Err(Error::new(ErrorKind::Busy, reason));
+    }
+    Ok(Some(holder))
 }
 
 async fn is_alive(objects: &Objects, holder: &Locker) -> Result<bool> {
@@ -50,7 +65,7 @@ async fn is_alive(objects: &Objects, holder: &Locker) -> Result<bool> {
     Ok(watchers.iter().any(|watcher| format!("client.{}", watcher.client) == holder.client))
 }
 
-async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
+pub(crate) async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
     match objects.meta.blocklist(&holder.addr, BLOCKLIST_FOR).await {
         Ok(()) => {}
         // The epoch fences it all the same.

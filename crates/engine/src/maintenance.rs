@@ -1,12 +1,13 @@
-//! Changes of an open image other than its data: size, metadata, timestamps. All of them by the owner, guarded by its epoch.
+//! Changes of an open image other than its data, as its owner makes them: size, metadata, features. Each is one update of the
+//! header, guarded by the owner's epoch. Who carries one out, and for whom, is in `requests.rs`.
 use crate::error::invalid;
 use crate::inner::Inner;
-use crate::limits::MAX_METADATA_BYTES;
 use crate::takeover::guarded;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent, watch};
 use lsd_core::format::header::{StateRecord, encode_text, key};
+use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
-use lsd_core::units::{Epoch, MAX_IMAGE_BYTES};
+use lsd_core::units::Epoch;
 use lsd_store::KvUpdate;
 use std::sync::Arc;
 
@@ -27,23 +28,19 @@ impl Inner {
         Ok(())
     }
 
-    async fn published(&self) {
+    pub(crate) async fn published(&self) {
         self.news.publish(UpdateEvent::Header);
-        watch::announce(&self.objects).await;
+        watch::announce(&self.objects, Notice::HeaderChanged).await;
     }
 
     /// A shrink changes the header first and then empties what lies beyond; a growth empties first. So whatever happens in between, old
-    /// data never comes back into the image.
-    pub(crate) async fn resize(self: &Arc<Self>, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
-        self.check_open()?;
-        if size > MAX_IMAGE_BYTES {
-            return Err(invalid(format!("{size} bytes are more than the largest image ({MAX_IMAGE_BYTES})")));
-        }
-        if self.read_only {
-            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
-        }
-        let mut role = self.maintenance.lock().await;
-        self.own(&mut role).await?;
+    /// data never comes back into the image. By the owner, with the maintenance lock held, as all that follow.
+    pub(crate) async fn resize_owned(
+        self: &Arc<Self>,
+        size: u64,
+        allow_shrink: bool,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         let old = self.shared.lock().size;
         if size < old && !allow_shrink {
             return Err(invalid("the image would shrink"));
@@ -62,10 +59,7 @@ impl Inner {
             self.commit_size(size).await?;
             self.shared.lock().size = size;
         }
-        drop(role);
-        progress(1, 1)?;
-        self.published().await;
-        Ok(())
+        progress(1, 1)
     }
 
     async fn commit_size(&self, size: u64) -> Result<()> {
@@ -76,41 +70,33 @@ impl Inner {
     }
 
     /// Logs that everything from `from` on is gone, durably.
-    async fn empty_beyond(&self, from: u64, size: u64) -> Result<()> {
+    async fn empty_beyond(self: &Arc<Self>, from: u64, size: u64) -> Result<()> {
         let record = Record { offset: from, kind: RecordKind::Resize { size } };
         let seq = self.change(|state| state.try_clear(record)).await?;
         self.shared.wait_durable(seq).await
     }
 
-    pub(crate) async fn metadata_set(self: &Arc<Self>, name: &str, value: &str) -> Result<()> {
-        if name.is_empty() || name.len() > MAX_METADATA_BYTES || value.len() > MAX_METADATA_BYTES {
-            return Err(invalid("metadata keys and values have 1 byte to 1 MiB"));
-        }
+    /// `None` removes the key.
+    pub(crate) async fn set_metadata_owned(&self, name: &str, value: Option<&str>) -> Result<()> {
         let key = format!("{}{name}", key::META);
-        self.change_metadata(|update| update.set(key, encode_text(value))).await?;
-        self.described().metadata.insert(name.to_owned(), value.to_owned());
-        self.published().await;
+        match value {
+            Some(value) => {
+                self.update_header(|update| update.set(key, encode_text(value))).await?;
+                self.described().metadata.insert(name.to_owned(), value.to_owned());
+            }
+            None => {
+                self.update_header(|update| update.remove(key)).await?;
+                self.described().metadata.remove(name);
+            }
+        }
         Ok(())
     }
 
-    pub(crate) async fn metadata_remove(self: &Arc<Self>, name: &str) -> Result<()> {
-        if !self.described().metadata.contains_key(name) {
-            return Err(Error::new(ErrorKind::NotFound, format!("no metadata {name:?}")));
-        }
-        let key = format!("{}{name}", key::META);
-        self.change_metadata(|update| update.remove(key)).await?;
-        self.described().metadata.remove(name);
-        self.published().await;
+    /// Feature bits.
+    pub(crate) async fn set_features_owned(&self, features: u64) -> Result<()> {
+        let state = StateRecord { features, modify_ns: self.clock.now_ns(), ..self.described().state };
+        self.update_header(|update| update.set(key::STATE, state.encode())).await?;
+        self.described().state = state;
         Ok(())
-    }
-
-    async fn change_metadata(self: &Arc<Self>, change: impl FnOnce(KvUpdate) -> KvUpdate) -> Result<()> {
-        self.check_open()?;
-        if self.read_only {
-            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
-        }
-        let mut role = self.maintenance.lock().await;
-        self.own(&mut role).await?;
-        self.update_header(change).await
     }
 }

@@ -11,6 +11,9 @@
 //!    reading the log before fencing could miss a record that the old owner still acknowledges.
 //! 7. *The old epoch's next names are taken by tombstones* ([`tombstone_range`]), so that the old owner cannot extend its log
 //!    beyond what the takeover saw, even where it is not blocklisted.
+//! 8. *A hand-over stops accepting, then waits for the log, then writes the clean checkpoint, and only then gives the lock back*
+//!    (`handover.rs`): a clean checkpoint says that nothing follows it in the log, so after it this owner never writes
+//!    again; and a lock given back earlier would let the next owner drop what the log does not have yet.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::units::{SegmentNo, Seq};
 

@@ -12,6 +12,10 @@ impl RangeLocks {
         self.held.iter().all(|held| held.end <= range.start || range.end <= held.start)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(crate) fn hold(&mut self, range: Range<u64>) {
         self.held.push(range);
     }

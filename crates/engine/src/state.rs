@@ -7,7 +7,7 @@ use crate::objects::{LoadedLeaf, Objects};
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
 use crate::waiters::Waiters;
-use crate::writer::{BatchJob, Piece, Writer};
+use crate::writer::{BatchJob, OpenSegment, Piece, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) writer: Option<Writer>,
     pub(crate) waiters: Waiters,
     pub(crate) locks: RangeLocks,
+    /// The image is being handed over: only what holds its range already is accepted.
+    pub(crate) yielding: bool,
     /// Why every further call fails.
     pub(crate) failure: Option<Error>,
     /// Log bytes since the last checkpoint.
@@ -53,6 +55,8 @@ pub(crate) enum Attempt {
     NeedLeaves(Vec<(LeafNo, LeafPointer)>),
     /// A compare-and-write holds a part of the range.
     Held,
+    /// This handle is not the owner, or soon will not be: it must take the image first.
+    NotOwner,
 }
 
 /// One record's share of a write, with its checksums.
@@ -88,6 +92,7 @@ impl State {
             writer: None,
             waiters: Waiters::default(),
             locks: RangeLocks::default(),
+            yielding: false,
             failure: None,
             log_bytes: 0,
             root_bytes: 0,
@@ -170,7 +175,9 @@ impl State {
 
     fn obstacle(&mut self, offset: u64, len: u64, owned: bool) -> Result<Option<Attempt>> {
         self.check(offset, len)?;
-        self.writer()?;
+        if self.writer.is_none() || (self.yielding && !owned) {
+            return Ok(Some(Attempt::NotOwner));
+        }
         if !owned && !self.locks.is_free(&(offset..offset + len)) {
             return Ok(Some(Attempt::Held));
         }
@@ -230,12 +237,11 @@ impl State {
         self.book_sealed();
     }
 
-    /// Seals the open batch and every segment: this ownership writes nothing more.
-    pub(crate) fn seal_segments(&mut self) {
-        if let Some(writer) = &mut self.writer {
-            writer.seal_segments();
-        }
+    /// Seals the open batch and ends every segment: this ownership writes nothing more, or begins new ones.
+    pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
+        let ended = self.writer.as_mut().map(Writer::end_segments).unwrap_or_default();
         self.book_sealed();
+        ended
     }
 
     /// Somebody waits for `seq`.

@@ -1,10 +1,12 @@
-//! The watch that every opener holds on the header: it shows that the opener lives, and brings news of header changes.
+//! The watch that every opener holds on the header: it shows that the opener lives, and brings the notices of the others.
+use crate::desk::{Desk, Pending};
 use crate::limits::NOTIFY_TIMEOUT;
 use crate::objects::Objects;
 use crate::{Result, UpdateEvent};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use lsd_core::format::notice;
+use lsd_core::format::Refusal;
+use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_store::{StoreError, WatchHandler, WatchId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +23,7 @@ pub(crate) struct News {
     pub(crate) header_changed: Notify,
     /// The watch broke; somebody should watch again.
     pub(crate) watch_lost: Notify,
+    pub(crate) desk: Desk,
 }
 
 impl std::fmt::Debug for News {
@@ -52,13 +55,33 @@ impl News {
 
 struct Handler(Arc<News>);
 
+impl Handler {
+    fn answer(&self, payload: &[u8]) -> Option<Answer> {
+        let desk = &self.0.desk;
+        match notice::decode(payload) {
+            Ok(Notice::HeaderChanged) => self.0.header_changed.notify_one(),
+            Ok(Notice::LockReleased) => {
+                desk.lock_released.notify_waiters();
+                // What the last owner wrote is there to be read.
+                self.0.header_changed.notify_one();
+            }
+            Ok(Notice::RequestDone(_)) => desk.request_done.notify_waiters(),
+            Ok(Notice::LockWanted) => return desk.lock_requested(),
+            Ok(Notice::Request { id, repeated, operation }) => {
+                return desk.requested(Pending { id, repeated, operation });
+            }
+            Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return desk.unknown(),
+            Err(_) => {}
+        }
+        None
+    }
+}
+
 impl WatchHandler for Handler {
     fn notified(&self, _notifier: u64, payload: Bytes) -> BoxFuture<'static, Bytes> {
-        // Notices that this version does not know are acknowledged and have no effect.
-        if notice::decode(&payload) == Ok(notice::Notice::HeaderChanged) {
-            self.0.header_changed.notify_one();
-        }
-        Box::pin(std::future::ready(Bytes::new()))
+        let answer = self.answer(&payload);
+        let bytes = answer.map_or_else(Bytes::new, |answer| notice::encode_answer(&answer).into());
+        Box::pin(std::future::ready(bytes))
     }
 
     fn lost(&self, _error: StoreError) {
@@ -70,9 +93,22 @@ pub(crate) async fn watch(objects: &Objects, news: &Arc<News>, timeout: Duration
     Ok(objects.meta.watch(&objects.header(), timeout, Arc::new(Handler(news.clone()))).await?)
 }
 
-/// Tells every other opener that the header changed. One that does not answer finds out when it looks; so a failed
-/// notice is no error.
-pub(crate) async fn announce(objects: &Objects) {
-    let payload = Bytes::from(notice::encode(notice::Notice::HeaderChanged));
+/// Tells every other opener. One that does not answer finds out when it looks; so a failed notice is no error.
+pub(crate) async fn announce(objects: &Objects, notice: Notice) {
+    let payload = Bytes::from(notice::encode(&notice));
     let _ = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await;
+}
+
+/// The same without waiting until everybody has heard it.
+pub(crate) fn announce_soon(objects: &Objects, notice: Notice) {
+    let objects = objects.clone();
+    tokio::spawn(async move { announce(&objects, notice).await });
+}
+
+/// Asks the owner; `None` if nobody says that it is the owner.
+pub(crate) async fn ask(objects: &Objects, notice: &Notice) -> Result<Option<Answer>> {
+    let payload = Bytes::from(notice::encode(notice));
+    let reply = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await?;
+    // Bytes that are no answer come from a program that is no owner of ours.
+    Ok(reply.acks.iter().find_map(|(_, bytes)| notice::decode_answer(bytes).ok()))
 }

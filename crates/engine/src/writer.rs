@@ -66,12 +66,12 @@ struct Lane {
 }
 
 #[derive(Debug)]
-struct OpenSegment {
-    number: SegmentNo,
+pub(crate) struct OpenSegment {
+    pub(crate) number: SegmentNo,
     /// Bytes planned so far.
-    len: u32,
+    pub(crate) len: u32,
     records: usize,
-    batches: Vec<Arc<Batch>>,
+    pub(crate) batches: Vec<Arc<Batch>>,
 }
 
 #[derive(Debug)]
@@ -287,14 +287,17 @@ impl Writer {
         let _ = self.jobs.send(Job::Batch(job));
     }
 
-    /// Ends every segment that is being filled: nothing will follow. So later readers find their checksums in them.
-    pub(crate) fn seal_segments(&mut self) {
+    /// Sends the open batch on its way and takes out every segment that is being filled: nothing will follow in them, and
+    /// when their batches are durable they can be sealed.
+    pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
         self.seal();
-        for lane in &mut self.lanes {
-            if let Some(open) = std::mem::take(lane).segment.filter(|segment| segment.len > 0) {
-                let _ = self.jobs.send(Job::Seal { segment: open.number, at: open.len, batches: open.batches });
-            }
-        }
+        let segments = self.lanes.iter_mut().filter_map(|lane| std::mem::take(lane).segment);
+        segments.filter(|segment| segment.len > 0).collect()
+    }
+
+    /// Batches and sealing parts are multiples of this many bytes.
+    pub(crate) fn alignment(&self) -> u32 {
+        self.config.alignment
     }
 
     fn batch_with_room(&mut self, len: u32) -> &mut OpenBatch {

@@ -4,19 +4,6 @@ mod common;
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings};
 
-#[tokio::test(start_paused = true)]
-async fn a_live_owner_is_not_pushed_aside() {
-    let cluster = cluster_with_image(MIB).await;
-    let owner = Client::open(&cluster, settings()).await;
-    owner.image.write(0, pattern(1, 4096), true).await.unwrap();
-    let other = Client::open(&cluster, settings()).await;
-    assert_eq!(read(&other.image, 0, 4096).await, pattern(1, 4096));
-    assert_eq!(other.image.write(0, pattern(2, 4096), true).await.unwrap_err().kind, ErrorKind::Busy);
-    owner.image.close().await.unwrap();
-    other.image.write(0, pattern(2, 4096), true).await.unwrap();
-    assert_eq!(read(&other.image, 0, 4096).await, pattern(2, 4096));
-}
-
 /// The old owner is cut off with appends under way; the new one takes over, with or without the blocklist; then the
 /// old one's packets arrive.
 async fn late_packets(blocklist: bool) {

@@ -22,6 +22,7 @@ mod image;
 mod info;
 mod io;
 mod list;
+mod locks;
 mod log;
 mod metadata;
 mod namespace;

@@ -30,23 +30,6 @@ macro_rules! nothing_to_clean {
     )*};
 }
 
-/// Advisory locks cannot be taken yet.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_list_lockers(
-    _image: rbd_image_t,
-    _exclusive: *mut c_int,
-    _tag: *mut c_char,
-    _tag_len: *mut usize,
-    _clients: *mut c_char,
-    _clients_len: *mut usize,
-    _cookies: *mut c_char,
-    _cookies_len: *mut usize,
-    _addrs: *mut c_char,
-    _addrs_len: *mut usize,
-) -> isize {
-    -(EOPNOTSUPP as isize)
-}
-
 /// Answers a question that is never asked: no quiesce watch can be set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
@@ -178,16 +161,6 @@ unsupported! {
     rbd_encryption_format(rbd_image_t, c_int, *mut c_void, usize);
     rbd_encryption_load(rbd_image_t, c_int, *mut c_void, usize);
     rbd_encryption_load2(rbd_image_t, *const c_void, usize);
-    // Locks.
-    rbd_is_exclusive_lock_owner(rbd_image_t, *mut c_int);
-    rbd_lock_acquire(rbd_image_t, c_int);
-    rbd_lock_release(rbd_image_t);
-    rbd_lock_get_owners(rbd_image_t, *mut c_int, *mut *mut c_char, *mut usize);
-    rbd_lock_break(rbd_image_t, c_int, *const c_char);
-    rbd_lock_exclusive(rbd_image_t, *const c_char);
-    rbd_lock_shared(rbd_image_t, *const c_char, *const c_char);
-    rbd_unlock(rbd_image_t, *const c_char);
-    rbd_break_lock(rbd_image_t, *const c_char, *const c_char);
     // Quiescing.
     rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
     rbd_quiesce_unwatch(rbd_image_t, u64);
@@ -201,7 +174,6 @@ unsupported! {
     rbd_pool_stats_option_add_uint64(rbd_pool_stats_t, c_int, *mut u64);
     rbd_pool_stats_get(rados_ioctx_t, rbd_pool_stats_t);
     // Others.
-    rbd_update_features(rbd_image_t, u64, u8);
     rbd_rebuild_object_map(rbd_image_t, Progress, *mut c_void);
     rbd_sparsify(rbd_image_t, usize);
     rbd_sparsify_with_progress(rbd_image_t, usize, Progress, *mut c_void);
@@ -228,7 +200,6 @@ nothing_to_clean! {
     rbd_mirror_image_get_info_cleanup(*mut c_void);
     rbd_mirror_image_global_status_cleanup(*mut c_void);
     rbd_migration_status_cleanup(*mut c_void);
-    rbd_lock_get_owners_cleanup(*mut *mut c_char, usize);
     rbd_config_pool_list_cleanup(*mut c_void, c_int);
     rbd_config_image_list_cleanup(*mut c_void, c_int);
 }

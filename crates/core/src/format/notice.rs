@@ -1,33 +1,204 @@
-//! What openers of an image tell each other through the header's watch.
-use super::codec::{Take, open_envelope, seal_envelope};
+//! What openers of an image tell and ask each other through the header's watch.
+//!
+//! Owns: the bytes of notices and of the answers to them. Does not own: who sends one when (the engine's `desk.rs`).
+use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, Refusal};
 
 /// "LSDN"
 pub const NOTICE_MAGIC: u32 = u32::from_le_bytes(*b"LSDN");
 pub const NOTICE_VERSION: u16 = 1;
-const WHAT: &str = "notice";
-const KIND: u16 = 1;
+const NOTICE: &str = "notice";
+const ANSWER: &str = "answer to a notice";
+const NOTICE_KIND: u16 = 1;
+const ANSWER_KIND: u16 = 2;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names a request for as long as its image exists: a number of a client's process that is not given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    /// The number in the store's `client.N`.
+    pub client: u64,
+    /// The requester's watch.
+    pub watch: u64,
+    pub number: u64,
+}
+
+/// A change that the owner makes for somebody else. Each says what it starts from, so that whoever carries it out
+/// after a predecessor that may have done so can tell whether it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Bytes.
+    Resize { from: u64, to: u64, allow_shrink: bool },
+    /// `None`: the key is not there.
+    SetMetadata { key: String, from: Option<String>, to: Option<String> },
+    /// Feature bits: those in `mask` become as in `to`.
+    SetFeatures { mask: u64, from: u64, to: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Size, features, metadata or name changed: read the header again.
     HeaderChanged,
+    /// Another client wants to write: the owner gives the image back as soon as it can.
+    LockWanted,
+    /// The image has no owner now; what it held is in the store.
+    LockReleased,
+    /// The owner carries this out, once, however often it is asked.
+    Request {
+        id: RequestId,
+        /// Another owner may have been asked before.
+        repeated: bool,
+        operation: Operation,
+    },
+    /// The request has a result: who waits for it asks again and gets it.
+    RequestDone(RequestId),
 }
 
-pub fn encode(notice: Notice) -> Vec<u8> {
-    let number = match notice {
-        Notice::HeaderChanged => 1,
-    };
-    seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, KIND, &[number])
+/// What the owner says to a notice. Whoever has nothing to say answers with no bytes at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The lock comes, after the writes that are under way.
+    WillRelease,
+    /// The owner took the lock by hand and keeps it.
+    Keeps,
+    /// A version of lsd that does not know this notice.
+    Unsupported,
+    /// The request is being carried out; in units of the operation.
+    Running { done: u64, total: u64 },
+    /// The request's result: 0 or a positive errno, and a text for people.
+    Finished { errno: u32, why: String },
 }
 
-/// `Value` for a notice of a later version, which its receiver ignores.
+pub fn encode(notice: &Notice) -> Vec<u8> {
+    let mut out = Vec::new();
+    match notice {
+        Notice::HeaderChanged => out.put_u8(1),
+        Notice::LockWanted => out.put_u8(2),
+        Notice::LockReleased => out.put_u8(3),
+        Notice::Request { id, repeated, operation } => {
+            out.put_u8(4);
+            put_id(&mut out, *id);
+            out.put_u8(u8::from(*repeated));
+            put_operation(&mut out, operation);
+        }
+        Notice::RequestDone(id) => {
+            out.put_u8(5);
+            put_id(&mut out, *id);
+        }
+    }
+    seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, &out)
+}
+
+/// `Value` or `Version` for a notice of a later version: an owner answers it with [`Answer::Unsupported`], everybody
+/// else ignores it.
 pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
-    let mut take = Take::new(WHAT, open_envelope(WHAT, NOTICE_MAGIC, NOTICE_VERSION, KIND, bytes)?);
-    let number = take.u8()?;
+    let mut take = Take::new(NOTICE, open_envelope(NOTICE, NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, bytes)?);
+    let notice = match take.u8()? {
+        1 => Notice::HeaderChanged,
+        2 => Notice::LockWanted,
+        3 => Notice::LockReleased,
+        4 => Notice::Request {
+            id: take_id(&mut take)?,
+            repeated: take_flag(&mut take, NOTICE)?,
+            operation: take_operation(&mut take)?,
+        },
+        5 => Notice::RequestDone(take_id(&mut take)?),
+        _ => return Err(FormatError::new(NOTICE, Refusal::Value("notice"))),
+    };
     take.end()?;
-    match number {
-        1 => Ok(Notice::HeaderChanged),
-        _ => Err(FormatError::new(WHAT, Refusal::Value("notice"))),
+    Ok(notice)
+}
+
+pub fn encode_answer(answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::new();
+    match answer {
+        Answer::WillRelease => out.put_u8(1),
+        Answer::Keeps => out.put_u8(2),
+        Answer::Unsupported => out.put_u8(3),
+        Answer::Running { done, total } => {
+            out.put_u8(4);
+            out.put_u64(*done);
+            out.put_u64(*total);
+        }
+        Answer::Finished { errno, why } => {
+            out.put_u8(5);
+            out.put_u32(*errno);
+            out.put_text(why);
+        }
+    }
+    seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, ANSWER_KIND, &out)
+}
+
+pub fn decode_answer(bytes: &[u8]) -> FormatResult<Answer> {
+    let mut take = Take::new(ANSWER, open_envelope(ANSWER, NOTICE_MAGIC, NOTICE_VERSION, ANSWER_KIND, bytes)?);
+    let answer = match take.u8()? {
+        1 => Answer::WillRelease,
+        2 => Answer::Keeps,
+        3 => Answer::Unsupported,
+        4 => Answer::Running { done: take.u64()?, total: take.u64()? },
+        5 => Answer::Finished { errno: take.u32()?, why: take.text()? },
+        _ => return Err(FormatError::new(ANSWER, Refusal::Value("answer"))),
+    };
+    take.end()?;
+    Ok(answer)
+}
+
+fn put_id(out: &mut Vec<u8>, id: RequestId) {
+    out.put_u64(id.client);
+    out.put_u64(id.watch);
+    out.put_u64(id.number);
+}
+
+fn take_id(take: &mut Take<'_>) -> FormatResult<RequestId> {
+    Ok(RequestId { client: take.u64()?, watch: take.u64()?, number: take.u64()? })
+}
+
+fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
+    match operation {
+        Operation::Resize { from, to, allow_shrink } => {
+            out.put_u8(1);
+            out.put_u64(*from);
+            out.put_u64(*to);
+            out.put_u8(u8::from(*allow_shrink));
+        }
+        Operation::SetMetadata { key, from, to } => {
+            out.put_u8(2);
+            out.put_text(key);
+            put_option(out, from.as_deref());
+            put_option(out, to.as_deref());
+        }
+        Operation::SetFeatures { mask, from, to } => {
+            out.put_u8(3);
+            out.put_u64(*mask);
+            out.put_u64(*from);
+            out.put_u64(*to);
+        }
+    }
+}
+
+fn take_operation(take: &mut Take<'_>) -> FormatResult<Operation> {
+    match take.u8()? {
+        1 => Ok(Operation::Resize { from: take.u64()?, to: take.u64()?, allow_shrink: take_flag(take, NOTICE)? }),
+        2 => Ok(Operation::SetMetadata { key: take.text()?, from: take_option(take)?, to: take_option(take)? }),
+        3 => Ok(Operation::SetFeatures { mask: take.u64()?, from: take.u64()?, to: take.u64()? }),
+        _ => Err(FormatError::new(NOTICE, Refusal::Value("operation"))),
+    }
+}
+
+fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
+    out.put_u8(u8::from(text.is_some()));
+    if let Some(text) = text {
+        out.put_text(text);
+    }
+}
+
+fn take_option(take: &mut Take<'_>) -> FormatResult<Option<String>> {
+    Ok(if take_flag(take, NOTICE)? { Some(take.text()?) } else { None })
+}
+
+fn take_flag(take: &mut Take<'_>, what: &'static str) -> FormatResult<bool> {
+    match take.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(FormatError::new(what, Refusal::Value("flag"))),
     }
 }

@@ -12,6 +12,7 @@ use super::finding::{CheckReport, Fault, Severity};
 use super::{header_values, map};
 use crate::checkpoint::Checkpointer;
 use crate::header::Header;
+use crate::lock::Attempted;
 use crate::objects::Objects;
 use crate::segments::Segments;
 use crate::shared::Shared;
@@ -81,11 +82,14 @@ pub(crate) async fn repair(
     let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
     let news = Arc::new(News::default());
     let watch = watch::watch(&objects, &news, options.watch_timeout).await?;
-    let done = match lock::acquire(&objects, watch, Duration::ZERO).await {
-        Ok(()) => {
+    let done = match lock::try_acquire(&objects, watch).await {
+        Ok(Attempted::Taken) => {
             let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
             let released = lock::release(&objects, watch).await;
             done.and(released)
+        }
+        Ok(Attempted::Held(holder)) => {
+            Err(Error::new(ErrorKind::Busy, format!("{object}: locked by {} at {}", holder.client, holder.addr)))
         }
         Err(error) => Err(error),
     };

@@ -1,0 +1,290 @@
+//! Two clients write one image in turn or at once: ownership moves, and nothing that was flushed is lost.
+mod common;
+
+use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use lsd_core::format::notice::{self, Answer, Notice};
+use lsd_engine::{ErrorKind, Image, Settings};
+use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+const BLOCK: u64 = 4096;
+
+async fn two(cluster: &MemoryCluster, settings: Settings) -> (Client, Client) {
+    (Client::open(cluster, settings.clone()).await, Client::open(cluster, settings).await)
+}
+
+/// A block that says who wrote it and how often it was written before.
+fn stamped(block: u64, writer: u64, version: u64) -> bytes::Bytes {
+    let stamp = [block, writer, version].map(u64::to_le_bytes).concat();
+    stamp.iter().copied().cycle().take(BLOCK as usize).collect()
+}
+
+fn stamp_of(data: &[u8]) -> (u64, u64, u64) {
+    let word = |index: usize| u64::from_le_bytes(data[index * 8..index * 8 + 8].try_into().unwrap());
+    assert!(data.chunks(24).all(|chunk| *chunk == data[..chunk.len()]), "a block of two writes");
+    (word(0), word(1), word(2))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_owner_hands_over_and_takes_back() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), false).await.unwrap();
+    assert!(first.image.is_lock_owner());
+    second.image.write(4096, pattern(2, 4096), true).await.unwrap();
+    assert!(second.image.is_lock_owner() && !first.image.is_lock_owner());
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096), "the hand-over makes every write durable");
+    first.image.write(8192, pattern(3, 4096), true).await.unwrap();
+    assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
+    second.image.close().await.unwrap();
+    first.image.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_in_turn_loses_nothing() {
+    let cluster = cluster_with_image(4 * MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    let mut random = StdRng::seed_from_u64(7);
+    let mut model = vec![0; 4 * MIB as usize];
+    for turn in 0..1000u64 {
+        let client = if turn % 2 == 0 { &first } else { &second };
+        let len = random.random_range(1..20_000usize);
+        let offset = random.random_range(0..model.len() - len);
+        if random.random_bool(0.1) {
+            client.image.discard(offset as u64, len as u64, false).await.unwrap();
+            model[offset..offset + len].fill(0);
+        } else {
+            let data = pattern(turn, len);
+            client.image.write(offset as u64, data.clone(), false).await.unwrap();
+            model[offset..offset + len].copy_from_slice(&data);
+        }
+        if random.random_bool(0.5) {
+            client.image.flush().await.unwrap();
+        }
+        assert!(client.image.is_lock_owner());
+        let at = random.random_range(0..model.len() - 4096);
+        assert_eq!(read(&client.image, at as u64, 4096).await, model[at..at + 4096], "turn {turn}");
+    }
+    assert_eq!(read(&second.image, 0, 4 * MIB).await, model);
+    second.image.flush().await.unwrap();
+    first.crash(&cluster);
+    second.crash(&cluster);
+    let reader = Client::open(&cluster, settings()).await;
+    assert_eq!(read(&reader.image, 0, 4 * MIB).await, model);
+}
+
+/// Writes its own blocks over and over; returns the versions that a flush covered.
+async fn write_own_blocks(image: Image, writer: u64, rounds: u64) -> Vec<u64> {
+    let mut versions = vec![0; 32];
+    let mut random = StdRng::seed_from_u64(writer);
+    for round in 1..=rounds {
+        let block = random.random_range(0..versions.len());
+        let place = (block as u64 * 2 + writer) * BLOCK;
+        image.write(place, stamped(block as u64, writer, round), false).await.unwrap();
+        versions[block] = round;
+        if round % 16 == 0 {
+            image.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..50))).await;
+        }
+    }
+    image.flush().await.unwrap();
+    versions
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_at_once_loses_nothing_and_starves_nobody() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, Settings { max_dirty_bytes: 0, ..settings() }).await;
+    let writers = [(&first, 0), (&second, 1)]
+        .map(|(client, writer)| tokio::spawn(write_own_blocks(client.image.clone(), writer, 2000)));
+    let mut expected = Vec::new();
+    for writer in writers {
+        expected.push(writer.await.unwrap());
+    }
+    first.crash(&cluster);
+    second.crash(&cluster);
+    let reader = Client::open(&cluster, settings()).await;
+    for (writer, versions) in expected.into_iter().enumerate() {
+        for (block, version) in versions.into_iter().enumerate().filter(|(_, version)| *version > 0) {
+            let data = read(&reader.image, (block * 2 + writer) as u64 * BLOCK, BLOCK).await;
+            assert_eq!(stamp_of(&data), (block as u64, writer as u64, version));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn compare_and_write_is_atomic_across_owners() {
+    const COUNTS: u64 = 60;
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    let count = |image: Image| {
+        tokio::spawn(async move {
+            for _ in 0..COUNTS {
+                loop {
+                    let now = read(&image, 0, 512).await;
+                    let number = u64::from_le_bytes(now[..8].try_into().unwrap());
+                    let next: bytes::Bytes = (number + 1).to_le_bytes().iter().copied().cycle().take(512).collect();
+                    match image.compare_and_write(0, now.into(), next).await {
+                        Ok(()) => break,
+                        Err(error) => assert!(matches!(error.kind, ErrorKind::Mismatch { .. }), "{error}"),
+                    }
+                }
+            }
+        })
+    };
+    for counter in [count(first.image.clone()), count(second.image.clone())] {
+        counter.await.unwrap();
+    }
+    first.image.write(8192, pattern(1, 1), false).await.unwrap();
+    assert_eq!(read(&first.image, 0, 8).await, (2 * COUNTS).to_le_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_waits_for_appends_that_are_stuck() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    first.image.write(4096, pattern(2, 4096), false).await.unwrap();
+    first.memory.hold();
+    let taking = tokio::spawn({
+        let image = second.image.clone();
+        async move { image.write(8192, pattern(3, 4096), true).await }
+    });
+    let waiting = tokio::spawn({
+        let image = first.image.clone();
+        async move { image.write(12_288, pattern(4, 4096), true).await }
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!taking.is_finished(), "an owner that lives and says that it will release is waited for");
+    first.memory.release();
+    taking.await.unwrap().unwrap();
+    waiting.await.unwrap().unwrap();
+    for (block, seed) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
+        assert_eq!(read(&second.image, block * 4096, 4096).await, pattern(seed, 4096));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_delays_the_hand_over_and_loses_nothing() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    cluster.set_full(MEMORY_POOL, true);
+    first.image.write(4096, pattern(2, 65_536), false).await.unwrap();
+    let taking = tokio::spawn({
+        let image = second.image.clone();
+        async move { image.write(MIB, pattern(3, 4096), true).await }
+    });
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!taking.is_finished());
+    assert_eq!(first.image.flush().await.unwrap_err().kind, ErrorKind::NoSpace);
+    first.image.write(2 * MIB, pattern(4, 4096), false).await.unwrap();
+    cluster.set_full(MEMORY_POOL, false);
+    taking.await.unwrap().unwrap();
+    first.crash(&cluster);
+    for (offset, seed, len) in [(4096, 2, 65_536), (MIB, 3, 4096), (2 * MIB, 4, 4096)] {
+        assert_eq!(read(&second.image, offset, len).await, pattern(seed, len as usize));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_dies_while_it_is_asked_is_replaced() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    first.image.write(4096, pattern(2, 4096), false).await.unwrap();
+    first.memory.hold();
+    let taking = tokio::spawn({
+        let image = second.image.clone();
+        async move { image.write(8192, pattern(3, 4096), true).await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    cluster.expire(&first.memory);
+    taking.await.unwrap().unwrap();
+    first.memory.release();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(first.image.write(0, pattern(9, 4096), true).await.unwrap_err().kind, ErrorKind::Fenced);
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096));
+    assert_eq!(read(&second.image, 8192, 4096).await, pattern(3, 4096));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requester_that_dies_leaves_the_owner_working() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    // It asks, and dies before it takes the lock.
+    let header = format!("lsd_header.{}", first.image.info().id);
+    let wanted = notice::encode(&Notice::LockWanted).into();
+    let reply = second.memory.notify(&header.as_str().into(), wanted, Duration::from_secs(1)).await.unwrap();
+    let answers: Vec<_> = reply.acks.iter().filter_map(|(_, answer)| notice::decode_answer(answer).ok()).collect();
+    assert_eq!(answers, [Answer::WillRelease]);
+    second.crash(&cluster);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!first.image.is_lock_owner());
+    first.image.write(4096, pattern(2, 4096), true).await.unwrap();
+    assert!(first.image.is_lock_owner());
+    assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_opener_sees_what_was_written_before_the_lock_was_given_back() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), false).await.unwrap();
+    first.image.lock_release().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096));
+    first.image.write(0, pattern(2, 4096), true).await.unwrap();
+    second.image.invalidate_cache().await.unwrap();
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(2, 4096), "a flushed write is there to be read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_taken_by_hand_stays() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    second.image.write(0, pattern(1, 4096), true).await.unwrap();
+    first.image.lock_acquire().await.unwrap();
+    first.image.lock_acquire().await.unwrap();
+    assert!(first.image.is_lock_owner());
+    assert_eq!(second.image.lock_owner().await.unwrap().client, first.memory.identity().0);
+    assert_eq!(second.image.write(0, pattern(2, 4096), true).await.unwrap_err().kind, ErrorKind::ReadOnly);
+    assert_eq!(second.image.lock_release().await.unwrap_err().kind, ErrorKind::Invalid);
+    first.image.lock_release().await.unwrap();
+    assert_eq!(first.image.write(0, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::ReadOnly);
+    assert_eq!(first.image.lock_owner().await.unwrap_err().kind, ErrorKind::NotFound);
+    second.image.write(0, pattern(4, 4096), true).await.unwrap();
+    first.image.lock_acquire().await.unwrap();
+    assert_eq!(read(&first.image, 0, 4096).await, pattern(4, 4096));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_lock_is_broken_fails_for_good() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.lock_acquire().await.unwrap();
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    let owner = second.image.lock_owner().await.unwrap();
+    assert_eq!(second.image.lock_break("127.0.0.1:0/1").await.unwrap_err().kind, ErrorKind::Busy);
+    assert_eq!(first.image.lock_break(&owner.addr).await.unwrap_err().kind, ErrorKind::Busy);
+    second.image.lock_break(&owner.addr).await.unwrap();
+    second.image.write(4096, pattern(2, 4096), true).await.unwrap();
+    assert_eq!(first.image.write(0, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::Fenced);
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_advisory_lock_keeps_writers_away() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    first.image.advisory_lock("mine", None).await.unwrap();
+    assert_eq!(first.image.advisory_lock("mine", None).await.unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(second.image.advisory_lock("mine", None).await.unwrap_err().kind, ErrorKind::Busy);
+    assert_eq!(second.image.write(0, pattern(1, 4096), true).await.unwrap_err().kind, ErrorKind::Busy);
+    first.image.advisory_unlock("mine").await.unwrap();
+    second.image.write(0, pattern(1, 4096), true).await.unwrap();
+    assert_eq!(first.image.advisory_lock("mine", Some("tag")).await.unwrap_err().kind, ErrorKind::Busy);
+}
