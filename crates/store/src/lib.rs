@@ -17,6 +17,6 @@ pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
 pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
 pub use log::{Append, LogTail};
-pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryStore};
+pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryReads, MemoryStore};
 pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits};
 pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};

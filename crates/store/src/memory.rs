@@ -14,6 +14,7 @@ mod state;
 mod watches;
 
 pub use client::MemoryStore;
+pub use state::MemoryReads;
 
 use crate::{PoolId, StoreLimits};
 use state::State;
@@ -73,6 +74,11 @@ impl MemoryCluster {
         if let Some(pool) = self.lock().pools.get_mut(&pool) {
             pool.full = full;
         }
+    }
+
+    /// What was read of a pool so far.
+    pub fn reads(&self, pool: PoolId) -> MemoryReads {
+        self.lock().pools.get(&pool).map(|pool| pool.reads).unwrap_or_default()
     }
 
     /// From now on no client may blocklist another (`Permission`), as without the capability.

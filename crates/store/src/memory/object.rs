@@ -49,10 +49,13 @@ pub(super) fn fence(pool: &mut Pool, name: &str, epoch: u64) -> Result<LogTail, 
 }
 
 pub(super) fn read(pool: &mut Pool, name: &str, offset: u64, len: u64) -> Result<Bytes, StoreErrorKind> {
+    pool.reads.operations += 1;
     let data = &pool.object(name)?.data;
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
     let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)).min(data.len());
-    Ok(Bytes::copy_from_slice(&data[start..end]))
+    let bytes = Bytes::copy_from_slice(&data[start..end]);
+    pool.reads.bytes += bytes.len() as u64;
+    Ok(bytes)
 }
 
 pub(super) fn put(pool: &mut Pool, name: &str, data: &[u8]) -> Result<(), StoreErrorKind> {

@@ -31,10 +31,18 @@ pub(super) struct Watch {
     pub handler: Arc<dyn WatchHandler>,
 }
 
+/// What was read of a pool's objects so far, tails and keys apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryReads {
+    pub operations: u64,
+    pub bytes: u64,
+}
+
 pub(super) struct Pool {
     pub name: String,
     pub limits: StoreLimits,
     pub full: bool,
+    pub reads: MemoryReads,
     pub objects: BTreeMap<String, Object>,
 }
 
@@ -62,7 +70,13 @@ pub(super) struct State {
 impl State {
     pub fn add_pool(&mut self, name: &str, limits: StoreLimits) -> PoolId {
         let id = PoolId(self.pools.keys().last().map_or(1, |last| last.0 + 1));
-        let pool = Pool { name: name.to_owned(), limits, full: false, objects: BTreeMap::new() };
+        let pool = Pool {
+            name: name.to_owned(),
+            limits,
+            full: false,
+            reads: MemoryReads::default(),
+            objects: BTreeMap::new(),
+        };
         self.pools.insert(id, pool);
         id
     }
