@@ -8,11 +8,11 @@ use crate::recovery::Tails;
 use crate::{Progress, Result, parallel};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
-use lsd_core::format::block_sums::check_blocks;
+use lsd_core::format::block_sums::block_table_len;
 use lsd_core::format::header::LogRecord;
-use lsd_core::format::segment::{Seal, decode_seal};
+use lsd_core::format::segment::{Seal, decode_seal, decode_summary};
 use lsd_core::replay::TailRule;
-use lsd_core::units::{Epoch, MAX_SEGMENT_BYTES, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_SEGMENT_BYTES, SegmentNo};
 use lsd_store::{LogTail, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -167,21 +167,17 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail, rep
     let (data, seal) = bytes.split_at(data_end.min(bytes.len()));
     let seal = match tail.summary_len {
         0 => None,
-        _ => match decode_seal(&identity, seal) {
-            Ok(seal) => Some(seal),
-            Err(error) => {
+        _ => decode_seal(&identity, seal)
+            .or_else(|error| {
                 faults.push(Fault::Summary { why: error.to_string() });
-                None
-            }
-        },
+                // Of the two parts of the seal the second may still be good.
+                let summary = seal.get(block_table_len(data.len() / BLOCK_BYTES as usize)..).unwrap_or_default();
+                decode_summary(&identity, summary).map(|batches| Seal { sums: None, batches })
+            })
+            .ok(),
     };
     let rule = if replayed && !atomic { TailRule::MayBeTorn } else { TailRule::Whole };
-    let (sums, batches) = seal.map_or((None, None), |Seal { sums, batches }| (sums, Some(batches)));
-    let content = segment::verify(&identity, data, batches.as_deref(), rule);
-    // What is damaged differs from its blocks' checksums as well; without any damage, it is the checksums that are wrong.
-    let sound = content.damage.is_empty() && content.other.is_empty();
-    let differs = sums.filter(|_| sound).and_then(|sums| check_blocks(&sums, 0, data).err());
-    faults.extend(differs.map(|error| Fault::Summary { why: format!("block checksums: {error}") }));
+    let content = segment::verify(&identity, data, seal.as_ref(), rule);
     Ok(Read { content, faults })
 }
 
