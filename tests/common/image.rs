@@ -37,6 +37,11 @@ impl Ceph {
         None
     }
 
+    /// A cluster that the test started itself.
+    pub fn at(conf: PathBuf) -> Self {
+        Self { conf, _dir: None }
+    }
+
     /// The same cluster, seen through a ceph.conf with more lines for clients.
     pub fn with_client_conf(&self, lines: &[&str]) -> Self {
         let dir = super::scratch_dir();

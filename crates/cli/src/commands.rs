@@ -2,6 +2,7 @@
 use crate::command::CommandSpec;
 
 mod bench;
+mod check;
 mod copy;
 mod create;
 mod disk_usage;
@@ -27,6 +28,7 @@ mod unsupported;
 const COMMANDS: &[CommandSpec] = &[
     bench::BENCH,
     bench::BENCH_WRITE,
+    check::SPEC,
     copy::SPEC,
     create::SPEC,
     disk_usage::SPEC,

@@ -56,8 +56,8 @@ impl Image {
         Ok(Image { inner: Inner::open(found, settings, read_only, clock).await? })
     }
 
-    /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify, or is gone while other objects of the
-    /// image are there: then nothing was removed.
+    /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify: then nothing was removed. An
+    /// image whose header is gone is removed as far as it is found, as librbd does.
     pub async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
         lifecycle::remove(store, image, progress).await
     }
@@ -65,7 +65,10 @@ impl Image {
     /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
     /// pool the image has, objects in another pool than `store` stay.
     pub async fn remove_damaged(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
-        removal::remove_damaged(store, image, progress).await
+        match lifecycle::remove(store, image, progress).await {
+            Err(error) if error.kind == ErrorKind::Corrupt => removal::remove_by_walking(store, image, progress).await,
+            removed => removed,
+        }
     }
 
     /// Looks at everything that the image consists of, without opening it, and changes nothing. `NotFound`; damage is no error

@@ -84,11 +84,14 @@ async fn image_record(
 /// Objects to be deleted, each with its pool.
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
-/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal::remove_damaged` removes such an image).
+/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal.rs` removes such an image). Where there is no header
+/// any more, a removal was broken off, or nothing can be read: what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
     let id = loader::resolve(store, image).await?;
     let found = match loader::find(store, &ImageRef::Id(id.clone())).await {
-        Err(error) if error.kind == ErrorKind::NotFound => return removal::complete(store, &id, progress).await,
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            return removal::remove_by_walking(store, &ImageRef::Id(id), progress).await;
+        }
         found => found?,
     };
     check_unwatched(store, &found.objects.header(), &found.header.name).await?;

@@ -1,8 +1,7 @@
 //! Removing an image whose header is damaged or gone: what lies under its id is found by walking the pools.
 //!
-//! Owns: when that may be done without being told to, and what is found. Does not own: the order of deletion
+//! Owns: what is found. Does not own: the order of deletion
 //! (`lifecycle.rs`), images whose header verifies.
-use crate::header::Header;
 use crate::lifecycle::{self, Doomed};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result, loader};
 use lsd_core::format::header::{ImageRecord, key};
@@ -10,23 +9,9 @@ use lsd_core::format::names;
 use lsd_store::{KvMap, ObjectName, ObjectStore, PoolId, StoreErrorKind};
 use std::sync::Arc;
 
-/// The header is not there. A removal that was broken off is completed: only the name is left of it. `Corrupt` when the image
-/// still has other objects: losing them takes [`remove_damaged`].
-pub(crate) async fn complete(store: &Arc<dyn ObjectStore>, id: &ImageId, progress: Progress<'_>) -> Result<()> {
-    let left = objects_under(std::slice::from_ref(store), id).await?;
-    if !left.is_empty() {
-        let why = format!("{}: is gone, but {} objects of the image are there", names::header(&id.0), left.len());
-        return Err(Error::new(ErrorKind::Corrupt, why));
-    }
-    let catalog = Catalog::new(store.clone());
-    let name = catalog.name_of(id).await?;
-    progress(0, 1)?;
-    catalog.remove(&name, id).await
-}
-
 /// Removes the image whatever its header says: every object under its id in the header's pool, and in the data pool where the
 /// header still names one. `NotFound`; `Busy` (somebody has it open).
-pub(crate) async fn remove_damaged(
+pub(crate) async fn remove_by_walking(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
     progress: Progress<'_>,
@@ -38,10 +23,8 @@ pub(crate) async fn remove_damaged(
         Err(error) if error.kind == StoreErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
-    if let Some(values) = &values {
-        if Header::decode(&header, values).is_ok() {
-            return lifecycle::remove(store, image, progress).await;
-        }
+    let has_header = values.is_some();
+    if has_header {
         lifecycle::check_unwatched(store, &header, &id.0).await?;
     }
     let mut pools = vec![store.clone()];
@@ -55,6 +38,9 @@ pub(crate) async fn remove_damaged(
         Err(error) if error.kind == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    if !has_header && name.is_none() && doomed.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
+    }
     lifecycle::delete(store, &id, name, doomed, progress).await
 }
 

@@ -48,15 +48,15 @@ async fn a_damaged_header_is_removed_only_when_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_header_the_data_goes_only_when_told() {
+async fn without_a_header_what_is_left_goes() {
     let (_cluster, store, header) = image_with_data().await;
     store.remove(&header).await.unwrap();
-    let error = Image::remove(&store, &disk(), &quiet).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Corrupt);
     assert!(!store.list("lsd_data.").await.unwrap().is_empty());
-    Image::remove_damaged(&store, &disk(), &quiet).await.unwrap();
+    Image::remove(&store, &disk(), &quiet).await.unwrap();
     assert_eq!(objects(&store).await, ["lsd_directory".into()]);
     assert!(!is_listed(&store).await);
+    let by_id = ImageRef::Id(lsd_engine::ImageId("0123456789abcd".into()));
+    assert_eq!(Image::remove(&store, &by_id, &quiet).await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use crate::output::progress::ProgressLine;
 use crate::session::Session;
 use lsd_engine::{ErrorKind, Image, ImageRef};
 
-const FORCE_HELP: &str = "force removal of an image whose header is damaged or gone";
+const FORCE_HELP: &str = "force removal of an image whose header is damaged";
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["remove"],

@@ -40,8 +40,10 @@ pub enum Fault {
     Batch { at: Range<u32>, why: String },
     /// The summary says something else about the batch at this offset than the batch itself.
     SummaryDiffers { offset: u32 },
-    /// The data of one record does not match its checksum; bytes of the segment.
+    /// The data of one record does not match its checksum, or this part of it that of its block; bytes of the segment.
     Data { at: Range<u32> },
+    /// A block does not match the segment's table of checksums, and what is in it matches its own: readers refuse it.
+    Block { at: Range<u32> },
     /// The map points at bytes that no record brought.
     NotData,
     /// The checkpoint's table says that this many bytes of a segment are needed; the map needs another number.

@@ -236,8 +236,12 @@ async fn keep_lost_leaves(
 
 /// Unmaps what does not verify. Returns the ranges.
 async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> Result<Vec<Range<u64>>> {
-    let is_data =
-        |fault: &Fault| matches!(fault, Fault::Data { .. } | Fault::Batch { .. } | Fault::SegmentGone | Fault::NotData);
+    let is_data = |fault: &Fault| {
+        matches!(
+            fault,
+            Fault::Data { .. } | Fault::Block { .. } | Fault::Batch { .. } | Fault::SegmentGone | Fault::NotData
+        )
+    };
     let mut ranges: Vec<Range<u64>> =
         found.findings.iter().filter(|f| is_data(&f.fault)).flat_map(|f| f.ranges.iter().cloned()).collect();
     ranges.sort_by_key(|range| range.start);

@@ -1,12 +1,13 @@
 //! The bytes of one segment against everything that is known about them.
 //!
-//! Owns: batches one after another, finding the next one behind damage, summary against batches, data against checksums.
+//! Owns: batches one after another, finding the next one behind damage, summary against batches, data against the checksums of
+//! records and of blocks.
 //! Does not own: fetching bytes, whether a batch counts.
 use super::finding::Fault;
 use lsd_core::format::batch::{self, BATCH_HEADER_BYTES, Batch};
 use lsd_core::format::codec::crc32c;
 use lsd_core::format::record::RecordKind;
-use lsd_core::format::segment::SegmentIdentity;
+use lsd_core::format::segment::{Seal, SegmentIdentity};
 use lsd_core::replay::TailRule;
 use lsd_core::units::BLOCK_BYTES;
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ impl Content {
     }
 
     /// A batch whose records are known: its data.
-    fn add(&mut self, batch: Batch, bytes: &[u8]) {
+    fn add(&mut self, batch: Batch, bytes: &[u8], bad_blocks: &[u32]) {
         let mut places: Vec<(Range<u32>, u32)> = batch
             .records
             .iter()
@@ -56,7 +57,8 @@ impl Content {
         for (at, crc) in places {
             let good = bytes.get(at.start as usize..at.end as usize).is_some_and(|data| crc32c(data) == crc);
             if !good {
-                self.damage.push((at.clone(), Fault::Data { at: at.clone() }));
+                let parts = damaged_parts(&at, bad_blocks);
+                self.damage.extend(parts.into_iter().map(|part| (part.clone(), Fault::Data { at: part })));
             }
             self.add_data(at);
         }
@@ -64,9 +66,50 @@ impl Content {
     }
 }
 
-/// Verifies the batches in `bytes`, the segment without what seals it. `summary`: the batches that the summary names, if
-/// there is one. `rule`: what may follow the last batch of an open segment.
-pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], summary: Option<&[Batch]>, rule: TailRule) -> Content {
+/// What of a record's data is damaged: its blocks that do not match, or all of it where no block tells.
+fn damaged_parts(at: &Range<u32>, bad_blocks: &[u32]) -> Vec<Range<u32>> {
+    let mut parts: Vec<Range<u32>> = Vec::new();
+    for block in bad_blocks {
+        let (from, to) = ((block * BLOCK_BYTES).max(at.start), ((block + 1) * BLOCK_BYTES).min(at.end));
+        match parts.last_mut() {
+            _ if from >= to => {}
+            Some(last) if last.end == from => last.end = to,
+            _ => parts.push(from..to),
+        }
+    }
+    if parts.is_empty() { vec![at.clone()] } else { parts }
+}
+
+/// Blocks that do not match the segment's table.
+fn bad_blocks(bytes: &[u8], sums: &[u32]) -> Vec<u32> {
+    let blocks = bytes.chunks_exact(BLOCK_BYTES as usize).zip(sums).zip(0..);
+    blocks.filter(|((block, sum), _)| crc32c(block) != **sum).map(|(_, index)| index).collect()
+}
+
+/// Verifies the batches in `bytes`, the segment without what seals it. `seal`: that, if the segment is sealed. `rule`: what may
+/// follow the last batch of an open segment.
+pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], seal: Option<&Seal>, rule: TailRule) -> Content {
+    let bad = bad_blocks(bytes, seal.and_then(|seal| seal.sums.as_deref()).unwrap_or_default());
+    let mut content = verify_batches(identity, bytes, seal.map(|seal| &seal.batches[..]), &bad, rule);
+    for block in bad {
+        let at = block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES;
+        let meets = |range: &Range<u32>| range.start < at.end && at.start < range.end;
+        let is_known = content.damage.iter().any(|(range, _)| meets(range))
+            || content.other.iter().any(|fault| matches!(fault, Fault::Batch { at, .. } if meets(at)));
+        if !is_known {
+            content.damage.push((at.clone(), Fault::Block { at }));
+        }
+    }
+    content
+}
+
+fn verify_batches(
+    identity: &SegmentIdentity,
+    bytes: &[u8],
+    summary: Option<&[Batch]>,
+    bad_blocks: &[u32],
+    rule: TailRule,
+) -> Content {
     let mut content = Content::default();
     let mut named: BTreeMap<u32, &Batch> = summary.unwrap_or_default().iter().map(|b| (b.place.offset, b)).collect();
     let may_be_torn = summary.is_none() && rule == TailRule::MayBeTorn;
@@ -81,7 +124,7 @@ pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], summary: Option<&
                     content.other.push(Fault::SummaryDiffers { offset: at });
                 }
                 offset += found.total_len as usize;
-                content.add(found, bytes);
+                content.add(found, bytes, bad_blocks);
                 continue;
             }
             Err(error) => error.to_string(),
@@ -91,7 +134,7 @@ pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], summary: Option<&
             let header = at..at + BATCH_HEADER_BYTES as u32;
             content.other.push(Fault::Batch { at: header, why: error });
             offset += entry.total_len as usize;
-            content.add(entry.clone(), bytes);
+            content.add(entry.clone(), bytes, bad_blocks);
             continue;
         }
         let next = next_batch(identity, bytes, offset);
@@ -101,7 +144,7 @@ pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], summary: Option<&
         }
         if may_be_torn && let Ok(found) = batch::decode(&identity.place(at), &bytes[offset..], false) {
             offset += found.total_len as usize;
-            content.add(found, bytes);
+            content.add(found, bytes, bad_blocks);
             continue;
         }
         offset = next.unwrap_or(bytes.len());

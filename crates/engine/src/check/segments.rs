@@ -8,11 +8,11 @@ use crate::recovery::Tails;
 use crate::{Progress, Result, parallel};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
-use lsd_core::format::block_sums::check_blocks;
+use lsd_core::format::block_sums::block_table_len;
 use lsd_core::format::header::LogRecord;
-use lsd_core::format::segment::{Seal, decode_seal};
+use lsd_core::format::segment::{Seal, decode_seal, decode_summary};
 use lsd_core::replay::TailRule;
-use lsd_core::units::{Epoch, MAX_SEGMENT_BYTES, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_SEGMENT_BYTES, SegmentNo};
 use lsd_store::{LogTail, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -23,6 +23,8 @@ pub(super) struct Segment {
     pub(super) epoch: Epoch,
     pub(super) tail: LogTail,
     pub(super) content: Content,
+    /// Its last append may be torn, because the store can tear appends and nothing was appended since.
+    pub(super) may_be_torn: bool,
     /// Bytes that must not be believed, each with its finding.
     pub(super) damage: Vec<(Range<u32>, usize)>,
 }
@@ -90,10 +92,14 @@ pub(super) async fn verify(
     let mut done = total - present.len() as u64;
     for group in present.chunks(SEGMENTS_AT_ONCE) {
         progress(done, total)?;
-        let reads = group.iter().map(|(no, epoch, tail)| read(objects, *no, *epoch, *tail).boxed()).collect();
+        let reads = group
+            .iter()
+            .map(|(no, epoch, tail)| read(objects, *no, *epoch, *tail, !log.clean && *no >= log.replay_from).boxed())
+            .collect();
         for ((no, epoch, tail), read) in group.iter().zip(parallel::try_all(reads).await?) {
             let name = objects.segment(*epoch, *no);
-            let segment = take_in(&name, *epoch, *tail, read, report);
+            let may_be_torn = !objects.data.limits().atomic_appends && tail.summary_len == 0;
+            let segment = take_in(&name, *epoch, *tail, may_be_torn, read, report);
             segments.found.insert(*no, segment);
         }
         done += group.len() as u64;
@@ -137,7 +143,8 @@ struct Read {
     faults: Vec<Fault>,
 }
 
-async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail) -> Result<Read> {
+/// `replayed`: replay will read it, so its end is what replay makes of it.
+async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail, replayed: bool) -> Result<Read> {
     let name = objects.segment(epoch, no);
     let identity = objects.segment_identity(epoch, no);
     let mut faults = Vec::new();
@@ -160,26 +167,28 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail) -> 
     let (data, seal) = bytes.split_at(data_end.min(bytes.len()));
     let seal = match tail.summary_len {
         0 => None,
-        _ => match decode_seal(&identity, seal) {
-            Ok(seal) => Some(seal),
-            Err(error) => {
+        _ => decode_seal(&identity, seal)
+            .or_else(|error| {
                 faults.push(Fault::Summary { why: error.to_string() });
-                None
-            }
-        },
+                // Of the two parts of the seal the second may still be good.
+                let summary = seal.get(block_table_len(data.len() / BLOCK_BYTES as usize)..).unwrap_or_default();
+                decode_summary(&identity, summary).map(|batches| Seal { sums: None, batches })
+            })
+            .ok(),
     };
-    // Only the last append of an open segment can be torn.
-    let rule = if atomic || tail.summary_len > 0 { TailRule::Whole } else { TailRule::MayBeTorn };
-    let (sums, batches) = seal.map_or((None, None), |Seal { sums, batches }| (sums, Some(batches)));
-    let content = segment::verify(&identity, data, batches.as_deref(), rule);
-    // What is damaged differs from its blocks' checksums as well; without any damage, it is the checksums that are wrong.
-    let sound = content.damage.is_empty() && content.other.is_empty();
-    let differs = sums.filter(|_| sound).and_then(|sums| check_blocks(&sums, 0, data).err());
-    faults.extend(differs.map(|error| Fault::Summary { why: format!("block checksums: {error}") }));
+    let rule = if replayed && !atomic { TailRule::MayBeTorn } else { TailRule::Whole };
+    let content = segment::verify(&identity, data, seal.as_ref(), rule);
     Ok(Read { content, faults })
 }
 
-fn take_in(name: &ObjectName, epoch: Epoch, tail: LogTail, read: Read, report: &mut CheckReport) -> Segment {
+fn take_in(
+    name: &ObjectName,
+    epoch: Epoch,
+    tail: LogTail,
+    may_be_torn: bool,
+    read: Read,
+    report: &mut CheckReport,
+) -> Segment {
     let Read { mut content, faults } = read;
     let batches = &content.batches;
     report.checked.segments += 1;
@@ -191,5 +200,5 @@ fn take_in(name: &ObjectName, epoch: Epoch, tail: LogTail, read: Read, report: &
     }
     let damage = std::mem::take(&mut content.damage);
     let damage = damage.into_iter().map(|(at, fault)| (at, report.add(name, fault))).collect();
-    Segment { epoch, tail, content, damage }
+    Segment { epoch, tail, content, may_be_torn, damage }
 }
