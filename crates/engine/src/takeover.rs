@@ -61,8 +61,14 @@ async fn fence_segment(
     old: Epoch,
     epoch: Epoch,
 ) -> Result<(SegmentNo, (Epoch, LogTail))> {
-    let tail = objects.data.fence(&objects.segment(old, segment), epoch.0).await?;
-    Ok((segment, (old, tail)))
+    match objects.data.fence(&objects.segment(old, segment), epoch.0).await {
+        Ok(tail) => Ok((segment, (old, tail))),
+        // Only an owner of a newer epoch deletes what this one is about to read, or fences it.
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Stale) => {
+            Err(Error::new(ErrorKind::Busy, "another client has taken the image over"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The last number known to exist, or the one before the first that may.
