@@ -185,7 +185,9 @@ impl Life {
         match flushed {
             Ok(()) => lock(&work.history).flushed(since),
             // The pool may have become full again.
-            Err(error) if error.kind == ErrorKind::NoSpace => self.world.judge(self.client, "flush", &error, true),
+            Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Fenced) => {
+                self.world.judge(self.client, "flush", &error, true)
+            }
             Err(error) => {
                 let why =
                     format!("client {} cannot flush though nothing fails: {:?}: {error}", self.client, error.kind);

@@ -61,11 +61,10 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
     let runtime = runtime.expect("a runtime without I/O needs nothing from the system");
     let (world, mut failure) = runtime.block_on(async {
         let world = Run::new(seed, trace).await;
-        let failure = match world {
+        match world {
             Ok(run) => (Some(run.world.clone()), run.go().await),
             Err(why) => (None, Some(why)),
-        };
-        failure
+        }
     });
     drop(runtime);
     if let Some(panic) = PANIC.with(|panic| panic.borrow_mut().take()) {
@@ -254,7 +253,7 @@ async fn store_of(
     blocklist_lags: bool,
 ) -> Arc<dyn ObjectStore> {
     let truth = memory.open_pool(pool).await.expect("the run made this pool itself");
-    SimStore::new(net.clone(), client, truth, blocklist_lags)
+    SimStore::of(net.clone(), client, truth, blocklist_lags)
 }
 
 /// Fills the pool up now and then.
