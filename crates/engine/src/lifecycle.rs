@@ -11,11 +11,12 @@ use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progres
 use crate::{layout, parallel, recovery, removal};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
+use lsd_core::format::header::{EpochStart, ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -166,34 +167,44 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
     }
     let starts = &header.log.epochs;
     for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        doomed.extend(tombstones(objects, start.epoch, next.first_segment).await?.into_iter().map(|name| (true, name)));
+        doomed.extend(tombstones(objects, *start, next.first_segment).await?.into_iter().map(|name| (true, name)));
     }
     let store_of = |is_data| if is_data { objects.data.clone() } else { objects.meta.clone() };
     Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
 }
 
-/// What takeovers put into the way of an old owner: a window of names from where the next one starts, and another one for each takeover
-/// that did not finish.
-async fn tombstones(objects: &Objects, epoch: Epoch, first: SegmentNo) -> Result<Vec<ObjectName>> {
+/// What takeovers put into the way of an old owner: a window of names around where the next one starts, and further ones for takeovers
+/// that did not finish or came too late.
+async fn tombstones(objects: &Objects, old: EpochStart, next: SegmentNo) -> Result<Vec<ObjectName>> {
     let mut found = Vec::new();
-    let mut next = first.0;
-    loop {
-        let names: Vec<ObjectName> =
-            (next..next + CREATE_WINDOW).map(|number| objects.segment(epoch, SegmentNo(number))).collect();
-        let looks = names.iter().map(|name| objects.data.stat(name)).collect();
-        let before = found.len();
-        for (name, looked) in names.into_iter().zip(parallel::all(looks).await) {
-            match looked {
-                Ok(_) => found.push(name),
-                Err(error) if error.kind == StoreErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if found.len() == before {
-            return Ok(found);
-        }
-        next += CREATE_WINDOW;
+    let mut from = next.0;
+    while look_up(objects, old.epoch, from..from + CREATE_WINDOW, &mut found).await? {
+        from += CREATE_WINDOW;
     }
+    let mut to = next.0;
+    while to > old.first_segment.0 {
+        let from = to.saturating_sub(CREATE_WINDOW).max(old.first_segment.0);
+        if !look_up(objects, old.epoch, from..to, &mut found).await? {
+            break;
+        }
+        to = from;
+    }
+    Ok(found)
+}
+
+/// Adds those of an epoch's names that exist. False if none does.
+async fn look_up(objects: &Objects, epoch: Epoch, numbers: Range<u64>, found: &mut Vec<ObjectName>) -> Result<bool> {
+    let names: Vec<ObjectName> = numbers.map(|number| objects.segment(epoch, SegmentNo(number))).collect();
+    let looks = names.iter().map(|name| objects.data.stat(name)).collect();
+    let before = found.len();
+    for (name, looked) in names.into_iter().zip(parallel::all(looks).await) {
+        match looked {
+            Ok(_) => found.push(name),
+            Err(error) if error.kind == StoreErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found.len() > before)
 }
 
 async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {

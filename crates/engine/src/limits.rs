@@ -23,7 +23,8 @@ pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
 pub(crate) const CHECKPOINT_COST_MULTIPLE: u64 = 8;
 /// Pages, segments or leaves fetched or written side by side by recovery and checkpoints.
 pub(crate) const PARALLEL_OPS: usize = 16;
-/// A failed append is tried this often (about a minute) before the image fails for good. A full pool does not count.
+/// A failed append is tried this often (about a minute) before the image fails for good; so is reading a header that may have
+/// changed. A full pool does not count.
 pub(crate) const APPEND_TRIES: u32 = 12;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);

@@ -2,13 +2,14 @@
 //! header, guarded by the owner's epoch. Who carries one out, and for whom, is in `requests.rs`.
 use crate::error::invalid;
 use crate::inner::Inner;
+use crate::limits::{APPEND_TRIES, RETRY_FIRST, RETRY_MOST};
 use crate::takeover::guarded;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent, watch};
 use lsd_core::format::header::{StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::units::Epoch;
-use lsd_store::KvUpdate;
+use lsd_store::{KvMap, KvUpdate, StoreError, StoreErrorKind};
 use std::sync::Arc;
 
 impl Inner {
@@ -24,8 +25,33 @@ impl Inner {
     /// Applies one guarded change of the header and tells everybody.
     async fn update_header(&self, change: impl FnOnce(KvUpdate) -> KvUpdate) -> Result<()> {
         let update = change(guarded(self.epoch()?));
-        self.objects.meta.kv_update(&self.objects.header(), update).await?;
-        Ok(())
+        let (set, removed) = (update.set.clone(), update.remove.clone());
+        match self.objects.meta.kv_update(&self.objects.header(), update).await {
+            Ok(()) => Ok(()),
+            Err(error) if !matches!(error.kind, StoreErrorKind::TimedOut | StoreErrorKind::Io) => Err(error.into()),
+            Err(error) => {
+                let values = self.header_after(&error).await?;
+                let done = set.iter().all(|(key, value)| values.get(key) == Some(value))
+                    && removed.iter().all(|key| !values.contains_key(key));
+                if done { Ok(()) } else { Err(error.into()) }
+            }
+        }
+    }
+
+    /// The header after an update of which nobody knows whether it took effect. This handle must not go on with another size
+    /// than the header has: so if the header cannot be read either, the image fails for good.
+    async fn header_after(&self, error: &StoreError) -> Result<KvMap> {
+        let mut pause = RETRY_FIRST;
+        for _ in 0..APPEND_TRIES {
+            // Operations on one object keep their order: what this finds is final.
+            if let Ok(values) = self.objects.read_header().await {
+                return Ok(values);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MOST);
+        }
+        self.shared.fail(error.clone().into());
+        Err(error.clone().into())
     }
 
     pub(crate) async fn published(&self) {

@@ -9,8 +9,9 @@
 //! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
 //!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since, and
 //!    reading the log before fencing could miss a record that the old owner still acknowledges.
-//! 7. *The old epoch's next names are taken by tombstones* ([`tombstone_range`]), so that the old owner cannot extend its log
-//!    beyond what the takeover saw, even where it is not blocklisted.
+//! 7. *Every name that the old epoch could still create is taken by a tombstone* ([`tombstone_range`]), those that it left out so
+//!    far as well as the next ones, so that the old owner cannot extend its log by what the takeover did not see, even where
+//!    it is not blocklisted.
 //! 8. *A hand-over stops accepting, then waits for the log, then writes the clean checkpoint, and only then gives the lock back*
 //!    (`handover.rs`): a clean checkpoint says that nothing follows it in the log, so after it this owner never writes
 //!    again; and a lock given back earlier would let the next owner drop what the log does not have yet.
@@ -40,10 +41,10 @@ pub(crate) fn may_delete(segment: SegmentNo, live_in_committed: u32, replay_from
     live_in_committed == 0 && segment < replay_from
 }
 
-/// Rule 7. The numbers that the old owner could still create: it knows at most `last_seen` to exist, and rule 3 keeps it within
-/// the window beyond.
-pub(crate) fn tombstone_range(last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
-    last_seen.0 + 1..=last_seen.0 + CREATE_WINDOW
+/// Rule 7. The numbers that the old owner could still create: of those from `first` on, where replay begins, the ones that are not
+/// there (they may be created out of order), and a window beyond `last_seen`: it knows at most that one to exist (rule 3).
+pub(crate) fn tombstone_range(first: SegmentNo, last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
+    first.0..=last_seen.0 + CREATE_WINDOW
 }
 
 #[cfg(test)]

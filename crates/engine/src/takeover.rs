@@ -47,8 +47,7 @@ pub(crate) async fn fence_log(objects: &Objects, log: &LogRecord, epoch: Epoch) 
         }
         let tails = parallel::try_all(fences).await?;
         fenced.extend(tails);
-        let last_seen = last_segment(log, &fenced);
-        if bury(objects, log, last_seen, epoch).await? {
+        if bury(objects, log, &fenced, epoch).await? {
             fenced.retain(|_, (_, tail)| tail.len > 0);
             return Ok(fenced);
         }
@@ -61,8 +60,14 @@ async fn fence_segment(
     old: Epoch,
     epoch: Epoch,
 ) -> Result<(SegmentNo, (Epoch, LogTail))> {
-    let tail = objects.data.fence(&objects.segment(old, segment), epoch.0).await?;
-    Ok((segment, (old, tail)))
+    match objects.data.fence(&objects.segment(old, segment), epoch.0).await {
+        Ok(tail) => Ok((segment, (old, tail))),
+        // Only an owner of a newer epoch deletes what this one is about to read, or fences it.
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Stale) => {
+            Err(Error::new(ErrorKind::Busy, "another client has taken the image over"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The last number known to exist, or the one before the first that may.
@@ -72,23 +77,24 @@ pub(crate) fn last_segment(log: &LogRecord, tails: &Tails) -> SegmentNo {
     tails.keys().next_back().copied().unwrap_or(replayed).max(own)
 }
 
-/// Takes the old owner's next names with empty objects of the new epoch. False if one of them exists: the old
-/// owner was faster, so there is more of its log to fence.
-async fn bury(objects: &Objects, log: &LogRecord, last_seen: SegmentNo, epoch: Epoch) -> Result<bool> {
-    let Some(old) = log.epoch_of(last_seen.next()) else { return Ok(true) };
-    let mut tombs = Vec::new();
-    for number in protocol::tombstone_range(last_seen) {
-        let name = objects.segment(old, SegmentNo(number));
+/// Takes every name that the old owner could still create with an empty object of the new epoch: those that it has left out so
+/// far, and the next ones. False if one of them exists: the old owner was faster, so there is more of its log to fence.
+async fn bury(objects: &Objects, log: &LogRecord, fenced: &Tails, epoch: Epoch) -> Result<bool> {
+    let Some(old) = log.epochs.last() else { return Ok(true) };
+    let first = old.first_segment.max(log.replay_from);
+    let free = protocol::tombstone_range(first, last_segment(log, fenced)).map(SegmentNo);
+    let free: Vec<SegmentNo> = free.filter(|segment| !fenced.contains_key(segment)).collect();
+    let tomb = |segment: &SegmentNo| {
         let empty = Append { epoch: epoch.0, at: 0, data: Vec::new(), summary_len: 0 };
-        tombs.push(objects.data.append(&name, empty));
-    }
-    let results = parallel::all(tombs).await;
+        objects.data.append(&objects.segment(old.epoch, *segment), empty)
+    };
+    let results = parallel::all(free.iter().map(tomb).collect()).await;
     let mut all_ours = true;
-    for (offset, result) in results.into_iter().enumerate() {
+    for (segment, result) in free.into_iter().zip(results) {
         match result {
             Ok(()) => {}
             Err(error) if matches!(error.kind, StoreErrorKind::Exists | StoreErrorKind::Stale) => {
-                all_ours &= is_tombstone(objects, old, SegmentNo(last_seen.0 + 1 + offset as u64), epoch).await?;
+                all_ours &= is_tombstone(objects, old.epoch, segment, epoch).await?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -20,17 +20,24 @@ mod world;
 pub use report::{Coverage, Failure};
 pub use run::{Outcome, run};
 
-/// Runs seeds from `first` on, until `enough` says so of what was covered, on `threads` threads. Returns what was covered and every
-/// failure.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Runs seeds from `first` on, until `enough` says so of what was covered, on `threads` threads; after the first failure no further seed
+/// begins. Returns what was covered and every failure.
 pub fn run_many(first: u64, threads: u64, enough: &(dyn Fn(&Coverage) -> bool + Sync)) -> (Coverage, Vec<Failure>) {
-    let total = std::sync::Mutex::new((Coverage::default(), Vec::new()));
-    let next = std::sync::atomic::AtomicU64::new(first);
-    let lock = || total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let total = Mutex::new((Coverage::default(), Vec::new()));
+    let next = AtomicU64::new(first);
+    let lock = || total.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = || {
+        let total = lock();
+        !total.1.is_empty() || enough(&total.0)
+    };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while !enough(&lock().0) {
-                    let outcome = run(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed), false);
+                while !done() {
+                    let outcome = run(next.fetch_add(1, Ordering::Relaxed), false);
                     let mut total = lock();
                     total.0 += &outcome.coverage;
                     total.1.extend(outcome.failure);
@@ -38,5 +45,5 @@ pub fn run_many(first: u64, threads: u64, enough: &(dyn Fn(&Coverage) -> bool + 
             });
         }
     });
-    total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

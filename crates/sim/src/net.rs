@@ -143,6 +143,11 @@ impl Net {
         self.lock().clients[client].cut_in.is_some()
     }
 
+    /// True if a client that was cut off, and believed dead, goes on: it may take the image from a living owner.
+    pub fn has_zombies(&self) -> bool {
+        self.lock().clients.iter().any(|client| client.cut_in.is_some() && !client.dead)
+    }
+
     pub fn note(&self, client: usize, what: &str, object: &str, detail: &str) {
         let now = self.now_ms();
         self.lock().trace.note(now, client, what, object, detail);

@@ -23,12 +23,7 @@ pub struct SimStore {
 }
 
 impl SimStore {
-    pub fn new(
-        net: Arc<Net>,
-        client: usize,
-        truth: Arc<dyn ObjectStore>,
-        blocklist_lags: bool,
-    ) -> Arc<dyn ObjectStore> {
+    pub fn of(net: Arc<Net>, client: usize, truth: Arc<dyn ObjectStore>, blocklist_lags: bool) -> Arc<dyn ObjectStore> {
         Arc::new(Self { net, client, truth, blocklist_lags })
     }
 
@@ -65,7 +60,7 @@ impl ObjectStore for SimStore {
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
         let (net, client, lags) = (self.net.clone(), self.client, self.blocklist_lags);
         let opening = self.run("open_pool", &format!("pool {}", pool.0), move |truth| truth.open_pool(pool));
-        async move { Ok(SimStore::new(net, client, opening.await?, lags)) }.boxed()
+        async move { Ok(SimStore::of(net, client, opening.await?, lags)) }.boxed()
     }
 
     fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {

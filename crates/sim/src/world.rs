@@ -106,7 +106,7 @@ impl World {
     /// An error of `client`: it fails the run unless the client is entitled to it. `alone`: nobody else can hold the image.
     pub fn judge(&self, client: usize, doing: &str, error: &Error, alone: bool) {
         self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
-        let contested = self.net.is_cut(client);
+        let contested = self.net.is_cut(client) || self.net.has_zombies();
         let now = self.net.now_ms();
         let entitled = match error.kind {
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),

@@ -11,8 +11,8 @@ fn the_window_counts_from_the_oldest_number_that_is_not_there() {
 fn tombstones_cover_everything_the_old_owner_may_create() {
     // The old owner's oldest uncreated number is at most the one after the last seen.
     let last_seen = SegmentNo(41);
-    let range = tombstone_range(last_seen);
-    assert_eq!(*range.start(), 42);
+    let range = tombstone_range(SegmentNo(40), last_seen);
+    assert_eq!(*range.start(), 40, "numbers that were left out are taken as well");
     assert!(may_create(SegmentNo(*range.end()), last_seen.next()));
     assert!(!may_create(SegmentNo(range.end() + 1), last_seen.next()));
 }
