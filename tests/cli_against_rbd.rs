@@ -274,8 +274,9 @@ feature disable baz object-map
 feature disable baz exclusive-lock
 info baz
 feature enable baz object-map
-feature enable baz exclusive-lock object-map
-info baz
+feature enable baz exclusive-lock
+feature enable baz object-map
+= info baz
 feature enable baz exclusive-lock
 feature enable baz layering
 feature enable baz bogus
@@ -283,7 +284,7 @@ feature enable baz
 feature disable baz deep-flatten
 feature enable baz deep-flatten
 feature disable nobaz exclusive-lock
-info baz
+= info baz
 ";
 
 /// Two pools of this test's own, removed at the end.

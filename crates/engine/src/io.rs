@@ -2,6 +2,7 @@
 use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
+use crate::limits::READ_TRIES;
 use crate::state::{Attempt, Chunk, State};
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
 use bytes::{Bytes, BytesMut};
@@ -28,9 +29,26 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        let data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
+        let mut data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
+        for _ in 0..READ_TRIES {
+            if !self.may_be_behind(&data) {
+                break;
+            }
+            let before = self.shared.lock().log.clone();
+            self.refresh().await?;
+            if self.shared.lock().log == before {
+                break;
+            }
+            data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
+        }
         self.shared.trim_leaves(self.settings.map_cache_bytes);
         data
+    }
+
+    /// An owner deletes what its own map does not need; who reads by an older one does not find it any more.
+    fn may_be_behind(&self, data: &Result<ReadData>) -> bool {
+        let missing = data.as_ref().is_err_and(|error| error.kind == ErrorKind::Corrupt);
+        missing && !self.owns()
     }
 
     fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {

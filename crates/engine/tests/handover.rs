@@ -243,6 +243,25 @@ async fn a_second_opener_sees_what_was_written_before_the_lock_was_given_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_whose_segments_the_owner_deleted_reads_the_newer_state() {
+    let cluster = cluster_with_image(4 * MIB).await;
+    let settings = Settings { cache_bytes: 0, checkpoint_log_bytes: MIB, ..settings() };
+    let (first, second) = two(&cluster, settings).await;
+    first.image.write(0, pattern(0, 4 * MIB as usize), true).await.unwrap();
+    second.image.write(0, pattern(1, 4096), true).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for round in 2..10 {
+        second.image.write(0, pattern(round, 4 * MIB as usize), true).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let gone = cluster.client().list("lsd_data.").await.unwrap();
+    assert!(gone.iter().all(|name| !name.0.contains(".00000001.")), "the first owner's segments are deleted: {gone:?}");
+    let found = read(&first.image, MIB, 4096).await;
+    let whole = |round: u64| pattern(round, 4 * MIB as usize).slice(MIB as usize..MIB as usize + 4096);
+    assert!((1..10).any(|round| found == whole(round)), "it is the content of one of the states");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lock_taken_by_hand_stays() {
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;

@@ -53,12 +53,12 @@ async fn add(session: &Session, parsed: &Parsed) -> Result<()> {
     let id = argument(parsed, "lock id was not specified")?;
     let tag = parsed.get("shared");
     let image = location.open_image(session, false).await?;
-    let failed = |error: Error| {
-        if matches!(error.kind, ErrorKind::Busy | ErrorKind::Exists) {
+    let failed = |error: Error| match error.kind {
+        ErrorKind::Busy | ErrorKind::Exists => {
             let tagged = if tag.is_some() { " with a different tag" } else { "" };
-            crate::output::warn(&format!("lsd: lock is already held by someone else{tagged}"));
+            Failure::new(nix::libc::EBUSY, format!("lock is already held by someone else{tagged}"))
         }
-        Failure::engine("taking lock failed", &error)
+        _ => Failure::engine("taking lock failed", &error),
     };
     let taken = image.advisory_lock(&id, tag).await.map_err(failed);
     taken.and(image.close().await.map_err(|error| Failure::engine("taking lock failed", &error)))
@@ -106,6 +106,10 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let locker = argument(parsed, "locker was not specified")?;
     let image = location.open_image(session, false).await?;
     let failed = |error: Error| Failure::engine("releasing lock failed", &error);
-    let released = image.advisory_break(&locker, &id).await.map_err(failed);
+    let number = locker.strip_prefix("client.").and_then(|number| number.parse::<u64>().ok());
+    let released = match number {
+        Some(_) => image.advisory_break(&locker, &id).await.map_err(failed),
+        None => Err(Failure::errno("releasing lock failed", nix::libc::EINVAL)),
+    };
     released.and(image.close().await.map_err(failed))
 }
