@@ -153,7 +153,7 @@ impl Checkpointer {
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
     let ended = if clean { state.end_segments() } else { Vec::new() };
-    state.seal();
+    state.seal_for_checkpoint();
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();
@@ -241,10 +241,11 @@ async fn sweep(
     if let Some(old) = &capture.log.checkpoint {
         pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
     }
+    let committed = protocol::Committed::new(log);
     let dead: Vec<SegmentNo> = capture
         .segments
         .iter()
-        .filter(|entry| protocol::may_delete(entry.segment, entry.live, log.replay_from))
+        .filter(|entry| committed.pin(entry).is_none())
         .map(|entry| entry.segment)
         .collect();
     let remove = |store: &Arc<dyn ObjectStore>, name| {
@@ -268,5 +269,9 @@ async fn sweep(
         state.segments.forget(segment);
         shared.sums.forget(segment);
     }
+    let space = state.segments.space();
+    state.pace.swept(&space);
+    drop(state);
+    shared.space_freed.notify_waiters();
     Ok(())
 }

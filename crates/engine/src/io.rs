@@ -28,7 +28,8 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        let data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
+        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
+        let data = self.steadily(read).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
         data
     }
@@ -68,6 +69,7 @@ impl Inner {
     async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
         let chunks = chunks(data);
+        self.shared.wait_for_space().await;
         self.shared.take_dirty(len).await?;
         let result = self.change(|state| state.try_write(offset, &chunks, owned)).await;
         if result.is_err() {
@@ -154,7 +156,8 @@ impl Inner {
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
         let held = self.hold(range.clone()).await?;
-        let present = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await?;
+        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
+        let present = self.steadily(read).await?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }
@@ -215,7 +218,7 @@ impl Drop for Held {
 }
 
 /// Cuts a write into records and computes their checksums, outside the lock.
-fn chunks(data: Bytes) -> Vec<Chunk> {
+pub(crate) fn chunks(data: Bytes) -> Vec<Chunk> {
     let most = MAX_RECORD_BYTES as usize;
     let cut = |start: usize| Chunk::new(data.slice(start..data.len().min(start + most)));
     (0..data.len()).step_by(most).map(cut).collect()

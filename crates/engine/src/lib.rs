@@ -13,6 +13,7 @@ mod desk;
 mod error;
 mod features;
 mod fetch;
+mod gc;
 mod handover;
 mod header;
 mod image;
@@ -25,8 +26,10 @@ mod limits;
 mod loader;
 mod lock;
 mod maintenance;
+mod moved;
 mod namespaces;
 mod objects;
+mod pace;
 mod parallel;
 mod protocol;
 mod ranges;
@@ -55,6 +58,7 @@ pub use image::Image;
 pub use info::{CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};
 pub use namespaces::Namespaces;
 pub use read_data::{ReadData, ReadPiece};
+pub use lsd_core::gc::{Space, Thresholds};
 pub use settings::{AckMode, Settings};
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

@@ -36,6 +36,10 @@ pub(crate) struct Shared {
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
     pub(crate) checkpoint_due: Notify,
+    /// Garbage collection should look whether there is something to do.
+    pub(crate) gc_due: Notify,
+    /// Space was given back, or will not be for now: writers that wait for it look again.
+    pub(crate) space_freed: Notify,
     /// A batch was opened in write-back mode: it must not grow old.
     pub(crate) batch_opened: Notify,
 }
@@ -52,6 +56,8 @@ impl Shared {
             checkpoint_log_bytes: settings.checkpoint_log_bytes,
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
+            gc_due: Notify::new(),
+            space_freed: Notify::new(),
             batch_opened: Notify::new(),
         }
     }
@@ -86,6 +92,21 @@ impl Shared {
         }
     }
 
+    /// Waits while the log is beyond its bound on space and garbage collection can do something about it.
+    pub(crate) async fn wait_for_space(&self) {
+        loop {
+            let freed = self.space_freed.notified();
+            {
+                let state = self.lock();
+                if state.failure.is_some() || !state.pace.holds_writers(&state.segments.space()) {
+                    return;
+                }
+            }
+            self.gc_due.notify_one();
+            freed.await;
+        }
+    }
+
     /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
     /// and is tried again, but it is not durable now.
     pub(crate) fn set_full(&self, error: Option<Error>) {
@@ -103,6 +124,7 @@ impl Shared {
     pub(crate) fn fail(&self, error: Error) {
         self.lock().fail(error);
         self.dirty.close();
+        self.space_freed.notify_waiters();
     }
 
     fn failure(&self) -> Error {
@@ -111,12 +133,16 @@ impl Shared {
 
     /// A batch is in the store.
     pub(crate) fn batch_durable(&self, job: &BatchJob) {
-        let due = {
+        let (due, gc_due) = {
             let mut state = self.lock();
             state.batch_durable(job);
-            checkpoint_due(&state, self.checkpoint_log_bytes)
+            let space = state.segments.space();
+            (checkpoint_due(&state, self.checkpoint_log_bytes), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
         };
         self.give_dirty(job.dirty_bytes);
+        if gc_due {
+            self.gc_due.notify_one();
+        }
         if due {
             self.checkpoint_due.notify_one();
         }

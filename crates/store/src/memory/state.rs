@@ -36,12 +36,25 @@ pub(super) struct Pool {
     pub limits: StoreLimits,
     pub full: bool,
     pub objects: BTreeMap<String, Object>,
+    /// Data bytes of all objects.
+    pub stored_bytes: u64,
+    /// The most there ever were since it was last asked.
+    pub peak_bytes: u64,
+    /// Data bytes written so far.
+    pub written_bytes: u64,
 }
 
 impl Pool {
     /// `Full` if the pool has no room for another write.
     pub fn room(&self) -> Result<(), StoreErrorKind> {
         if self.full { Err(StoreErrorKind::Full) } else { Ok(()) }
+    }
+
+    /// Books data that was added to an object.
+    pub fn grew(&mut self, bytes: u64) {
+        self.stored_bytes += bytes;
+        self.peak_bytes = self.peak_bytes.max(self.stored_bytes);
+        self.written_bytes += bytes;
     }
 
     pub fn object(&mut self, name: &str) -> Result<&mut Object, StoreErrorKind> {
@@ -62,7 +75,15 @@ pub(super) struct State {
 impl State {
     pub fn add_pool(&mut self, name: &str, limits: StoreLimits) -> PoolId {
         let id = PoolId(self.pools.keys().last().map_or(1, |last| last.0 + 1));
-        let pool = Pool { name: name.to_owned(), limits, full: false, objects: BTreeMap::new() };
+        let pool = Pool {
+            name: name.to_owned(),
+            limits,
+            full: false,
+            objects: BTreeMap::new(),
+            stored_bytes: 0,
+            peak_bytes: 0,
+            written_bytes: 0,
+        };
         self.pools.insert(id, pool);
         id
     }
