@@ -242,12 +242,8 @@ async fn sweep(
         pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
     }
     let committed = protocol::Committed::new(log);
-    let dead: Vec<SegmentNo> = capture
-        .segments
-        .iter()
-        .filter(|entry| committed.pin(entry).is_none())
-        .map(|entry| entry.segment)
-        .collect();
+    let dead: Vec<SegmentNo> =
+        capture.segments.iter().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
     let remove = |store: &Arc<dyn ObjectStore>, name| {
         let store = store.clone();
         async move {

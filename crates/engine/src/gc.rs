@@ -230,7 +230,10 @@ impl Collector {
         self.shared.lock().seal_segments();
         checkpointer.write(&self.objects, &self.shared, false).await?;
         if let Some(segment) = damaged.first() {
-            return Err(Error::new(ErrorKind::Corrupt, format!("segment {segment} has damaged data and was left alone")));
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("segment {segment} has damaged data and was left alone"),
+            ));
         }
         progress(total, total)
     }

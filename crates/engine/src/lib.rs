@@ -56,9 +56,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
 pub use image::Image;
 pub use info::{CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};
+pub use lsd_core::gc::{Space, Thresholds};
 pub use namespaces::Namespaces;
 pub use read_data::{ReadData, ReadPiece};
-pub use lsd_core::gc::{Space, Thresholds};
 pub use settings::{AckMode, Settings};
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

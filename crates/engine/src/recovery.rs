@@ -104,7 +104,12 @@ pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) 
 }
 
 /// The batches of one segment: from its summary, or, while it has none, from all its bytes.
-pub(crate) async fn read_segment(objects: &Objects, segment: SegmentNo, epoch: Epoch, tail: LogTail) -> Result<Vec<Batch>> {
+pub(crate) async fn read_segment(
+    objects: &Objects,
+    segment: SegmentNo,
+    epoch: Epoch,
+    tail: LogTail,
+) -> Result<Vec<Batch>> {
     let name = objects.segment(epoch, segment);
     let identity = objects.segment_identity(epoch, segment);
     if tail.summary_len > 0 {

@@ -137,7 +137,10 @@ impl Shared {
             let mut state = self.lock();
             state.batch_durable(job);
             let space = state.segments.space();
-            (checkpoint_due(&state, self.checkpoint_log_bytes), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
+            (
+                checkpoint_due(&state, self.checkpoint_log_bytes),
+                state.pace.is_due(&space) || state.pace.wants_checkpoint(&space),
+            )
         };
         self.give_dirty(job.dirty_bytes);
         if gc_due {

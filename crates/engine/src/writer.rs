@@ -223,13 +223,7 @@ impl Writer {
         (self.last_seq, loc)
     }
 
-    fn push_data(
-        &mut self,
-        stream: Stream,
-        offset: u64,
-        piece: Piece,
-        kind: impl FnOnce(u32) -> RecordKind,
-    ) -> Loc {
+    fn push_data(&mut self, stream: Stream, offset: u64, piece: Piece, kind: impl FnOnce(u32) -> RecordKind) -> Loc {
         let len = piece.data.len() as u32;
         let open = self.batch_with_room(stream, len);
         let padding = open.padding_before(len);
@@ -404,9 +398,10 @@ impl Writer {
     }
 
     fn batch_with_room(&mut self, stream: Stream, len: u32) -> &mut OpenBatch {
-        let fits = self.open.as_ref().is_some_and(|open| {
-            open.stream == stream && open.padding_before(len) + len <= open.room - open.data_len
-        });
+        let fits = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.stream == stream && open.padding_before(len) + len <= open.room - open.data_len);
         if !fits {
             self.seal();
         }

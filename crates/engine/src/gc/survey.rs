@@ -34,9 +34,7 @@ pub(super) async fn survey(objects: &Objects, shared: &Shared, segment: SegmentN
     let tail = objects.data.log_tail(&objects.segment(epoch, segment)).await?;
     let batches = recovery::read_segment(objects, segment, epoch, tail).await?;
     let of_batch = batches.iter().flat_map(|batch| batch.records.iter().map(move |record| (batch, record)));
-    let with_data = of_batch.filter_map(|(batch, record)| {
-        Some((record, batch.loc(record.data()?.offset)))
-    });
+    let with_data = of_batch.filter_map(|(batch, record)| Some((record, batch.loc(record.data()?.offset))));
     let all: Vec<(&Record, Loc)> = with_data.collect();
     let mut survey = Survey { segment, epoch, extents: Vec::new() };
     for some in all.chunks(LOOKUPS_AT_ONCE) {
@@ -45,12 +43,7 @@ pub(super) async fn survey(objects: &Objects, shared: &Shared, segment: SegmentN
     Ok(Some(survey))
 }
 
-async fn look_up(
-    objects: &Objects,
-    shared: &Shared,
-    records: &[(&Record, Loc)],
-    survey: &mut Survey,
-) -> Result<()> {
+async fn look_up(objects: &Objects, shared: &Shared, records: &[(&Record, Loc)], survey: &mut Survey) -> Result<()> {
     let mut rest = records;
     let mut found: Vec<Extent> = Vec::new();
     loop {
