@@ -46,6 +46,21 @@ struct Capture {
     alignment: u32,
 }
 
+/// Leaves that a checkpoint took. They are dirty again unless it succeeds: also when it is dropped half-way, because
+/// whoever asked for it went away.
+struct Taken<'a> {
+    shared: &'a Shared,
+    leaves: Vec<LeafNo>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.leaves.is_empty() {
+            self.shared.lock().map.fail_dirty(self.leaves.drain(..));
+        }
+    }
+}
+
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self { epoch, number: Mutex::new(Some(0)) }
@@ -62,11 +77,10 @@ impl Checkpointer {
         *number = (!clean).then_some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         let capture = capture(shared, clean);
-        let result = self.write_captured(objects, shared, id, &capture, clean).await;
-        if result.is_err() {
-            shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
-        }
-        result
+        let mut taken = Taken { shared, leaves: capture.dirty.iter().map(|(leaf, _)| *leaf).collect() };
+        self.write_captured(objects, shared, id, &capture, clean).await?;
+        taken.leaves.clear();
+        Ok(())
     }
 
     async fn write_captured(

@@ -89,7 +89,17 @@ impl Collector {
         let mut just_written = false;
         loop {
             match self.next_step(&damaged) {
-                Step::Nothing => return Ok(()),
+                Step::Nothing if !self.holds_writers() => return Ok(()),
+                // What is dead lies in segments that replay would read: they have to end first.
+                Step::Nothing if !just_written => {
+                    self.shared.lock().seal_segments();
+                    checkpointer.write(&self.objects, &self.shared, false).await?;
+                    just_written = true;
+                }
+                Step::Nothing => {
+                    self.rest();
+                    return Ok(());
+                }
                 Step::Checkpoint => {
                     checkpointer.write(&self.objects, &self.shared, false).await?;
                     just_written = true;
@@ -110,6 +120,11 @@ impl Collector {
                 }
             }
         }
+    }
+
+    fn holds_writers(&self) -> bool {
+        let state = self.shared.lock();
+        state.pace.holds_writers(&state.segments.space())
     }
 
     fn next_step(&self, damaged: &Damaged) -> Step {
