@@ -9,6 +9,7 @@ mod disk_usage;
 mod export;
 mod feature;
 mod features;
+mod gc;
 mod image_meta;
 mod import;
 mod info;
@@ -35,6 +36,7 @@ const COMMANDS: &[CommandSpec] = &[
     export::SPEC,
     feature::DISABLE,
     feature::ENABLE,
+    gc::SPEC,
     image_meta::GET,
     image_meta::LIST,
     image_meta::REMOVE,

@@ -4,6 +4,7 @@
 //! those are the engine's, and nothing here names them.
 pub mod format;
 pub mod frontier;
+pub mod gc;
 pub mod map;
 pub mod replay;
 pub mod units;

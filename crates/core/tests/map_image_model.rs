@@ -164,9 +164,11 @@ impl World {
             return Ok(());
         };
         let to = location(pick, UNIT, len as u32);
+        let (points, _) = self.with_loads((offset, len), |map, _| map.points_at((offset, len as u32), from))?;
         let (moved, superseded) =
             self.with_loads((offset, len), |map, out| map.replace_if((offset, len as u32), from, to, out))?;
         let expected = self.model.replace_if(cell, count, from, to);
+        prop_assert_eq!(points, moved > 0);
         prop_assert_eq!(u64::from(moved), expected.len() as u64 * u64::from(UNIT));
         prop_assert_eq!(self.model.units(&superseded), expected);
         Ok(())

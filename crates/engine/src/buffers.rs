@@ -71,6 +71,11 @@ impl Buffers {
         self.clock.push_back(loc);
     }
 
+    /// The buffer at `loc` can be read from the store now and is not worth keeping: nobody asked for it.
+    pub(crate) fn drop_written(&mut self, loc: Loc) {
+        self.map.remove(&loc);
+    }
+
     /// Data read from the store. Nothing happens where the start is in memory already.
     pub(crate) fn offer(&mut self, loc: Loc, bytes: Bytes, keep: Keep) {
         if self.capacity == 0 || bytes.is_empty() || (keep == Keep::IfUsedAgain && !self.seen_before(loc)) {

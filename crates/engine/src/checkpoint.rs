@@ -46,6 +46,21 @@ struct Capture {
     alignment: u32,
 }
 
+/// Leaves that a checkpoint took. They are dirty again unless it succeeds: also when it is dropped half-way, because
+/// whoever asked for it went away.
+struct Taken<'a> {
+    shared: &'a Shared,
+    leaves: Vec<LeafNo>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.leaves.is_empty() {
+            self.shared.lock().map.fail_dirty(self.leaves.drain(..));
+        }
+    }
+}
+
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self { epoch, number: Mutex::new(Some(0)) }
@@ -62,11 +77,10 @@ impl Checkpointer {
         *number = (!clean).then_some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         let capture = capture(shared, clean);
-        let result = self.write_captured(objects, shared, id, &capture, clean).await;
-        if result.is_err() {
-            shared.lock().map.fail_dirty(capture.dirty.iter().map(|(leaf, _)| *leaf));
-        }
-        result
+        let mut taken = Taken { shared, leaves: capture.dirty.iter().map(|(leaf, _)| *leaf).collect() };
+        self.write_captured(objects, shared, id, &capture, clean).await?;
+        taken.leaves.clear();
+        Ok(())
     }
 
     async fn write_captured(
@@ -153,7 +167,7 @@ impl Checkpointer {
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
     let ended = if clean { state.end_segments() } else { Vec::new() };
-    state.seal();
+    state.seal_for_checkpoint();
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();
@@ -241,12 +255,9 @@ async fn sweep(
     if let Some(old) = &capture.log.checkpoint {
         pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
     }
-    let dead: Vec<SegmentNo> = capture
-        .segments
-        .iter()
-        .filter(|entry| protocol::may_delete(entry.segment, entry.live, log.replay_from))
-        .map(|entry| entry.segment)
-        .collect();
+    let committed = protocol::Committed::new(log);
+    let dead: Vec<SegmentNo> =
+        capture.segments.iter().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
     let remove = |store: &Arc<dyn ObjectStore>, name| {
         let store = store.clone();
         async move {
@@ -268,5 +279,9 @@ async fn sweep(
         state.segments.forget(segment);
         shared.sums.forget(segment);
     }
+    let space = state.segments.space();
+    state.pace.swept(&space);
+    drop(state);
+    shared.space_freed.notify_waiters();
     Ok(())
 }

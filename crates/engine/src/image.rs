@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use lsd_core::format::names;
+use lsd_core::gc::Space;
 use lsd_store::{LockState, Locker, ObjectStore, PoolId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -174,7 +175,8 @@ impl Image {
     /// Consecutive extents that cover the range exactly; data and hole alternate.
     pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.inner.check_open()?;
-        let extents = reader::extents(&self.inner.objects, &self.inner.shared, offset, len).await;
+        let inner = &self.inner;
+        let extents = inner.steadily(|| reader::extents(&inner.objects, &inner.shared, offset, len)).await;
         self.inner.shared.trim_leaves(self.inner.settings.map_cache_bytes);
         extents
     }
@@ -187,6 +189,17 @@ impl Image {
     /// Bytes of map leaves in memory; `lsd_map_cache_bytes` bounds those that need not be there.
     pub fn map_bytes(&self) -> u64 {
         self.inner.shared.lock().map.loaded_bytes() as u64
+    }
+
+    /// Bytes of the log by what the map needs of them, as far as this handle knows.
+    pub fn space(&self) -> Space {
+        self.inner.shared.lock().segments.space()
+    }
+
+    /// Collects garbage until nothing is worth it and deletes what is dead. `Busy` when another client owns the image;
+    /// `Corrupt` when data that should be copied does not verify (the rest is collected).
+    pub async fn collect(&self, progress: Progress<'_>) -> Result<()> {
+        self.inner.collect(progress).await
     }
 
     /// `NotFound`.

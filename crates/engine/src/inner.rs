@@ -6,6 +6,7 @@ use crate::appender::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::desk::Stance;
+use crate::gc::{self, Collector};
 use crate::handover::{self, Ownership};
 use crate::header::Header;
 use crate::loader::{self, Found};
@@ -14,6 +15,7 @@ use crate::objects::Objects;
 use crate::readahead::Readahead;
 use crate::recovery::Tails;
 use crate::shared::Shared;
+use crate::turns::Turns;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{AckMode, Error, ErrorKind, Result, Settings, UpdateEvent, lock, requests, takeover};
@@ -47,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) news: Arc<News>,
     pub(crate) readahead: Mutex<Readahead>,
+    pub(crate) turns: Turns,
     described: Mutex<Described>,
     /// The fast answer to "may I write"; the truth is the writer in the state.
     pub(crate) owned: AtomicBool,
@@ -57,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) yielded: Mutex<Option<Instant>>,
     /// Held while ownership, size or header values change: one maintenance operation at a time.
     pub(crate) maintenance: tokio::sync::Mutex<Role>,
+    pub(crate) collector: Arc<Collector>,
     /// `None` for a reader without the permission to watch.
     watch: Mutex<Option<WatchId>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -95,21 +99,25 @@ impl Inner {
                 return Err(error);
             }
         };
+        let shared = Arc::new(Shared::new(state, &settings));
+        let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let inner = Arc::new(Inner {
             objects: found.objects,
             image: header.image.clone(),
-            shared: Arc::new(Shared::new(state, &settings)),
+            shared,
             settings,
             read_only,
             clock,
             news,
             readahead: Mutex::default(),
+            turns: Turns::default(),
             described: Mutex::new(described(&header)),
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             by_hand: AtomicBool::new(false),
             yielded: Mutex::default(),
             maintenance: tokio::sync::Mutex::new(Role::Reader(Some(tails))),
+            collector,
             watch: Mutex::new(watch),
             tasks: Mutex::default(),
         });
@@ -212,6 +220,7 @@ impl Inner {
         let tasks = vec![
             appender,
             self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
+            self.spawn(gc::run(self.collector.clone(), checkpointer.clone())),
             self.spawn(seal_aged(self.shared.clone(), self.settings.max_age)),
         ];
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
@@ -255,6 +264,7 @@ impl Inner {
         let appender = self.spawn(appender.run(queue));
         let mut state = self.shared.lock();
         state.log = log;
+        state.pace.start(self.settings.gc.then_some(self.settings.gc_thresholds));
         state.writer = Some(Writer::new(config, jobs, end, first_segment));
         Ok((epoch, appender))
     }
@@ -269,9 +279,17 @@ impl Inner {
     /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
     pub(crate) async fn refresh(&self) -> Result<()> {
         let mut role = self.maintenance.lock().await;
+        self.reload(&mut role).await?;
+        drop(role);
+        self.news.publish(UpdateEvent::Header);
+        Ok(())
+    }
+
+    /// The same with the maintenance lock held.
+    pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
         let objects = self.objects.clone();
         let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
-        match &mut *role {
+        match role {
             // Of an image at rest that stands as it was read, there is nothing more to read.
             Role::Reader(Some(_)) if header.log.clean && header.log == self.shared.lock().log => {
                 self.shared.lock().size = header.state.size;
@@ -285,8 +303,6 @@ impl Inner {
             }
             Role::Owner(..) => *self.described() = described(&header),
         }
-        drop(role);
-        self.news.publish(UpdateEvent::Header);
         Ok(())
     }
 

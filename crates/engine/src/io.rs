@@ -2,7 +2,6 @@
 use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
-use crate::limits::READ_TRIES;
 use crate::state::{Attempt, Chunk, State};
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
 use bytes::{Bytes, BytesMut};
@@ -29,26 +28,10 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        let mut data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
-        for _ in 0..READ_TRIES {
-            if !self.may_be_behind(&data) {
-                break;
-            }
-            let before = self.shared.lock().log.clone();
-            self.refresh().await?;
-            if self.shared.lock().log == before {
-                break;
-            }
-            data = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await;
-        }
+        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
+        let data = self.steadily(read).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
         data
-    }
-
-    /// An owner deletes what its own map does not need; who reads by an older one does not find it any more.
-    fn may_be_behind(&self, data: &Result<ReadData>) -> bool {
-        let missing = data.as_ref().is_err_and(|error| error.kind == ErrorKind::Corrupt);
-        missing && !self.owns()
     }
 
     fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
@@ -69,11 +52,12 @@ impl Inner {
     /// `owned`: the caller holds the range lock.
     async fn write_range(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool, owned: bool) -> Result<()> {
         self.check_open()?;
-        self.ensure_owner().await?;
         if data.is_empty() {
-            return Ok(());
+            return self.ensure_owner().await;
         }
-        self.shared.lock().check(offset, data.len() as u64)?;
+        if self.owns() {
+            self.shared.lock().check(offset, data.len() as u64)?;
+        }
         let mut last = Seq(0);
         for start in (0..data.len()).step_by(MAX_STEP_BYTES) {
             let step = data.slice(start..data.len().min(start + MAX_STEP_BYTES));
@@ -86,12 +70,67 @@ impl Inner {
     async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
         let chunks = chunks(data);
+        if owned {
+            // Whoever has the turn may be waiting for this very range.
+            return self.accept_in_turn(offset, len, &chunks, true).await;
+        }
+        if self.may_pass() && self.shared.try_take_dirty(len) {
+            let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, &chunks, false));
+            if let Ok(Attempt::Done(seq)) = accepted {
+                self.shared.trim_leaves(self.settings.map_cache_bytes);
+                return Ok(seq);
+            }
+            self.shared.give_dirty(len);
+            accepted?;
+        }
+        let place = self.turns.enter();
+        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
+        self.accept_in_turn(offset, len, &chunks, false).await
+    }
+
+    async fn accept_in_turn(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
+        self.ensure_owner().await?;
+        self.shared.wait_for_space().await;
         self.shared.take_dirty(len).await?;
-        let result = self.change(|state| state.try_write(offset, &chunks, owned)).await;
+        let result = self.change(|state| state.try_write(offset, chunks, owned)).await;
         if result.is_err() {
             self.shared.give_dirty(len);
         }
         result
+    }
+
+    /// True if a change need not stand in line.
+    fn may_pass(&self) -> bool {
+        self.owns() && self.turns.is_free()
+    }
+
+    /// Gets what a change will need while those before it have their turn, so that many wait side by side. What fails here is
+    /// tried again, and told, by the change itself.
+    async fn prepare(self: &Arc<Self>, offset: u64, len: u64) {
+        if self.ensure_owner().await.is_err() {
+            return;
+        }
+        let missing = {
+            let state = self.shared.lock();
+            if state.check(offset, len).is_err() {
+                return;
+            }
+            state.map.missing(offset, len)
+        };
+        if !missing.is_empty() {
+            let _ = self.shared.load_leaves(&self.objects, missing).await;
+        }
+    }
+
+    /// One attempt at a change.
+    fn attempt(&self, change: &mut impl FnMut(&mut State) -> Result<Attempt>) -> Result<Attempt> {
+        let mut state = self.shared.lock();
+        let before = state.open_batch();
+        let outcome = change(&mut state)?;
+        if state.open_batch() != before {
+            self.shared.batch_opened.notify_one();
+        }
+        Ok(outcome)
     }
 
     /// Tries a change until this handle owns the image, no leaf is missing and nobody holds its range.
@@ -101,16 +140,7 @@ impl Inner {
     ) -> Result<Seq> {
         loop {
             let unlocked = self.shared.unlocked.notified();
-            let outcome = {
-                let mut state = self.shared.lock();
-                let before = state.open_batch();
-                let outcome = attempt(&mut state)?;
-                if state.open_batch() != before {
-                    self.shared.batch_opened.notify_one();
-                }
-                outcome
-            };
-            match outcome {
+            match self.attempt(&mut attempt)? {
                 Attempt::Done(seq) => {
                     self.shared.trim_leaves(self.settings.map_cache_bytes);
                     return Ok(seq);
@@ -134,12 +164,22 @@ impl Inner {
     /// Discard and write-zeroes: a record without data.
     pub(crate) async fn clear(self: &Arc<Self>, offset: u64, len: u64, zeroes: bool, fua: bool) -> Result<()> {
         self.check_open()?;
-        self.ensure_owner().await?;
         if len == 0 {
-            return Ok(());
+            return self.ensure_owner().await;
         }
         let kind = if zeroes { RecordKind::WriteZeroes { len } } else { RecordKind::Discard { len } };
-        let seq = self.change(|state| state.try_clear(Record { offset, kind })).await?;
+        let mut clear = |state: &mut State| state.try_clear(Record { offset, kind });
+        if self.may_pass()
+            && let Attempt::Done(seq) = self.attempt(&mut clear)?
+        {
+            return self.acknowledge(seq, fua).await;
+        }
+        let place = self.turns.enter();
+        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
+        self.ensure_owner().await?;
+        let seq = self.change(clear).await?;
+        drop(turn);
+        drop(place);
         self.acknowledge(seq, fua).await
     }
 
@@ -172,7 +212,8 @@ impl Inner {
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
         let held = self.hold(range.clone()).await?;
-        let present = reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain).await?;
+        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
+        let present = self.steadily(read).await?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }
@@ -233,7 +274,7 @@ impl Drop for Held {
 }
 
 /// Cuts a write into records and computes their checksums, outside the lock.
-fn chunks(data: Bytes) -> Vec<Chunk> {
+pub(crate) fn chunks(data: Bytes) -> Vec<Chunk> {
     let most = MAX_RECORD_BYTES as usize;
     let cut = |start: usize| Chunk::new(data.slice(start..data.len().min(start + most)));
     (0..data.len()).step_by(most).map(cut).collect()

@@ -4,6 +4,11 @@ use std::time::Duration;
 /// Lanes: segments that are filled side by side (a journal's splay width). An OSD takes guarded appends to one object
 /// one at a time, so this is how many are worked on at once.
 pub(crate) const LANES: usize = 8;
+/// Lanes of each of the two streams of copies (garbage collection).
+pub(crate) const COPY_LANES: usize = 2;
+/// An open segment this many numbers behind the newest is sealed by the next checkpoint: replay starts at the lowest open
+/// one. It is more than there are lanes, so lanes that are in use are left alone.
+pub(crate) const STALE_SEGMENT_NUMBERS: u64 = 32;
 /// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
 /// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
 pub(crate) const CREATE_WINDOW: u64 = 16;
@@ -21,6 +26,19 @@ pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
 /// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add
 /// at most 1/8 to the bytes written.
 pub(crate) const CHECKPOINT_COST_MULTIPLE: u64 = 8;
+/// Live bytes of the segments that one decision of garbage collection picks; it decides anew after them.
+pub(crate) const VICTIMS_LIVE_BYTES: u64 = 64 << 20;
+/// Bytes of the segments, and of what lives in them, that a round of collection holds in memory.
+pub(crate) const COPY_ROUND_BYTES: u64 = 32 << 20;
+pub(crate) const COPY_ROUND_LIVE_BYTES: u64 = 8 << 20;
+/// A round copies at most this part of the live bytes, but may always copy this much.
+pub(crate) const COPY_ROUND_FRACTION: u64 = 128;
+pub(crate) const COPY_ROUND_LEAST_BYTES: u64 = 1 << 20;
+/// Most data and records that are entered into the log in one critical section: about a millisecond of it.
+pub(crate) const COPY_BATCH_BYTES: usize = 4 << 20;
+pub(crate) const COPY_BATCH_RECORDS: usize = 1024;
+/// A gap between two live records that is read rather than made another read.
+pub(crate) const COPY_READ_GAP_BYTES: u64 = 32 << 10;
 /// Pages, segments or leaves fetched or written side by side by recovery and checkpoints.
 pub(crate) const PARALLEL_OPS: usize = 16;
 /// A failed append is tried this often (about a minute) before the image fails for good; so is reading a header that may have
@@ -30,8 +48,9 @@ pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
 /// How often an append to a full pool is tried again.
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
-/// A read whose segment vanished under it looks the map up again this often, then fails.
-pub(crate) const READ_TRIES: u32 = 5;
+/// A read whose segment vanished under it looks again this often, then fails. Each time the owner must have written
+/// another checkpoint.
+pub(crate) const READ_TRIES: u32 = 16;
 /// Memory for the block checksums of sealed segments: 4 bytes for 4 KiB of data. Beyond it the tables that were not used
 /// for longest are dropped, and read again when needed.
 pub(crate) const SUM_TABLES_BYTES: usize = 32 << 20;

@@ -5,7 +5,7 @@
 //! 2. *Flush waits for the frontier*, not for single batches: [`is_durable`].
 //! 3. *A segment number is created only within a window*: [`may_create`].
 //! 4. *A checkpoint covers exactly a durable prefix*: [`may_commit_checkpoint`].
-//! 5. *A segment is deleted only after a committed checkpoint without it*: [`may_delete`].
+//! 5. *A segment is deleted only after a committed checkpoint without it, and when nothing else pins it*: [`Committed::pin`].
 //! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
 //!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since, and
 //!    reading the log before fencing could miss a record that the old owner still acknowledges.
@@ -15,7 +15,12 @@
 //! 8. *A hand-over stops accepting, then waits for the log, then writes the clean checkpoint, and only then gives the lock back*
 //!    (`handover.rs`): a clean checkpoint says that nothing follows it in the log, so after it this owner never writes
 //!    again; and a lock given back earlier would let the next owner drop what the log does not have yet.
+//! 9. *A copy moves only what still lives at its source* (`state/relocation.rs`, `ExtentMap::replace_if`): in the running image and in
+//!    replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint of a writer
+//!    was captured ([`may_copy`]).
 use crate::limits::CREATE_WINDOW;
+use lsd_core::format::checkpoint::SegmentEntry;
+use lsd_core::format::header::LogRecord;
 use lsd_core::units::{SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
@@ -35,10 +40,41 @@ pub(crate) fn may_commit_checkpoint(covers: Seq, frontier: Seq) -> bool {
     is_durable(covers, frontier)
 }
 
-/// Rule 5. Until the header points at a checkpoint that does not need the segment, a crash brings back a map that does;
-/// and whatever lies at or beyond `replay_from` is read again by replay.
-pub(crate) fn may_delete(segment: SegmentNo, live_in_committed: u32, replay_from: SegmentNo) -> bool {
-    live_in_committed == 0 && segment < replay_from
+/// What keeps a segment in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// The committed map points into it: until the header names a checkpoint that does not, a crash brings back a map that does.
+    Map,
+    /// It lies at or beyond the committed replay point, so replay reads its records.
+    Replay,
+}
+
+/// A checkpoint that the header names: the only source of pins today. Whatever else may pin a segment (a snapshot's map, a
+/// clone, the retention window, a journal client) becomes a part of this type and a variant of [`Pin`]; nobody can then
+/// ask without it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    replay_from: SegmentNo,
+}
+
+impl Committed {
+    /// `log`: as the last successful header update has it.
+    pub(crate) fn new(log: &LogRecord) -> Self {
+        Self { replay_from: log.replay_from }
+    }
+
+    /// Rule 5. What keeps the segment; `None`: it may be deleted. `entry`: as the committed root has it.
+    pub(crate) fn pin(&self, entry: &SegmentEntry) -> Option<Pin> {
+        if entry.segment >= self.replay_from {
+            return Some(Pin::Replay);
+        }
+        (entry.live > 0).then_some(Pin::Map)
+    }
+}
+
+/// Rule 9. After the capture of a clean end the header will say that nothing follows in the log.
+pub(crate) fn may_copy(is_closing: bool) -> bool {
+    !is_closing
 }
 
 /// Rule 7. The numbers that the old owner could still create: of those from `first` on, where replay begins, the ones that are not

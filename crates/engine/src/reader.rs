@@ -1,7 +1,6 @@
 //! Reading: map lookup, what is in memory, and one store read for each range that is not.
 use crate::buffers::{Cached, Keep};
 use crate::fetch::{Fetched, fetch};
-use crate::limits::READ_TRIES;
 use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::sums::Sums;
@@ -22,21 +21,9 @@ enum Lookup {
     NeedLeaves(Vec<(LeafNo, LeafPointer)>),
 }
 
-/// Reads a range that lies inside the image. A segment or page that vanished (a checkpoint moved its data on) is looked up again.
+/// Reads a range that lies inside the image. `NotFound` when a segment or page vanished: its data was moved on
+/// (`moved.rs`).
 pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64, keep: Keep) -> Result<ReadData> {
-    let mut tries = 0;
-    loop {
-        match read_once(objects, shared, offset, len, keep).await {
-            Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => tries += 1,
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
-            }
-            other => return other,
-        }
-    }
-}
-
-async fn read_once(objects: &Objects, shared: &Shared, offset: u64, len: u64, keep: Keep) -> Result<ReadData> {
     let plan = loop {
         match look_up(shared, offset, len)? {
             Lookup::Plan(plan) => break plan,
@@ -109,7 +96,7 @@ async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<(ReadPiece, O
     Ok((ReadPiece::Data(fetched.part(loc, len)), Some(fetched)))
 }
 
-/// What of a range has content: extents that cover it, data and holes alternating.
+/// What of a range has content (`NotFound` as for a read): extents that cover it, data and holes alternating.
 pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Vec<crate::Extent>> {
     loop {
         let missing = {

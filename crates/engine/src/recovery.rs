@@ -103,7 +103,13 @@ pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) 
     join(found, after, &log.epochs).map_err(|error| corrupt(&objects.header(), error))
 }
 
-async fn read_segment(objects: &Objects, segment: SegmentNo, epoch: Epoch, tail: LogTail) -> Result<Vec<Batch>> {
+/// The batches of one segment: from its summary, or, while it has none, from all its bytes.
+pub(crate) async fn read_segment(
+    objects: &Objects,
+    segment: SegmentNo,
+    epoch: Epoch,
+    tail: LogTail,
+) -> Result<Vec<Batch>> {
     let name = objects.segment(epoch, segment);
     let identity = objects.segment_identity(epoch, segment);
     if tail.summary_len > 0 {
@@ -125,7 +131,7 @@ async fn read_segment(objects: &Objects, segment: SegmentNo, epoch: Epoch, tail:
 pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contiguous, tails: &Tails) -> Result<()> {
     for batch in &log.batches {
         let ranges = batch.records.iter().map(|record| match record.kind {
-            RecordKind::Write { len, .. } => (record.offset, u64::from(len)),
+            RecordKind::Write { len, .. } | RecordKind::Relocate { len, .. } => (record.offset, u64::from(len)),
             _ => cleared_range(record),
         });
         let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| state.map.missing(offset, len)).collect();

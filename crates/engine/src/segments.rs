@@ -1,5 +1,6 @@
 //! What each segment of the image holds and how much of it the map still needs.
 use lsd_core::format::checkpoint::SegmentEntry;
+use lsd_core::gc::{Candidate, Space};
 use lsd_core::units::{Loc, SegmentNo};
 use std::collections::BTreeMap;
 
@@ -12,18 +13,21 @@ pub(crate) struct SegmentUse {
     pub(crate) timestamp_ns: u64,
 }
 
-/// Live bytes by segment.
+/// Live bytes by segment, and the sums over them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     table: BTreeMap<SegmentNo, SegmentUse>,
+    space: Space,
 }
 
 impl Segments {
     pub(crate) fn from_entries(entries: &[SegmentEntry]) -> Self {
-        let one = |entry: &SegmentEntry| {
-            (entry.segment, SegmentUse { len: entry.len, live: entry.live, timestamp_ns: entry.timestamp_ns })
-        };
-        Self { table: entries.iter().map(one).collect() }
+        let mut segments = Self::default();
+        for entry in entries {
+            let used = SegmentUse { len: entry.len, live: entry.live, timestamp_ns: entry.timestamp_ns };
+            segments.change(entry.segment, |found| *found = used);
+        }
+        segments
     }
 
     pub(crate) fn entries(&self) -> Vec<SegmentEntry> {
@@ -36,22 +40,39 @@ impl Segments {
         self.table.iter().map(one).collect()
     }
 
+    /// The segments before `end` that something lives in.
+    pub(crate) fn candidates_before(&self, end: SegmentNo) -> Vec<Candidate> {
+        let one = |(segment, used): (&SegmentNo, &SegmentUse)| Candidate {
+            segment: *segment,
+            len: used.len,
+            live: used.live,
+            timestamp_ns: used.timestamp_ns,
+        };
+        self.table.range(..end).filter(|(_, used)| used.live > 0).map(one).collect()
+    }
+
+    /// The sums over all segments, as far as they were planned.
+    pub(crate) fn space(&self) -> Space {
+        self.space
+    }
+
     /// The segment has grown to `len` bytes.
     pub(crate) fn grow(&mut self, segment: SegmentNo, len: u32, timestamp_ns: u64) {
-        let used = self.table.entry(segment).or_default();
-        used.len = used.len.max(len);
-        used.timestamp_ns = used.timestamp_ns.max(timestamp_ns);
+        self.change(segment, |used| {
+            used.len = used.len.max(len);
+            used.timestamp_ns = used.timestamp_ns.max(timestamp_ns);
+        });
     }
 
     pub(crate) fn add_live(&mut self, loc: Loc, bytes: u32) {
-        self.table.entry(loc.segment()).or_default().live += bytes;
+        self.change(loc.segment(), |used| used.live += bytes);
     }
 
     /// The map does not point at these any more.
     pub(crate) fn supersede(&mut self, superseded: &[(Loc, u32)]) {
         for (loc, bytes) in superseded {
-            if let Some(used) = self.table.get_mut(&loc.segment()) {
-                used.live = used.live.saturating_sub(*bytes);
+            if self.table.contains_key(&loc.segment()) {
+                self.change(loc.segment(), |used| used.live = used.live.saturating_sub(*bytes));
             }
         }
     }
@@ -62,6 +83,27 @@ impl Segments {
     }
 
     pub(crate) fn forget(&mut self, segment: SegmentNo) {
-        self.table.remove(&segment);
+        if let Some(used) = self.table.remove(&segment) {
+            self.space = without(self.space, &used);
+        }
+    }
+
+    fn change(&mut self, segment: SegmentNo, change: impl FnOnce(&mut SegmentUse)) {
+        let used = self.table.entry(segment).or_default();
+        let before = without(self.space, used);
+        change(used);
+        self.space = Space {
+            live: before.live + u64::from(used.live),
+            stored: before.stored + u64::from(used.len),
+            dead: before.dead + if used.live == 0 { u64::from(used.len) } else { 0 },
+        };
+    }
+}
+
+fn without(space: Space, used: &SegmentUse) -> Space {
+    Space {
+        live: space.live - u64::from(used.live),
+        stored: space.stored - u64::from(used.len),
+        dead: space.dead - if used.live == 0 { u64::from(used.len) } else { 0 },
     }
 }

@@ -1,4 +1,5 @@
 //! The options of one open image: plain data, read from ceph.conf by whoever opens it.
+use lsd_core::gc::Thresholds;
 use std::time::Duration;
 
 /// When a write is acknowledged (option `lsd_ack`).
@@ -32,7 +33,16 @@ pub struct Settings {
     /// Log bytes since the last checkpoint before the next is considered (`lsd_checkpoint_log_bytes`). More: fewer
     /// checkpoints and a longer replay after a crash.
     pub checkpoint_log_bytes: u64,
+    /// Garbage is collected in the background (`lsd_gc`).
+    pub gc: bool,
+    /// How much garbage there may be (`lsd_gc_start_percent`, `lsd_gc_stop_percent`, `lsd_gc_limit_percent` of the live
+    /// bytes, `lsd_gc_least_live_bytes`).
+    pub gc_thresholds: Thresholds,
 }
+
+/// The bound on space is 1.5 times the live bytes: the limit, what is being written, and map pages.
+const THRESHOLDS: Thresholds =
+    Thresholds { start_percent: 46, stop_percent: 45, limit_percent: 48, least_live: 256 << 20 };
 
 impl Default for Settings {
     fn default() -> Self {
@@ -47,6 +57,8 @@ impl Default for Settings {
             watch_timeout: Duration::from_secs(30),
             segment_bytes: 8 << 20,
             checkpoint_log_bytes: 64 << 20,
+            gc: true,
+            gc_thresholds: THRESHOLDS,
         }
     }
 }
@@ -98,6 +110,15 @@ impl Settings {
         if let Some(bytes) = number("lsd_checkpoint_log_bytes") {
             settings.checkpoint_log_bytes = bytes.clamp(1 << 20, 1 << 40);
         }
+        if let Some(gc) = flag("lsd_gc") {
+            settings.gc = gc;
+        }
+        let percent = |key: &str| number(key).map(|percent| percent.clamp(1, 100_000) as u32);
+        let thresholds = &mut settings.gc_thresholds;
+        thresholds.start_percent = percent("lsd_gc_start_percent").unwrap_or(thresholds.start_percent);
+        thresholds.stop_percent = percent("lsd_gc_stop_percent").unwrap_or(thresholds.stop_percent);
+        thresholds.limit_percent = percent("lsd_gc_limit_percent").unwrap_or(thresholds.limit_percent);
+        thresholds.least_live = number("lsd_gc_least_live_bytes").unwrap_or(thresholds.least_live);
         settings
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Shared {
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
     pub(crate) checkpoint_due: Notify,
+    /// Garbage collection should look whether there is something to do.
+    pub(crate) gc_due: Notify,
+    /// Space was given back, or will not be for now: writers that wait for it look again.
+    pub(crate) space_freed: Notify,
     /// A batch was opened in write-back mode: it must not grow old.
     pub(crate) batch_opened: Notify,
 }
@@ -52,6 +56,8 @@ impl Shared {
             checkpoint_log_bytes: settings.checkpoint_log_bytes,
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
+            gc_due: Notify::new(),
+            space_freed: Notify::new(),
             batch_opened: Notify::new(),
         }
     }
@@ -86,12 +92,39 @@ impl Shared {
         }
     }
 
+    /// Waits while the log is beyond its bound on space and garbage collection can do something about it.
+    pub(crate) async fn wait_for_space(&self) {
+        loop {
+            let freed = self.space_freed.notified();
+            {
+                let state = self.lock();
+                let is_full = *self.full.borrow();
+                // Nothing can be collected in a full pool, and whoever writes to it is told so.
+                if state.failure.is_some() || is_full || !state.pace.holds_writers(&state.segments.space()) {
+                    return;
+                }
+            }
+            self.gc_due.notify_one();
+            freed.await;
+        }
+    }
+
+    /// Takes dirty memory if neither it nor the log's space has to be waited for.
+    pub(crate) fn try_take_dirty(&self, len: u64) -> bool {
+        let is_held = {
+            let state = self.lock();
+            state.pace.holds_writers(&state.segments.space())
+        };
+        !is_held && self.dirty.try_acquire_many(len as u32).map(|permit| permit.forget()).is_ok()
+    }
+
     /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
     /// and is tried again, but it is not durable now.
     pub(crate) fn set_full(&self, error: Option<Error>) {
         self.full.send_if_modified(|full| std::mem::replace(full, error.is_some()) != error.is_some());
         if let Some(error) = error {
             self.lock().waiters.fail(&error);
+            self.space_freed.notify_waiters();
         }
     }
 
@@ -103,6 +136,7 @@ impl Shared {
     pub(crate) fn fail(&self, error: Error) {
         self.lock().fail(error);
         self.dirty.close();
+        self.space_freed.notify_waiters();
     }
 
     fn failure(&self) -> Error {
@@ -111,12 +145,19 @@ impl Shared {
 
     /// A batch is in the store.
     pub(crate) fn batch_durable(&self, job: &BatchJob) {
-        let due = {
+        let (due, gc_due) = {
             let mut state = self.lock();
             state.batch_durable(job);
-            checkpoint_due(&state, self.checkpoint_log_bytes)
+            let space = state.segments.space();
+            (
+                checkpoint_due(&state, self.checkpoint_log_bytes),
+                state.pace.is_due(&space) || state.pace.wants_checkpoint(&space),
+            )
         };
         self.give_dirty(job.dirty_bytes);
+        if gc_due {
+            self.gc_due.notify_one();
+        }
         if due {
             self.checkpoint_due.notify_one();
         }

@@ -1,9 +1,14 @@
 //! The state of an open image under its one lock, and the changes to it. Nothing here does I/O or waits.
 //!
 //! Owns: the critical section in which a write gets its sequence, its place and its map entry (rule 1 of `protocol.rs`).
-//! Does not own: who waits for what (`shared.rs`), fetching leaves or data.
+//! Does not own: who waits for what (`shared.rs`), fetching leaves or data, copies (`state/relocation.rs`).
+mod relocation;
+
+pub(crate) use relocation::{Copied, Relocation};
+
 use crate::buffers::Buffers;
 use crate::objects::{LoadedLeaf, Objects};
+use crate::pace::Pace;
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
 use crate::waiters::Waiters;
@@ -41,6 +46,8 @@ pub(crate) struct State {
     pub(crate) log_bytes: u64,
     /// Bytes of the last checkpoint's root: what the next will cost at least.
     pub(crate) root_bytes: u64,
+    /// How garbage collection and the writers keep pace.
+    pub(crate) pace: Pace,
     /// A flush was seen, so writes may be acknowledged from memory.
     pub(crate) flushed: bool,
     superseded: Superseded,
@@ -96,6 +103,7 @@ impl State {
             failure: None,
             log_bytes: 0,
             root_bytes: 0,
+            pace: Pace::default(),
             flushed: false,
             superseded: Superseded::new(),
         }
@@ -213,6 +221,9 @@ impl State {
                 RecordKind::Write { len, data_offset, .. } => {
                     self.map_to(record.offset, u64::from(len), batch.loc(data_offset))?;
                 }
+                RecordKind::Relocate { len, data_offset, from, .. } => {
+                    self.move_to((record.offset, len), from, batch.loc(data_offset))?;
+                }
                 _ => {
                     let (offset, len) = cleared_range(record);
                     self.clear(offset, len)?;
@@ -237,11 +248,27 @@ impl State {
         self.book_sealed();
     }
 
-    /// Seals the open batch and ends every segment: this ownership writes nothing more, or begins new ones.
+    /// Ends every segment that is being filled, so that it carries its checksums and can be collected.
+    pub(crate) fn seal_segments(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.seal_segments();
+        }
+        self.book_sealed();
+    }
+
+    /// Seals the open batch and ends every segment: this ownership writes nothing more.
     pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
         let ended = self.writer.as_mut().map(Writer::end_segments).unwrap_or_default();
         self.book_sealed();
         ended
+    }
+
+    /// Seals what a checkpoint captures.
+    pub(crate) fn seal_for_checkpoint(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.seal_stale_segments();
+        }
+        self.book_sealed();
     }
 
     /// Somebody waits for `seq`.
@@ -263,8 +290,10 @@ impl State {
     /// A batch is in the store: its data need not be held, and the frontier may move.
     pub(crate) fn batch_durable(&mut self, job: &BatchJob) {
         for record in &job.batch.records {
-            if let RecordKind::Write { data_offset, .. } = record.kind {
-                self.buffers.written(job.batch.loc(data_offset));
+            match record.kind {
+                RecordKind::Write { data_offset, .. } => self.buffers.written(job.batch.loc(data_offset)),
+                RecordKind::Relocate { data_offset, .. } => self.buffers.drop_written(job.batch.loc(data_offset)),
+                _ => {}
             }
         }
         self.buffers.trim();
@@ -287,7 +316,7 @@ pub(crate) fn cleared_range(record: &Record) -> (u64, u64) {
     match record.kind {
         RecordKind::Discard { len } | RecordKind::WriteZeroes { len } => (record.offset, len),
         RecordKind::Resize { .. } => (record.offset, MAX_IMAGE_BYTES - record.offset),
-        RecordKind::Write { .. } => (record.offset, 0),
+        RecordKind::Write { .. } | RecordKind::Relocate { .. } => (record.offset, 0),
     }
 }
 

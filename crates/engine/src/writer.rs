@@ -4,7 +4,8 @@
 //! the appender, in order). Everything here is synchronous and called under the image's lock (rule 1).
 use crate::clock::Clock;
 use crate::limits::{
-    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES, SYNC_IN_FLIGHT,
+    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, COPY_LANES, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES,
+    STALE_SEGMENT_NUMBERS, SYNC_IN_FLIGHT,
 };
 use bytes::Bytes;
 use lsd_core::format::ImageUuid;
@@ -59,6 +60,29 @@ pub(crate) struct WriterConfig {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+/// What is written together: data that will be superseded at about the same time should share segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// What the guest writes.
+    Fresh,
+    /// What garbage collection moves for the first time.
+    Moved,
+    /// What it moved before: nobody has overwritten it for long.
+    Settled,
+}
+
+impl Stream {
+    fn lanes(self) -> std::ops::Range<usize> {
+        match self {
+            Stream::Fresh => 0..LANES,
+            Stream::Moved => LANES..LANES + COPY_LANES,
+            Stream::Settled => LANES + COPY_LANES..ALL_LANES,
+        }
+    }
+}
+
+const ALL_LANES: usize = LANES + 2 * COPY_LANES;
+
 #[derive(Debug, Default)]
 struct Lane {
     segment: Option<OpenSegment>,
@@ -76,6 +100,7 @@ pub(crate) struct OpenSegment {
 
 #[derive(Debug)]
 struct OpenBatch {
+    stream: Stream,
     lane: usize,
     place: BatchPlace,
     first_seq: Seq,
@@ -88,11 +113,11 @@ struct OpenBatch {
     largest: u32,
 }
 
-/// A sealed batch, for the books.
+/// A sealed batch or a summary, for the books.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sealed {
     pub(crate) segment: SegmentNo,
-    /// Bytes of the segment including the batch.
+    /// Bytes of the segment including it.
     pub(crate) segment_len: u32,
     pub(crate) bytes: u32,
     pub(crate) timestamp_ns: u64,
@@ -104,7 +129,7 @@ pub(crate) struct Writer {
     jobs: UnboundedSender<Job>,
     frontier: Frontier,
     last_seq: Seq,
-    lanes: [Lane; LANES],
+    lanes: [Lane; ALL_LANES],
     next_lane: usize,
     open: Option<OpenBatch>,
     next_segment: SegmentNo,
@@ -112,6 +137,8 @@ pub(crate) struct Writer {
     /// The highest sequence that somebody waits to become durable.
     wanted: Seq,
     sealed: Vec<Sealed>,
+    /// The last checkpoint of this writer was captured: garbage collection must not add to the log any more.
+    pub(crate) is_closing: bool,
 }
 
 static ZEROES: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
@@ -131,6 +158,7 @@ impl Writer {
             in_flight: 0,
             wanted: Seq(0),
             sealed: Vec::new(),
+            is_closing: false,
         }
     }
 
@@ -167,24 +195,52 @@ impl Writer {
     /// Accepts a write record; returns its sequence and where its data lives.
     pub(crate) fn push_write(&mut self, offset: u64, piece: Piece, data_crc: u32) -> (Seq, Loc) {
         let len = piece.data.len() as u32;
-        let open = self.batch_with_room(len);
+        let kind = |data_offset| RecordKind::Write { len, data_offset, data_crc };
+        let loc = self.push_data(Stream::Fresh, offset, piece, kind);
+        if let Some(open) = &mut self.open {
+            open.dirty_bytes += u64::from(len);
+        }
+        (self.pushed(), loc)
+    }
+
+    /// Accepts a copy of the data at `from`; returns its sequence and where the copy lives. The caller seals the
+    /// last batch of copies, so that the guest's next write does not wait behind it.
+    pub(crate) fn push_copy(
+        &mut self,
+        stream: Stream,
+        offset: u64,
+        from: Loc,
+        piece: Piece,
+        data_crc: u32,
+    ) -> (Seq, Loc) {
+        let len = piece.data.len() as u32;
+        let kind = |data_offset| RecordKind::Relocate { len, data_offset, data_crc, from };
+        let loc = self.push_data(stream, offset, piece, kind);
+        self.last_seq = self.last_seq.next();
+        if self.open.as_ref().is_some_and(|open| open.records.len() >= MAX_BATCH_RECORDS) {
+            self.seal();
+        }
+        (self.last_seq, loc)
+    }
+
+    fn push_data(&mut self, stream: Stream, offset: u64, piece: Piece, kind: impl FnOnce(u32) -> RecordKind) -> Loc {
+        let len = piece.data.len() as u32;
+        let open = self.batch_with_room(stream, len);
         let padding = open.padding_before(len);
         if padding > 0 {
             open.pieces.push(Piece { data: Bytes::from_static(&ZEROES[..padding as usize]), sums: None });
         }
         let data_offset = BATCH_HEADER_BYTES as u32 + open.data_len + padding;
         open.data_len += padding + len;
-        open.dirty_bytes += u64::from(len);
         open.largest = open.largest.max(len);
         open.pieces.push(piece);
-        open.records.push(Record { offset, kind: RecordKind::Write { len, data_offset, data_crc } });
-        let loc = Loc::new(open.place.segment, open.place.offset + data_offset);
-        (self.pushed(), loc)
+        open.records.push(Record { offset, kind: kind(data_offset) });
+        Loc::new(open.place.segment, open.place.offset + data_offset)
     }
 
     /// Accepts a record without data.
     pub(crate) fn push_plain(&mut self, record: Record) -> Seq {
-        self.batch_with_room(0).records.push(record);
+        self.batch_with_room(Stream::Fresh, 0).records.push(record);
         self.pushed()
     }
 
@@ -225,7 +281,9 @@ impl Writer {
 
     /// A batch is durable. Returns the new frontier if it moved.
     pub(crate) fn batch_durable(&mut self, batch: &Batch) -> Option<Seq> {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        if !is_of_copies(batch) {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
         for lane in &mut self.lanes {
             if lane.segment.as_ref().is_some_and(|segment| segment.number == batch.place.segment) {
                 lane.in_flight = lane.in_flight.saturating_sub(1);
@@ -252,7 +310,9 @@ impl Writer {
             records: open.records,
         });
         self.frontier.issue(batch.first_seq, batch.last_seq());
-        self.in_flight += 1;
+        if !is_of_copies(&batch) {
+            self.in_flight += 1;
+        }
         let lane = &mut self.lanes[open.lane];
         lane.in_flight += 1;
         if let Some(segment) = &mut lane.segment {
@@ -275,11 +335,26 @@ impl Writer {
     /// Takes a lane's segment out if it has no room for `needed` bytes more: it will be sealed.
     fn finish_segment(&mut self, lane: usize, needed: u32) -> Option<OpenSegment> {
         let room = self.lanes[lane].segment.as_ref().map(|segment| self.room_in(segment));
-        if room.is_none_or(|room| room >= needed) {
-            return None;
-        }
+        if room.is_none_or(|room| room >= needed) { None } else { self.end_segment(lane) }
+    }
+
+    /// Takes a lane's segment out; the caller sends what seals it.
+    fn end_segment(&mut self, lane: usize) -> Option<OpenSegment> {
         // What is still in flight there does not slow down the segment that comes next.
-        std::mem::take(&mut self.lanes[lane]).segment
+        let full = std::mem::take(&mut self.lanes[lane]).segment.filter(|segment| segment.len > 0)?;
+        let blocks = (full.len / BLOCK_BYTES) as usize;
+        let seal = seal_len(blocks, full.batches.len(), full.records).next_multiple_of(self.config.alignment as usize);
+        self.sealed.push(Sealed {
+            segment: full.number,
+            segment_len: full.len + seal as u32,
+            bytes: seal as u32,
+            timestamp_ns: 0,
+        });
+        Some(full)
+    }
+
+    fn send_seal(&self, full: OpenSegment) {
+        let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
     }
 
     fn send(&self, job: BatchJob) {
@@ -288,11 +363,11 @@ impl Writer {
     }
 
     /// Sends the open batch on its way and takes out every segment that is being filled: nothing will follow in them, and
-    /// when their batches are durable they can be sealed.
+    /// when their batches are durable they can be sealed. This writer is about to end.
     pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
         self.seal();
-        let segments = self.lanes.iter_mut().filter_map(|lane| std::mem::take(lane).segment);
-        segments.filter(|segment| segment.len > 0).collect()
+        self.is_closing = true;
+        (0..ALL_LANES).filter_map(|lane| self.end_segment(lane)).collect()
     }
 
     /// Batches and sealing parts are multiples of this many bytes.
@@ -300,29 +375,55 @@ impl Writer {
         self.config.alignment
     }
 
-    fn batch_with_room(&mut self, len: u32) -> &mut OpenBatch {
-        let fits = self.open.as_ref().is_some_and(|open| open.padding_before(len) + len <= open.room - open.data_len);
+    /// Sends the open batch on its way and ends every segment that is being filled: collection and deletion only touch
+    /// segments that have ended.
+    pub(crate) fn seal_segments(&mut self) {
+        self.seal_segments_before(self.next_segment);
+    }
+
+    /// The same for segments that fell far behind, because a stream of copies has little to do: as long as they are open,
+    /// replay starts at them and nothing after them is deleted.
+    pub(crate) fn seal_stale_segments(&mut self) {
+        self.seal_segments_before(SegmentNo(self.next_segment.0.saturating_sub(STALE_SEGMENT_NUMBERS)));
+    }
+
+    fn seal_segments_before(&mut self, end: SegmentNo) {
+        self.seal();
+        for lane in 0..ALL_LANES {
+            let is_meant = self.lanes[lane].segment.as_ref().is_some_and(|segment| segment.number < end);
+            if is_meant && let Some(full) = self.end_segment(lane) {
+                self.send_seal(full);
+            }
+        }
+    }
+
+    fn batch_with_room(&mut self, stream: Stream, len: u32) -> &mut OpenBatch {
+        let fits = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.stream == stream && open.padding_before(len) + len <= open.room - open.data_len);
         if !fits {
             self.seal();
         }
         if self.open.is_none() {
-            let open = self.open_batch(len);
+            let open = self.open_batch(stream, len);
             self.open = Some(open);
         }
         self.open.as_mut().expect("opened above")
     }
 
-    fn open_batch(&mut self, len: u32) -> OpenBatch {
-        let lane = self.idlest_lane();
+    fn open_batch(&mut self, stream: Stream, len: u32) -> OpenBatch {
+        let lane = self.idlest_lane(stream);
         let needed = len.max(MIN_BATCH_ROOM_BYTES);
         if let Some(full) = self.finish_segment(lane, needed) {
-            let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
+            self.send_seal(full);
         }
         if self.lanes[lane].segment.is_none() {
             self.start_segment(lane);
         }
         let segment = self.lanes[lane].segment.as_ref().expect("started above");
         OpenBatch {
+            stream,
             lane,
             place: BatchPlace {
                 image: self.config.uuid,
@@ -350,7 +451,11 @@ impl Writer {
         self.config.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal)
     }
 
-    fn idlest_lane(&mut self) -> usize {
+    fn idlest_lane(&mut self, stream: Stream) -> usize {
+        if stream != Stream::Fresh {
+            // In a fixed order, so that one segment is filled before the next is begun.
+            return stream.lanes().min_by_key(|lane| self.lanes[*lane].in_flight).unwrap_or(LANES);
+        }
         let order = (0..LANES).map(|step| (self.next_lane + step) % LANES);
         let lane = order.min_by_key(|lane| self.lanes[*lane].in_flight).unwrap_or(0);
         self.next_lane = (lane + 1) % LANES;
@@ -362,6 +467,11 @@ impl Writer {
         self.next_segment = self.next_segment.next();
         self.lanes[lane].segment = Some(fresh);
     }
+}
+
+/// A batch has either copies or what the guest did.
+fn is_of_copies(batch: &Batch) -> bool {
+    matches!(batch.records.first(), Some(Record { kind: RecordKind::Relocate { .. }, .. }))
 }
 
 impl OpenBatch {

@@ -95,6 +95,37 @@ async fn little_dirty_memory_slows_writers_and_loses_nothing() {
     run(4, Settings { max_dirty_bytes: 0, ..settings() }).await;
 }
 
+/// Before the image is owned, while leaves are not in memory, and while dirty memory is short.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn overlapping_writes_in_flight_keep_the_order_of_their_calls() {
+    let cluster = cluster_with_image(SIZE).await;
+    let settings = Settings { map_cache_bytes: 0, max_dirty_bytes: 0, ..settings() };
+    for round in 0..20u64 {
+        let client = Client::open(&cluster, settings.clone()).await;
+        let mut tasks = Vec::new();
+        for index in 0..60u64 {
+            let image = client.image.clone();
+            let mut write = Box::pin(async move {
+                image.write(index % 7 * 4096, pattern(round * 100 + index, 400_000), false).await.unwrap();
+            });
+            // As a caller of the C API does: it starts in the call, and goes on elsewhere.
+            if futures::poll!(&mut write).is_pending() {
+                tasks.push(tokio::spawn(write));
+            }
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let mut model = vec![0; 500_000];
+        for index in 0..60u64 {
+            let at = (index % 7 * 4096) as usize;
+            model[at..at + 400_000].copy_from_slice(&pattern(round * 100 + index, 400_000));
+        }
+        assert_eq!(read(&client.image, 0, 425_000).await, model[..425_000], "round {round}");
+        client.image.close().await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn extents_are_byte_exact() {
     let cluster = cluster_with_image(SIZE).await;

@@ -81,6 +81,23 @@ impl MemoryCluster {
         self.lock().pools.get(&pool).map(|pool| pool.reads).unwrap_or_default()
     }
 
+    /// Data bytes of all objects of a pool.
+    pub fn stored_bytes(&self, pool: PoolId) -> u64 {
+        self.lock().pools.get(&pool).map_or(0, |pool| pool.stored_bytes)
+    }
+
+    /// The most data bytes that a pool held at any moment since this was last asked.
+    pub fn take_peak_bytes(&self, pool: PoolId) -> u64 {
+        let mut state = self.lock();
+        let Some(pool) = state.pools.get_mut(&pool) else { return 0 };
+        std::mem::replace(&mut pool.peak_bytes, pool.stored_bytes)
+    }
+
+    /// Data bytes that were appended and put to a pool so far.
+    pub fn written_bytes(&self, pool: PoolId) -> u64 {
+        self.lock().pools.get(&pool).map_or(0, |pool| pool.written_bytes)
+    }
+
     /// From now on no client may blocklist another (`Permission`), as without the capability.
     pub fn forbid_blocklist(&self) {
         self.lock().blocklist_forbidden = true;

@@ -9,7 +9,7 @@ use crate::output::table::{Align, Table};
 use crate::output::warn;
 use crate::session::Session;
 use crate::spec::Strictness;
-use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, Space};
 use lsd_store::ObjectStore;
 use nix::libc;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub const SPEC: CommandSpec = CommandSpec {
             OptionSpec::value("from-snap", "snapshot starting point"),
             OptionSpec::switch("exact", "compute exact disk usage (slow)"),
             OptionSpec::switch("merge-snapshots", "merge snapshot sizes with its image"),
+            OptionSpec::switch("long", "show what the log holds: live, garbage, dead and stored bytes"),
         ],
     ],
     run: |session, parsed| Box::pin(execute(session, parsed)),
@@ -37,6 +38,14 @@ struct Usage {
     id: String,
     provisioned: u64,
     used: u64,
+    space: Space,
+}
+
+/// What the output has besides rbd's columns.
+#[derive(Clone, Copy)]
+struct Shown {
+    totals: bool,
+    long: bool,
 }
 
 /// The figures are always exact: the map knows every byte, so `--exact` changes nothing.
@@ -63,8 +72,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         return Err(Failure::errno("du failed", libc::ENOENT));
     }
     let (usages, failed) = all_usages(session, &store, wanted).await;
-    let totals = spec.image.is_none();
-    format.print("stats", &tree(&usages, totals), || plain(&usages, totals))?;
+    let shown = Shown { totals: spec.image.is_none(), long: parsed.has("long") };
+    format.print("stats", &tree(&usages, shown), || plain(&usages, shown))?;
     failed.map_or(Ok(()), |errno| Err(Failure::errno("du failed", errno)))
 }
 
@@ -97,9 +106,14 @@ async fn all_usages(
 async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
     let options = OpenOptions { read_only: true, settings: session.image_settings() };
     let image = Image::open(store, &ImageRef::Id(entry.id.clone()), &options).await?;
-    let (provisioned, used) = (image.size(), image.used_bytes());
+    let (provisioned, used, space) = (image.size(), image.used_bytes(), image.space());
     image.close().await?;
-    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used })
+    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used, space })
+}
+
+/// Bytes of segments that hold something live, without what lives in them: collection gives most of them back.
+fn garbage(space: &Space) -> u64 {
+    space.active() - space.live
 }
 
 fn sums(usages: &[Usage]) -> (u64, u64) {
@@ -107,24 +121,33 @@ fn sums(usages: &[Usage]) -> (u64, u64) {
     usages.iter().fold((0, 0), add)
 }
 
-fn tree(usages: &[Usage], totals: bool) -> Tree {
+fn tree(usages: &[Usage], shown: Shown) -> Tree {
     let describe = |usage: &Usage| {
-        Tree::Object(vec![
+        let mut fields = vec![
             ("name", usage.name.as_str().into()),
             ("id", usage.id.as_str().into()),
             ("provisioned_size", usage.provisioned.into()),
             ("used_size", usage.used.into()),
-        ])
+        ];
+        if shown.long {
+            fields.extend([
+                ("live_size", usage.space.live.into()),
+                ("garbage_size", garbage(&usage.space).into()),
+                ("dead_size", usage.space.dead.into()),
+                ("stored_size", usage.space.stored.into()),
+            ]);
+        }
+        Tree::Object(fields)
     };
     let mut fields = vec![("images", Tree::List("image", usages.iter().map(describe).collect()))];
-    if totals {
+    if shown.totals {
         let (provisioned, used) = sums(usages);
         fields.extend([("total_provisioned_size", provisioned.into()), ("total_used_size", used.into())]);
     }
     Tree::Object(fields)
 }
 
-fn plain(usages: &[Usage], totals: bool) -> String {
+fn plain(usages: &[Usage], shown: Shown) -> String {
     if usages.is_empty() {
         return String::new();
     }
@@ -132,12 +155,27 @@ fn plain(usages: &[Usage], totals: bool) -> String {
         .column("NAME", Align::Left, Align::Left)
         .column("PROVISIONED", Align::Right, Align::Right)
         .column("USED", Align::Left, Align::Right);
-    for usage in usages {
-        table.row(vec![usage.name.clone(), size::format(usage.provisioned), size::format(usage.used)]);
+    if shown.long {
+        for title in ["GARBAGE", "DEAD", "STORED"] {
+            table = table.column(title, Align::Left, Align::Right);
+        }
     }
-    if totals && usages.len() > 1 {
+    for usage in usages {
+        let mut row = vec![usage.name.clone(), size::format(usage.provisioned), size::format(usage.used)];
+        if shown.long {
+            let space = &usage.space;
+            row.extend([garbage(space), space.dead, space.stored].map(size::format));
+        }
+        table.row(row);
+    }
+    if shown.totals && usages.len() > 1 {
         let (provisioned, used) = sums(usages);
-        table.row(vec!["<TOTAL>".into(), size::format(provisioned), size::format(used)]);
+        let mut row = vec!["<TOTAL>".into(), size::format(provisioned), size::format(used)];
+        if shown.long {
+            let total = |part: fn(&Space) -> u64| size::format(usages.iter().map(|usage| part(&usage.space)).sum());
+            row.extend([total(garbage), total(|space| space.dead), total(|space| space.stored)]);
+        }
+        table.row(row);
     }
     table.to_string()
 }

@@ -1,6 +1,6 @@
 //! A batch: one header page, the data of its records, and the records that did not fit the header page.
 use super::codec::{Put, Take, crc32c, crc32c_with_hole};
-use super::record::{RECORD_BYTES, Record, RecordKind};
+use super::record::{RECORD_BYTES, Record};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{Epoch, Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
 
@@ -48,7 +48,7 @@ impl Batch {
         Seq(self.first_seq.0 + self.records.len() as u64 - 1)
     }
 
-    /// Where the data of a write record lives.
+    /// Where the data of a record lives.
     pub fn loc(&self, data_offset: u32) -> Loc {
         Loc::new(self.place.segment, self.place.offset + data_offset)
     }
@@ -178,12 +178,12 @@ fn check_place(expected: &BatchPlace, found: &BatchPlace) -> FormatResult<()> {
 }
 
 fn check_record(record: &Record, data_end: u64, bytes: &[u8], check_data: bool) -> FormatResult<()> {
-    let RecordKind::Write { len, data_offset, data_crc } = record.kind else { return Ok(()) };
-    let end = u64::from(data_offset) + u64::from(len);
-    if (data_offset as usize) < BATCH_HEADER_BYTES || end > data_end {
+    let Some(data) = record.data() else { return Ok(()) };
+    let end = u64::from(data.offset) + u64::from(data.len);
+    if (data.offset as usize) < BATCH_HEADER_BYTES || end > data_end {
         return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
     }
-    if check_data && crc32c(&bytes[data_offset as usize..end as usize]) != data_crc {
+    if check_data && crc32c(&bytes[data.offset as usize..end as usize]) != data.crc {
         return Err(FormatError::new("batch data", Refusal::Checksum));
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! One record of the log, 32 bytes.
 use super::codec::{Put, Take};
 use super::{FormatError, FormatResult, Refusal};
+use crate::map::fits_segment;
+use crate::units::Loc;
 
 /// Bytes of an encoded record.
 pub const RECORD_BYTES: usize = 32;
@@ -18,6 +20,18 @@ pub enum RecordKind {
     WriteZeroes { len: u64 },
     /// The image has this size from here on: everything at and beyond `offset` is gone.
     Resize { size: u64 },
+    /// Garbage collection copied `len` bytes here, described as a write's: those bytes of the range that still live at
+    /// `from` on live here from now on. Content never changes; whatever superseded `from` before this record wins.
+    Relocate { len: u32, data_offset: u32, data_crc: u32, from: Loc },
+}
+
+/// The data that a record brings: part of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordData {
+    pub len: u32,
+    /// Bytes from the start of the batch.
+    pub offset: u32,
+    pub crc: u32,
 }
 
 /// A record: its sequence number is its batch's first plus its place in the batch.
@@ -32,8 +46,8 @@ const KIND_WRITE: u8 = 1;
 const KIND_DISCARD: u8 = 2;
 const KIND_WRITE_ZEROES: u8 = 3;
 const KIND_RESIZE: u8 = 4;
-// 5 is kept for relocations (data copied by garbage collection, `arg` = the location it was copied from),
-// 6 for named points in the log (snapshots). A decoder that does not know a kind refuses the batch.
+const KIND_RELOCATE: u8 = 5;
+// 6 is kept for named points in the log (snapshots). A decoder that does not know a kind refuses the batch.
 
 impl Record {
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -42,6 +56,9 @@ impl Record {
             RecordKind::Discard { len } => (KIND_DISCARD, len, 0, 0, 0),
             RecordKind::WriteZeroes { len } => (KIND_WRITE_ZEROES, len, 0, 0, 0),
             RecordKind::Resize { size } => (KIND_RESIZE, size, 0, 0, 0),
+            RecordKind::Relocate { len, data_offset, data_crc, from } => {
+                (KIND_RELOCATE, from.0, len, data_offset, data_crc)
+            }
         };
         out.put_u64(self.offset);
         out.put_u64(arg);
@@ -70,6 +87,9 @@ impl Record {
             KIND_DISCARD if plain => RecordKind::Discard { len: arg },
             KIND_WRITE_ZEROES if plain => RecordKind::WriteZeroes { len: arg },
             KIND_RESIZE if plain => RecordKind::Resize { size: arg },
+            KIND_RELOCATE if fits_segment(Loc(arg), len) => {
+                RecordKind::Relocate { len, data_offset, data_crc, from: Loc(arg) }
+            }
             _ => return refuse("kind"),
         };
         let record = Record { offset, kind };
@@ -78,7 +98,7 @@ impl Record {
         if offset > limit || len > limit - offset || (len == 0 && !is_resize) {
             return refuse("range");
         }
-        if matches!(kind, RecordKind::Write { len, .. } if len > MAX_RECORD_BYTES) {
+        if record.data().is_some_and(|data| data.len > MAX_RECORD_BYTES) {
             return refuse("length");
         }
         if matches!(kind, RecordKind::Resize { size } if size > limit) {
@@ -90,9 +110,20 @@ impl Record {
     /// Bytes of the image that the record changes; 0 for a resize.
     pub fn len(&self) -> u64 {
         match self.kind {
-            RecordKind::Write { len, .. } => u64::from(len),
+            RecordKind::Write { len, .. } | RecordKind::Relocate { len, .. } => u64::from(len),
             RecordKind::Discard { len } | RecordKind::WriteZeroes { len } => len,
             RecordKind::Resize { .. } => 0,
+        }
+    }
+
+    /// The data of a write or a relocation.
+    pub fn data(&self) -> Option<RecordData> {
+        match self.kind {
+            RecordKind::Write { len, data_offset, data_crc }
+            | RecordKind::Relocate { len, data_offset, data_crc, .. } => {
+                Some(RecordData { len, offset: data_offset, crc: data_crc })
+            }
+            RecordKind::Discard { .. } | RecordKind::WriteZeroes { .. } | RecordKind::Resize { .. } => None,
         }
     }
 

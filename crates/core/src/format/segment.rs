@@ -158,9 +158,8 @@ fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut T
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
         let next = Record::decode(record)?;
-        if let super::record::RecordKind::Write { len, data_offset, .. } = next.kind
-            && u64::from(data_offset) + u64::from(len) > u64::from(total_len)
-        {
+        let data_end = next.data().map_or(0, |data| u64::from(data.offset) + u64::from(data.len));
+        if data_end > u64::from(total_len) {
             return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
         }
         records.push(next);

@@ -7,7 +7,7 @@ use super::header::{encode_epoch, encode_text};
 use super::record::{Record, RecordKind};
 use super::segment::{Seal, SegmentIdentity, decode_seal, decode_summary, encode_seal, encode_summary};
 use super::*;
-use crate::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use crate::units::{CheckpointId, Epoch, LeafNo, Loc, SegmentNo, Seq};
 use proptest::prelude::*;
 
 const IDENTITY: SegmentIdentity =
@@ -44,6 +44,29 @@ fn sample_batch(records: usize) -> (Vec<u8>, Batch) {
         records: list,
     };
     (bytes, batch)
+}
+
+/// A batch as garbage collection writes it: nothing but relocations.
+fn sample_relocations() -> (Vec<u8>, Batch) {
+    let data = [0x5a; 1536];
+    let record = |offset, at: usize, len: usize, from| Record {
+        offset,
+        kind: RecordKind::Relocate {
+            len: len as u32,
+            data_offset: (BATCH_HEADER_BYTES + at) as u32,
+            data_crc: crc32c(&data[at..at + len]),
+            from,
+        },
+    };
+    let records = vec![
+        record(4096, 0, 1024, Loc::new(SegmentNo(7), 8192)),
+        record(1 << 40, 1024, 512, Loc::new(SegmentNo(crate::units::MAX_SEGMENT_NO), 0x00ff_fe00)),
+    ];
+    let place = IDENTITY.place(0);
+    let encoded = encode(&place, Seq(77), 1_700_000_000_000_000_000, &records, data.len() as u32, 4096);
+    let bytes = [&encoded.head[..], &data, &encoded.tail].concat();
+    let timestamp_ns = 1_700_000_000_000_000_000;
+    (bytes, Batch { place, first_seq: Seq(77), timestamp_ns, total_len: encoded.total_len, records })
 }
 
 fn sample_log() -> LogRecord {
@@ -112,6 +135,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], 4096),
             include_bytes!("../../testdata/v1/seal.bin"),
         ),
+        ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
     ]
 }
 
@@ -132,7 +156,9 @@ fn bytes_of_version_1_are_as_released() {
 fn everything_comes_back() {
     let (bytes, batch) = sample_batch(130);
     assert_eq!(decode(&IDENTITY.place(8192), &bytes, true).unwrap(), batch);
-    let batches = vec![sample_batch(3).1, batch];
+    let (bytes, relocations) = sample_relocations();
+    assert_eq!(decode(&IDENTITY.place(0), &bytes, true).unwrap(), relocations);
+    let batches = vec![sample_batch(3).1, batch, relocations];
     let summary = encode_summary(&IDENTITY, &batches, 4096);
     assert_eq!(decode_summary(&IDENTITY, &summary).unwrap(), batches);
     let seal = encode_seal(&IDENTITY, &[7, 8], &batches, 4096);
@@ -156,6 +182,18 @@ fn bytes_of_another_place_are_refused() {
     assert_eq!(foreign(other_image.place(8192)), Refusal::Foreign("image"));
     assert_eq!(foreign(SegmentIdentity { epoch: Epoch(4), ..IDENTITY }.place(8192)), Refusal::Foreign("epoch"));
     assert_eq!(foreign(IDENTITY.place(4096)), Refusal::Foreign("offset"));
+}
+
+#[test]
+fn a_relocation_from_nowhere_is_refused() {
+    let (bytes, batch) = sample_relocations();
+    for from in [0, 99, Loc::new(SegmentNo(7), 0x00ff_ffff).0] {
+        let mut bytes = bytes.clone();
+        bytes[128 + 8..128 + 16].copy_from_slice(&u64::to_le_bytes(from));
+        mend_checksum(&mut bytes, 8, BATCH_HEADER_BYTES);
+        let refused = decode(&batch.place, &bytes, true).unwrap_err();
+        assert_eq!(refused.why, Refusal::Value("kind"), "from {from:#x}");
+    }
 }
 
 #[test]
@@ -196,7 +234,7 @@ proptest! {
 
     #[test]
     fn mutated_structures_are_refused_or_valid(
-        which in 0usize..9, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        which in 0usize..10, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(), shorten in any::<bool>(), mend in any::<bool>(),
     ) {
         let (_, original, _) = golden().swap_remove(which);
@@ -210,8 +248,9 @@ proptest! {
         }
         let changed = bytes != original;
         if mend && changed {
-            let covered = if which == 0 { BATCH_HEADER_BYTES } else { bytes.len() };
-            mend_checksum(&mut bytes, if which < 2 { 8 } else { 12 }, covered);
+            let is_batch = which == 0 || which == 9;
+            let covered = if is_batch { BATCH_HEADER_BYTES } else { bytes.len() };
+            mend_checksum(&mut bytes, if is_batch || which == 1 { 8 } else { 12 }, covered);
         } else if changed && (2..8).contains(&which) {
             // One checksum covers the whole of these: every change is noticed.
             let accepted = match which {

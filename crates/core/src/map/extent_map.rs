@@ -178,6 +178,17 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         Ok(moved_bytes)
     }
 
+    /// True when [`ExtentMap::replace_if`] would move something.
+    pub fn points_at(&self, (offset, len): (u64, u32), from: Loc) -> Result<bool, NotLoaded> {
+        let Some((first, last, end)) = leaves(offset, u64::from(len)) else { return Ok(false) };
+        self.require_loaded(first, last)?;
+        Ok(self.slots.range(first, last).any(|(no, slot)| {
+            let part = Part::of(no, offset, end);
+            let from = from.advance(part.offset_in(offset));
+            slot.leaf.as_ref().is_some_and(|leaf| leaf.points_at(part.start, part.len, from))
+        }))
+    }
+
     /// Appends what the range maps to: extents that cover it exactly and in order, merged where they continue. On an
     /// error `out` is as it was.
     pub fn lookup(&self, offset: u64, len: u64, out: &mut Vec<Extent>) -> Result<(), NotLoaded> {

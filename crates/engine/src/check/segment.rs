@@ -6,7 +6,6 @@
 use super::finding::Fault;
 use lsd_core::format::batch::{self, BATCH_HEADER_BYTES, Batch};
 use lsd_core::format::codec::crc32c;
-use lsd_core::format::record::RecordKind;
 use lsd_core::format::segment::{Seal, SegmentIdentity};
 use lsd_core::replay::TailRule;
 use lsd_core::units::BLOCK_BYTES;
@@ -48,9 +47,9 @@ impl Content {
             .records
             .iter()
             .filter_map(|record| {
-                let RecordKind::Write { len, data_offset, data_crc } = record.kind else { return None };
-                let start = batch.place.offset + data_offset;
-                Some((start..start + len, data_crc))
+                let data = record.data()?;
+                let start = batch.place.offset + data.offset;
+                Some((start..start + data.len, data.crc))
             })
             .collect();
         places.sort_by_key(|(at, _)| at.start);

@@ -26,6 +26,7 @@ pub(super) fn append(pool: &mut Pool, name: &str, append: &Append) -> Result<(),
         object.data.extend_from_slice(piece);
     }
     object.log = Some(LogState { epoch: append.epoch, summary_len: append.summary_len });
+    pool.grew(len);
     Ok(())
 }
 
@@ -67,12 +68,15 @@ pub(super) fn put(pool: &mut Pool, name: &str, data: &[u8]) -> Result<(), StoreE
         return Err(StoreErrorKind::Exists);
     }
     pool.objects.insert(name.to_owned(), Object { data: data.to_vec(), ..Object::default() });
+    pool.grew(data.len() as u64);
     Ok(())
 }
 
 /// Removes an object and returns the watches that ended with it.
 pub(super) fn remove(pool: &mut Pool, name: &str) -> Result<Vec<Watch>, StoreErrorKind> {
-    Ok(pool.objects.remove(name).ok_or(StoreErrorKind::NotFound)?.watches)
+    let object = pool.objects.remove(name).ok_or(StoreErrorKind::NotFound)?;
+    pool.stored_bytes -= object.data.len() as u64;
+    Ok(object.watches)
 }
 
 pub(super) fn list(pool: &Pool, prefix: &str) -> Vec<ObjectName> {

@@ -44,12 +44,25 @@ pub(super) struct Pool {
     pub full: bool,
     pub reads: MemoryReads,
     pub objects: BTreeMap<String, Object>,
+    /// Data bytes of all objects.
+    pub stored_bytes: u64,
+    /// The most there ever were since it was last asked.
+    pub peak_bytes: u64,
+    /// Data bytes written so far.
+    pub written_bytes: u64,
 }
 
 impl Pool {
     /// `Full` if the pool has no room for another write.
     pub fn room(&self) -> Result<(), StoreErrorKind> {
         if self.full { Err(StoreErrorKind::Full) } else { Ok(()) }
+    }
+
+    /// Books data that was added to an object.
+    pub fn grew(&mut self, bytes: u64) {
+        self.stored_bytes += bytes;
+        self.peak_bytes = self.peak_bytes.max(self.stored_bytes);
+        self.written_bytes += bytes;
     }
 
     pub fn object(&mut self, name: &str) -> Result<&mut Object, StoreErrorKind> {
@@ -76,6 +89,9 @@ impl State {
             full: false,
             reads: MemoryReads::default(),
             objects: BTreeMap::new(),
+            stored_bytes: 0,
+            peak_bytes: 0,
+            written_bytes: 0,
         };
         self.pools.insert(id, pool);
         id

@@ -214,6 +214,7 @@ fn kind_name(kind: &RecordKind) -> &'static str {
         RecordKind::Discard { .. } => "discard",
         RecordKind::WriteZeroes { .. } => "write_zeroes",
         RecordKind::Resize { .. } => "resize",
+        RecordKind::Relocate { .. } => "relocate",
     }
 }
 
@@ -226,6 +227,13 @@ fn record_tree(record: &Record) -> Tree {
             ("length", record.len().into()),
             ("data_offset", u64::from(data_offset).into()),
         ]),
+        RecordKind::Relocate { data_offset, from, .. } => fields.extend([
+            ("offset", record.offset.into()),
+            ("length", record.len().into()),
+            ("data_offset", u64::from(data_offset).into()),
+            ("from_segment", from.segment().0.into()),
+            ("from_offset", u64::from(from.offset()).into()),
+        ]),
         _ => fields.extend([("offset", record.offset.into()), ("length", record.len().into())]),
     }
     Tree::Object(fields)
@@ -237,6 +245,9 @@ fn record_words(record: &Record) -> String {
         RecordKind::Resize { size } => format!("{name} to {size}"),
         RecordKind::Write { data_offset, .. } => {
             format!("{name} {}+{} (data at {data_offset} of the batch)", record.offset, record.len())
+        }
+        RecordKind::Relocate { data_offset, from, .. } => {
+            format!("{name} {}+{} from {from} (data at {data_offset} of the batch)", record.offset, record.len())
         }
         _ => format!("{name} {}+{}", record.offset, record.len()),
     }

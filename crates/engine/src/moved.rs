@@ -1,0 +1,31 @@
+//! Reads of an image whose owner moves data on and deletes where it was.
+//!
+//! Owns: trying again, and what has to be looked at again first. Does not own: reading (`reader.rs`), loading (`loader.rs`).
+use crate::inner::{Inner, Role};
+use crate::limits::READ_TRIES;
+use crate::{Error, ErrorKind, Result};
+
+impl Inner {
+    /// Runs `attempt` until it finds every object that the map names. The owner's own map follows what it moves, so it looks up
+    /// again; any other handle first takes up the newest durable state, unless somebody did since the attempt began.
+    ///
+    /// `Corrupt` when objects are missing that the newest state names.
+    pub(crate) async fn steadily<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            let before = self.shared.lock().log.checkpoint;
+            match attempt().await {
+                Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => tries += 1,
+                Err(error) if error.kind == ErrorKind::NotFound => {
+                    return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
+                }
+                other => return other,
+            }
+            let mut role = self.maintenance.lock().await;
+            let is_same = self.shared.lock().log.checkpoint == before;
+            if is_same && matches!(*role, Role::Reader(_)) {
+                self.reload(&mut role).await?;
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Garbage collection against the writers: when it runs, and when they wait for it.
+//!
+//! Owns: the state between the thresholds (running, resting) of one owner. Does not own: the thresholds and the choice of
+//! victims (`lsd_core::gc`), the work (`gc.rs`), waiting (`shared.rs`).
+use lsd_core::gc::{Space, Thresholds};
+
+/// While collection has nothing to gain it rests until garbage has grown by this part of the live bytes.
+const REST_FRACTION: u64 = 32;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    /// `None`: this handle does not collect.
+    thresholds: Option<Thresholds>,
+    /// Collection began and has not reached the lower threshold.
+    is_running: bool,
+    /// Collection rests until there is more garbage than this, bytes.
+    resting_until: Option<u64>,
+    /// Dead bytes that the last checkpoint had to leave.
+    dead_left: u64,
+}
+
+impl Pace {
+    pub(crate) fn start(&mut self, thresholds: Option<Thresholds>) {
+        *self = Self { thresholds, ..Self::default() };
+    }
+
+    /// Whether collection should copy something now.
+    pub(crate) fn is_due(&mut self, space: &Space) -> bool {
+        let Some(thresholds) = self.thresholds else { return false };
+        if self.is_resting(space) {
+            return false;
+        }
+        self.resting_until = None;
+        self.is_running = if self.is_running { !thresholds.is_done(space) } else { thresholds.is_due(space) };
+        self.is_running
+    }
+
+    /// Whether dead segments are worth a checkpoint of their own.
+    pub(crate) fn wants_checkpoint(&self, space: &Space) -> bool {
+        let since = Space { dead: space.dead.saturating_sub(self.dead_left), ..*space };
+        self.thresholds.is_some_and(|thresholds| thresholds.wants_checkpoint(&since))
+    }
+
+    /// Whether writers wait. They never wait for a collection that rests: it would not help them.
+    pub(crate) fn holds_writers(&self, space: &Space) -> bool {
+        !self.is_resting(space) && self.thresholds.is_some_and(|thresholds| thresholds.is_exceeded(space))
+    }
+
+    /// Nothing can be gained at present.
+    pub(crate) fn rest(&mut self, space: &Space) {
+        let least = self.thresholds.map_or(0, |thresholds| thresholds.least_live);
+        self.is_running = false;
+        self.resting_until = Some(garbage(space) + space.live.max(least) / REST_FRACTION);
+    }
+
+    /// A checkpoint deleted what it could.
+    pub(crate) fn swept(&mut self, space: &Space) {
+        self.dead_left = space.dead;
+    }
+
+    fn is_resting(&self, space: &Space) -> bool {
+        self.resting_until.is_some_and(|until| garbage(space) <= until)
+    }
+}
+
+fn garbage(space: &Space) -> u64 {
+    space.stored - space.live.min(space.stored)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+use super::*;
+
+const THRESHOLDS: Thresholds = Thresholds { start_percent: 40, stop_percent: 20, limit_percent: 60, least_live: 0 };
+
+fn space(stored: u64) -> Space {
+    Space { live: 3200, stored, dead: 0 }
+}
+
+fn pace() -> Pace {
+    let mut pace = Pace::default();
+    pace.start(Some(THRESHOLDS));
+    pace
+}
+
+#[test]
+fn collection_runs_from_the_upper_to_the_lower_threshold() {
+    let mut pace = pace();
+    assert!(!pace.is_due(&space(4480)));
+    assert!(pace.is_due(&space(4481)));
+    assert!(pace.is_due(&space(4000)));
+    assert!(!pace.is_due(&space(3840)));
+    assert!(!pace.is_due(&space(4000)));
+}
+
+#[test]
+fn writers_wait_beyond_the_limit_but_not_for_a_collection_that_rests() {
+    let mut pace = pace();
+    assert!(!pace.holds_writers(&space(5120)));
+    assert!(pace.holds_writers(&space(5121)));
+    pace.rest(&space(5121));
+    assert!(!pace.holds_writers(&space(5221)) && !pace.is_due(&space(5221)));
+    assert!(pace.holds_writers(&space(5222)) && pace.is_due(&space(5222)));
+}
+
+#[test]
+fn what_a_checkpoint_could_not_delete_is_no_reason_for_the_next() {
+    let mut pace = pace();
+    let dead = |dead| Space { dead, ..space(4000) };
+    assert!(pace.wants_checkpoint(&dead(81)));
+    pace.swept(&dead(81));
+    assert!(!pace.wants_checkpoint(&dead(161)));
+    assert!(pace.wants_checkpoint(&dead(162)));
+}
+
+#[test]
+fn a_handle_that_does_not_collect_holds_nobody() {
+    let mut pace = Pace::default();
+    assert!(!pace.is_due(&space(1 << 40)) && !pace.holds_writers(&space(1 << 40)));
+}

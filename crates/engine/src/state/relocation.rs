@@ -1,0 +1,71 @@
+//! Entering copies of live data into the log: rule 1 for garbage collection, rule 9 of `protocol.rs`.
+use super::{Chunk, State, not_loaded};
+use crate::writer::Stream;
+use crate::{Error, ErrorKind, Result, protocol};
+use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::units::{LeafNo, Loc, Seq};
+
+/// Data that was read from `from` and lived there when it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Relocation {
+    /// Byte address in the image.
+    pub(crate) offset: u64,
+    pub(crate) from: Loc,
+    pub(crate) chunk: Chunk,
+}
+
+impl Relocation {
+    fn range(&self) -> (u64, u32) {
+        (self.offset, self.chunk.piece.data.len() as u32)
+    }
+}
+
+/// What became of an attempt to enter copies.
+#[derive(Debug)]
+pub(crate) enum Copied {
+    /// Entered up to this sequence; copies that nobody needs any more were left out.
+    Done(Seq),
+    /// These leaves have to be loaded first; nothing was entered.
+    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+}
+
+impl State {
+    /// Enters copies in batches of their own: what the guest wrote before and after them lies in other batches.
+    /// `Closed` when this writer is about to end.
+    pub(crate) fn try_relocate(&mut self, stream: Stream, copies: &[Relocation]) -> Result<Copied> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if !protocol::may_copy(self.writer()?.is_closing) {
+            return Err(Error::new(ErrorKind::Closed, "the image is being closed"));
+        }
+        let ranges = copies.iter().map(Relocation::range);
+        let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| self.map.missing(offset, u64::from(len))).collect();
+        if !missing.is_empty() {
+            missing.sort_by_key(|(leaf, _)| *leaf);
+            missing.dedup_by_key(|(leaf, _)| *leaf);
+            return Ok(Copied::NeedLeaves(missing));
+        }
+        for copy in copies {
+            if !self.map.points_at(copy.range(), copy.from).map_err(not_loaded)? {
+                continue;
+            }
+            let Chunk { piece, crc } = &copy.chunk;
+            let (seq, loc) = self.writer()?.push_copy(stream, copy.offset, copy.from, piece.clone(), *crc);
+            self.buffers.insert_dirty(loc, piece.data.clone());
+            self.move_to(copy.range(), copy.from, loc)?;
+            self.end = seq;
+        }
+        self.seal();
+        Ok(Copied::Done(self.end))
+    }
+
+    /// The bytes of the range that live at `from` on live at `to` on.
+    pub(super) fn move_to(&mut self, range: (u64, u32), from: Loc, to: Loc) -> Result<()> {
+        self.superseded.clear();
+        let moved = self.map.replace_if(range, from, to, &mut self.superseded).map_err(not_loaded)?;
+        self.segments.supersede(&self.superseded);
+        self.segments.add_live(to, moved);
+        Ok(())
+    }
+}
