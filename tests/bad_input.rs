@@ -173,6 +173,9 @@ fn a_header_that_is_gone_is_not_found() {
     damage(&image, &header, "io.remove_object(name)");
     assert_eq!(reads_right_or_fails(&image, &bytes), 2);
     lsd(&ceph, &["info", &image.spec()]).fails().says("No such file or directory");
+    // What is left is not removed unless one insists.
+    lsd(&ceph, &["rm", "--no-progress", &image.spec()]).fails().says("is gone, but");
+    lsd(&ceph, &["rm", "--no-progress", "--force", &image.spec()]).ok();
 }
 
 /// Python that takes bytes away from a segment.
@@ -185,7 +188,11 @@ const LOSSES: [(&str, &str); 4] = [
 
 /// Python that changes bytes of a segment and leaves its length.
 const CHANGES: [(&str, &str); 3] = [
-    ("a flipped bit", "at = io.stat(name)[0] // 2; b = io.read(name, 1, at); io.write(name, bytes([b[0] ^ 1]), at)"),
+    // Three, so far apart that not all of them are in a page that reads do not touch: a batch's header.
+    (
+        "flipped bits",
+        "for at in (lambda m: (m, m + 3072, m + 9000))(io.stat(name)[0] // 2): b = io.read(name, 1, at); io.write(name, bytes([b[0] ^ 1]), at)",
+    ),
     ("64 KiB of zeros", "io.write(name, bytes(65536), io.stat(name)[0] // 2)"),
     ("something else", "io.write(name, b'this is no segment ' * (io.stat(name)[0] // 19), 0)"),
 ];
