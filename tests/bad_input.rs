@@ -173,9 +173,7 @@ fn a_header_that_is_gone_is_not_found() {
     damage(&image, &header, "io.remove_object(name)");
     assert_eq!(reads_right_or_fails(&image, &bytes), 2);
     lsd(&ceph, &["info", &image.spec()]).fails().says("No such file or directory");
-    // What is left is not removed unless one insists.
-    lsd(&ceph, &["rm", "--no-progress", &image.spec()]).fails().says("is gone, but");
-    lsd(&ceph, &["rm", "--no-progress", "--force", &image.spec()]).ok();
+    lsd(&ceph, &["rm", "--no-progress", &image.spec()]).ok();
 }
 
 /// Python that takes bytes away from a segment.

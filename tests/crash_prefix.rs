@@ -50,10 +50,9 @@ fn small_image(ceph: &Ceph) -> Image {
     ceph.image("prefix").create("16M")
 }
 
-#[test]
-fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
-    let ceph = requires_ceph!().with_short_watches();
-    let image = small_image(&ceph);
+/// Kills one writer after the other, on one image.
+fn kill_rounds(ceph: &Ceph) {
+    let image = small_image(ceph);
     let dir = scratch_dir();
     let state = dir.path().join("state");
     let first = number_from_environment("LSD_TEST_SEED", 1000);
@@ -62,6 +61,24 @@ fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
         let (flushed, survived) = kill_round(&image, &state, seed, delay);
         println!("seed {seed}: killed after {delay:?}, {flushed} flushed, {survived} survived");
     }
+}
+
+#[test]
+fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
+    kill_rounds(&requires_ceph!().with_short_watches());
+}
+
+/// Small segments, a checkpoint for each megabyte of log, and garbage that is never worth keeping.
+#[test]
+fn the_same_while_checkpoints_are_written_and_garbage_is_collected() {
+    let ceph = requires_ceph!();
+    kill_rounds(&ceph.with_client_conf(&[
+        "lsd_watch_timeout_ms = 4000",
+        "objecter_tick_interval = 1",
+        "lsd_segment_bytes = 1048576",
+        "lsd_checkpoint_log_bytes = 1048576",
+        "lsd_gc_least_live_bytes = 1048576",
+    ]));
 }
 
 #[test]

@@ -182,7 +182,7 @@ async fn a_directory_that_is_not_there_is_made_for_new_images_only() {
 async fn what_is_not_there_yet_says_so() {
     let bench = Bench::new();
     let spec = bench.spec("a");
-    for words in ["snap create", "clone", "trash ls", "mirror image status", "group create", "lock ls", "flatten"] {
+    for words in ["snap create", "clone", "trash ls", "mirror image status", "group create", "flatten"] {
         let args: Vec<&str> = words.split(' ').chain([spec.as_str()]).collect();
         let (code, message) = bench.fails(&args).await;
         assert_eq!(code, 95, "{words}");
