@@ -99,6 +99,8 @@ impl Inner {
             state.yielding = false;
         }
         self.shared.unlocked.notify_waiters();
+        // Collection ended with the ownership: nobody would wake those who wait for it.
+        self.shared.space_freed.notify_waiters();
         lock::release(&self.objects, ownership.watch).await?;
         watch::announce_soon(&self.objects, Notice::LockReleased);
         flushed

@@ -99,8 +99,11 @@ impl Shared {
             {
                 let state = self.lock();
                 let is_full = *self.full.borrow();
-                // Nothing can be collected in a full pool, and whoever writes to it is told so.
-                if state.failure.is_some() || is_full || !state.pace.holds_writers(&state.segments.space()) {
+                // Nothing can be collected in a full pool, and whoever writes to it is told so. Who gave the image away does not collect.
+                if state.failure.is_some() || state.writer.is_none() || is_full {
+                    return;
+                }
+                if !state.pace.holds_writers(&state.segments.space()) {
                     return;
                 }
             }
