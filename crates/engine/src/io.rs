@@ -246,8 +246,14 @@ impl Inner {
         }
     }
 
+    /// Covers every change that was called before it, also those that wait to be accepted: librbd's flush waits for what is
+    /// in flight.
     pub(crate) async fn flush(&self) -> Result<()> {
         self.check_open()?;
+        if !self.turns.is_free() {
+            let place = self.turns.enter();
+            drop(place.turn().await);
+        }
         let end = {
             let mut state = self.shared.lock();
             if let Some(failure) = &state.failure {

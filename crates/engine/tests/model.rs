@@ -113,6 +113,9 @@ async fn overlapping_writes_in_flight_keep_the_order_of_their_calls() {
                 tasks.push(tokio::spawn(write));
             }
         }
+        // A flush covers what was called before it, though some of it is not even accepted yet.
+        client.image.flush().await.unwrap();
+        let durable = Client::try_open(&cluster, settings.clone(), true).await.unwrap();
         for task in tasks {
             task.await.unwrap();
         }
@@ -122,6 +125,7 @@ async fn overlapping_writes_in_flight_keep_the_order_of_their_calls() {
             model[at..at + 400_000].copy_from_slice(&pattern(round * 100 + index, 400_000));
         }
         assert_eq!(read(&client.image, 0, 425_000).await, model[..425_000], "round {round}");
+        assert_eq!(read(&durable.image, 0, 425_000).await, model[..425_000], "round {round}, flushed");
         client.image.close().await.unwrap();
     }
 }
