@@ -245,7 +245,9 @@ impl Inner {
         }
         *self.described() = described(&header);
         let (end, last_known) = {
-            let state = self.shared.lock();
+            let mut state = self.shared.lock();
+            // The old owner may have changed it since this handle read the header, while the log stayed as it was.
+            state.size = header.state.size;
             (state.end, state.segments.last().unwrap_or_default())
         };
         // A number is never used twice, not even by another epoch: locations name segments by number alone.
