@@ -6,6 +6,9 @@
 //! order itself is not known where operations overlap in time, so [`History::check`] looks for any order that explains
 //! the content: an operation that returned before another was issued comes first, and whoever is seen in a place comes
 //! after everybody else of the prefix who wrote there. The smallest prefix is enough: a larger one only adds conditions.
+//!
+//! Clients that hand the image to each other share a history. What a client issued that lives and was not fenced may take effect until
+//! it returns, also after others had the image (`docs/DURABILITY.md`, section 3).
 use crate::disk::{GARBAGE, Stamp, ZERO};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -22,6 +25,8 @@ pub enum Outcome {
     Failed,
     /// It returned that it did not happen.
     Refused,
+    /// It returned, but its client may lose the image without handing it over: what it does may be lost until it is durable.
+    Unsafe(Tick),
 }
 
 /// What an operation does to its range.
@@ -36,6 +41,7 @@ pub enum Kind {
 
 #[derive(Clone, Debug)]
 pub struct Op {
+    pub client: usize,
     pub stamp: Stamp,
     pub kind: Kind,
     pub lo: usize,
@@ -65,6 +71,8 @@ pub struct History {
     /// When a change of size returned last; the end of time while one is under way.
     pub resized: Tick,
     by_stamp: BTreeMap<Stamp, usize>,
+    /// Clients that may lose the image without handing it over while another one of this history goes on.
+    unsafe_clients: BTreeSet<usize>,
     now: Tick,
 }
 
@@ -79,7 +87,41 @@ struct Cell {
 impl History {
     pub fn new(base: Vec<Stamp>, size: u64) -> Self {
         let (sizes, by_stamp) = (BTreeSet::from([size]), BTreeMap::new());
-        Self { base, ops: Vec::new(), sizes, resized: 0, by_stamp, now: 1 }
+        Self { base, ops: Vec::new(), sizes, resized: 0, by_stamp, unsafe_clients: BTreeSet::new(), now: 1 }
+    }
+
+    /// The history of the next owner, who found `base`. `others` live on: what they issued and have not been told of may still take
+    /// effect in it.
+    pub fn next(&self, base: Vec<Stamp>, size: u64, others: &BTreeSet<usize>) -> Self {
+        let mut next = Self::new(base, size);
+        next.now = self.now;
+        next.unsafe_clients.clone_from(others);
+        let pending = |op: &&Op| op.outcome == Outcome::Pending && others.contains(&op.client);
+        let mut places = BTreeMap::new();
+        for op in self.ops.iter().filter(pending) {
+            places.insert(op.stamp, next.ops.len());
+            let after = op.after.and_then(|before| places.get(&self.ops[before].stamp).copied());
+            next.enter(Op { after, ..op.clone() });
+        }
+        if self.resized == Tick::MAX && !next.ops.is_empty() {
+            next.resized = Tick::MAX;
+            next.sizes.extend(&self.sizes);
+        }
+        next
+    }
+
+    /// From now on the client may lose the image without handing it over, while another one goes on.
+    pub fn distrust(&mut self, client: usize) {
+        self.unsafe_clients.insert(client);
+        let lost = |op: &&mut Op| op.client == client && op.outcome == Outcome::Done && op.durable.is_none();
+        for op in self.ops.iter_mut().filter(lost) {
+            op.outcome = Outcome::Unsafe(op.returned);
+            op.returned = Tick::MAX;
+        }
+    }
+
+    pub fn trusts(&self, client: usize) -> bool {
+        !self.unsafe_clients.contains(&client)
     }
 
     pub fn tick(&mut self) -> Tick {
@@ -87,22 +129,30 @@ impl History {
         self.now
     }
 
-    /// An operation is issued; `after` chains the parts of one write.
-    pub fn issue(&mut self, kind: Kind, stamp: Stamp, range: Range<usize>, after: Option<usize>) -> usize {
+    /// An operation of `client` is issued; `after` chains the parts of one write.
+    pub fn issue(&mut self, client: usize, kind: Kind, stamp: Stamp, range: Range<usize>, after: Option<Stamp>) {
         let issued = if after.is_some() { self.now } else { self.tick() };
         let (lo, hi) = (range.start, range.end);
-        let outcome = Outcome::Pending;
-        self.ops.push(Op { stamp, kind, lo, hi, issued, returned: Tick::MAX, outcome, durable: None, after });
-        if kind != Kind::Clear {
-            self.by_stamp.insert(stamp, self.ops.len() - 1);
+        let (outcome, returned, durable) = (Outcome::Pending, Tick::MAX, None);
+        let after = after.and_then(|stamp| self.ops.iter().rposition(|op| op.stamp == stamp));
+        self.enter(Op { client, stamp, kind, lo, hi, issued, returned, outcome, durable, after });
+    }
+
+    fn enter(&mut self, op: Op) {
+        if op.kind != Kind::Clear {
+            self.by_stamp.insert(op.stamp, self.ops.len());
         }
-        self.ops.len() - 1
+        self.ops.push(op);
     }
 
     /// `durable`: the return promises it.
-    pub fn returned(&mut self, op: usize, outcome: Outcome, durable: bool) {
+    pub fn returned(&mut self, stamp: Stamp, outcome: Outcome, durable: bool) {
         let now = self.tick();
-        let op = &mut self.ops[op];
+        let Some(op) = self.ops.iter_mut().rev().find(|op| op.stamp == stamp) else { return };
+        if outcome == Outcome::Done && !durable && self.unsafe_clients.contains(&op.client) {
+            op.outcome = Outcome::Unsafe(now);
+            return;
+        }
         op.returned = now;
         op.outcome = outcome;
         if outcome == Outcome::Done && durable {
@@ -110,11 +160,21 @@ impl History {
         }
     }
 
-    /// A flush that was issued at `since` returned success.
-    pub fn flushed(&mut self, since: Tick) {
+    /// A flush that `client` issued at `since` returned success.
+    pub fn flushed(&mut self, client: usize, since: Tick) {
         let now = self.tick();
-        for op in self.ops.iter_mut().filter(|op| op.outcome == Outcome::Done && op.returned < since) {
-            op.durable.get_or_insert(now);
+        for op in self.ops.iter_mut().filter(|op| op.client == client) {
+            match op.outcome {
+                Outcome::Done if op.returned < since => {
+                    op.durable.get_or_insert(now);
+                }
+                Outcome::Unsafe(told) if told < since => {
+                    op.outcome = Outcome::Done;
+                    op.returned = now;
+                    op.durable = Some(now);
+                }
+                _ => {}
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`run.rs`).
 use crate::work::Work;
 use crate::world::{SharedHistory, World, lock};
-use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, Settings};
+use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, ReadData, Settings, Thresholds};
 use lsd_store::ObjectStore;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -46,6 +46,10 @@ pub fn settings(random: &mut StdRng) -> Settings {
         watch_timeout: Duration::from_millis(1000),
         segment_bytes: one_of(random, &[140 << 10, 256 << 10, 1 << 20]) as u32,
         checkpoint_log_bytes: one_of(random, &[64 << 10, 256 << 10, 1 << 20, 64 << 20]),
+        gc_thresholds: Thresholds {
+            least_live: one_of(random, &[256 << 10, 512 << 10, 256 << 20]),
+            ..Settings::default().gc_thresholds
+        },
         ..Settings::default()
     }
 }
@@ -57,9 +61,11 @@ impl Life {
         if !self.own(&image).await {
             return;
         }
-        let Some(history) = self.recover(&image).await else { return };
+        if !self.recover(&image).await {
+            return;
+        }
         let (world, client, image_) = (self.world.clone(), self.client, image.clone());
-        let work = Work { world, client, image: image_, history, options, flushed: Arc::default() };
+        let work = Work { world, client, image: image_, options, flushed: Arc::default() };
         work.run(&mut self.random, self.operations).await;
         if self.world.failure().is_some() {
             return;
@@ -130,16 +136,33 @@ impl Life {
         !self.world.net.is_cut(self.client)
     }
 
-    /// Reads everything and begins the new owner's history.
-    async fn recover(&mut self, image: &Image) -> Option<SharedHistory> {
-        let net = &self.world.net;
-        let size = image.size();
-        net.set_calm(self.client, true);
-        let data = image.read(0, size).await;
-        net.set_calm(self.client, false);
-        if net.is_cut(self.client) {
-            return None;
+    /// Reads everything while this client is the owner.
+    async fn read_as_owner(&mut self, image: &Image) -> Option<(u64, lsd_engine::Result<ReadData>)> {
+        loop {
+            let unlocks = self.world.net.unlocks(self.client);
+            let size = image.size();
+            let owned = image.is_lock_owner();
+            let data = image.read(0, size).await;
+            if self.world.net.is_cut(self.client) {
+                return None;
+            }
+            if owned && image.is_lock_owner() && self.world.net.unlocks(self.client) == unlocks {
+                return Some((size, data));
+            }
+            // Somebody else asked for the image meanwhile and got it.
+            if !self.own(image).await {
+                return None;
+            }
         }
+    }
+
+    /// Reads everything and begins the new owner's history. False if there is no sense in going on.
+    async fn recover(&mut self, image: &Image) -> bool {
+        let net = self.world.net.clone();
+        net.set_calm(self.client, true);
+        let read = self.read_as_owner(image).await;
+        net.set_calm(self.client, false);
+        let Some((size, data)) = read else { return false };
         net.taken_over();
         net.count(|coverage| coverage.checks += 1);
         let history = self.world.history();
@@ -156,11 +179,12 @@ impl Life {
         match checked {
             Ok(found) => {
                 net.note(self.client, "recovered", "", "");
-                Some(self.world.begin(found, size))
+                self.world.begin(self.client, image, found, size);
+                true
             }
             Err(why) => {
                 self.world.fail(format!("client {} took over: {why}", self.client));
-                None
+                false
             }
         }
     }
@@ -177,13 +201,13 @@ impl Life {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let since = lock(&work.history).tick();
+        let since = lock(&work.history()).tick();
         let flushed = image.flush().await;
         if net.is_cut(self.client) {
             return;
         }
         match flushed {
-            Ok(()) => lock(&work.history).flushed(since),
+            Ok(()) => lock(&work.history()).flushed(self.client, since),
             // The pool may have become full again.
             Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Fenced) => {
                 self.world.judge(self.client, "flush", &error, true)
@@ -199,10 +223,10 @@ impl Life {
     }
 
     async fn close(&mut self, image: &Image, work: &Work) {
-        let since = lock(&work.history).tick();
+        let since = lock(&work.history()).tick();
         match image.close().await {
             Ok(()) => {
-                lock(&work.history).flushed(since);
+                lock(&work.history()).flushed(self.client, since);
                 self.world.net.count(|coverage| coverage.clean_closes += 1);
             }
             Err(error) => self.world.judge(self.client, "close", &error, true),

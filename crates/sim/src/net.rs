@@ -24,6 +24,8 @@ pub enum Cut {
     Partition,
     /// Only its watches are lost, and nobody tells it for a while: it goes on beside its heir.
     Usurp,
+    /// Nothing happens to it: from now on another client works beside it.
+    Share,
 }
 
 /// Operations that change the store.
@@ -61,6 +63,7 @@ struct Client {
     /// Everything of a client that is cut off, in order.
     held: Option<VecDeque<Event>>,
     steps: u64,
+    unlocks: u64,
     cut_at: Option<(u64, Cut)>,
     /// How often the image had been taken over when the client was cut.
     cut_in: Option<u64>,
@@ -141,6 +144,15 @@ impl Net {
 
     pub fn is_cut(&self, client: usize) -> bool {
         self.lock().clients[client].cut_in.is_some()
+    }
+
+    pub fn is_dead(&self, client: usize) -> bool {
+        self.lock().clients[client].dead
+    }
+
+    /// How often the client gave the lock back.
+    pub fn unlocks(&self, client: usize) -> u64 {
+        self.lock().clients[client].unlocks
     }
 
     /// True if a client that was cut off, and believed dead, goes on: it may take the image from a living owner.
@@ -270,6 +282,7 @@ impl Net {
         self.note(client, what, object, if sender.is_some() { &detail } else { "done, answer lost" });
         let now = self.now_ms();
         let mut state = self.lock();
+        state.clients[client].unlocks += u64::from(what == "unlock");
         let fenced = result.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Fenced);
         let late = state.clients[client].cut_in.is_some_and(|then| state.takeovers > then);
         if late && !fenced && CHANGES.contains(&what) {
@@ -335,11 +348,15 @@ impl Net {
                     cutting.held = Some(mine.into_iter().map(|(_, event)| event).collect());
                     state.coverage.crash_points += 1;
                 }
+                Cut::Share => state.queue.extend(mine),
                 Cut::Usurp => {
                     state.queue.extend(mine);
                     state.coverage.crash_points += 1;
                 }
             }
+        }
+        if cut == Cut::Share {
+            return self.cut.notify_one();
         }
         let after = if cut == Cut::Usurp { 0 } else { self.lot(2000) };
         self.later(after, move |net| {

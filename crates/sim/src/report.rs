@@ -25,12 +25,16 @@ pub struct Coverage {
     pub checks: u64,
     pub clean_closes: u64,
     pub checkpoints: u64,
+    /// Times that a client wrote which had given the image to another living one.
+    pub hand_overs: u64,
+    /// Calls of `Image::collect` that succeeded and moved data.
+    pub collections: u64,
     /// Everything that happened.
     pub events: u64,
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 14] {
+    fn counters(&self) -> [(&'static str, u64); 16] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -45,6 +49,8 @@ impl Coverage {
             ("contents checked", self.checks),
             ("clean closes", self.clean_closes),
             ("checkpoint commits", self.checkpoints),
+            ("hand-overs back", self.hand_overs),
+            ("collections", self.collections),
             ("events", self.events),
         ]
     }
@@ -70,6 +76,8 @@ impl AddAssign<&Coverage> for Coverage {
         self.checks += other.checks;
         self.clean_closes += other.clean_closes;
         self.checkpoints += other.checkpoints;
+        self.hand_overs += other.hand_overs;
+        self.collections += other.collections;
         self.events += other.events;
     }
 }

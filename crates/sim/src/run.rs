@@ -157,6 +157,7 @@ impl Run {
             0..6 => Some(Cut::Crash),
             6 => Some(Cut::Partition),
             7 => Some(Cut::Usurp),
+            8 => Some(Cut::Share),
             _ => None,
         };
         let step = if random.random_bool(0.3) { random.random_range(1..200) } else { random.random_range(1..1500) };
@@ -185,8 +186,9 @@ impl Run {
                 }
             }
         };
+        self.world.distrust(client);
         match cut {
-            Some(Cut::Partition | Cut::Usurp) if alive && !last => self.leave_zombie(client, task),
+            Some(Cut::Partition | Cut::Usurp | Cut::Share) if alive && !last => self.leave_zombie(client, cut, task),
             _ => {
                 if !net.is_cut(client) {
                     if ending == Ending::Close { net.bury(client) } else { net.cut_now(client, Cut::Crash) }
@@ -200,13 +202,15 @@ impl Run {
     }
 
     /// The client goes on for a while, though another one may take over, and is connected again at some time.
-    fn leave_zombie(&mut self, client: usize, task: JoinHandle<()>) {
+    fn leave_zombie(&mut self, client: usize, cut: Option<Cut>, task: JoinHandle<()>) {
         let net = self.world.net.clone();
         let until_healed = Duration::from_millis(self.random.random_range(0..60_000));
         let until_end = Duration::from_millis(self.random.random_range(0..60_000));
         self.zombies.push(tokio::spawn(async move {
             tokio::time::sleep(until_healed).await;
-            net.heal(client);
+            if cut != Some(Cut::Share) {
+                net.heal(client);
+            }
             tokio::time::sleep(until_end).await;
             net.bury(client);
             task.abort();

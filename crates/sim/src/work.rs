@@ -21,7 +21,6 @@ pub struct Work {
     pub world: Arc<World>,
     pub client: usize,
     pub image: Image,
-    pub history: SharedHistory,
     pub options: OpenOptions,
     /// A flush was issued.
     pub flushed: Arc<AtomicBool>,
@@ -30,6 +29,15 @@ pub struct Work {
 type Running = FuturesUnordered<BoxFuture<'static, ()>>;
 
 impl Work {
+    pub fn history(&self) -> SharedHistory {
+        self.world.history_of(self.client)
+    }
+
+    /// True if this client's reads show the present: it owns the image, as far as it knows, and nobody takes it away by force.
+    fn sees_the_present(&self) -> bool {
+        self.image.is_lock_owner() && lock(&self.history()).trusts(self.client)
+    }
+
     /// Issues `count` operations, several at a time.
     pub async fn run(&self, random: &mut StdRng, count: u32) {
         let depth = random.random_range(1..=12);
@@ -41,7 +49,7 @@ impl Work {
             while running.len() >= depth {
                 running.next().await;
             }
-            if random.random_bool(0.01) {
+            if random.random_bool(0.01) && self.world.is_alone(self.client) {
                 while running.next().await.is_some() {}
                 self.resize(random).await;
                 continue;
@@ -62,6 +70,9 @@ impl Work {
         if kind < 8 {
             return async move { work.flush().await }.boxed();
         }
+        if kind < 9 && random.random_bool(0.3) {
+            return async move { work.collect().await }.boxed();
+        }
         if kind < 10 {
             return async move { work.forget_cache().await }.boxed();
         }
@@ -71,7 +82,8 @@ impl Work {
         if hi <= lo {
             return async {}.boxed();
         }
-        let history = lock(&self.history);
+        let history = self.history();
+        let history = lock(&history);
         let (quiet, clear) = (history.is_quiet(lo, hi), history.is_shared(lo, hi));
         drop(history);
         match kind {
@@ -91,7 +103,7 @@ impl Work {
     fn far(&self, random: &mut StdRng, lo: usize, hi: usize) -> usize {
         let end = self.world.disk.first_beyond(self.image.size());
         let far = random.random_range(hi..=end.max(hi)).min(end);
-        if random.random_bool(0.1) && lock(&self.history).is_quiet(lo, far) { far } else { hi }
+        if random.random_bool(0.1) && lock(&self.history()).is_quiet(lo, far) { far } else { hi }
     }
 
     /// What the acknowledgement mode promises of an operation that returns.
@@ -101,14 +113,20 @@ impl Work {
         fua || settings.ack == AckMode::Journal || (settings.writethrough_until_flush && !flushed)
     }
 
-    fn done(&self, doing: &str, parts: &[usize], result: Result<(), Error>, fua: bool) {
+    fn done(&self, doing: &str, parts: &[Stamp], result: Result<(), Error>, fua: bool) {
         let durable = self.is_durable_on_return(fua);
         let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
         for part in parts {
-            lock(&self.history).returned(*part, outcome, durable);
+            lock(&self.history()).returned(*part, outcome, durable);
         }
-        if let Err(error) = result {
-            self.world.judge(self.client, doing, &error, true);
+        match result {
+            Ok(()) => self.world.wrote(self.client),
+            Err(error) => {
+                if error.kind == ErrorKind::Fenced {
+                    self.world.distrust(self.client);
+                }
+                self.world.judge(self.client, doing, &error, true);
+            }
         }
     }
 
@@ -118,7 +136,8 @@ impl Work {
         for from in (lo..hi).step_by(RECORD_GRANULES) {
             let to = hi.min(from + RECORD_GRANULES);
             let stamp = self.world.stamp();
-            parts.push(lock(&self.history).issue(Kind::Write, stamp, from..to, parts.last().copied()));
+            lock(&self.history()).issue(self.client, Kind::Write, stamp, from..to, parts.last().copied());
+            parts.push(stamp);
             data.push(self.world.disk.data(stamp, from, to - from));
         }
         let data = if data.len() == 1 { data.remove(0) } else { Bytes::from(data.concat()) };
@@ -130,7 +149,8 @@ impl Work {
     }
 
     fn clear(self, lo: usize, hi: usize, kind: u32, fua: bool) -> BoxFuture<'static, ()> {
-        let op = lock(&self.history).issue(Kind::Clear, self.world.stamp(), lo..hi, None);
+        let op = self.world.stamp();
+        lock(&self.history()).issue(self.client, Kind::Clear, op, lo..hi, None);
         let start = self.world.disk.address(lo);
         let len = self.world.disk.address(hi - 1) + GRANULE - start;
         async move {
@@ -147,17 +167,19 @@ impl Work {
     /// Nobody else touches the range meanwhile, so what is read first must be what is compared.
     fn compare_and_write(self, lo: usize, hi: usize) -> BoxFuture<'static, ()> {
         let stamp = self.world.stamp();
-        let op = lock(&self.history).issue(Kind::Compare, stamp, lo..hi, None);
-        async move { self.compare(lo, hi, stamp, op).await }.boxed()
+        lock(&self.history()).issue(self.client, Kind::Compare, stamp, lo..hi, None);
+        async move { self.compare(lo, hi, stamp).await }.boxed()
     }
 
-    async fn compare(&self, lo: usize, hi: usize, stamp: Stamp, op: usize) {
+    async fn compare(&self, lo: usize, hi: usize, stamp: Stamp) {
         let start = self.world.disk.address(lo);
         let len = (hi - lo) as u64 * GRANULE;
+        // Who does not own the image yet reads an earlier state.
+        let stale = !self.sees_the_present();
         let present = match self.image.read(start, len).await {
             Ok(present) => present.to_bytes(),
             Err(error) => {
-                lock(&self.history).returned(op, Outcome::Refused, false);
+                lock(&self.history()).returned(stamp, Outcome::Refused, false);
                 return self.world.judge(self.client, "read to compare", &error, true);
             }
         };
@@ -165,20 +187,34 @@ impl Work {
         let spoilt = stamp.is_multiple_of(3);
         let compare = if spoilt { self.world.disk.data(stamp, lo, hi - lo) } else { present };
         match self.image.compare_and_write(start, compare, data).await {
-            Err(Error { kind: ErrorKind::Mismatch { .. }, .. }) if spoilt => {
-                lock(&self.history).returned(op, Outcome::Refused, false);
+            Err(Error { kind: ErrorKind::Mismatch { .. }, .. }) if spoilt || stale => {
+                lock(&self.history()).returned(stamp, Outcome::Refused, false);
             }
             Ok(()) if spoilt => self.world.fail(format!("client {}: a wrong compare matched", self.client)),
-            result => self.done("compare-and-write", &[op], result, false),
+            result => self.done("compare-and-write", &[stamp], result, false),
         }
     }
 
     async fn flush(&self) {
         self.flushed.store(true, Ordering::Relaxed);
-        let since = lock(&self.history).tick();
+        let since = lock(&self.history()).tick();
         match self.image.flush().await {
-            Ok(()) => lock(&self.history).flushed(since),
+            Ok(()) => lock(&self.history()).flushed(self.client, since),
             Err(error) => self.world.judge(self.client, "flush", &error, true),
+        }
+    }
+
+    async fn collect(&self) {
+        let moved = AtomicBool::new(false);
+        let progress = |_: u64, total: u64| {
+            moved.fetch_or(total > 0, Ordering::Relaxed);
+            Ok(())
+        };
+        match self.image.collect(&progress).await {
+            Ok(()) => self.world.net.count(|coverage| coverage.collections += u64::from(moved.load(Ordering::Relaxed))),
+            // The image was handed over meanwhile.
+            Err(error) if error.kind == ErrorKind::ReadOnly => {}
+            Err(error) => self.world.judge(self.client, "collect", &error, true),
         }
     }
 
@@ -189,13 +225,16 @@ impl Work {
     }
 
     async fn read(&self, lo: usize, hi: usize) {
-        let since = lock(&self.history).tick();
+        let since = lock(&self.history()).tick();
         let len = (hi - lo) as u64 * GRANULE;
+        let present = self.sees_the_present();
         self.world.net.count(|coverage| coverage.reads += 1);
         match self.image.read(self.world.disk.address(lo), len).await {
             Ok(data) => {
                 let seen = self.world.disk.decode(lo, hi - lo, &data.to_bytes());
-                if let Err(why) = lock(&self.history).check_read(lo, &seen, since) {
+                if let Err(why) = lock(&self.history()).check_read(lo, &seen, since)
+                    && present
+                {
                     self.world.fail(format!("client {}: {why}", self.client));
                 }
             }
@@ -206,15 +245,18 @@ impl Work {
     /// Reads the whole image from the store.
     pub async fn read_all(&self) {
         self.forget_cache().await;
-        let since = lock(&self.history).tick();
+        let since = lock(&self.history()).tick();
         let size = self.image.size();
         let end = self.world.disk.first_beyond(size);
+        let present = self.sees_the_present();
         self.world.net.count(|coverage| coverage.checks += 1);
         match self.image.read(0, size).await {
             Ok(data) => {
                 let checked = self.world.disk.decode_all(&data);
-                let checked = checked.and_then(|found| lock(&self.history).check_read(0, &found[..end], since));
-                if let Err(why) = checked {
+                let checked = checked.and_then(|found| lock(&self.history()).check_read(0, &found[..end], since));
+                if let Err(why) = checked
+                    && present
+                {
                     self.world.fail(format!("client {} reads everything: {why}", self.client));
                 }
             }
@@ -229,14 +271,17 @@ impl Work {
         let last = disk.pick_last(random);
         let size = if random.random_bool(0.5) { disk.size } else { disk.address(last) };
         let beyond = disk.first_beyond(size.min(old))..disk.granules;
-        let op = {
-            let mut history = lock(&self.history);
+        let op = self.world.stamp();
+        {
+            let history = self.history();
+            let mut history = lock(&history);
             history.sizes.insert(size);
             history.resized = Tick::MAX;
-            history.issue(Kind::Clear, self.world.stamp(), beyond, None)
-        };
+            history.issue(self.client, Kind::Clear, op, beyond, None);
+        }
         let result = self.image.resize(size, true, &|_, _| Ok(())).await;
-        let mut history = lock(&self.history);
+        let history = self.history();
+        let mut history = lock(&history);
         history.resized = history.tick();
         if result.is_ok() {
             history.sizes = [size].into();

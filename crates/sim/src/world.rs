@@ -2,8 +2,9 @@
 use crate::disk::{Disk, Stamp};
 use crate::history::History;
 use crate::net::Net;
-use lsd_engine::{Clock, Error, ErrorKind, ImageId};
+use lsd_engine::{Clock, Error, ErrorKind, Image, ImageId};
 use lsd_store::PoolId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After a full pool has room again, clients may be told that it is full for so long, milliseconds.
@@ -18,8 +19,16 @@ struct Closed {
     end: usize,
 }
 
+/// A client that owned the image, and the history that its operations belong to: the present one unless it was fenced.
+struct Participant {
+    image: Image,
+    history: SharedHistory,
+}
+
 struct Inner {
     history: SharedHistory,
+    participants: BTreeMap<usize, Participant>,
+    last_owner: usize,
     closed: Vec<Closed>,
     last_stamp: Stamp,
     failure: Option<String>,
@@ -41,7 +50,16 @@ pub struct World {
 impl World {
     pub fn new(net: Arc<Net>, disk: Disk, id: ImageId, pool: PoolId, blocklist_lags: bool) -> Arc<Self> {
         let history = Arc::new(Mutex::new(History::new(vec![0; disk.granules], disk.size)));
-        let inner = Inner { history, closed: Vec::new(), last_stamp: 0, failure: None, full_at: None, full: false };
+        let inner = Inner {
+            history,
+            participants: BTreeMap::new(),
+            last_owner: usize::MAX,
+            closed: Vec::new(),
+            last_stamp: 0,
+            failure: None,
+            full_at: None,
+            full: false,
+        };
         Arc::new(Self { net, disk, id, pool, blocklist_lags, inner: Mutex::new(inner) })
     }
 
@@ -54,16 +72,59 @@ impl World {
         self.lock().history.clone()
     }
 
-    /// A new owner found this content, which was checked: its history begins.
-    pub fn begin(&self, found: Vec<Stamp>, size: u64) -> SharedHistory {
+    /// The history that the operations of a client belong to.
+    pub fn history_of(&self, client: usize) -> SharedHistory {
+        let inner = self.lock();
+        inner.participants.get(&client).map_or_else(|| inner.history.clone(), |client| client.history.clone())
+    }
+
+    /// A new owner found this content, which was checked: its history begins. Whoever lives and believes that it is the owner is fenced
+    /// and stays in the old one; whoever has handed the image over may get it again.
+    pub fn begin(&self, client: usize, image: &Image, found: Vec<Stamp>, size: u64) {
         let end = self.disk.first_beyond(size);
         let mut base = found.clone();
         base[end..].fill(crate::disk::ZERO);
-        let next = Arc::new(Mutex::new(History::new(base, size)));
         let mut inner = self.lock();
-        let history = std::mem::replace(&mut inner.history, next.clone());
+        let inner = &mut *inner;
+        inner.participants.retain(|client, _| !self.net.is_dead(*client));
+        let current = inner.history.clone();
+        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &current) && !one.image.is_lock_owner();
+        let others: BTreeSet<usize> =
+            inner.participants.iter().filter(|(_, one)| shares(one)).map(|(client, _)| *client).collect();
+        let next = Arc::new(Mutex::new(lock(&current).next(base, size, &others)));
+        for other in &others {
+            if let Some(one) = inner.participants.get_mut(other) {
+                one.history = next.clone();
+            }
+        }
+        inner.participants.insert(client, Participant { image: image.clone(), history: next.clone() });
+        inner.last_owner = client;
+        let history = std::mem::replace(&mut inner.history, next);
         inner.closed.push(Closed { history, found, end });
-        next
+    }
+
+    /// True if nobody else lives who may get the image by a hand-over.
+    pub fn is_alone(&self, client: usize) -> bool {
+        let inner = self.lock();
+        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &inner.history);
+        !inner.participants.iter().any(|(other, one)| *other != client && shares(one) && !self.net.is_dead(*other))
+    }
+
+    /// The client died, was cut off or was fenced: where others share its history, they may go on without what it had in memory.
+    pub fn distrust(&self, client: usize) {
+        if !self.is_alone(client) {
+            lock(&self.history_of(client)).distrust(client);
+        }
+    }
+
+    /// The client changed the image; counts how often it goes from hand to hand.
+    pub fn wrote(&self, client: usize) {
+        let mut inner = self.lock();
+        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &inner.history) && one.image.is_lock_owner();
+        if inner.last_owner != client && inner.participants.get(&client).is_some_and(shares) {
+            inner.last_owner = client;
+            self.net.count(|coverage| coverage.hand_overs += 1);
+        }
     }
 
     /// Checks again what every owner found, now that all that was ever promised is known.
@@ -114,7 +175,7 @@ impl World {
                 let inner = self.lock();
                 inner.full || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
             }
-            ErrorKind::Busy => !alone,
+            ErrorKind::Busy => !alone || contested,
             // What the owner of a newer epoch does not need any more is gone for an older one.
             ErrorKind::Fenced | ErrorKind::Corrupt => contested,
             _ => false,
