@@ -322,7 +322,8 @@ impl Inner {
                 watch::announce_soon(&self.objects, Notice::LockReleased);
                 written
             }
-            Role::Reader(_) => Ok(()),
+            // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
+            Role::Reader(_) => self.shared.lock().failure.clone().map_or(Ok(()), Err),
         };
         let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watch) = watch {

@@ -212,8 +212,8 @@ impl Work {
         };
         match self.image.collect(&progress).await {
             Ok(()) => self.world.net.count(|coverage| coverage.collections += u64::from(moved.load(Ordering::Relaxed))),
-            // The image was handed over meanwhile.
-            Err(error) if error.kind == ErrorKind::ReadOnly => {}
+            // The image was handed over or closed meanwhile.
+            Err(error) if matches!(error.kind, ErrorKind::ReadOnly | ErrorKind::Closed) => {}
             Err(error) => self.world.judge(self.client, "collect", &error, true),
         }
     }
