@@ -68,6 +68,9 @@ pub(crate) const REQUEST_POLL: Duration = Duration::from_secs(1);
 /// Results that an owner keeps for requesters who ask again. Beyond it the oldest goes: a requester asks once a second,
 /// so it could only miss its result behind this many other requests.
 pub(crate) const REQUESTS_KEPT: usize = 1024;
+/// A writer waits for garbage collection this long at most, then it goes on: the bound on space is kept by pacing, and a
+/// collection that makes no progress must not stop the disk.
+pub(crate) const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a taker looks whether the lock's owner is gone.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
 /// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.

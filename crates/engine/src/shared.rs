@@ -1,5 +1,5 @@
 //! The state of an open image with those who wait for it to change.
-use crate::limits::CHECKPOINT_COST_MULTIPLE;
+use crate::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::state::State;
@@ -92,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Waits while the log is beyond its bound on space and garbage collection can do something about it.
+    /// Waits while the log is beyond its bound on space and garbage collection can do something about it; not for ever.
     pub(crate) async fn wait_for_space(&self) {
         loop {
             let freed = self.space_freed.notified();
@@ -108,7 +108,9 @@ impl Shared {
                 }
             }
             self.gc_due.notify_one();
-            freed.await;
+            if tokio::time::timeout(SPACE_PATIENCE, freed).await.is_err() {
+                return;
+            }
         }
     }
 
