@@ -9,7 +9,6 @@ use lsd_core::format::FormatResult;
 use lsd_core::format::batch;
 use lsd_core::format::block_sums::{SumBuilder, block_table_len, decode_block_table};
 use lsd_core::format::codec::crc32c;
-use lsd_core::format::record::RecordKind;
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::replay::TailRule;
 use lsd_core::units::{BLOCK_BYTES, Epoch, SegmentNo};
@@ -160,11 +159,10 @@ fn sums_of_batches(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) -> 
             Err(error) => return Err(error),
         };
         for record in &batch.records {
-            if let RecordKind::Write { len, data_offset, data_crc } = record.kind {
-                let at = end + data_offset as usize..end + (data_offset + len) as usize;
-                if crc32c(&bytes[at.clone()]) != data_crc {
-                    damaged.push(at.start / BLOCK_BYTES as usize..at.end.div_ceil(BLOCK_BYTES as usize));
-                }
+            let Some(data) = record.data() else { continue };
+            let at = end + data.offset as usize..end + (data.offset + data.len) as usize;
+            if crc32c(&bytes[at.clone()]) != data.crc {
+                damaged.push(at.start / BLOCK_BYTES as usize..at.end.div_ceil(BLOCK_BYTES as usize));
             }
         }
         end += batch.total_len as usize;

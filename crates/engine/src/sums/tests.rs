@@ -1,4 +1,5 @@
 use super::*;
+use lsd_core::format::record::{Record, RecordKind};
 
 fn table(len: usize, value: u32) -> Table {
     Table::new(vec![value; len])
@@ -35,4 +36,29 @@ fn tables_stay_within_their_memory_and_open_ones_are_not_dropped() {
         tables.remove(SegmentNo(number));
     }
     assert_eq!((tables.bytes, tables.clock.len(), tables.by_segment.len()), (0, 0, 0));
+}
+
+/// Of a segment that was never sealed, where the batches' own checksums are all there is: of copies as of writes.
+#[test]
+fn damaged_data_of_any_kind_makes_its_blocks_unreadable_and_no_others() {
+    let identity =
+        SegmentIdentity { image: lsd_core::format::ImageUuid([3; 16]), epoch: Epoch(1), segment: SegmentNo(5) };
+    let data = [vec![1u8; 4096], vec![2u8; 4096]];
+    let from = lsd_core::units::Loc::new(SegmentNo(2), 4096);
+    let kinds = [
+        RecordKind::Write { len: 4096, data_offset: 4096, data_crc: crc32c(&data[0]) },
+        RecordKind::Relocate { len: 4096, data_offset: 8192, data_crc: crc32c(&data[1]), from },
+    ];
+    let records = kinds.map(|kind| Record { offset: 0, kind });
+    let parts = batch::encode(&identity.place(0), lsd_core::units::Seq(1), 0, &records, 8192, BLOCK_BYTES);
+    let good = [parts.head, data.concat(), parts.tail].concat();
+    for damaged in [1, 2] {
+        let mut bytes = good.clone();
+        bytes[damaged * 4096 + 7] ^= 1;
+        let sums = sums_of_batches(&identity, &bytes, TailRule::Whole).unwrap();
+        for (block, sum) in sums.iter().enumerate() {
+            let is_right = crc32c(&bytes[block * 4096..][..4096]) == *sum;
+            assert_eq!(is_right, block != damaged, "block {block} with damage in {damaged}");
+        }
+    }
 }
