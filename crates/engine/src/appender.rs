@@ -12,7 +12,6 @@ use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-
 use lsd_core::format::batch::{self, Batch};
 use lsd_core::format::block_sums::SumBuilder;
 use lsd_core::format::segment::{SegmentIdentity, encode_seal};

@@ -16,8 +16,7 @@ use lsd_core::format::checkpoint::{
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
-use lsd_store::Append;
-use lsd_store::{ObjectStore, StoreErrorKind};
+use lsd_store::{Append, ObjectStore, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;

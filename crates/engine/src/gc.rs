@@ -92,8 +92,7 @@ impl Collector {
                 Step::Nothing if !self.holds_writers() => return Ok(()),
                 // What is dead lies in segments that replay would read: they have to end first.
                 Step::Nothing if !just_written => {
-                    self.shared.lock().seal_segments();
-                    checkpointer.write(&self.objects, &self.shared, false).await?;
+                    self.end_and_checkpoint(checkpointer).await?;
                     just_written = true;
                 }
                 Step::Nothing => {
@@ -106,8 +105,7 @@ impl Collector {
                 }
                 Step::Collect(victims) if victims.is_empty() && !just_written => {
                     // The garbage lies in segments that replay would read, from the lowest open one on.
-                    self.shared.lock().seal_segments();
-                    checkpointer.write(&self.objects, &self.shared, false).await?;
+                    self.end_and_checkpoint(checkpointer).await?;
                     just_written = true;
                 }
                 Step::Collect(victims) => {
@@ -120,6 +118,13 @@ impl Collector {
                 }
             }
         }
+    }
+
+    /// Ends the segments that are being filled and writes a checkpoint behind them: then replay needs none of them, and what is
+    /// dead in them can go.
+    async fn end_and_checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
+        self.shared.lock().seal_segments();
+        checkpointer.write(&self.objects, &self.shared, false).await
     }
 
     fn holds_writers(&self) -> bool {
@@ -220,8 +225,7 @@ impl Collector {
     /// Collects every segment that is worth it, and deletes what is dead.
     async fn collect_all(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         let mut damaged = self.damaged.lock().await;
-        self.shared.lock().seal_segments();
-        checkpointer.write(&self.objects, &self.shared, false).await?;
+        self.end_and_checkpoint(checkpointer).await?;
         let candidates = {
             let state = self.shared.lock();
             state.segments.candidates_before(state.log.replay_from)
@@ -242,8 +246,7 @@ impl Collector {
                 checkpointer.write(&self.objects, &self.shared, false).await?;
             }
         }
-        self.shared.lock().seal_segments();
-        checkpointer.write(&self.objects, &self.shared, false).await?;
+        self.end_and_checkpoint(checkpointer).await?;
         if let Some(segment) = damaged.first() {
             return Err(Error::new(
                 ErrorKind::Corrupt,

@@ -1,5 +1,6 @@
 //! The image header as read from its keyed object.
 use crate::error::corrupt;
+use crate::objects::Objects;
 use crate::{ErrorKind, Result};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
 use lsd_core::format::{FormatError, FormatResult};
@@ -19,6 +20,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Reads the header as it is now. `NotFound`; `Corrupt`.
+    pub(crate) async fn read(objects: &Objects) -> Result<Self> {
+        Self::decode(&objects.header(), &objects.read_header().await?)
+    }
+
     /// `Corrupt`: a value is missing or does not verify.
     pub(crate) fn decode(object: &ObjectName, values: &KvMap) -> Result<Self> {
         let get = |key: &str| match values.get(key) {

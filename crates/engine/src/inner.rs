@@ -156,7 +156,7 @@ impl Inner {
 
     /// Makes this handle the image's writer if it is not already.
     pub(crate) async fn ensure_owner(self: &Arc<Self>) -> Result<()> {
-        if self.owned.load(Ordering::Acquire) {
+        if self.owns() {
             return Ok(());
         }
         self.check_open()?;
@@ -231,10 +231,10 @@ impl Inner {
 
     /// Rule 6: raise, read the header, fence, read the log, commit, and only then write.
     async fn take_over(&self, seen: Option<&Tails>) -> Result<(Epoch, AbortHandle)> {
-        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        let header = Header::read(&self.objects).await?;
         let epoch = takeover::raise_epoch(&self.objects, &header).await?;
         // Until then the old owner could commit a checkpoint and delete what the header named before.
-        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        let header = Header::read(&self.objects).await?;
         if header.epoch != epoch {
             return Err(Error::new(ErrorKind::Busy, "another client is taking the image over"));
         }
@@ -273,7 +273,7 @@ impl Inner {
 
     /// Reads what the header says of the image, without its data.
     pub(crate) async fn describe_anew(&self) -> Result<()> {
-        let header = Header::decode(&self.objects.header(), &self.objects.read_header().await?)?;
+        let header = Header::read(&self.objects).await?;
         *self.described() = described(&header);
         Ok(())
     }
@@ -290,7 +290,7 @@ impl Inner {
     /// The same with the maintenance lock held.
     pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
         let objects = self.objects.clone();
-        let header = Header::decode(&objects.header(), &objects.read_header().await?)?;
+        let header = Header::read(&objects).await?;
         match role {
             // Of an image at rest that stands as it was read, there is nothing more to read.
             Role::Reader(Some(_)) if header.log.clean && header.log == self.shared.lock().log => {

@@ -145,11 +145,7 @@ impl Inner {
                     self.shared.trim_leaves(self.settings.map_cache_bytes);
                     return Ok(seq);
                 }
-                Attempt::NeedLeaves(leaves) => match self.shared.load_leaves(&self.objects, leaves).await {
-                    // A checkpoint moved the leaf on: look again.
-                    Err(error) if error.kind == ErrorKind::NotFound => {}
-                    other => other?,
-                },
+                Attempt::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await?,
                 Attempt::Held => unlocked.await,
                 Attempt::NotOwner => self.ensure_owner().await?,
             }

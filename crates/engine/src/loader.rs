@@ -49,7 +49,7 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
             Ok((state, tails)) => return Ok((state, tails, header)),
             Err(error) => error,
         };
-        let fresh = Header::decode(&found.objects.header(), &found.objects.read_header().await?)?;
+        let fresh = Header::read(&found.objects).await?;
         if fresh.log == header.log {
             return Err(error);
         }

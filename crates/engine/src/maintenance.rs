@@ -89,7 +89,12 @@ impl Inner {
     }
 
     async fn commit_size(&self, size: u64) -> Result<()> {
-        let state = StateRecord { size, modify_ns: self.clock.now_ns(), ..self.described().state };
+        self.commit_state(|state| state.size = size).await
+    }
+
+    async fn commit_state(&self, change: impl FnOnce(&mut StateRecord)) -> Result<()> {
+        let mut state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
+        change(&mut state);
         self.update_header(|update| update.set(key::STATE, state.encode())).await?;
         self.described().state = state;
         Ok(())
@@ -120,9 +125,6 @@ impl Inner {
 
     /// Feature bits.
     pub(crate) async fn set_features_owned(&self, features: u64) -> Result<()> {
-        let state = StateRecord { features, modify_ns: self.clock.now_ns(), ..self.described().state };
-        self.update_header(|update| update.set(key::STATE, state.encode())).await?;
-        self.described().state = state;
-        Ok(())
+        self.commit_state(|state| state.features = features).await
     }
 }

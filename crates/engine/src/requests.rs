@@ -79,7 +79,7 @@ impl Inner {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
         }
-        if self.owned.load(Ordering::Acquire) { Ok(()) } else { self.describe_anew().await }
+        if self.owns() { Ok(()) } else { self.describe_anew().await }
     }
 
     /// Carries the change out, here if nobody else owns the image, else by its owner.

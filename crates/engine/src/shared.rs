@@ -199,6 +199,14 @@ impl Shared {
         self.lock().install(objects, loaded)
     }
 
+    /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
+    pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+        match self.load_leaves(objects, leaves).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
     pub(crate) fn trim_leaves(&self, map_bytes: u64) {
         if self.leaves_loaded.swap(false, Ordering::Relaxed) {

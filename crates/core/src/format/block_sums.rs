@@ -3,17 +3,15 @@
 //!
 //! Owns: computing them while data passes by, and the table that a sealed segment carries. Does not own: who keeps
 //! tables in memory.
-use super::codec::{Put, Take, crc32c, crc32c_with_hole};
-use super::segment::SegmentIdentity;
-use super::{FormatError, FormatResult, ImageUuid, Refusal};
-use crate::units::{BLOCK_BYTES, Epoch, MAX_SEGMENT_BYTES, SegmentNo};
+use super::codec::{Put, Take, crc32c};
+use super::segment::{HEADER_BYTES, SegmentIdentity, begin_part, close_part, open_part};
+use super::{FormatError, FormatResult, Refusal};
+use crate::units::{BLOCK_BYTES, MAX_SEGMENT_BYTES};
 
 const WHAT: &str = "block checksums";
 /// "LSDK"
 pub const BLOCK_TABLE_MAGIC: u32 = u32::from_le_bytes(*b"LSDK");
 pub const BLOCK_TABLE_VERSION: u16 = 1;
-const HEADER_BYTES: usize = 64;
-const CRC_AT: usize = 8;
 const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// Checksums of the whole blocks at the start of some data; none for data shorter than a block.
@@ -161,51 +159,22 @@ pub fn block_table_len(blocks: usize) -> usize {
 /// The table of a segment whose data, before its sealing part, has these sums.
 pub(super) fn encode_block_table(identity: &SegmentIdentity, sums: &[u32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(block_table_len(sums.len()));
-    out.put_u32(BLOCK_TABLE_MAGIC);
-    out.put_u16(BLOCK_TABLE_VERSION);
-    out.put_u16(0);
-    out.put_u32(0);
-    out.put_u32(block_table_len(sums.len()) as u32);
-    out.extend_from_slice(&identity.image.0);
-    out.put_u64(identity.epoch.0);
-    out.put_u64(identity.segment.0);
+    let len = block_table_len(sums.len());
+    begin_part(&mut out, BLOCK_TABLE_MAGIC, BLOCK_TABLE_VERSION, len, identity);
     out.put_u32(sums.len() as u32);
     out.resize(HEADER_BYTES, 0);
     sums.iter().for_each(|sum| out.put_u32(*sum));
-    let crc = crc32c(&out);
-    out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    close_part(&mut out);
     out
 }
 
 /// Decodes the table at the start of `bytes` (which may go on) and checks that it is this segment's. Gives the sums and the
 /// table's length in bytes. `Magic` where a segment was sealed without a table.
 pub fn decode_block_table(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<(Vec<u32>, usize)> {
-    let refuse = |why| Err(FormatError::new(WHAT, why));
-    let mut take = Take::new(WHAT, bytes);
-    if take.u32()? != BLOCK_TABLE_MAGIC {
-        return refuse(Refusal::Magic);
-    }
-    let version = take.u16()?;
-    if version != BLOCK_TABLE_VERSION {
-        return refuse(Refusal::Version(version));
-    }
-    take.u16()?;
-    let crc = take.u32()?;
-    let len = take.u32()? as usize;
-    if len < HEADER_BYTES || len > bytes.len() {
-        return refuse(Refusal::Truncated);
-    }
-    if crc32c_with_hole(&bytes[..len], CRC_AT) != crc {
-        return refuse(Refusal::Checksum);
-    }
-    let image = ImageUuid(take.array()?);
-    let found = SegmentIdentity { image, epoch: Epoch(take.u64()?), segment: SegmentNo(take.u64()?) };
-    if found != *identity {
-        return refuse(Refusal::Foreign("segment identity"));
-    }
+    let (mut take, len) = open_part(WHAT, BLOCK_TABLE_MAGIC, BLOCK_TABLE_VERSION, identity, bytes)?;
     let blocks = take.u32()? as usize;
     if blocks > (MAX_SEGMENT_BYTES / BLOCK_BYTES) as usize || len != block_table_len(blocks) {
-        return refuse(Refusal::Value("block count"));
+        return Err(FormatError::new(WHAT, Refusal::Value("block count")));
     }
     let mut take = Take::new(WHAT, &bytes[HEADER_BYTES..len]);
     let mut sums = Vec::with_capacity(blocks);

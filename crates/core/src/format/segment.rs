@@ -12,7 +12,8 @@ const WHAT: &str = "segment summary";
 /// "LSDS"
 pub const SUMMARY_MAGIC: u32 = u32::from_le_bytes(*b"LSDS");
 pub const SUMMARY_VERSION: u16 = 1;
-const HEADER_BYTES: usize = 64;
+/// Bytes before the entries of a part.
+pub(super) const HEADER_BYTES: usize = 64;
 const BATCH_ENTRY_BYTES: usize = 32;
 const CRC_AT: usize = 8;
 /// Most records of one segment; a segment that reaches it is sealed.
@@ -77,14 +78,7 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
     let records: usize = batches.iter().map(|batch| batch.borrow().records.len()).sum();
     let len = summary_len(batches.len(), records);
     let mut out = Vec::with_capacity(len.next_multiple_of(alignment.max(1) as usize));
-    out.put_u32(SUMMARY_MAGIC);
-    out.put_u16(SUMMARY_VERSION);
-    out.put_u16(0);
-    out.put_u32(0);
-    out.put_u32(len as u32);
-    out.extend_from_slice(&identity.image.0);
-    out.put_u64(identity.epoch.0);
-    out.put_u64(identity.segment.0);
+    begin_part(&mut out, SUMMARY_MAGIC, SUMMARY_VERSION, len, identity);
     out.put_u32(batches.len() as u32);
     out.put_u32(records as u32);
     out.resize(HEADER_BYTES, 0);
@@ -97,22 +91,46 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
         out.put_u32(0);
     }
     batches.iter().flat_map(|batch| &batch.borrow().records).for_each(|record| record.encode(&mut out));
-    let crc = crc32c(&out);
-    out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+    close_part(&mut out);
     out.resize(len.next_multiple_of(alignment.max(1) as usize), 0);
     out
 }
 
-/// Decodes a summary (with its padding) and checks that it is this segment's.
-pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Vec<Batch>> {
-    let refuse = |why| Err(FormatError::new(WHAT, why));
-    let mut take = Take::new(WHAT, bytes);
-    if take.u32()? != SUMMARY_MAGIC {
+/// The start of both parts of what seals a segment, up to the fields that differ; the checksum is for [`close_part`].
+pub(super) fn begin_part(out: &mut Vec<u8>, magic: u32, version: u16, len: usize, identity: &SegmentIdentity) {
+    out.put_u32(magic);
+    out.put_u16(version);
+    out.put_u16(0);
+    out.put_u32(0);
+    out.put_u32(len as u32);
+    out.extend_from_slice(&identity.image.0);
+    out.put_u64(identity.epoch.0);
+    out.put_u64(identity.segment.0);
+}
+
+/// Puts the checksum over all of `out` into it.
+pub(super) fn close_part(out: &mut [u8]) {
+    let crc = crc32c(out);
+    out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Reads what [`begin_part`] wrote at the start of `bytes` (which may go on), checks it and the checksum, and that the part is
+/// this segment's. Gives the rest of the fields and the part's length.
+pub(super) fn open_part<'a>(
+    what: &'static str,
+    magic: u32,
+    version: u16,
+    identity: &SegmentIdentity,
+    bytes: &'a [u8],
+) -> FormatResult<(Take<'a>, usize)> {
+    let refuse = |why| Err(FormatError::new(what, why));
+    let mut take = Take::new(what, bytes);
+    if take.u32()? != magic {
         return refuse(Refusal::Magic);
     }
-    let version = take.u16()?;
-    if version != SUMMARY_VERSION {
-        return refuse(Refusal::Version(version));
+    let found = take.u16()?;
+    if found != version {
+        return refuse(Refusal::Version(found));
     }
     take.u16()?;
     let crc = take.u32()?;
@@ -128,6 +146,13 @@ pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<
     if found != *identity {
         return refuse(Refusal::Foreign("segment identity"));
     }
+    Ok((take, len))
+}
+
+/// Decodes a summary (with its padding) and checks that it is this segment's.
+pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Vec<Batch>> {
+    let refuse = |why| Err(FormatError::new(WHAT, why));
+    let (mut take, len) = open_part(WHAT, SUMMARY_MAGIC, SUMMARY_VERSION, identity, bytes)?;
     let batch_count = take.u32()? as usize;
     let record_count = take.u32()? as usize;
     let entries = len - HEADER_BYTES;

@@ -12,6 +12,7 @@ use super::finding::{CheckReport, Fault, Severity};
 use super::{header_values, map};
 use crate::checkpoint::Checkpointer;
 use crate::header::Header;
+use crate::lifecycle::check_unwatched;
 use crate::lock::Attempted;
 use crate::objects::Objects;
 use crate::segments::Segments;
@@ -72,7 +73,8 @@ pub(crate) async fn repair(
     let Some(values) = header_values(store, &object).await? else {
         return Ok(refused(report, "without its header nothing says what the objects of the image are"));
     };
-    unused(store, &object).await?;
+    // Not even read-only: a reader would lose objects under its feet.
+    check_unwatched(store, &object, &object.0).await?;
     mend_names(store, &id, &report.before, options).await?;
     let values = header_values(store, &object).await?.unwrap_or(values);
     let Ok(header) = Header::decode(&object, &values) else {
@@ -103,17 +105,6 @@ fn refused(mut report: RepairReport, why: &str) -> RepairReport {
     report.refused = Some(why.to_owned());
     report.after = report.before.clone();
     report
-}
-
-/// `Busy`: somebody has the image open, as reader or as writer. A reader would lose objects under its feet.
-async fn unused(store: &Arc<dyn ObjectStore>, header: &ObjectName) -> Result<()> {
-    match store.watchers(header).await?.first() {
-        Some(watcher) => {
-            let reason = format!("{header}: in use by client.{} at {}", watcher.client, watcher.addr);
-            Err(Error::new(ErrorKind::Busy, reason))
-        }
-        None => Ok(()),
-    }
 }
 
 /// What header and directory know of each other.

@@ -1,8 +1,8 @@
 //! What still lives in a segment: its records, asked of the map.
+use crate::Result;
 use crate::objects::Objects;
 use crate::recovery;
 use crate::shared::Shared;
-use crate::{ErrorKind, Result};
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::map::Extent;
 use lsd_core::units::{Epoch, Loc, SegmentNo};
@@ -72,20 +72,6 @@ impl Survey {
             if extent.loc == Some(from) {
                 self.extents.push(LiveExtent { offset: extent.offset, from, len: extent.len as u32, is_copy });
             }
-        }
-    }
-}
-
-impl Shared {
-    /// Loads leaves; those that a checkpoint moved on meanwhile are for the caller to look for again.
-    pub(crate) async fn load_leaves_again(
-        &self,
-        objects: &Objects,
-        leaves: Vec<(lsd_core::units::LeafNo, lsd_core::format::checkpoint::LeafPointer)>,
-    ) -> Result<()> {
-        match self.load_leaves(objects, leaves).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-            other => other,
         }
     }
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::format::ImageUuid;
+use crate::units::{Epoch, SegmentNo};
 
 fn data(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 7 + index / 251) as u8).collect()
