@@ -219,10 +219,10 @@ impl Appender {
             pipeline.tries += 1;
             (RETRY_FIRST * 2u32.saturating_pow(pipeline.tries - 1)).min(RETRY_MOST)
         };
-        let (data, name) = (self.objects.data.clone(), self.objects.segment(self.epoch, segment));
+        let (objects, epoch) = (self.objects.clone(), self.epoch);
         self.running.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            Event::Looked { segment, result: data.log_tail(&name).await }
+            Event::Looked { segment, result: tail_as_owner(&objects, epoch, segment).await }
         }));
     }
 
@@ -283,6 +283,28 @@ impl Pipeline {
         // The first error says why; those behind it are `Stale` because of it.
         self.error.get_or_insert(error);
     }
+}
+
+/// The tail of a segment of this owner; `NotFound` only if no other owner can have deleted it (rule 10).
+async fn tail_as_owner(
+    objects: &Objects,
+    epoch: Epoch,
+    segment: SegmentNo,
+) -> std::result::Result<LogTail, StoreError> {
+    let name = objects.segment(epoch, segment);
+    let tail = objects.data.log_tail(&name).await;
+    if tail.as_ref().is_err_and(|error| error.kind == StoreErrorKind::NotFound) {
+        let header = match objects.read_epoch().await {
+            // The image was removed, which takes an owner as well.
+            Err(error) if error.kind == StoreErrorKind::NotFound => None,
+            epoch => Some(epoch?),
+        };
+        if !header.is_some_and(|header| protocol::may_create_again(epoch, header)) {
+            return Err(StoreError::new(StoreErrorKind::Fenced, "log_tail", name.0.clone())
+                .with_detail("deleted by a later owner"));
+        }
+    }
+    tail
 }
 
 /// What seals a segment of this handle, whose batches are all encoded.

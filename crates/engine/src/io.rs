@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
 use lsd_core::units::Seq;
 use std::sync::{Arc, PoisonError};
+use tokio::sync::futures::Notified;
 
 /// A longer write is accepted in steps of this size, so that it never needs more than the least dirty memory.
 const MAX_STEP_BYTES: usize = crate::shared::MIN_DIRTY_BYTES as usize;
@@ -71,7 +72,7 @@ impl Inner {
         let len = data.len() as u64;
         let chunks = chunks(data);
         if owned {
-            // Whoever has the turn may be waiting for this very range.
+            // Whoever has the turn, or hands the image over, may be waiting for this very range.
             return self.accept_in_turn(offset, len, &chunks, true).await;
         }
         if self.may_pass() && self.shared.try_take_dirty(len) {
@@ -89,14 +90,28 @@ impl Inner {
     }
 
     async fn accept_in_turn(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
-        self.ensure_owner().await?;
-        self.shared.wait_for_space().await;
-        self.shared.take_dirty(len).await?;
-        let result = self.change(|state| state.try_write(offset, chunks, owned)).await;
-        if result.is_err() {
+        loop {
+            if !owned {
+                self.ensure_owner().await?;
+            }
+            self.shared.wait_for_space().await;
+            self.shared.take_dirty(len).await?;
+            let unlocked = self.shared.unlocked.notified();
+            let attempt = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, owned));
+            if let Ok(Attempt::Done(seq)) = attempt {
+                self.shared.trim_leaves(self.settings.map_cache_bytes);
+                return Ok(seq);
+            }
+            // Nobody waits with dirty memory: whom it waits for may need some.
             self.shared.give_dirty(len);
+            match attempt? {
+                // The hand-over waits for whoever holds a range, so this ownership ended in a failure.
+                Attempt::NotOwner if owned => {
+                    return Err(Error::new(ErrorKind::Fenced, "the image was lost meanwhile"));
+                }
+                obstacle => self.overcome(obstacle, unlocked).await?,
+            }
         }
-        result
     }
 
     /// True if a change need not stand in line.
@@ -145,10 +160,21 @@ impl Inner {
                     self.shared.trim_leaves(self.settings.map_cache_bytes);
                     return Ok(seq);
                 }
-                Attempt::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await?,
-                Attempt::Held => unlocked.await,
-                Attempt::NotOwner => self.ensure_owner().await?,
+                obstacle => self.overcome(obstacle, unlocked).await?,
             }
+        }
+    }
+
+    /// Waits until a change that met this obstacle may be tried again. `unlocked`: from before it was tried.
+    async fn overcome(self: &Arc<Self>, obstacle: Attempt, unlocked: Notified<'_>) -> Result<()> {
+        match obstacle {
+            Attempt::Done(_) => Ok(()),
+            Attempt::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await,
+            Attempt::Held => {
+                unlocked.await;
+                Ok(())
+            }
+            Attempt::NotOwner => self.ensure_owner().await,
         }
     }
 

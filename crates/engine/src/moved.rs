@@ -21,6 +21,11 @@ impl Inner {
                 }
                 other => return other,
             }
+            // The owner's map is the truth. Waiting for its maintenance would be in vain, too: a hand-over waits for those who
+            // read to compare.
+            if self.shared.lock().writer.is_some() {
+                continue;
+            }
             let mut role = self.maintenance.lock().await;
             let is_same = self.shared.lock().log.checkpoint == before;
             if is_same && matches!(*role, Role::Reader(_)) {

@@ -5,11 +5,12 @@ use crate::{ImageId, Result, parallel};
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::checkpoint::{LeafPointer, PageIdentity};
+use lsd_core::format::header::{decode_epoch, key};
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo};
-use lsd_store::{KvMap, ObjectName, ObjectStore};
+use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::sync::Arc;
 
 /// Cheap to clone.
@@ -45,6 +46,18 @@ impl Objects {
     /// Everything in the header.
     pub(crate) async fn read_header(&self) -> Result<KvMap> {
         Ok(self.meta.kv_get(&self.header(), "").await?)
+    }
+
+    /// The epoch in the header now.
+    pub(crate) async fn read_epoch(&self) -> std::result::Result<Epoch, StoreError> {
+        let header = self.header();
+        let values = self.meta.kv_get(&header, key::EPOCH).await?;
+        let value = values.get(key::EPOCH).map(|value| decode_epoch(value));
+        let damaged = || {
+            StoreError::new(StoreErrorKind::Invalid, "kv_get", header.0.clone())
+                .with_detail("the epoch does not verify")
+        };
+        value.and_then(|value| value.ok()).ok_or_else(damaged)
     }
 
     /// One leaf of a checkpoint; its own checksum is checked.

@@ -11,17 +11,20 @@
 //!    reading the log before fencing could miss a record that the old owner still acknowledges.
 //! 7. *Every name that the old epoch could still create is taken by a tombstone* ([`tombstone_range`]), those that it left out so
 //!    far as well as the next ones, so that the old owner cannot extend its log by what the takeover did not see, even where
-//!    it is not blocklisted.
+//!    it is not blocklisted. Tombstones stay until the image is removed: nobody knows when a client that was cut off comes back, and
+//!    where a name is free again it would be told that its log goes on (`recovery.rs`, `check/orphans.rs`).
 //! 8. *A hand-over stops accepting, then waits for the log, then writes the clean checkpoint, and only then gives the lock back*
 //!    (`handover.rs`): a clean checkpoint says that nothing follows it in the log, so after it this owner never writes
 //!    again; and a lock given back earlier would let the next owner drop what the log does not have yet.
 //! 9. *A copy moves only what still lives at its source* (`state/relocation.rs`, `ExtentMap::replace_if`): in the running image and in
 //!    replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint of a writer
 //!    was captured ([`may_copy`]).
+//! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
+//!    [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;
-use lsd_core::units::{SegmentNo, Seq};
+use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
 /// drops what lies beyond a gap.
@@ -70,6 +73,12 @@ impl Committed {
         }
         (entry.live > 0).then_some(Pin::Map)
     }
+}
+
+/// Rule 10. `header`: the epoch in the header, read after the segment was seen to be missing. Epochs only rise, so nobody else had deleted
+/// it by then; and whoever takes over from then on takes the name (rule 7).
+pub(crate) fn may_create_again(own: Epoch, header: Epoch) -> bool {
+    own == header
 }
 
 /// Rule 9. After the capture of a clean end the header will say that nothing follows in the log.

@@ -143,8 +143,8 @@ pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contig
         }
         state.replay(batch)?;
     }
-    for (segment, (_, tail)) in tails {
-        // Segments whose batches do not count are garbage like any other dead segment.
+    // Segments whose batches do not count are garbage like any other dead segment. Tombstones are not: they stay (rule 7).
+    for (segment, (_, tail)) in tails.iter().filter(|(_, (_, tail))| tail.len > 0) {
         state.segments.grow(*segment, tail.len as u32, 0);
     }
     Ok(())

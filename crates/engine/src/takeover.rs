@@ -63,9 +63,7 @@ async fn fence_segment(
     match objects.data.fence(&objects.segment(old, segment), epoch.0).await {
         Ok(tail) => Ok((segment, (old, tail))),
         // Only an owner of a newer epoch deletes what this one is about to read, or fences it.
-        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Stale) => {
-            Err(Error::new(ErrorKind::Busy, "another client has taken the image over"))
-        }
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Stale) => Err(overtaken()),
         Err(error) => Err(error.into()),
     }
 }
@@ -102,10 +100,16 @@ async fn bury(objects: &Objects, log: &LogRecord, fenced: &Tails, epoch: Epoch) 
     Ok(all_ours)
 }
 
-/// A tombstone of an earlier takeover that did not finish is as good as ours; anything with data is not.
+fn overtaken() -> Error {
+    Error::new(ErrorKind::Busy, "another client has taken the image over")
+}
+
+/// A tombstone of an earlier takeover that did not finish is as good as ours; anything with data is not. `Busy`: a later takeover
+/// was here, so this one has lost the image and would never come to an end.
 async fn is_tombstone(objects: &Objects, old: Epoch, segment: SegmentNo, epoch: Epoch) -> Result<bool> {
     match objects.data.log_tail(&objects.segment(old, segment)).await {
-        Ok(tail) => Ok(tail.len == 0 && tail.epoch != old.0 && tail.epoch <= epoch.0),
+        Ok(tail) if tail.epoch > epoch.0 => Err(overtaken()),
+        Ok(tail) => Ok(tail.len == 0 && tail.epoch != old.0),
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
     }

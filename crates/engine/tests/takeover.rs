@@ -3,6 +3,7 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings};
+use lsd_store::{Append, ObjectName, ObjectStore};
 
 /// The old owner is cut off with appends under way; the new one takes over, with or without the blocklist; then the
 /// old one's packets arrive.
@@ -101,4 +102,89 @@ async fn a_write_is_durable_after_max_age_without_a_flush() {
     client.crash(&cluster);
     let client = Client::open(&cluster, settings()).await;
     assert_eq!(read(&client.image, 0, 4096).await, pattern(1, 4096));
+}
+
+/// The names of this image's segments that exist, as (epoch, number, bytes).
+async fn segments(store: &std::sync::Arc<dyn ObjectStore>) -> Vec<(u64, u64, u64)> {
+    let mut found = Vec::new();
+    for name in store.list("lsd_data.").await.unwrap() {
+        let mut parts = name.0.rsplit('.').map(|part| u64::from_str_radix(part, 16).unwrap_or_default());
+        let (number, epoch) = (parts.next().unwrap(), parts.next().unwrap());
+        found.push((epoch, number, store.stat(&name).await.unwrap()));
+    }
+    found.sort();
+    found
+}
+
+/// A takeover that did not finish has taken the old owner's names; the next one takes over from the same log, writes checkpoints and
+/// deletes what is dead. Were a tombstone deleted with it, the old owner could create the segment after all, and would be told
+/// that what it writes there is durable.
+#[tokio::test(start_paused = true)]
+async fn tombstones_of_an_unfinished_takeover_survive_the_next_ones_checkpoints() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    cluster.forbid_blocklist();
+    let zombie = Client::open(&cluster, settings()).await;
+    zombie.image.write(0, pattern(1, 8192), true).await.unwrap();
+    let (epoch, last, _) = *segments(&zombie.store).await.last().unwrap();
+    let prefix = zombie.store.list("lsd_data.").await.unwrap().pop().unwrap().0;
+    let prefix = prefix.rsplitn(3, '.').last().unwrap();
+    zombie.memory.hold();
+    // Into every lane, so that segments are to be created.
+    for index in 0..16 {
+        zombie.image.write(index * 300_000, pattern(2, 300_000), false).await.unwrap();
+    }
+    let flushing = tokio::spawn({
+        let image = zombie.image.clone();
+        async move { image.flush().await }
+    });
+    tokio::task::yield_now().await;
+    cluster.expire(&zombie.memory);
+    // What a taker leaves that raised nothing but its own hopes: tombstones without a committed start.
+    let taker: std::sync::Arc<dyn ObjectStore> = std::sync::Arc::new(cluster.client());
+    for number in last + 1..=last + 16 {
+        let tomb = Append { epoch: epoch + 1, at: 0, data: Vec::new(), summary_len: 0 };
+        taker.append(&ObjectName(format!("{prefix}.{epoch:08x}.{number:010x}")), tomb).await.unwrap();
+    }
+    let heir = Client::open(&cluster, settings()).await;
+    heir.image.write(0, pattern(3, 8192), true).await.unwrap();
+    heir.image.collect(&|_, _| Ok(())).await.unwrap();
+    heir.image.collect(&|_, _| Ok(())).await.unwrap();
+    let left = segments(&heir.store).await;
+    assert!((last + 1..=last + 16).all(|number| left.contains(&(epoch, number, 0))), "{left:?}");
+    zombie.memory.release();
+    assert_eq!(flushing.await.unwrap().unwrap_err().kind, ErrorKind::Fenced);
+    heir.image.close().await.unwrap();
+}
+
+/// What an old owner had written, a later one has copied and deleted. The old one finds its segment missing, and must not begin it again.
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_segments_a_later_one_deleted_is_fenced() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    cluster.forbid_blocklist();
+    let zombie = Client::open(&cluster, settings()).await;
+    zombie.image.write(0, pattern(1, 8192), true).await.unwrap();
+    let (epoch, ..) = *segments(&zombie.store).await.last().unwrap();
+    zombie.memory.hold();
+    for index in 0..8 {
+        zombie.image.write(index * 300_000, pattern(2, 300_000), false).await.unwrap();
+    }
+    let flushing = tokio::spawn({
+        let image = zombie.image.clone();
+        async move { image.flush().await }
+    });
+    tokio::task::yield_now().await;
+    cluster.expire(&zombie.memory);
+    let heir = Client::open(&cluster, settings()).await;
+    heir.image.write(0, pattern(3, 8192), true).await.unwrap();
+    heir.image.collect(&|_, _| Ok(())).await.unwrap();
+    let left = segments(&heir.store).await;
+    assert!(
+        left.iter().all(|(of, _, len)| *of > epoch || *len == 0),
+        "the old owner's segments are still there: {left:?}"
+    );
+    zombie.memory.release();
+    assert_eq!(flushing.await.unwrap().unwrap_err().kind, ErrorKind::Fenced);
+    assert_eq!(zombie.image.close().await.unwrap_err().kind, ErrorKind::Fenced);
+    assert!(segments(&heir.store).await.iter().all(|(of, _, len)| *of > epoch || *len == 0));
+    heir.image.close().await.unwrap();
 }

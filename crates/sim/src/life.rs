@@ -114,6 +114,8 @@ impl Life {
                     self.world.fail(format!("client {} reads after opening: {why}", self.client));
                 }
             }
+            // The owner may have shrunk the image since.
+            Err(error) if error.kind == ErrorKind::Invalid && image.size() < size => {}
             // The owner's checkpoint may delete what a reader's older map points at; no pin keeps it for readers.
             Err(error) if error.kind == ErrorKind::Corrupt && error.to_string().contains("No such file") => {}
             Err(error) => self.world.judge(self.client, "read after opening", &error, false),

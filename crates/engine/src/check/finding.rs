@@ -58,15 +58,13 @@ pub enum Fault {
     OrphanPage,
     /// A segment of no epoch of this image, or one that the checkpoint does not know any more.
     OrphanSegment,
-    /// A takeover put it there, and that takeover is complete.
-    SpentTombstone,
 }
 
 impl Fault {
     pub fn severity(&self) -> Severity {
         match self {
             Fault::Gap { .. } | Fault::TornTail { .. } => Severity::Note,
-            Fault::OrphanPage | Fault::OrphanSegment | Fault::SpentTombstone => Severity::Leak,
+            Fault::OrphanPage | Fault::OrphanSegment => Severity::Leak,
             // Space that is never given back; the other way round data would be given up that is needed.
             Fault::Live { recorded, needed } if recorded > needed => Severity::Leak,
             _ => Severity::Corruption,

@@ -46,9 +46,10 @@ pub(super) async fn find(objects: &Objects, force: &InForce<'_>, report: &mut Ch
         if is_needed(epoch, no, force) {
             continue;
         }
-        let empty = matches!(look(objects.data.log_tail(&name).await)?, Look::Found(tail) if tail.len == 0);
-        let fault = if empty { Fault::SpentTombstone } else { Fault::OrphanSegment };
-        found.push((Orphan { store: objects.data.clone(), name }, fault));
+        // Tombstones stay as long as the image (rule 7 of `protocol.rs`).
+        if !matches!(look(objects.data.log_tail(&name).await)?, Look::Found(tail) if tail.len == 0) {
+            found.push((Orphan { store: objects.data.clone(), name }, Fault::OrphanSegment));
+        }
     }
     let mut orphans = Vec::new();
     for (orphan, fault) in found {

@@ -39,7 +39,6 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::TornTail { .. } => "torn_tail",
         Fault::OrphanPage => "orphan_page",
         Fault::OrphanSegment => "orphan_segment",
-        Fault::SpentTombstone => "spent_tombstone",
     }
 }
 
@@ -73,7 +72,6 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::OrphanPage => "a page that no checkpoint names".to_owned(),
         Fault::OrphanSegment => "a segment that nothing names".to_owned(),
-        Fault::SpentTombstone => "a tombstone of a takeover that is over".to_owned(),
     }
 }
 
