@@ -20,7 +20,7 @@
 //!    replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint of a writer
 //!    was captured ([`may_copy`]).
 //! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
-//!    [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
+//!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;
