@@ -1,6 +1,10 @@
 //! What the engine's tests share: images on a memory cluster, and the model they are compared with.
 #![allow(dead_code, reason = "each test uses its part")]
+mod gate;
+
 use bytes::Bytes;
+#[allow(unused_imports, reason = "each test uses its part")]
+pub use gate::{Gate, Op};
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions, Settings};
 use lsd_store::{MemoryCluster, MemoryStore, ObjectStore};
 use std::sync::Arc;
@@ -23,7 +27,22 @@ impl Client {
     pub async fn try_open(cluster: &MemoryCluster, settings: Settings, read_only: bool) -> lsd_engine::Result<Client> {
         let memory = cluster.client();
         let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
-        let options = OpenOptions { read_only, settings };
+        Self::open_through(memory, store, OpenOptions { read_only, settings }).await
+    }
+
+    /// A client whose operations pass a gate.
+    pub async fn open_gated(cluster: &MemoryCluster, settings: Settings) -> (Client, Arc<Gate>) {
+        let memory = cluster.client();
+        let gate = Gate::new(Arc::new(memory.clone()));
+        let options = OpenOptions { read_only: false, settings };
+        (Self::open_through(memory, gate.clone(), options).await.unwrap(), gate)
+    }
+
+    async fn open_through(
+        memory: MemoryStore,
+        store: Arc<dyn ObjectStore>,
+        options: OpenOptions,
+    ) -> lsd_engine::Result<Client> {
         let image = Image::open(&store, &ImageRef::Name("disk".into()), &options).await?;
         Ok(Client { memory, store, image })
     }

@@ -1,0 +1,221 @@
+//! A client's way to the store with a gate in it: chosen operations wait, and arrive late or never, as packets do.
+use bytes::Bytes;
+use futures::FutureExt;
+use lsd_store::{
+    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
+    StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
+};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What the gate can stop; everything else passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The first append to an object.
+    Create,
+    Append,
+    Fence,
+    Read,
+    Update,
+}
+
+type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
+
+/// Operations that wait; dropped they are lost.
+#[derive(Default)]
+pub struct Late(Vec<Box<dyn FnOnce() + Send>>);
+
+impl Late {
+    /// They arrive, in the order of the calls.
+    pub fn arrive(self) {
+        self.0.into_iter().for_each(|operation| operation());
+    }
+}
+
+#[derive(Default)]
+struct State {
+    stops: Option<Stops>,
+    waiting: Late,
+}
+
+/// A store whose operations take effect inside the call (the memory store), with a gate before it.
+pub struct Gate {
+    store: Arc<dyn ObjectStore>,
+    state: Mutex<State>,
+}
+
+impl Gate {
+    pub fn new(store: Arc<dyn ObjectStore>) -> Arc<Gate> {
+        Arc::new(Gate { store, state: Mutex::default() })
+    }
+
+    /// From now on the operations that `stops` names wait at the gate.
+    pub fn close(&self, stops: impl FnMut(Op, &str) -> bool + Send + 'static) {
+        self.state().stops = Some(Box::new(stops));
+    }
+
+    /// What waits arrives, in the order of the calls, and nothing waits any more.
+    pub fn open(&self) {
+        let mut state = self.state();
+        state.stops = None;
+        let late = std::mem::take(&mut state.waiting);
+        drop(state);
+        late.arrive();
+    }
+
+    /// What waits, for the caller to let it arrive or be lost.
+    pub fn take(&self) -> Late {
+        std::mem::take(&mut self.state().waiting)
+    }
+
+    /// Returns when `count` operations wait. Panics if they do not come.
+    pub async fn until_waiting(&self, count: usize) {
+        for _ in 0..10_000 {
+            if self.state().waiting.0.len() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{} operations wait at the gate instead of {count}", self.state().waiting.0.len());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn guarded<T: Send + 'static>(
+        &self,
+        op: Op,
+        name: &ObjectName,
+        operation: impl FnOnce(&dyn ObjectStore) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let mut state = self.state();
+        if !state.stops.as_mut().is_some_and(|stops| stops(op, &name.0)) {
+            drop(state);
+            return operation(self.store.as_ref());
+        }
+        let (sender, receiver) = oneshot::channel();
+        let store = self.store.clone();
+        // The caller may be gone by then: the operation takes effect all the same.
+        state.waiting.0.push(Box::new(move || drop(sender.send(operation(store.as_ref())))));
+        let lost = StoreError::new(StoreErrorKind::TimedOut, "gate", name.0.clone());
+        async move {
+            match receiver.await {
+                Ok(answer) => answer.await,
+                Err(_) => Err(lost),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({:?})", self.store)
+    }
+}
+
+impl ObjectStore for Gate {
+    fn limits(&self) -> StoreLimits {
+        self.store.limits()
+    }
+
+    fn pool_id(&self) -> PoolId {
+        self.store.pool_id()
+    }
+
+    fn pool_name(&self) -> String {
+        self.store.pool_name()
+    }
+
+    fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
+        self.store.open_pool(pool)
+    }
+
+    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        let op = if append.at == 0 { Op::Create } else { Op::Append };
+        let object = name.clone();
+        self.guarded(op, name, move |store| store.append(&object, append))
+    }
+
+    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
+        self.store.log_tail(name)
+    }
+
+    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
+        let object = name.clone();
+        self.guarded(Op::Fence, name, move |store| store.fence(&object, epoch))
+    }
+
+    fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
+        let object = name.clone();
+        self.guarded(Op::Read, name, move |store| store.read(&object, offset, len))
+    }
+
+    fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
+        self.store.put(name, data)
+    }
+
+    fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
+        self.store.stat(name)
+    }
+
+    fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
+        self.store.remove(name)
+    }
+
+    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
+        self.store.list(prefix)
+    }
+
+    fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
+        self.store.kv_get(name, prefix)
+    }
+
+    fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()> {
+        let object = name.clone();
+        self.guarded(Op::Update, name, move |store| store.kv_update(&object, update))
+    }
+
+    fn lock(&self, name: &ObjectName, request: LockRequest) -> StoreFuture<()> {
+        self.store.lock(name, request)
+    }
+
+    fn unlock(&self, name: &ObjectName, lock: &str, cookie: &str) -> StoreFuture<()> {
+        self.store.unlock(name, lock, cookie)
+    }
+
+    fn lock_state(&self, name: &ObjectName, lock: &str) -> StoreFuture<LockState> {
+        self.store.lock_state(name, lock)
+    }
+
+    fn break_lock(&self, name: &ObjectName, lock: &str, holder: &Locker) -> StoreFuture<()> {
+        self.store.break_lock(name, lock, holder)
+    }
+
+    fn watch(&self, name: &ObjectName, timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
+        self.store.watch(name, timeout, handler)
+    }
+
+    fn unwatch(&self, watch: WatchId) -> StoreFuture<()> {
+        self.store.unwatch(watch)
+    }
+
+    fn notify(&self, name: &ObjectName, payload: Bytes, timeout: Duration) -> StoreFuture<NotifyReply> {
+        self.store.notify(name, payload, timeout)
+    }
+
+    fn watchers(&self, name: &ObjectName) -> StoreFuture<Vec<Watcher>> {
+        self.store.watchers(name)
+    }
+
+    fn identity(&self) -> (String, String) {
+        self.store.identity()
+    }
+
+    fn blocklist(&self, addr: &str, duration: Duration) -> StoreFuture<()> {
+        self.store.blocklist(addr, duration)
+    }
+}
