@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
-use lsd_engine::{Error, ErrorKind, Image, Settings};
-use lsd_store::MemoryCluster;
+use lsd_engine::{Error, ErrorKind, Image, Settings, Thresholds};
+use lsd_store::{MEMORY_POOL, MemoryCluster};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -124,6 +124,25 @@ async fn a_flush_waits_for_every_batch_before_its_own() {
     expect(&cluster, "a flush returned", &[(0, 1), (1, 2), (2, 3)]).await;
 }
 
+/// Everything of the log that is in the pool is known to whoever owns the image.
+async fn expect_nothing_left_behind(owner: &Client) {
+    owner.image.collect(&|_, _| Ok(())).await.unwrap();
+    let mut stored = 0;
+    for name in owner.store.list("lsd_data.").await.unwrap() {
+        stored += owner.store.stat(&name).await.unwrap();
+    }
+    let known = owner.image.space().stored;
+    assert!(stored == known, "{} bytes of the log stay in the pool and nobody knows of them", stored - known);
+}
+
+/// More segments than an owner may create at once, one batch each.
+async fn fill_segments(image: &Image) {
+    for index in 1..28 {
+        image.write(index * MIB, pattern(index, 800 << 10), false).await.unwrap();
+    }
+    tokio::time::sleep(LONG).await;
+}
+
 /// What is written beyond a hole in the numbers is not lost by that: the log ends before it anyway. But nobody would ever find it.
 #[tokio::test(start_paused = true)]
 async fn an_owner_leaves_nothing_where_the_next_one_does_not_look() {
@@ -136,20 +155,11 @@ async fn an_owner_leaves_nothing_where_the_next_one_does_not_look() {
         creations += u64::from(op == Op::Create);
         op == Op::Create && creations <= 20
     });
-    for index in 1..28 {
-        client.image.write(index * MIB, pattern(index, 800 << 10), false).await.unwrap();
-    }
-    tokio::time::sleep(LONG).await;
+    fill_segments(&client.image).await;
     drop(gate.take());
     client.crash(&cluster);
     let heir = Client::open(&cluster, settings()).await;
-    heir.image.collect(&|_, _| Ok(())).await.unwrap();
-    let mut stored = 0;
-    for name in heir.store.list("lsd_data.").await.unwrap() {
-        stored += heir.store.stat(&name).await.unwrap();
-    }
-    let known = heir.image.space().stored;
-    assert_eq!(stored, known, "{} bytes of the log stay in the pool and nobody knows of them", stored - known);
+    expect_nothing_left_behind(&heir).await;
     expect(&cluster, "a flush returned", &[(0, 1)]).await;
 }
 
@@ -333,32 +343,137 @@ async fn an_old_owner_creates_no_segment_that_it_had_left_out() {
     expect(&cluster, "a flush returned", &[(0, 1), (1000, 77)]).await;
 }
 
-/// A write that waits for a leaf of the map when the hand-over begins comes too late for its last checkpoint.
+/// One name that is taken is enough to keep its flushes from returning; all of them keep what it sends late out of the pool.
+#[tokio::test(start_paused = true)]
+async fn what_an_old_owner_sends_late_does_not_stay_in_the_pool() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    cluster.forbid_blocklist();
+    let (old, gate) = Client::open_gated(&cluster, settings()).await;
+    put(&old.image, 0, 1).await;
+    old.image.flush().await.unwrap();
+    gate.close(|op, _| op == Op::Create);
+    fill_segments(&old.image).await;
+    let heir = take_over(&cluster, &old).await;
+    gate.open();
+    tokio::time::sleep(LONG).await;
+    assert_eq!(old.image.flush().await.unwrap_err().kind, ErrorKind::Fenced);
+    expect_nothing_left_behind(&heir).await;
+    expect(&cluster, "a flush returned", &[(0, 1), (1000, 77)]).await;
+}
+
+/// The new owner dies before the header says where its log starts.
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_writes_only_when_its_start_is_committed() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    let (heir, gate) = Client::open_gated(&cluster, settings()).await;
+    let mut updates = 0;
+    gate.close(move |op, name| {
+        updates += u64::from(is_header(op, name));
+        is_header(op, name) && updates == 2
+    });
+    let mut writing = putting(&heir.image, 5, 2);
+    gate.until_waiting(1).await;
+    if tokio::time::timeout(LONG, &mut writing).await.is_err() {
+        gate.open();
+        writing.await.unwrap().unwrap();
+    }
+    drop(gate.take());
+    heir.crash(&cluster);
+    expect(&cluster, "a write returned", &[(0, 1), (5, 2)]).await;
+}
+
+/// A full pool lets no checkpoint be written, so waiting for the log is all that keeps what was accepted.
+#[tokio::test(start_paused = true)]
+async fn an_owner_keeps_the_image_until_its_log_is_durable() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let first = Client::open(&cluster, settings()).await;
+    put(&first.image, 0, 1).await;
+    first.image.flush().await.unwrap();
+    cluster.set_full(MEMORY_POOL, true);
+    put(&first.image, 1, 2).await;
+    let second = Client::open(&cluster, settings()).await;
+    let taking = putting(&second.image, 2, 3);
+    tokio::time::sleep(LONG).await;
+    cluster.set_full(MEMORY_POOL, false);
+    let taken = taking.await.unwrap();
+    first.image.flush().await.unwrap();
+    expect(&cluster, "a flush returned", &[(0, 1), (1, 2)]).await;
+    taken.unwrap();
+    expect(&cluster, "a write returned", &[(0, 1), (1, 2), (2, 3)]).await;
+}
+
+fn is_data_read(op: Op, name: &str) -> bool {
+    op == Op::Read && name.starts_with("lsd_data.")
+}
+
+/// A write that waits for garbage collection, for a second at most, goes on while the last checkpoint is being committed.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_accepted_behind_the_last_checkpoint_of_an_owner() {
-    let cluster = cluster_with_image(64 * MIB).await;
-    let quiet = Settings { cache_bytes: 0, map_cache_bytes: 0, ..settings() };
-    let client = Client::open(&cluster, quiet.clone()).await;
-    put(&client.image, 0, 1).await;
-    client.image.write(40 * MIB, content(1), false).await.unwrap();
-    client.image.close().await.unwrap();
-    let (first, gate) = Client::open_gated(&cluster, quiet).await;
-    put(&first.image, 0, 2).await;
-    gate.close(|op, name| op == Op::Read && name.starts_with("lsd_map."));
-    let late = putting(&first.image, 40 * MIB / BLOCK, 3);
+    let cluster = cluster_with_image(MIB).await;
+    let gc_thresholds = Thresholds { start_percent: 44, stop_percent: 40, limit_percent: 48, least_live: 0 };
+    let (first, gate) = Client::open_gated(&cluster, Settings { gc_thresholds, cache_bytes: 0, ..settings() }).await;
+    gate.close(is_data_read);
+    put(&first.image, 0, 1).await;
+    first.image.flush().await.unwrap();
+    // Half of the log is garbage, and collection does not get on.
+    let late = putting(&first.image, 1, 2);
     gate.until_waiting(1).await;
-    let leaf = gate.take();
-    gate.close(is_header);
+    gate.close(|op, name| is_header(op, name) || is_data_read(op, name));
     let second = Client::open(&cluster, settings()).await;
-    let taking = putting(&second.image, 1, 4);
-    gate.until_waiting(1).await;
-    // The last checkpoint is about to be committed: the leaf comes.
-    leaf.arrive();
+    let taking = putting(&second.image, 2, 3);
+    gate.until_waiting(2).await;
+    assert!(!late.is_finished());
     tokio::time::sleep(LONG).await;
     gate.open();
     taking.await.unwrap().unwrap();
     late.await.unwrap().unwrap();
-    expect(&cluster, "a write returned", &[(0, 2), (40 * MIB / BLOCK, 3), (1, 4)]).await;
+    expect(&cluster, "a write returned", &[(0, 1), (1, 2), (2, 3)]).await;
+}
+
+/// The image is handed over while a copy is under way, and taken back because who asked for it died.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_behind_the_last_checkpoint_of_an_owner() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (first, gate) = Client::open_gated(&cluster, Settings { cache_bytes: 0, gc: false, ..settings() }).await;
+    write_half_dead(&first.image).await;
+    gate.close(is_data_read);
+    let collection = collecting(&first.image);
+    gate.until_waiting(1).await;
+    gate.take().arrive();
+    gate.until_waiting(1).await;
+    let read = gate.take();
+    gate.close(is_header);
+    let second = Client::open(&cluster, settings()).await;
+    let taking = putting(&second.image, 1000, 77);
+    gate.until_waiting(1).await;
+    let commit = gate.take();
+    gate.close(is_log);
+    read.arrive();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    stop(taking).await;
+    second.crash(&cluster);
+    commit.arrive();
+    tokio::time::sleep(LONG).await;
+    assert!(!first.image.is_lock_owner());
+    drop(gate.take());
+    gate.open();
+    let _ = collection.await.unwrap();
+    putting(&first.image, 1000, 5).await.unwrap().unwrap();
+    first.crash(&cluster);
+    expect(&cluster, "a write returned", &[(1000, 5)]).await;
+}
+
+/// 800 KiB of which every other block is discarded again, apart from the first ones.
+async fn write_half_dead(image: &Image) {
+    image.write(0, pattern(1, 800 << 10), false).await.unwrap();
+    for block in (20..200).step_by(2) {
+        image.discard(block * BLOCK, BLOCK, false).await.unwrap();
+    }
+    image.flush().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -366,12 +481,8 @@ async fn a_copy_never_brings_old_data_back() {
     let cluster = cluster_with_image(16 * MIB).await;
     let quiet = Settings { cache_bytes: 0, gc: false, ..settings() };
     let (client, gate) = Client::open_gated(&cluster, quiet).await;
-    client.image.write(0, pattern(1, 800 << 10), false).await.unwrap();
-    for block in (20..200).step_by(2) {
-        client.image.discard(block * BLOCK, BLOCK, false).await.unwrap();
-    }
-    client.image.flush().await.unwrap();
-    gate.close(|op, name| op == Op::Read && name.starts_with("lsd_data."));
+    write_half_dead(&client.image).await;
+    gate.close(is_data_read);
     let collection = collecting(&client.image);
     gate.until_waiting(1).await;
     // What the segment holds, then what still lives there.
