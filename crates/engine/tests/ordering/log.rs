@@ -1,0 +1,112 @@
+//! Rules 1, 2, 4 and 5: what a flush promised is in the log or in the map, whenever the client dies.
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn replay_applies_writes_in_the_order_in_which_they_were_seen() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for seed in 1..6 {
+        put(&client.image, 0, seed).await;
+    }
+    assert_eq!(read(&client.image, 0, BLOCK).await, content(5));
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    expect(&cluster, "a flush returned", &[(0, 5)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_every_batch_before_its_own() {
+    let cluster = cluster_with_image(MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    client.image.flush().await.unwrap();
+    gate.close(first_creation());
+    let first = putting(&client.image, 1, 2);
+    gate.until_waiting(1).await;
+    put(&client.image, 2, 3).await;
+    if tokio::time::timeout(LONG, client.image.flush()).await.is_err() {
+        gate.open();
+        client.image.flush().await.unwrap();
+    }
+    // The flush has returned, whenever that was: what is still under way never arrives.
+    drop(gate.take());
+    stop(first).await;
+    client.crash(&cluster);
+    expect(&cluster, "a flush returned", &[(0, 1), (1, 2), (2, 3)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_names_nothing_that_is_not_durable() {
+    let cluster = cluster_with_image(MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    client.image.flush().await.unwrap();
+    gate.close(is_log);
+    put(&client.image, 0, 2).await;
+    let checkpoint = collecting(&client.image);
+    tokio::time::sleep(LONG).await;
+    drop(gate.take());
+    stop(checkpoint).await;
+    client.crash(&cluster);
+    expect(&cluster, "a flush returned, what overwrote it never arrived", &[(0, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_the_map_points_at_stays() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for block in 0..20 {
+        put(&client.image, block, block).await;
+        client.image.flush().await.unwrap();
+    }
+    client.image.close().await.unwrap();
+    expect(&cluster, "the image was closed", &(0..20).map(|block| (block, block)).collect::<Vec<_>>()).await;
+}
+
+/// Seven segments are filled and overwritten again and again; an eighth stays open, so replay starts there.
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_replay_looks_for_stays() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let settings = Settings { checkpoint_log_bytes: 1, ..settings() };
+    let (client, gate) = Client::open_gated(&cluster, settings).await;
+    for seed in 0..4 {
+        put(&client.image, 0, seed).await;
+        client.image.flush().await.unwrap();
+        for lane in 1..8 {
+            client.image.write(lane * MIB, pattern(seed, 800 << 10), false).await.unwrap();
+            client.image.flush().await.unwrap();
+        }
+        tokio::time::sleep(LONG).await;
+    }
+    // No checkpoint spares the next owner what follows.
+    gate.close(is_header);
+    for block in 1..8 {
+        put(&client.image, block, 50 + block).await;
+        client.image.flush().await.unwrap();
+    }
+    client.crash(&cluster);
+    drop(gate.take());
+    expect(&cluster, "a flush returned", &(1..8).map(|block| (block, 50 + block)).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_last_checkpoint_needs_stays_until_the_next_one_is_in_force() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for block in 0..20 {
+        put(&client.image, block, block).await;
+    }
+    client.image.close().await.unwrap();
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    put(&client.image, 0, 50).await;
+    client.image.flush().await.unwrap();
+    gate.close(is_header);
+    let checkpoint = collecting(&client.image);
+    gate.until_waiting(1).await;
+    tokio::time::sleep(LONG).await;
+    drop(gate.take());
+    stop(checkpoint).await;
+    client.crash(&cluster);
+    let kept = (0..20).map(|block| (block, if block == 0 { 50 } else { block }));
+    expect(&cluster, "a flush returned", &kept.collect::<Vec<_>>()).await;
+}

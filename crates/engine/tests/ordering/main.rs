@@ -1,0 +1,72 @@
+//! The ordering rules of `protocol.rs`, one test for each way to break them: the course of events in which data is lost without
+//! the rule. `tests/mutations` takes the rules away one by one and shows that these tests fail then.
+#[path = "../common/mod.rs"]
+mod common;
+mod handover;
+mod log;
+mod takeover;
+
+use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use lsd_engine::{Error, ErrorKind, Image, Settings};
+use lsd_store::MemoryCluster;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+const BLOCK: u64 = 4096;
+/// Longer than anything takes that nothing holds up; virtual time.
+const LONG: Duration = Duration::from_secs(10);
+
+fn content(seed: u64) -> bytes::Bytes {
+    pattern(seed, BLOCK as usize)
+}
+
+async fn put(image: &Image, block: u64, seed: u64) {
+    image.write(block * BLOCK, content(seed), false).await.unwrap();
+}
+
+/// A write that is durable when it returns, under way.
+fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Error>> {
+    let image = image.clone();
+    tokio::spawn(async move { image.write(block * BLOCK, content(seed), true).await })
+}
+
+fn collecting(image: &Image) -> JoinHandle<Result<(), Error>> {
+    let image = image.clone();
+    tokio::spawn(async move { image.collect(&|_, _| Ok(())).await })
+}
+
+async fn stop<T>(task: JoinHandle<T>) {
+    task.abort();
+    let _ = task.await;
+}
+
+/// Whoever opens the image now finds these blocks. `promised`: why they must be there.
+async fn expect(cluster: &MemoryCluster, promised: &str, blocks: &[(u64, u64)]) {
+    let reader = match Client::try_open(cluster, settings(), true).await {
+        Ok(reader) => reader,
+        Err(error) => panic!("{promised}, and now the image does not open: {error}"),
+    };
+    for (block, seed) in blocks {
+        match reader.image.read(block * BLOCK, BLOCK).await {
+            Ok(found) if found.to_bytes() == content(*seed) => {}
+            Ok(found) if found.to_bytes().iter().all(|byte| *byte == 0) => {
+                panic!("{promised}, and block {block} is lost: it reads as zeroes");
+            }
+            Ok(_) => panic!("{promised}, and block {block} is lost: it has other content"),
+            Err(error) => panic!("{promised}, and block {block} is lost: {error}"),
+        }
+    }
+}
+
+fn first_creation() -> impl FnMut(Op, &str) -> bool + Send {
+    let mut met = false;
+    move |op, _| op == Op::Create && !std::mem::replace(&mut met, true)
+}
+
+fn is_header(op: Op, name: &str) -> bool {
+    op == Op::Update && name.starts_with("lsd_header.")
+}
+
+fn is_log(op: Op, name: &str) -> bool {
+    op != Op::Read && name.starts_with("lsd_data.")
+}
