@@ -215,6 +215,30 @@ fn documents_that_are_named_exist() {
 }
 
 #[test]
+fn ordering_rules_and_their_tests_name_each_other() {
+    let tests: BTreeSet<String> = tracked_files("crates/engine/tests/ordering/*.rs")
+        .iter()
+        .flat_map(|name| {
+            let text = read(name);
+            let after = text.split("#[tokio::test").skip(1).filter_map(|rest| rest.split("async fn ").nth(1));
+            after.filter_map(|rest| rest.split('(').next().map(str::to_owned)).collect::<Vec<_>>()
+        })
+        .collect();
+    let rules = read(Path::new("crates/engine/src/protocol.rs"));
+    let named: BTreeSet<String> = rules
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(|word| word.matches('_').count() >= 4)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named, tests, "protocol.rs names the test of each rule");
+    let mutations = read(Path::new("tests/mutations"));
+    let missing = tests.into_iter().filter(|test| !mutations.contains(&format!("::{test} ")));
+    report("every test of an ordering rule is seen to fail without it (tests/mutations)", missing.collect());
+}
+
+#[test]
 fn nothing_names_the_machine_it_was_written_on() {
     let home = std::env::var("HOME").unwrap_or_default();
     let mut needles = vec![root().display().to_string()];

@@ -1,26 +1,45 @@
-//! Every ordering rule that protects data, with its reason. Other modules ask here and nowhere else.
+//! Every ordering rule that protects data, with its reason and the test that breaks when it is taken away. Other modules ask here
+//! and nowhere else.
+//!
+//! The tests are in `crates/engine/tests/ordering/`; `tests/mutations` takes the rules away one by one and shows that they fail.
 //!
 //! 1. *Log order = map order = acknowledgement order*: sequence, location and map change happen in one critical section
 //!    (`state.rs`), so replay of the log gives the map that readers saw.
+//!    Test: `replay_applies_writes_in_the_order_in_which_they_were_seen`.
 //! 2. *Flush waits for the frontier*, not for single batches: [`is_durable`].
+//!    Test: `a_flush_waits_for_every_batch_before_its_own`.
 //! 3. *A segment number is created only within a window*: [`may_create`].
+//!    Test: `an_owner_leaves_nothing_where_the_next_one_does_not_look`.
 //! 4. *A checkpoint covers exactly a durable prefix*: [`may_commit_checkpoint`].
+//!    Test: `a_checkpoint_names_nothing_that_is_not_durable`.
 //! 5. *A segment is deleted only after a committed checkpoint without it, and when nothing else pins it*: [`Committed::pin`].
+//!    Tests: `a_segment_that_the_map_points_at_stays`, `a_segment_that_replay_looks_for_stays`,
+//!    `what_the_last_checkpoint_needs_stays_until_the_next_one_is_in_force`.
 //! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
-//!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since, and
-//!    reading the log before fencing could miss a record that the old owner still acknowledges.
+//!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since;
+//!    reading the log before fencing could miss a record that the old owner still acknowledges; and what is written before the
+//!    start is committed does not count if this owner dies.
+//!    Tests: `an_old_owner_commits_no_checkpoint` (raised), `a_takeover_starts_from_the_last_checkpoint_of_the_old_owner` (header),
+//!    `an_old_owner_appends_to_none_of_its_segments` (fenced), `a_record_that_lands_before_its_segment_is_fenced_is_read` (log),
+//!    `a_new_owner_writes_only_when_its_start_is_committed`.
 //! 7. *Every name that the old epoch could still create is taken by a tombstone* ([`tombstone_range`]), those that it left out so
 //!    far as well as the next ones, so that the old owner cannot extend its log by what the takeover did not see, even where
-//!    it is not blocklisted. Tombstones stay until the image is removed: nobody knows when a client that was cut off comes back, and
-//!    where a name is free again it would be told that its log goes on (`recovery.rs`, `check/orphans.rs`).
+//!    it is not blocklisted. Tombstones stay until the image is removed: nobody knows when a client that was cut off comes back,
+//!    and where a name is free again it would be told that its log goes on (`recovery.rs`, `check/orphans.rs`).
+//!    Tests: `an_old_owner_creates_no_segment_after_its_last_one`, `an_old_owner_creates_no_segment_that_it_had_left_out`,
+//!    `what_an_old_owner_sends_late_does_not_stay_in_the_pool`, `tombstones_of_a_takeover_that_broke_off_stay`,
+//!    `tombstones_stay_when_an_image_is_repaired`.
 //! 8. *A hand-over stops accepting, then waits for the log, then writes the clean checkpoint, and only then gives the lock back*
 //!    (`handover.rs`): a clean checkpoint says that nothing follows it in the log, so after it this owner never writes
 //!    again; and a lock given back earlier would let the next owner drop what the log does not have yet.
-//! 9. *A copy moves only what still lives at its source* (`state/relocation.rs`, `ExtentMap::replace_if`): in the running image and in
-//!    replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint of a writer
-//!    was captured ([`may_copy`]).
+//!    Tests: `nothing_is_accepted_behind_the_last_checkpoint_of_an_owner`, `an_owner_keeps_the_image_until_its_log_is_durable`.
+//! 9. *A copy moves only what still lives at its source* (`state/relocation.rs`, `ExtentMap::replace_if`): in the running image and
+//!    in replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint
+//!    of a writer was captured ([`may_copy`]).
+//!    Tests: `a_copy_never_brings_old_data_back`, `nothing_is_copied_behind_the_last_checkpoint_of_an_owner`.
 //! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
 //!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
+//!     Test: `an_old_owner_does_not_begin_a_deleted_segment_again`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;
@@ -32,7 +51,9 @@ pub(crate) fn is_durable(record: Seq, frontier: Seq) -> bool {
     record <= frontier
 }
 
-/// Rule 3. Recovery stops after `CREATE_WINDOW` missing numbers; a segment beyond such a hole would be lost.
+/// Rule 3. Recovery looks no further than `CREATE_WINDOW` missing numbers, and a takeover takes that many names. What lies beyond a
+/// missing number was never promised: the first batch of a segment comes before the first of the next in the log, so
+/// the log ends there. But a segment beyond the window would be found by nobody, and stay in the pool until the image is removed.
 /// `oldest_uncreated`: the lowest number that is not known to exist in the store.
 pub(crate) fn may_create(segment: SegmentNo, oldest_uncreated: SegmentNo) -> bool {
     segment.0 < oldest_uncreated.0 + CREATE_WINDOW
@@ -75,19 +96,21 @@ impl Committed {
     }
 }
 
-/// Rule 10. `header`: the epoch in the header, read after the segment was seen to be missing. Epochs only rise, so nobody else had deleted
-/// it by then; and whoever takes over from then on takes the name (rule 7).
+/// Rule 10. `header`: the epoch in the header, read after the segment was seen to be missing. Epochs only rise, so nobody else had
+/// deleted it by then; and whoever takes over from then on takes the name (rule 7).
 pub(crate) fn may_create_again(own: Epoch, header: Epoch) -> bool {
     own == header
 }
 
-/// Rule 9. After the capture of a clean end the header will say that nothing follows in the log.
+/// Rule 9. After the capture of a clean end the header will say that nothing follows in the log: a copy that did not arrive would
+/// be a gap in front of what this handle writes when it takes the image back.
 pub(crate) fn may_copy(is_closing: bool) -> bool {
     !is_closing
 }
 
 /// Rule 7. The numbers that the old owner could still create: of those from `first` on, where replay begins, the ones that are not
-/// there (they may be created out of order), and a window beyond `last_seen`: it knows at most that one to exist (rule 3).
+/// there (they may be created out of order), and a window beyond `last_seen`: it knows at most that one to exist (rule 3). The
+/// first of those beyond keeps the old owner from acknowledging anything more, the others keep its late segments out of the pool.
 pub(crate) fn tombstone_range(first: SegmentNo, last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
     first.0..=last_seen.0 + CREATE_WINDOW
 }
