@@ -16,6 +16,8 @@ pub enum Op {
     /// The first append to an object.
     Create,
     Append,
+    /// At the tail of an object.
+    Look,
     Fence,
     Read,
     Update,
@@ -25,12 +27,21 @@ type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
 
 /// Operations that wait; dropped they are lost.
 #[derive(Default)]
-pub struct Late(Vec<Box<dyn FnOnce() + Send>>);
+pub struct Late(Vec<Operation>);
+
+/// Called with whether the caller hears the answer.
+type Operation = Box<dyn FnOnce(bool) + Send>;
 
 impl Late {
     /// They arrive, in the order of the calls.
     pub fn arrive(self) {
-        self.0.into_iter().for_each(|operation| operation());
+        self.0.into_iter().for_each(|operation| operation(true));
+    }
+
+    /// The first arrives, but its answer is lost, and the last is lost itself; the others arrive.
+    pub fn arrive_without_the_last_and_the_first_answer(mut self) {
+        drop(self.0.pop());
+        self.0.into_iter().enumerate().for_each(|(index, operation)| operation(index > 0));
     }
 }
 
@@ -99,7 +110,12 @@ impl Gate {
         let (sender, receiver) = oneshot::channel();
         let store = self.store.clone();
         // The caller may be gone by then: the operation takes effect all the same.
-        state.waiting.0.push(Box::new(move || drop(sender.send(operation(store.as_ref())))));
+        state.waiting.0.push(Box::new(move |is_heard| {
+            let answer = operation(store.as_ref());
+            if is_heard {
+                drop(sender.send(answer));
+            }
+        }));
         let lost = StoreError::new(StoreErrorKind::TimedOut, "gate", name.0.clone());
         async move {
             match receiver.await {
@@ -141,7 +157,8 @@ impl ObjectStore for Gate {
     }
 
     fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        self.store.log_tail(name)
+        let object = name.clone();
+        self.guarded(Op::Look, name, move |store| store.log_tail(&object))
     }
 
     fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {

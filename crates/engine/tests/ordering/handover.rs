@@ -30,25 +30,24 @@ fn is_data_read(op: Op, name: &str) -> bool {
 /// A write that waits for garbage collection, for a second at most, goes on while the last checkpoint is being committed.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_accepted_behind_the_last_checkpoint_of_an_owner() {
-    let cluster = cluster_with_image(MIB).await;
+    let cluster = cluster_with_image(16 * MIB).await;
     let gc_thresholds = Thresholds { start_percent: 44, stop_percent: 40, limit_percent: 48, least_live: 0 };
     let (first, gate) = Client::open_gated(&cluster, Settings { gc_thresholds, cache_bytes: 0, ..settings() }).await;
     gate.close(is_data_read);
-    put(&first.image, 0, 1).await;
-    first.image.flush().await.unwrap();
-    // Half of the log is garbage, and collection does not get on.
-    let late = putting(&first.image, 1, 2);
+    write_half_dead(&first.image).await;
+    // There is too much garbage, and collection does not get on.
+    let late = putting(&first.image, 1001, 2);
     gate.until_waiting(1).await;
     gate.close(|op, name| is_header(op, name) || is_data_read(op, name));
     let second = Client::open(&cluster, settings()).await;
-    let taking = putting(&second.image, 2, 3);
+    let taking = putting(&second.image, 1002, 3);
     gate.until_waiting(2).await;
     assert!(!late.is_finished());
     tokio::time::sleep(LONG).await;
     gate.open();
     taking.await.unwrap().unwrap();
     late.await.unwrap().unwrap();
-    expect(&cluster, "a write returned", &[(0, 1), (1, 2), (2, 3)]).await;
+    expect(&cluster, "a write returned", &[(1001, 2), (1002, 3)]).await;
 }
 
 /// The image is handed over while a copy is under way, and taken back because who asked for it died.

@@ -1,5 +1,6 @@
 //! Rules 3, 6 and 7: what two owners, of whom the older does not know that it is one no more, do to each other.
 use super::*;
+use lsd_engine::{ImageRef, RepairOptions};
 
 /// An old owner's write: either it was refused, or it is there.
 async fn refused(cluster: &MemoryCluster, result: Result<(), Error>, blocks: &[(u64, u64)]) {
@@ -14,6 +15,15 @@ async fn without_blocklist() -> MemoryCluster {
     let cluster = cluster_with_image(16 * MIB).await;
     cluster.forbid_blocklist();
     cluster
+}
+
+/// A takeover raises the epoch, and then commits its start.
+fn second_update() -> impl FnMut(Op, &str) -> bool + Send {
+    let mut updates = 0;
+    move |op, name| {
+        updates += u64::from(is_header(op, name));
+        is_header(op, name) && updates == 2
+    }
 }
 
 /// The old owner looks dead; another client takes the image over and writes.
@@ -194,11 +204,7 @@ async fn a_new_owner_writes_only_when_its_start_is_committed() {
     client.image.flush().await.unwrap();
     client.crash(&cluster);
     let (heir, gate) = Client::open_gated(&cluster, settings()).await;
-    let mut updates = 0;
-    gate.close(move |op, name| {
-        updates += u64::from(is_header(op, name));
-        is_header(op, name) && updates == 2
-    });
+    gate.close(second_update());
     let mut writing = putting(&heir.image, 5, 2);
     gate.until_waiting(1).await;
     if tokio::time::timeout(LONG, &mut writing).await.is_err() {
@@ -208,4 +214,70 @@ async fn a_new_owner_writes_only_when_its_start_is_committed() {
     drop(gate.take());
     heir.crash(&cluster);
     expect(&cluster, "a write returned", &[(0, 1), (5, 2)]).await;
+}
+
+/// The first taker dies when it has taken the names, before the header says where its log starts.
+#[tokio::test(start_paused = true)]
+async fn tombstones_of_a_takeover_that_broke_off_stay() {
+    let cluster = without_blocklist().await;
+    let old = Client::open(&cluster, settings()).await;
+    put(&old.image, 0, 1).await;
+    old.image.flush().await.unwrap();
+    cluster.expire(&old.memory);
+    let (taker, gate) = Client::open_gated(&cluster, settings()).await;
+    gate.close(second_update());
+    let taking = putting(&taker.image, 1, 2);
+    gate.until_waiting(1).await;
+    drop(gate.take());
+    stop(taking).await;
+    taker.crash(&cluster);
+    let heir = Client::open(&cluster, settings()).await;
+    put(&heir.image, 2, 3).await;
+    heir.image.flush().await.unwrap();
+    heir.image.collect(&|_, _| Ok(())).await.unwrap();
+    let late = putting(&old.image, 20, 4).await.unwrap();
+    refused(&cluster, late, &[(20, 4)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tombstones_stay_when_an_image_is_repaired() {
+    let cluster = without_blocklist().await;
+    let old = Client::open(&cluster, settings()).await;
+    put(&old.image, 0, 1).await;
+    old.image.flush().await.unwrap();
+    let heir = take_over(&cluster, &old).await;
+    heir.image.close().await.unwrap();
+    let disk = ImageRef::Name("disk".into());
+    Image::repair(&heir.store, &disk, RepairOptions::default(), &|_, _| Ok(())).await.unwrap();
+    let late = putting(&old.image, 20, 2).await.unwrap();
+    refused(&cluster, late, &[(20, 2)]).await;
+}
+
+/// The old owner's first segment lands without an answer, and what it appends to it next is lost. Before it looks, the new owner has read
+/// the segment, overwritten what is in it, and deleted it.
+#[tokio::test(start_paused = true)]
+async fn an_old_owner_does_not_begin_a_deleted_segment_again() {
+    let cluster = without_blocklist().await;
+    let (old, gate) = Client::open_gated(&cluster, settings()).await;
+    old.image.flush().await.unwrap();
+    gate.close(is_log);
+    // One batch in each of eight segments, and a second one in the first: all are under way.
+    for block in 0..8 {
+        put(&old.image, block, 1).await;
+        tokio::time::sleep(settings().max_age * 2).await;
+    }
+    let late = putting(&old.image, 20, 2);
+    gate.until_waiting(9).await;
+    let waiting = gate.take();
+    gate.close(|op, _| op == Op::Look);
+    waiting.arrive_without_the_last_and_the_first_answer();
+    gate.until_waiting(1).await;
+    let heir = take_over(&cluster, &old).await;
+    put(&heir.image, 0, 3).await;
+    heir.image.flush().await.unwrap();
+    heir.image.collect(&|_, _| Ok(())).await.unwrap();
+    let names = heir.store.list("lsd_data.").await.unwrap();
+    assert!(names.iter().all(|name| !name.0.ends_with(".00000001.0000000001")), "it is deleted: {names:?}");
+    gate.open();
+    refused(&cluster, late.await.unwrap(), &[(20, 2)]).await;
 }
