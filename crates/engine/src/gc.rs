@@ -198,6 +198,7 @@ impl Collector {
             copies.sort_by_key(|copy| copy.offset);
             gain.copied += copies.iter().map(cost).sum::<u64>();
             for batch in batches(&copies) {
+                gain.copied += BATCH_OVERHEAD_BYTES;
                 last = self.enter(stream, batch).await?;
             }
         }
@@ -311,6 +312,10 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
         fits
     })
 }
+
+/// Bytes of the log that copies take together: the header page of their batch, and a block at the end of the segment. Without it
+/// collecting a segment of a few blocks looks like a gain, over and over.
+const BATCH_OVERHEAD_BYTES: u64 = 2 * BLOCK_BYTES as u64;
 
 /// Bytes of the log that a copy takes: its data, a record in the batch and one in the summary.
 fn cost(copy: &Relocation) -> u64 {

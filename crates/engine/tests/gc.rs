@@ -225,3 +225,27 @@ async fn damaged_data_is_not_copied() {
     assert!(client.store.stat(&first).await.is_ok());
     assert_eq!(read(&client.image, 8 * BLOCK, BLOCK).await, pattern(1, MIB as usize / 2)[8 * 4096..9 * 4096]);
 }
+
+/// A few blocks, each segment of which is mostly its header page and its end: a copy of one looks just like it.
+#[tokio::test]
+async fn collection_of_a_few_blocks_comes_to_rest() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, eager()).await;
+    for round in 0..40 {
+        for block in 0..3 {
+            client.image.write(block * 8 * MIB, pattern(round + block, BLOCK as usize), true).await.unwrap();
+        }
+    }
+    client.image.flush().await.unwrap();
+    let mut before = cluster.written_bytes(MEMORY_POOL);
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let now = cluster.written_bytes(MEMORY_POOL);
+        if now == before {
+            client.image.close().await.unwrap();
+            return;
+        }
+        before = now;
+    }
+    panic!("nobody writes, and collection goes on: {before} bytes were written");
+}
