@@ -141,6 +141,32 @@ async fn compare_and_write_is_atomic_across_owners() {
     assert_eq!(read(&first.image, 0, 8).await, (2 * COUNTS).to_le_bytes());
 }
 
+/// The hand-over waits for the range that is being compared, and whoever compares writes without asking for the image again.
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_lets_a_compare_and_write_finish() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, second) = two(&cluster, Settings { cache_bytes: 0, ..settings() }).await;
+    first.image.write(0, pattern(1, 4096), false).await.unwrap();
+    first.image.flush().await.unwrap();
+    first.memory.hold();
+    let comparing = tokio::spawn({
+        let image = first.image.clone();
+        async move { image.compare_and_write(0, pattern(1, 4096), pattern(2, 4096)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let writing = tokio::spawn({
+        let image = second.image.clone();
+        async move { image.write(0, pattern(3, 100), true).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!comparing.is_finished() && !writing.is_finished());
+    first.memory.release();
+    tokio::time::timeout(Duration::from_secs(60), comparing).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), writing).await.unwrap().unwrap().unwrap();
+    let found = read(&second.image, 0, 4096).await;
+    assert_eq!((&found[..100], &found[100..]), (&pattern(3, 100)[..], &pattern(2, 4096)[100..]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hand_over_waits_for_appends_that_are_stuck() {
     let cluster = cluster_with_image(MIB).await;

@@ -173,7 +173,9 @@ impl World {
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => {
                 let inner = self.lock();
-                inner.full || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
+                // Answers to a client that was cut off arrive whenever it is connected again.
+                let late = inner.full_at.is_some() && self.net.is_cut(client);
+                inner.full || late || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
             }
             // Also alone: a lock whose release was lost is in its own handle's way (docs/TESTING.md).
             ErrorKind::Busy => !alone || contested || self.net.may_fail(),

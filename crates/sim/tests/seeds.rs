@@ -5,8 +5,14 @@ use lsd_sim::run;
 const FOUND: &[(u64, &str)] = &[
     (9, "the summary of a segment that a checkpoint had deleted already: the image failed for good"),
     (27, "a resize whose answer was lost: the header had another size than the owner"),
+    (72, "a compare-and-write and the hand-over that waited for it waited for each other"),
+    (116, "a taker that was overtaken buried the same names for ever"),
     (155, "a taker that was too slow: it was told that a segment is missing"),
     (192, "a segment that the old owner created late, below the last one seen: a flushed write was lost"),
+    (
+        226,
+        "a taker deleted the tombstones of one that did not finish: a client that was cut off was told of durability",
+    ),
     (264, "a resize whose answer was lost, and writes beyond the size that the header had"),
     (296, "tombstones in a full pool"),
 ];
