@@ -134,12 +134,15 @@ impl Appender {
                 let summary_len = seal.as_ref().map_or(0, |seal| seal.len() as u32);
                 data.extend(seal);
                 let at = u64::from(batch.place.offset);
-                (segment, Append { epoch: self.epoch.0, at, data, summary_len })
+                (segment, Append { epoch: self.epoch.0, at, data, summary_len, urgent: false })
             }
             Job::Seal { segment, at, batches } => {
                 let seal = self.seal(*segment, batches);
                 let summary_len = seal.len() as u32;
-                (*segment, Append { epoch: self.epoch.0, at: u64::from(*at), data: vec![seal], summary_len })
+                (
+                    *segment,
+                    Append { epoch: self.epoch.0, at: u64::from(*at), data: vec![seal], summary_len, urgent: true },
+                )
             }
         }
     }
@@ -157,10 +160,14 @@ impl Appender {
             return;
         }
         let name = self.objects.segment(self.epoch, segment);
+        let urgent = self.shared.lock().urgent;
         for entry in pipeline.entries.iter_mut().filter(|entry| !entry.submitted) {
             entry.submitted = true;
             pipeline.outstanding += 1;
             let at = entry.append.at;
+            if let Job::Batch(job) = &entry.job {
+                entry.append.urgent = job.batch.last_seq() <= urgent;
+            }
             let appending = self.objects.data.append(&name, entry.append.clone());
             self.running.push(Box::pin(async move { Event::Appended { segment, at, result: appending.await } }));
         }

@@ -137,7 +137,8 @@ impl Checkpointer {
             let identity = objects.segment_identity(self.epoch, ended.number);
             let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.alignment);
             let summary_len = seal.len() as u32;
-            let append = Append { epoch: self.epoch.0, at: u64::from(ended.len), data: vec![seal], summary_len };
+            let append =
+                Append { epoch: self.epoch.0, at: u64::from(ended.len), data: vec![seal], summary_len, urgent: true };
             objects.data.append(&objects.segment(self.epoch, ended.number), append)
         };
         parallel::all(capture.ended.iter().map(seal).collect()).await;
@@ -165,6 +166,9 @@ impl Checkpointer {
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
+    if clean {
+        state.urge();
+    }
     let ended = if clean { state.end_segments() } else { Vec::new() };
     state.seal_for_checkpoint();
     let stored = state.map.stored_leaves();

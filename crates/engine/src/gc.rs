@@ -100,7 +100,7 @@ impl Collector {
                     return Ok(());
                 }
                 Step::Checkpoint => {
-                    checkpointer.write(&self.objects, &self.shared, false).await?;
+                    self.checkpoint(checkpointer).await?;
                     just_written = true;
                 }
                 Step::Collect(victims) if victims.is_empty() && !just_written => {
@@ -124,6 +124,12 @@ impl Collector {
     /// dead in them can go.
     async fn end_and_checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
         self.shared.lock().seal_segments();
+        self.checkpoint(checkpointer).await
+    }
+
+    /// A checkpoint that frees space, also in a full pool.
+    async fn checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
+        self.shared.lock().urge();
         checkpointer.write(&self.objects, &self.shared, false).await
     }
 
@@ -162,7 +168,7 @@ impl Collector {
                 (state.pace.is_due(&space), state.pace.wants_checkpoint(&space), state.pace.holds_writers(&space))
             };
             if wants_checkpoint || holds_writers {
-                checkpointer.write(&self.objects, &self.shared, false).await?;
+                self.checkpoint(checkpointer).await?;
             } else {
                 // Half of the time belongs to the guest while space is not short.
                 tokio::time::sleep(begun.elapsed()).await;
@@ -244,7 +250,7 @@ impl Collector {
                 state.pace.wants_checkpoint(&state.segments.space())
             };
             if wants_checkpoint {
-                checkpointer.write(&self.objects, &self.shared, false).await?;
+                self.checkpoint(checkpointer).await?;
             }
         }
         self.end_and_checkpoint(checkpointer).await?;

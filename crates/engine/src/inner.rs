@@ -240,8 +240,10 @@ impl Inner {
         }
         let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
         if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
-            let state = loader::load_with(&self.objects, &header, &tails, &self.settings).await?;
-            self.shared.lock().reload(state);
+            match loader::load_with(&self.objects, &header, &tails, &self.settings).await {
+                Ok(state) => self.shared.lock().reload(state),
+                Err(error) => return Err(takeover::why_missing(&self.objects, epoch, error).await),
+            }
         }
         *self.described() = described(&header);
         let (end, last_known) = {

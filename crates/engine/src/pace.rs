@@ -17,6 +17,8 @@ pub(crate) struct Pace {
     resting_until: Option<u64>,
     /// Dead bytes that the last checkpoint had to leave.
     dead_left: u64,
+    /// The pool is full: every dead segment is worth a checkpoint.
+    is_full: bool,
 }
 
 impl Pace {
@@ -38,12 +40,17 @@ impl Pace {
     /// Whether dead segments are worth a checkpoint of their own.
     pub(crate) fn wants_checkpoint(&self, space: &Space) -> bool {
         let since = Space { dead: space.dead.saturating_sub(self.dead_left), ..*space };
-        self.thresholds.is_some_and(|thresholds| thresholds.wants_checkpoint(&since))
+        self.thresholds
+            .is_some_and(|thresholds| (self.is_full && since.dead > 0) || thresholds.wants_checkpoint(&since))
     }
 
     /// Whether writers wait. They never wait for a collection that rests: it would not help them.
     pub(crate) fn holds_writers(&self, space: &Space) -> bool {
         !self.is_resting(space) && self.thresholds.is_some_and(|thresholds| thresholds.is_exceeded(space))
+    }
+
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     /// Nothing can be gained at present.

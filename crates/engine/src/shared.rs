@@ -127,9 +127,15 @@ impl Shared {
     /// and is tried again, but it is not durable now.
     pub(crate) fn set_full(&self, error: Option<Error>) {
         self.full.send_if_modified(|full| std::mem::replace(full, error.is_some()) != error.is_some());
+        let is_full = error.is_some();
+        let mut state = self.lock();
+        state.pace.set_full(is_full);
         if let Some(error) = error {
-            self.lock().waiters.fail(&error);
+            let urgent = state.urgent;
+            state.waiters.fail_beyond(Some(urgent), &error);
+            drop(state);
             self.space_freed.notify_waiters();
+            self.gc_due.notify_one();
         }
     }
 

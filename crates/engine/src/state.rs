@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) log_bytes: u64,
     /// Bytes of the last checkpoint's root: what the next will cost at least.
     pub(crate) root_bytes: u64,
+    /// What was accepted up to here passes in a full pool: records that free space, and what the log has before them.
+    pub(crate) urgent: Seq,
     /// How garbage collection and the writers keep pace.
     pub(crate) pace: Pace,
     /// A flush was seen, so writes may be acknowledged from memory.
@@ -103,6 +105,7 @@ impl State {
             failure: None,
             log_bytes: 0,
             root_bytes: 0,
+            urgent: Seq(0),
             pace: Pace::default(),
             flushed: false,
             superseded: Superseded::new(),
@@ -177,6 +180,7 @@ impl State {
         }
         self.end = self.writer()?.push_plain(record);
         self.clear(offset, len)?;
+        self.urge();
         self.book_sealed();
         Ok(Attempt::Done(self.end))
     }
@@ -246,6 +250,12 @@ impl State {
             writer.seal();
         }
         self.book_sealed();
+    }
+
+    /// Lets everything accepted so far pass in a full pool: nothing else would ever free space there. It is at most the dirty memory,
+    /// so a quota is exceeded by no more than that, and by the copies of a round of collection.
+    pub(crate) fn urge(&mut self) {
+        self.urgent = self.end;
     }
 
     /// Ends every segment that is being filled, so that it carries its checksums and can be collected.

@@ -83,7 +83,7 @@ async fn bury(objects: &Objects, log: &LogRecord, fenced: &Tails, epoch: Epoch) 
     let free = protocol::tombstone_range(first, last_segment(log, fenced)).map(SegmentNo);
     let free: Vec<SegmentNo> = free.filter(|segment| !fenced.contains_key(segment)).collect();
     let tomb = |segment: &SegmentNo| {
-        let empty = Append { epoch: epoch.0, at: 0, data: Vec::new(), summary_len: 0 };
+        let empty = Append { epoch: epoch.0, at: 0, data: Vec::new(), summary_len: 0, urgent: true };
         objects.data.append(&objects.segment(old.epoch, *segment), empty)
     };
     let results = parallel::all(free.iter().map(tomb).collect()).await;
@@ -102,6 +102,18 @@ async fn bury(objects: &Objects, log: &LogRecord, fenced: &Tails, epoch: Epoch) 
 
 fn overtaken() -> Error {
     Error::new(ErrorKind::Busy, "another client has taken the image over")
+}
+
+/// What it means that an object is missing which the header named when this takeover read it: a later owner deleted it, or it is damage.
+pub(crate) async fn why_missing(objects: &Objects, epoch: Epoch, error: Error) -> Error {
+    if error.kind != ErrorKind::NotFound {
+        return error;
+    }
+    match objects.read_epoch().await {
+        Ok(now) if now == epoch => Error::new(ErrorKind::Corrupt, error.to_string()),
+        Ok(_) => overtaken(),
+        Err(error) => error.into(),
+    }
 }
 
 /// A tombstone of an earlier takeover that did not finish is as good as ours; anything with data is not. `Busy`: a later takeover

@@ -31,7 +31,16 @@ impl Waiters {
 
     /// Everybody gets the error.
     pub(crate) fn fail(&mut self, error: &Error) {
-        for (_, sender) in std::mem::take(&mut self.by_seq) {
+        self.fail_beyond(None, error);
+    }
+
+    /// Everybody who waits for more than `seq` gets the error.
+    pub(crate) fn fail_beyond(&mut self, seq: Option<Seq>, error: &Error) {
+        let beyond = match seq {
+            Some(seq) => self.by_seq.split_off(&(seq.next(), 0)),
+            None => std::mem::take(&mut self.by_seq),
+        };
+        for (_, sender) in beyond {
             let _ = sender.send(Err(error.clone()));
         }
     }

@@ -332,7 +332,7 @@ async fn orphans_are_leaks_and_go() {
     let page = ObjectName(format!("lsd_map.{id}.0000000100000063.00000000"));
     rig.store.put(&page, pattern(1, 5000)).await.unwrap();
     let segment = ObjectName(format!("lsd_data.{id}.00000001.00000000ff"));
-    let append = Append { epoch: 1, at: 0, data: vec![pattern(2, 8192)], summary_len: 0 };
+    let append = Append { epoch: 1, at: 0, data: vec![pattern(2, 8192)], summary_len: 0, urgent: false };
     rig.store.append(&segment, append).await.unwrap();
     let stranger = ObjectName(format!("lsd_map.{id}.something else"));
     rig.store.put(&stranger, pattern(1, 10)).await.unwrap();

@@ -93,6 +93,36 @@ async fn a_full_pool_is_told_and_nothing_acknowledged_is_lost() {
     }
 }
 
+/// Data that is stuck must not keep the discard behind it from giving space back, nor the checkpoint that deletes.
+#[tokio::test(start_paused = true)]
+async fn a_discard_frees_space_in_a_full_pool() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for index in 0..32 {
+        client.image.write(index * MIB, pattern(index, MIB as usize), false).await.unwrap();
+    }
+    client.image.flush().await.unwrap();
+    cluster.set_full(lsd_store::MEMORY_POOL, true);
+    client.image.write(40 * MIB, pattern(40, MIB as usize), false).await.unwrap();
+    assert_eq!(client.image.flush().await.unwrap_err().kind, ErrorKind::NoSpace);
+    let before = cluster.stored_bytes(lsd_store::MEMORY_POOL);
+    client.image.discard(0, 31 * MIB, false).await.unwrap();
+    client.image.flush().await.unwrap();
+    // What is dead goes without anybody asking.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    client.image.write(41 * MIB, pattern(41, MIB as usize), false).await.unwrap();
+    assert_eq!(client.image.flush().await.unwrap_err().kind, ErrorKind::NoSpace, "the pool is as full as before");
+    client.image.collect(&|_, _| Ok(())).await.unwrap();
+    let after = cluster.stored_bytes(lsd_store::MEMORY_POOL);
+    assert!(after < before - 28 * MIB, "{before} bytes were stored, {after} are");
+    client.image.close().await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    assert_eq!(read(&client.image, 0, 31 * MIB).await, vec![0; 31 * MIB as usize]);
+    for index in [31, 40, 41] {
+        assert_eq!(read(&client.image, index * MIB, MIB).await, pattern(index, MIB as usize));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_is_durable_after_max_age_without_a_flush() {
     let cluster = cluster_with_image(MIB).await;
@@ -142,7 +172,7 @@ async fn tombstones_of_an_unfinished_takeover_survive_the_next_ones_checkpoints(
     // What a taker leaves that raised nothing but its own hopes: tombstones without a committed start.
     let taker: std::sync::Arc<dyn ObjectStore> = std::sync::Arc::new(cluster.client());
     for number in last + 1..=last + 16 {
-        let tomb = Append { epoch: epoch + 1, at: 0, data: Vec::new(), summary_len: 0 };
+        let tomb = Append { epoch: epoch + 1, at: 0, data: Vec::new(), summary_len: 0, urgent: false };
         taker.append(&ObjectName(format!("{prefix}.{epoch:08x}.{number:010x}")), tomb).await.unwrap();
     }
     let heir = Client::open(&cluster, settings()).await;

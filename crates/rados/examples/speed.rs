@@ -54,7 +54,12 @@ async fn appends(store: &Arc<dyn ObjectStore>, width: usize, time: Duration) -> 
                 *at = 0;
                 names.push(name.clone());
             }
-            flights.push(store.append(name, Append { epoch: 1, at: *at, data: vec![piece.clone()], summary_len: 0 }));
+            flights.push(
+                store.append(
+                    name,
+                    Append { epoch: 1, at: *at, data: vec![piece.clone()], summary_len: 0, urgent: false },
+                ),
+            );
             *at += APPEND_BYTES;
             begun += 1;
         }

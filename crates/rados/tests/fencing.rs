@@ -4,14 +4,15 @@ mod common;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_store::{
-    Append, KvUpdate, LockMode, LockRequest, ObjectName, ObjectStore, StoreError, StoreErrorKind, WatchHandler,
+    Append, KvPresence, KvUpdate, LockMode, LockRequest, ObjectName, ObjectStore, StoreError, StoreErrorKind,
+    WatchHandler,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn append(epoch: u64, at: u64, data: Bytes) -> Append {
-    Append { epoch, at, data: vec![data], summary_len: 0 }
+    Append { epoch, at, data: vec![data], summary_len: 0, urgent: false }
 }
 
 /// A fenced client's operations fail `Fenced` at the latest when the OSD has the map; its lock can be broken.
@@ -150,8 +151,10 @@ async fn a_full_pool_never_blocks() {
     assert_eq!(tail.len, len, "the refused append left nothing");
     refuses_what_needs_space(&store).await;
     opens_an_image(&store, &keys).await;
+    takes_what_frees_space(&store, &keys, &log, len).await;
+    len += 4096;
     store.kv_update(&keys, KvUpdate::default().remove("a")).await.expect("removal of a key");
-    assert_eq!(store.kv_get(&keys, "").await.expect("keys").len(), 1);
+    assert_eq!(store.kv_get(&keys, "").await.expect("keys").len(), 2);
     assert_eq!(store.fence(&log, 2).await.expect("a fence").len, len);
     store.remove(&victim).await.expect("removal in a full pool");
     common::ceph(&["osd", "pool", "set-quota", &pool.0, "max_bytes", "0"]);
@@ -160,12 +163,20 @@ async fn a_full_pool_never_blocks() {
 
 async fn refuses_what_needs_space(store: &Arc<dyn ObjectStore>) {
     let patience = Duration::from_secs(20);
-    let put = tokio::time::timeout(patience, store.put(&"new".into(), "x".into())).await.expect("a put blocked");
-    assert_eq!(put.expect_err("no room").kind, StoreErrorKind::Full);
     let update = store.kv_update(&"new keys".into(), KvUpdate::default().set("a", "1"));
     let update = tokio::time::timeout(patience, update).await.expect("an update blocked");
     assert_eq!(update.expect_err("no room").kind, StoreErrorKind::Full);
-    assert_eq!(store.stat(&"new".into()).await.expect_err("nothing").kind, StoreErrorKind::NotFound);
+    assert_eq!(store.stat(&"new keys".into()).await.expect_err("nothing").kind, StoreErrorKind::NotFound);
+}
+
+/// What space is freed by: pages of the map, the header, tombstones, and appends that are said to be urgent.
+async fn takes_what_frees_space(store: &Arc<dyn ObjectStore>, keys: &ObjectName, log: &ObjectName, len: u64) {
+    store.put(&"page".into(), vec![1; 65_536].into()).await.expect("a put in a full pool");
+    let update = KvUpdate::default().presence(KvPresence::MustExist).set("c", "3");
+    store.kv_update(keys, update).await.expect("an update in a full pool");
+    let urgent = Append { urgent: true, ..append(1, len, Bytes::from(vec![8; 4096])) };
+    store.append(log, urgent).await.expect("an urgent append in a full pool");
+    store.append(&"tomb".into(), Append { data: Vec::new(), ..append(1, 0, Bytes::new()) }).await.expect("a tombstone");
 }
 
 /// Watching, notifying and locking, without which no image opens: a full pool must not keep anybody from freeing

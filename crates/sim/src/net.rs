@@ -254,7 +254,9 @@ impl Net {
         sender: Option<Answer<T>>,
     ) {
         self.step(route.client);
-        if !route.fate.takes_effect {
+        // A watch ends with the connection of its client.
+        let too_late = route.what == "watch" && self.is_dead(route.client);
+        if !route.fate.takes_effect || too_late {
             return self.note(route.client, route.what, &route.object, "is lost");
         }
         let mut answer = operation();

@@ -125,7 +125,7 @@ fn unit(store: &Store) -> u64 {
 }
 
 fn open_append(epoch: u64, at: u64, data: &Bytes) -> Append {
-    Append { epoch, at, data: vec![data.clone()], summary_len: 0 }
+    Append { epoch, at, data: vec![data.clone()], summary_len: 0, urgent: false }
 }
 
 #[track_caller]

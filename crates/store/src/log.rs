@@ -25,6 +25,8 @@ pub struct Append {
     pub data: Vec<Bytes>,
     /// Seals the object: its last `summary_len` bytes are its summary. 0: stays open.
     pub summary_len: u32,
+    /// It passes in a full pool: what frees space later. So does an append without data.
+    pub urgent: bool,
 }
 
 impl Append {

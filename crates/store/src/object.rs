@@ -89,7 +89,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug + 'static {
     /// Up to `len` bytes from `offset`; shorter at the end of the object, empty beyond it. `NotFound`.
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes>;
 
-    /// Creates a whole immutable object. `Exists`; `Full` when the pool is full: never blocks for space.
+    /// Creates a whole immutable object. `Exists`. It passes in a full pool: the map is what space is freed by.
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()>;
 
     /// Size of an object in bytes. `NotFound`.
@@ -104,7 +104,8 @@ pub trait ObjectStore: Send + Sync + fmt::Debug + 'static {
     /// All keys and values of a keyed object that start with `prefix`. `NotFound`.
     fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap>;
 
-    /// One atomic compare-then-write: see [`KvUpdate`]. Works in a full pool when it only removes keys.
+    /// One atomic compare-then-write: see [`KvUpdate`]. Works in a full pool when it only removes keys, or the object must exist;
+    /// `Full` otherwise.
     fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()>;
 
     /// Takes an advisory lock. `Busy` when somebody else (another client or cookie) holds it, `Exists` when this

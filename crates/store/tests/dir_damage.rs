@@ -30,8 +30,13 @@ impl Fixture {
 
     /// A log of `AAAABBBB` in epoch 3, sealed or not.
     async fn log(&self, object: &str, summary_len: u32) {
-        let append =
-            |at, data: &'static str, summary_len| Append { epoch: 3, at, data: vec![data.into()], summary_len };
+        let append = |at, data: &'static str, summary_len| Append {
+            epoch: 3,
+            at,
+            data: vec![data.into()],
+            summary_len,
+            urgent: false,
+        };
         self.store.append(&object.into(), append(0, "AAAA", 0)).await.expect("append");
         self.store.append(&object.into(), append(4, "BBBB", summary_len)).await.expect("append");
     }
@@ -42,7 +47,9 @@ impl Fixture {
     }
 
     async fn append(&self, object: &str, epoch: u64, at: u64) -> Result<(), StoreError> {
-        self.store.append(&object.into(), Append { epoch, at, data: vec!["CCCC".into()], summary_len: 0 }).await
+        self.store
+            .append(&object.into(), Append { epoch, at, data: vec!["CCCC".into()], summary_len: 0, urgent: false })
+            .await
     }
 }
 

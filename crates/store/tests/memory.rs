@@ -1,14 +1,14 @@
 //! The memory store passes the contract, and behaves as a cluster of several clients.
 use bytes::Bytes;
 use lsd_store::{
-    Append, KvUpdate, LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, PoolId, StoreError,
-    StoreErrorKind, WatchHandler, contract,
+    Append, KvPresence, KvUpdate, LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, PoolId,
+    StoreError, StoreErrorKind, WatchHandler, contract,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn append(epoch: u64, at: u64, data: &'static [u8]) -> Append {
-    Append { epoch, at, data: vec![Bytes::from_static(data)], summary_len: 0 }
+    Append { epoch, at, data: vec![Bytes::from_static(data)], summary_len: 0, urgent: false }
 }
 
 #[tokio::test]
@@ -60,13 +60,17 @@ async fn a_full_pool_takes_nothing_but_gives_back() {
     cluster.set_full(MEMORY_POOL, true);
     let full = |error: StoreError| assert_eq!(error.kind, StoreErrorKind::Full);
     full(store.append(&log, append(1, 4, b"efgh")).await.expect_err("append"));
-    full(store.put(&"put".into(), "1".into()).await.expect_err("put"));
     full(store.kv_update(&kv, KvUpdate::default().set("b", "1")).await.expect_err("update"));
+    let update = KvUpdate::default().presence(KvPresence::MustExist).set("b", "1");
+    store.kv_update(&kv, update).await.expect("update of what exists");
+    store.put(&"put".into(), "1".into()).await.expect("put");
+    store.append(&log, Append { urgent: true, ..append(1, 4, b"efgh") }).await.expect("urgent append");
+    store.append(&"tomb".into(), Append { data: Vec::new(), ..append(1, 0, b"") }).await.expect("append of nothing");
     store.kv_update(&kv, KvUpdate::default().remove("a")).await.expect("removal of a key");
     store.fence(&log, 2).await.expect("fence");
     store.remove(&kv).await.expect("remove");
     cluster.set_full(MEMORY_POOL, false);
-    store.append(&log, append(2, 4, b"efgh")).await.expect("append");
+    store.append(&log, append(2, 8, b"efgh")).await.expect("append");
 }
 
 /// Counts how often a watch was lost, and why.

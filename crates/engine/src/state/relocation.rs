@@ -56,6 +56,7 @@ impl State {
             self.move_to(copy.range(), copy.from, loc)?;
             self.end = seq;
         }
+        self.urge();
         self.seal();
         Ok(Copied::Done(self.end))
     }

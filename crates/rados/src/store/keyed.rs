@@ -43,6 +43,8 @@ pub(super) fn kv_update(io: &IoCtx, name: &str, update: &KvUpdate) -> StoreFutur
     let op = guarded
         .remove_omap(update.remove.iter().map(|key| key.as_bytes()))
         .set_omap(update.set.iter().map(|(key, value)| (key.as_bytes(), &value[..])));
-    let written = io.write(name, op, OpFlags::FULL_TRY, "kv_update");
+    // What exists can be changed in a full pool: headers tell where space is freed.
+    let flags = if update.presence == KvPresence::MustExist { OpFlags::FULL_FORCE } else { OpFlags::FULL_TRY };
+    let written = io.write(name, op, flags, "kv_update");
     boxed(async move { written.await.map(drop) })
 }

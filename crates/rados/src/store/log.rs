@@ -79,7 +79,8 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     };
     let op = guarded.set_xattr(TAIL, &tail_bytes(end, append.summary_len));
     let creates = append.at == 0;
-    let written = io.write(name, op, OpFlags::FULL_TRY, "append");
+    let flags = if append.urgent || append.data.is_empty() { OpFlags::FULL_FORCE } else { OpFlags::FULL_TRY };
+    let written = io.write(name, op, flags, "append");
     boxed(async move {
         written.await.map(drop).map_err(|error| match error.errno {
             // A missing object has no tail, so the guard does not hold.

@@ -27,14 +27,14 @@ pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture
     })
 }
 
-/// See [`lsd_store::ObjectStore::put`].
+/// See [`lsd_store::ObjectStore::put`]. It passes in a full pool.
 pub(super) fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> StoreFuture<()> {
     if data.len() as u64 > u64::from(limits.max_write) {
         let error = StoreError::new(StoreErrorKind::Invalid, "put", name).with_detail("longer than one write can be");
         return Box::pin(async move { Err(error) });
     }
     let op = WriteOp::new().create(true).write_full(data);
-    let written = io.write(name, op, OpFlags::FULL_TRY, "put");
+    let written = io.write(name, op, OpFlags::FULL_FORCE, "put");
     boxed(async move { written.await.map(drop) })
 }
 

@@ -28,12 +28,15 @@ pub async fn append_joins_pieces(store: &Store, prefix: &str) {
     let whole = data(store, 9, 2);
     let cuts = [0, 1, 1, 6, whole.len() - 3, whole.len()];
     let pieces = cuts.windows(2).map(|cut| whole.slice(cut[0]..cut[1])).collect();
-    let append = Append { epoch: 1, at: 0, data: pieces, summary_len: 0 };
+    let append = Append { epoch: 1, at: 0, data: pieces, summary_len: 0, urgent: false };
     assert_eq!(append.len(), whole.len() as u64);
     works(store.append(&name, append).await, "append of pieces");
     let many = (0..whole.len()).map(|at| whole.slice(at..=at)).collect();
     let at = whole.len() as u64;
-    works(store.append(&name, Append { epoch: 1, at, data: many, summary_len: 0 }).await, "append of many pieces");
+    works(
+        store.append(&name, Append { epoch: 1, at, data: many, summary_len: 0, urgent: false }).await,
+        "append of many pieces",
+    );
     assert_eq!(works(store.read(&name, 0, at).await, "read"), whole);
     assert_eq!(works(store.read(&name, at, at).await, "read"), whole);
     works(store.remove(&name).await, "remove");

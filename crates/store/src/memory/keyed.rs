@@ -1,6 +1,6 @@
 //! Keyed objects in memory.
 use super::state::Pool;
-use crate::{KvMap, KvUpdate, StoreErrorKind};
+use crate::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
 
 pub(super) fn get(pool: &mut Pool, name: &str, prefix: &str) -> Result<KvMap, StoreErrorKind> {
     keyed(pool)?;
@@ -11,7 +11,7 @@ pub(super) fn get(pool: &mut Pool, name: &str, prefix: &str) -> Result<KvMap, St
 
 pub(super) fn update(pool: &mut Pool, name: &str, update: &KvUpdate) -> Result<(), StoreErrorKind> {
     keyed(pool)?;
-    if !update.set.is_empty() {
+    if !update.set.is_empty() && update.presence != KvPresence::MustExist {
         pool.room()?;
     }
     let present = pool.objects.get(name).map(|object| &object.keys);

@@ -10,7 +10,9 @@ pub(super) fn append(pool: &mut Pool, name: &str, append: &Append) -> Result<(),
     if !aligned || len > u64::from(pool.limits.max_write) || u64::from(append.summary_len) > end {
         return Err(StoreErrorKind::Invalid);
     }
-    pool.room()?;
+    if !append.urgent && len > 0 {
+        pool.room()?;
+    }
     if append.at == 0 {
         if pool.objects.contains_key(name) {
             return Err(StoreErrorKind::Exists);
@@ -63,7 +65,6 @@ pub(super) fn put(pool: &mut Pool, name: &str, data: &[u8]) -> Result<(), StoreE
     if data.len() as u64 > u64::from(pool.limits.max_write) {
         return Err(StoreErrorKind::Invalid);
     }
-    pool.room()?;
     if pool.objects.contains_key(name) {
         return Err(StoreErrorKind::Exists);
     }

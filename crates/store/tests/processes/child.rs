@@ -145,7 +145,8 @@ pub fn piece(index: u64) -> Bytes {
 async fn append_until_refused(store: &DirStore, name: &ObjectName) {
     let mut flights = VecDeque::new();
     for index in 0_u64.. {
-        let append = Append { epoch: 1, at: index * PIECE as u64, data: vec![piece(index)], summary_len: 0 };
+        let append =
+            Append { epoch: 1, at: index * PIECE as u64, data: vec![piece(index)], summary_len: 0, urgent: false };
         flights.push_back((index, store.append(name, append)));
         if flights.len() == 8 {
             let (index, oldest) = flights.pop_front().expect("eight");
@@ -195,7 +196,8 @@ async fn fill(store: &DirStore) {
     let name = ObjectName::from("log");
     let mut index = 0;
     let failure = loop {
-        let append = Append { epoch: 1, at: index * PIECE as u64, data: vec![piece(index)], summary_len: 0 };
+        let append =
+            Append { epoch: 1, at: index * PIECE as u64, data: vec![piece(index)], summary_len: 0, urgent: false };
         match store.append(&name, append).await {
             Ok(()) => index += 1,
             Err(error) => break error,

@@ -31,7 +31,7 @@ async fn a_fence_stops_an_appending_process_and_loses_nothing() {
         assert_eq!(fenced, LogTail { epoch: 2, len: acknowledged * PIECE as u64, summary_len: 0 });
         assert_eq!(store.log_tail(&name).await.expect("tail"), fenced);
         check_pieces(&store, &name, fenced.len).await;
-        let next = Append { epoch: 2, at: fenced.len, data: vec![piece(acknowledged)], summary_len: 0 };
+        let next = Append { epoch: 2, at: fenced.len, data: vec![piece(acknowledged)], summary_len: 0, urgent: false };
         store.append(&name, next).await.expect("append of the new owner");
     }
 }
