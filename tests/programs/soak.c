@@ -74,10 +74,10 @@ static void tell(const char *part, const char *when, struct sample now)
 }
 
 /* Garbage collection holds a round of data now and then: such a moment is waited out, for two seconds at most. */
-static struct sample settled_sample(long heap_before)
+static struct sample settled_sample(long heap)
 {
 	struct sample now = sample_now();
-	for (int tries = 0; now.heap > heap_before && tries < 100; tries++) {
+	for (int tries = 0; now.heap > heap && tries < 100; tries++) {
 		usleep(20000);
 		struct sample again = sample_now();
 		again.heap = again.heap < now.heap ? again.heap : now.heap;
@@ -94,7 +94,7 @@ static void in_legs(const char *part, void (*leg)(long), long each)
 	char when[32];
 	for (int i = 1; i <= LEGS; i++) {
 		leg(each);
-		struct sample now = settled_sample(i > 1 ? warm.heap : LONG_MAX);
+		struct sample now = settled_sample(i > 1 ? warm.heap + bounds.heap / 2 : LONG_MAX);
 		snprintf(when, sizeof(when), "%ld", i * each);
 		tell(part, when, now);
 		raise_to(i <= WARM ? &warm : &later, now);
@@ -291,7 +291,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (int i = 0; i < DEPTH; i++)
 		unused[unused_count++] = &slots[i];
-	in_legs("operations", operations, operation_count / LEGS);
+	in_legs("operations", operations, (operation_count + LEGS - 1) / LEGS);
 	OK(rbd_close(image));
 	in_legs("open and close", cycles, cycle_count / LEGS);
 	in_legs("connect, open and close", connections, cycle_count / LEGS);
