@@ -230,6 +230,15 @@ static void watched(void *arg)
 	(void)arg;
 }
 
+/* Enough garbage, often enough, that it is being collected when the image is closed. */
+static void overwrite(rbd_image_t opened)
+{
+	static char data[MOST];
+	for (int i = 0; i < 24; i++)
+		IS(rbd_write(opened, any(SIZE / MOST) * MOST, sizeof(data), data), sizeof(data));
+	OK(rbd_flush(opened));
+}
+
 static void use(rados_ioctx_t in, long number)
 {
 	char data[BLOCK] = { 0 };
@@ -245,7 +254,7 @@ static void use(rados_ioctx_t in, long number)
 	OK(rbd_update_watch(opened, &watch, watched, NULL));
 	IS(rbd_read(opened, any(SIZE - BLOCK), BLOCK, data), BLOCK);
 	if (!read_only)
-		IS(rbd_write(opened, any(SIZE - BLOCK), BLOCK, data), BLOCK);
+		overwrite(opened);
 	OK(rbd_update_unwatch(opened, watch));
 	/* Every other time with an operation in flight. */
 	c = fresh();
