@@ -2,7 +2,8 @@
 //! there, and what is there is a prefix of the order in which the client wrote. Stock librbd fails this one.
 //!
 //! `LSD_TEST_KILL_ROUNDS` sets the number of kills (3), `LSD_TEST_SEED` the first seed; each round goes on with the image
-//! that the round before left.
+//! that the round before left. `LSD_TEST_KEEP=1` leaves the image of a failed round and the state before it where they are.
+//! The same on the directory store: `crates/engine/tests/kill_rounds.rs`.
 mod common;
 use common::{Ceph, Finished, Image, compiled_program, scratch_dir};
 use std::path::Path;
@@ -12,6 +13,10 @@ const DEPTH: &str = "16";
 const FLUSH_EVERY: &str = "150";
 /// More operations than a client can send before it is killed.
 const ENDLESS: &str = "100000000";
+const NEVER_FLUSH: &str = ENDLESS;
+/// Small segments, a checkpoint for each megabyte of log, and garbage that is never worth keeping.
+const BUSY_BEHIND: [&str; 3] =
+    ["lsd_segment_bytes = 1048576", "lsd_checkpoint_log_bytes = 1048576", "lsd_gc_least_live_bytes = 1048576"];
 
 fn number_from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map(|text| text.parse().expect(name)).unwrap_or(default)
@@ -33,17 +38,25 @@ fn check(image: &Image, state: &Path, seed: u64, flushed: u64) -> Finished {
     prefix(image, &["check"], state, &[&seed.to_string(), &flushed.to_string()]).run()
 }
 
-/// One kill, `delay` after the first flush; returns how many operations were flushed and how many survived.
-fn kill_round(image: &Image, state: &Path, seed: u64, delay: Duration) -> (u64, u64) {
-    let mut writer = prefix(image, &["write"], state, &[&seed.to_string(), ENDLESS, DEPTH, FLUSH_EVERY]).start();
+/// One kill, `delay` after the first flush; returns how many operations were flushed and how many survived, or what is wrong.
+fn kill_round(
+    image: &Image,
+    state: &Path,
+    seed: u64,
+    delay: Duration,
+    flush_every: &str,
+) -> Result<(u64, u64), String> {
+    let mut writer = prefix(image, &["write"], state, &[&seed.to_string(), ENDLESS, DEPTH, flush_every]).start();
     writer.wait_for_text("flushed", Duration::from_secs(60));
     std::thread::sleep(delay);
     let killed = writer.kill();
     assert_eq!(killed.signal, Some(9), "the writer ended by itself: {killed}");
     let flushed = last_number(&killed, "flushed").unwrap();
     let checked = check(image, state, seed, flushed);
-    assert!(checked.code == Some(0), "seed {seed}, killed after {delay:?}, {flushed} flushed: {checked}");
-    (flushed, last_number(&checked, "prefix").unwrap())
+    if checked.code != Some(0) {
+        return Err(format!("seed {seed}, killed after {delay:?}, {flushed} flushed: {checked}"));
+    }
+    Ok((flushed, last_number(&checked, "prefix").unwrap()))
 }
 
 fn small_image(ceph: &Ceph) -> Image {
@@ -51,34 +64,43 @@ fn small_image(ceph: &Ceph) -> Image {
 }
 
 /// Kills one writer after the other, on one image.
-fn kill_rounds(ceph: &Ceph) {
+fn kill_rounds(ceph: &Ceph, flush_every: &str) {
     let image = small_image(ceph);
     let dir = scratch_dir();
     let state = dir.path().join("state");
     let first = number_from_environment("LSD_TEST_SEED", 1000);
     for seed in first..first + number_from_environment("LSD_TEST_KILL_ROUNDS", 3) {
         let delay = Duration::from_millis(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 2000);
-        let (flushed, survived) = kill_round(&image, &state, seed, delay);
-        println!("seed {seed}: killed after {delay:?}, {flushed} flushed, {survived} survived");
+        match kill_round(&image, &state, seed, delay, flush_every) {
+            Ok((flushed, survived)) => {
+                println!("{} seed {seed}: killed after {delay:?}, {flushed} flushed, {survived} survived", image.name);
+            }
+            Err(violation) => {
+                let kept = std::env::var_os("LSD_TEST_KEEP").map(|_| {
+                    let kept = format!("; kept: image {} and {}", image.spec(), dir.keep().display());
+                    std::mem::forget(image);
+                    kept
+                });
+                panic!("{violation}{}", kept.unwrap_or_default());
+            }
+        }
     }
 }
 
 #[test]
 fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
-    kill_rounds(&requires_ceph!().with_short_watches());
+    kill_rounds(&requires_ceph!().with_short_watches(), FLUSH_EVERY);
 }
 
-/// Small segments, a checkpoint for each megabyte of log, and garbage that is never worth keeping.
 #[test]
 fn the_same_while_checkpoints_are_written_and_garbage_is_collected() {
-    let ceph = requires_ceph!();
-    kill_rounds(&ceph.with_client_conf(&[
-        "lsd_watch_timeout_ms = 4000",
-        "objecter_tick_interval = 1",
-        "lsd_segment_bytes = 1048576",
-        "lsd_checkpoint_log_bytes = 1048576",
-        "lsd_gc_least_live_bytes = 1048576",
-    ]));
+    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), FLUSH_EVERY);
+}
+
+/// Nothing but the age of a write makes it durable.
+#[test]
+fn a_prefix_survives_kill_9_of_a_writer_that_never_flushes() {
+    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), NEVER_FLUSH);
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn misuse_gives_an_errno() {
     let ceph = requires_ceph!();
     if tests_own_library() {
         run(&ceph, "capi_hygiene");
+        run(&ceph, "capi_misuse");
     }
 }
 

@@ -62,7 +62,7 @@ pub fn compiled_program(name: &str) -> PathBuf {
     if modified(&program) < modified(&source) {
         let fresh = program.with_extension(std::process::id().to_string());
         Cmd::new("cc")
-            .args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+            .args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-o"])
             .arg(&fresh)
             .arg(&source)
             .args(["-lrbd", "-lrados"])

@@ -230,6 +230,12 @@ static void opening(void)
 	c = fresh(), IS(result_of(rbd_aio_open(io, name, &image, NULL, c), c), 0);
 	OK(rbd_get_id(image, id, sizeof(id)));
 	c = fresh(), IS(result_of(rbd_aio_close(image, c), c), 0);
+	c = fresh(), IS(result_of(rbd_aio_open_by_id(io, id, &image, NULL, c), c), 0);
+	IS(rbd_write(image, 0, 1, "x"), 1);
+	c = fresh(), IS(result_of(rbd_aio_close(image, c), c), 0);
+	c = fresh(), IS(result_of(rbd_aio_open_read_only(io, name, &image, NULL, c), c), 0);
+	IS(rbd_write(image, 0, 1, "x"), -EROFS);
+	c = fresh(), IS(result_of(rbd_aio_close(image, c), c), 0);
 	c = fresh(), IS(result_of(rbd_aio_open_by_id_read_only(io, id, &image, NULL, c), c), 0);
 	IS(rbd_write(image, 0, 1, "x"), -EROFS);
 	c = fresh(), IS(result_of(rbd_aio_write(image, 0, 1, "x", c), c), -EROFS);

@@ -3,8 +3,8 @@
  *
  *   prefix write  POOL IMAGE STATE SEED COUNT DEPTH FLUSH_EVERY
  *       Sends COUNT overlapping writes and write-zeroes, numbered on from the state in the file STATE (which may be
- *       missing), DEPTH of them in flight, with a flush after every FLUSH_EVERY. Prints "flushed N" when a flush that
- *       came after operation N has succeeded, and "done N" at the end. Meant to be killed.
+ *       missing), DEPTH of them in flight, with a flush before the first and after every FLUSH_EVERY. Prints "flushed N"
+ *       when a flush that came after operation N has succeeded, and "done N" at the end. Meant to be killed.
  *   prefix check  POOL IMAGE STATE SEED FLUSHED
  *       Opens the image, writes one sector outside of what is checked, so that it is the image's writer from then on and
  *       nothing that the dead one still had on its way can land later, finds the number P up to which operations are on it, and fails unless every sector holds what
@@ -233,6 +233,7 @@ static void write_operations(uint64_t seed, uint64_t count, size_t depth, uint64
     for (size_t i = 0; i < depth; i++)
         unused[unused_count++] = &slots[i];
     must("rbd_flush", rbd_flush(image)); /* from here on a write-back cache is one */
+    dprintf(STDOUT_FILENO, "flushed %llu\n", (unsigned long long)state.number);
     for (uint64_t number = state.number + 1; number <= last; number++) {
         send_operation(seed, number);
         if (number % flush_every == 0)

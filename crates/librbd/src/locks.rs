@@ -50,6 +50,9 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
     with_image(image, |image| {
         // SAFETY: a number by the contract of librbd.h.
         let places = unsafe { fetch(max_lock_owners) }?;
+        if lock_owners.is_null() && places > 0 {
+            return Err(Errno::EINVAL);
+        }
         let owner = image.core.block_on(image.engine.lock_owner())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(lock_mode, EXCLUSIVE) }?;

@@ -5,10 +5,10 @@ use crate::errno::{Errno, Outcome};
 use crate::panic::guard;
 use crate::runtime::{Core, core};
 use lsd_engine::Settings;
-use lsd_rados::{IoCtx, RadosStore};
+use lsd_rados::{ClusterUse, IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
 use std::ffi::c_int;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The application name that librbd gives to pools; monitors warn about pools without one.
@@ -39,7 +39,7 @@ impl Pool {
 
     /// To wait for the end of every use of this pool, after dropping it.
     pub fn end(&self) -> PoolEnd {
-        PoolEnd::of(&self.store)
+        PoolEnd(Some(self.io.cluster().usage()))
     }
 
     /// A setting of the caller's cluster handle; `lsd_*` ones from its ceph.conf, as far as that can be found.
@@ -69,23 +69,21 @@ impl Pool {
     }
 }
 
-/// Tells when a pool that was adopted is let go by everything that used it.
-pub struct PoolEnd(Weak<dyn ObjectStore>);
+/// Tells when a pool that was adopted is let go by everything that used it: tasks of the engine, and operations that they
+/// left in flight when they were ended, whose buffers librados never gives back after a shutdown.
+#[derive(Default)]
+pub struct PoolEnd(Option<ClusterUse>);
 
 /// An end that takes longer than this is not waited for; it would be a leak.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 const END_POLL: Duration = Duration::from_millis(1);
 
 impl PoolEnd {
-    pub fn of(store: &Arc<dyn ObjectStore>) -> Self {
-        Self(Arc::downgrade(store))
-    }
-
-    /// Waits until nothing uses the pool. Callers shut their cluster handle down after closing their last image, and
-    /// no task of the engine may touch it then.
+    /// Waits until nothing uses the pool, nor another pool of its image. Callers shut their cluster handle down after
+    /// closing their last image, and no task of the engine may touch it then.
     pub async fn reached(self) {
         let until = Instant::now() + END_TIMEOUT;
-        while self.0.strong_count() > 0 && Instant::now() < until {
+        while self.0.as_ref().is_some_and(|cluster| !cluster.is_over()) && Instant::now() < until {
             tokio::time::sleep(END_POLL).await;
         }
     }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 mod pools;
@@ -26,6 +26,18 @@ const BLOCKLIST_MAX_SECONDS: u32 = 20 * 365 * 24 * 3600;
 #[derive(Clone)]
 pub struct Cluster {
     handle: Arc<ClusterHandle>,
+}
+
+/// Tells whether anything still uses a connection: clones of it, pools and watches opened from it, and operations in
+/// flight, also those whose futures were dropped. It does not keep the connection.
+#[derive(Clone)]
+pub struct ClusterUse(Weak<ClusterHandle>);
+
+impl ClusterUse {
+    /// True from when the last user is gone on. A caller's handle may be shut down then.
+    pub fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
 }
 
 /// Size and use of the whole cluster.
@@ -114,6 +126,10 @@ impl Cluster {
     pub unsafe fn from_raw(raw: sys::rados_t) -> Self {
         let own_settings = OwnSettings::load(None, "ceph", "client.admin");
         Self { handle: Arc::new(ClusterHandle { raw, owned: false, own_settings }) }
+    }
+
+    pub fn usage(&self) -> ClusterUse {
+        ClusterUse(Arc::downgrade(&self.handle))
     }
 
     /// The handle for a direct librados call.

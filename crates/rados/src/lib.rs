@@ -26,7 +26,7 @@ mod watch;
 mod watchers;
 mod write_op;
 
-pub use cluster::{Cluster, ClusterStat};
+pub use cluster::{Cluster, ClusterStat, ClusterUse};
 pub use connections::wait_for_end;
 pub use error::{RadosError, RadosResult};
 pub use ioctx::{IoCtx, ObjectStat, PoolStat};

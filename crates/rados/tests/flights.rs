@@ -50,9 +50,12 @@ async fn the_last_handle_goes_while_operations_are_in_flight() {
             drop(doomed.write(&name, WriteOp::new().append(&[piece; 4096]), OpFlags::NONE, "test"));
         }
         std::mem::forget(doomed.read(&name, 0, 1 << 20));
+        let usage = doomed.cluster().usage();
+        assert!(!usage.is_over());
         drop(doomed);
-        common::eventually("fifty appends", async || io.stat(&name).await.is_ok_and(|stat| stat.size == 50 * 4096))
-            .await;
+        common::eventually("the last use", async || usage.is_over()).await;
+        let size = io.stat(&name).await.expect("a size").size;
+        assert_eq!(size, 50 * 4096, "it was over while appends were in flight");
         let data = io.read(&name, 0, 1 << 20).await.expect("a read");
         assert!((0..50usize).all(|piece| data[piece * 4096] as usize == piece), "appends out of order");
         io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");

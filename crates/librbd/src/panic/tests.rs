@@ -19,7 +19,7 @@ fn open_image() -> *mut c_void {
         let image = ImageRef::Name("image".into());
         let engine = Image::open(&store, &image, &OpenOptions::default()).await.unwrap();
         let layout = Layout::of(&engine.info());
-        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout), PoolEnd::of(&store))
+        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout), PoolEnd::default())
             .unwrap()
             .handle()
     })
