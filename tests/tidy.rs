@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lsd-nbd", &["lsd-engine", "lsd-store"]),
     ("lsd-librbd", &["lsd-engine", "lsd-rados", "lsd-store", "lsd-librados-sys", "lsd-core"]),
     ("lsd-rados", &["lsd-librados-sys", "lsd-store"]),
+    ("lsd-bench", &[]),
     ("lsd-sim", &["lsd-engine", "lsd-store", "lsd-core"]),
     ("lsd-engine", &["lsd-store", "lsd-core"]),
     ("lsd-store", &["lsd-core"]),

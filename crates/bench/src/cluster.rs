@@ -30,7 +30,11 @@ impl Cluster {
         let vstart = source.join("vstart/vstart");
         let dir = tempfile::Builder::new().prefix("lsd-bench-").tempdir()?.keep();
         let mut reaper = Command::new("bash");
-        reaper.arg("-c").arg("trap '' INT TERM HUP; read -r; \"$0\" stop \"$1\"; rm -rf -- \"$1\"").arg(&vstart).arg(&dir);
+        reaper
+            .arg("-c")
+            .arg("trap '' INT TERM HUP; read -r; \"$0\" stop \"$1\"; rm -rf -- \"$1\"")
+            .arg(&vstart)
+            .arg(&dir);
         // A process group of its own: Ctrl-C is for us, and it must outlive us.
         let reaper = reaper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let cluster = Self { conf: dir.join("ceph.conf"), reaper: Some(reaper.context("cannot start bash")?) };

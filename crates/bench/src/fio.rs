@@ -76,7 +76,8 @@ pub fn arguments(target: &Target, size: u64, io_size: u64, job: &[&str]) -> Vec<
 pub fn parse(text: &str) -> Result<Measured> {
     let begin = text.find("\n{").map(|at| at + 1).or_else(|| text.starts_with('{').then_some(0));
     let json = &text[begin.with_context(|| format!("fio printed no JSON: {text}"))?..];
-    let report: Value = serde_json::Deserializer::from_str(json).into_iter().next().context("fio printed nothing")??;
+    let report: Value =
+        serde_json::Deserializer::from_str(json).into_iter().next().context("fio printed nothing")??;
     let mut sum = Measured::default();
     for job in report["jobs"].as_array().context("fio's report has no jobs")? {
         if job["error"].as_i64() != Some(0) {

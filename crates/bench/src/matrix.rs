@@ -223,10 +223,8 @@ pub const FILL: Job = job(SEQ_WRITE, 1.0);
 /// What scatters it.
 pub const SCATTER: Job = job(RAND_4K, 0.5);
 /// What is written to the sparse image of `Work::Open`; its share is one of the sparse size.
-pub const SPARSE_FILL: Job = job(
-    &["--rw=randwrite", "--bs=64k", "--iodepth=16", "--norandommap", "--end_fsync=1"],
-    1.0 / SPARSE_FACTOR as f64,
-);
+pub const SPARSE_FILL: Job =
+    job(&["--rw=randwrite", "--bs=64k", "--iodepth=16", "--norandommap", "--end_fsync=1"], 1.0 / SPARSE_FACTOR as f64);
 
 /// The rows with these ids, or all that belong to a run of this length.
 pub fn select(ids: &[String], long: bool) -> anyhow::Result<Vec<&'static Row>> {

@@ -76,9 +76,7 @@ impl Bench {
                 std::thread::sleep(self.settle);
                 let sample = match &row.work {
                     Work::Fio(job) => self.sample(row.figure, job, side, &images)?,
-                    Work::Open => {
-                        Sample { value: self.place.open_ms(side, &images.of(side)[0])?, ..Sample::default() }
-                    }
+                    Work::Open => Sample { value: self.place.open_ms(side, &images.of(side)[0])?, ..Sample::default() },
                 };
                 result.of(side).push(sample);
             }
@@ -138,6 +136,7 @@ impl Bench {
             value,
             seconds: measured.seconds,
             writes: measured.writes,
+            reads: measured.reads,
             bytes,
             p99_ms: latencies.p99_ms(),
             client_cpu_seconds: Some(client_cpu),

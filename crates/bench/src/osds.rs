@@ -34,7 +34,8 @@ pub struct Osds {
 impl Osds {
     /// `None` if one of them is not on this machine.
     pub fn find(conf: &Path) -> Result<Option<Self>> {
-        let ids: Vec<u32> = serde_json::from_str(&output(command("ceph", conf, None).args(["osd", "ls", "-f", "json"]))?)?;
+        let ids: Vec<u32> =
+            serde_json::from_str(&output(command("ceph", conf, None).args(["osd", "ls", "-f", "json"]))?)?;
         let mut sockets = Vec::new();
         for id in ids {
             let mut ask = command("ceph-conf", conf, None);

@@ -45,8 +45,9 @@ pub struct Sample {
     /// In the unit of the row.
     pub value: f64,
     pub seconds: f64,
-    /// Write operations of the client.
+    /// Operations of the client.
     pub writes: f64,
+    pub reads: f64,
     /// Read and written by the client.
     pub bytes: f64,
     pub p99_ms: Option<f64>,
@@ -90,6 +91,7 @@ pub struct Costs {
     pub osd_cpu_per_gib: Option<f64>,
     pub client_cpu_per_gib: Option<f64>,
     pub osd_writes_per_write: Option<f64>,
+    pub osd_reads_per_read: Option<f64>,
     /// Bytes on the OSDs' disks for each byte of the client.
     pub disk_bytes_per_byte: Option<f64>,
 }
@@ -182,6 +184,7 @@ impl Costs {
             osd_cpu_per_gib: middle(&|s| s.osd.map(|osd| osd.cpu_seconds / s.bytes * GIB)),
             client_cpu_per_gib: middle(&|s| s.client_cpu_seconds.map(|cpu| cpu / s.bytes * GIB)),
             osd_writes_per_write: middle(&|s| s.osd.map(|osd| osd.writes / s.writes)),
+            osd_reads_per_read: middle(&|s| s.osd.map(|osd| osd.reads / s.reads)),
             disk_bytes_per_byte: middle(&|s| s.osd.map(|osd| osd.disk_write_bytes / s.bytes)),
         }
     }

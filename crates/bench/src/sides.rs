@@ -3,6 +3,7 @@ use crate::program::{command, on_side, output};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -123,10 +124,21 @@ impl Place {
                 server
             }
         };
-        let child = server.stdout(std::process::Stdio::null()).spawn().context("cannot start an NBD server")?;
+        let said = socket.with_extension("log");
+        let log = File::create(&said)?;
+        let child = server.stdout(log.try_clone()?).stderr(log).spawn().context("cannot start an NBD server")?;
         let mut server = Server { child, socket };
-        server.wait_until_it_listens()?;
+        let ready = server.wait_until_it_listens().and_then(|()| self.first_flush(&server));
+        ready.with_context(|| std::fs::read_to_string(&said).unwrap_or_default())?;
         Ok(server)
+    }
+
+    /// Until a client's first flush both libraries write through. fio's rbd engine flushes when it opens an image and its nbd
+    /// engine does not, so somebody else flushes first; QEMU passes a flush on only after a write.
+    fn first_flush(&self, server: &Server) -> Result<()> {
+        let url = format!("nbd+unix:///?socket={}", server.socket.display());
+        let mut qemu_io = command("qemu-io", &self.conf, None);
+        output(qemu_io.args(["-f", "raw", "-t", "writeback", "-c", "write 0 4k", "-c", "flush", &url])).map(drop)
     }
 
     fn spec(&self, image: &str) -> String {

@@ -7,8 +7,25 @@ use std::fmt::Write;
 pub fn header() -> String {
     format!(
         "{:44}{:>19}{:>8}{:>15}{:>7}{:>16}{:>14}{:>14}{:>14}  {}\n{:44}{:>19}{:>8}{:>15}{:>7}{:>16}{:>14}{:>14}{:>14}\n",
-        "", "stock / lsd", "ratio", "(min..max)", "wanted", "p99 ms", "OSD CPU", "client CPU", "OSD writes", "misses",
-        "", "", "", "", "", "stock / lsd", "s/GiB", "s/GiB", "per write",
+        "",
+        "stock / lsd",
+        "ratio",
+        "(min..max)",
+        "wanted",
+        "p99 ms",
+        "OSD CPU",
+        "client CPU",
+        "OSD ops",
+        "misses",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "stock / lsd",
+        "s/GiB",
+        "s/GiB",
+        "per op",
     )
 }
 
@@ -30,7 +47,8 @@ pub fn line(row: &RowResult) -> String {
         pair(&|c| c.p99_ms),
         pair(&|c| c.osd_cpu_per_gib),
         pair(&|c| c.client_cpu_per_gib),
-        pair(&|c| c.osd_writes_per_write),
+        // Writes where the client writes; else reads.
+        pair(&|c| c.osd_writes_per_write.or(c.osd_reads_per_read)),
         row.missed.join(", "),
     )
 }

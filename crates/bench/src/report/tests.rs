@@ -7,6 +7,7 @@ fn sample(value: f64, p99: f64) -> Sample {
         value,
         seconds: 1.0,
         writes: 1000.0,
+        reads: 0.0,
         bytes: GIB,
         p99_ms: Some(p99),
         client_cpu_seconds: Some(2.0),
