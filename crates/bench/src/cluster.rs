@@ -25,16 +25,17 @@ impl Cluster {
         Self { conf, reaper: None }
     }
 
-    /// Starts one; `source` is the checkout.
-    pub fn start(source: &Path, osds: u32, size_mib: u64) -> Result<Self> {
+    /// Starts one; `source` is the checkout. `scratch` is removed with it.
+    pub fn start(source: &Path, scratch: &Path, osds: u32, size_mib: u64) -> Result<Self> {
         let vstart = source.join("vstart/vstart");
         let dir = tempfile::Builder::new().prefix("lsd-bench-").tempdir()?.keep();
         let mut reaper = Command::new("bash");
         reaper
             .arg("-c")
-            .arg("trap '' INT TERM HUP; read -r; \"$0\" stop \"$1\"; rm -rf -- \"$1\"")
+            .arg("trap '' INT TERM HUP; read -r; \"$0\" stop \"$1\"; rm -rf -- \"$1\" \"$2\"")
             .arg(&vstart)
-            .arg(&dir);
+            .arg(&dir)
+            .arg(scratch);
         // A process group of its own: Ctrl-C is for us, and it must outlive us.
         let reaper = reaper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let cluster = Self { conf: dir.join("ceph.conf"), reaper: Some(reaper.context("cannot start bash")?) };

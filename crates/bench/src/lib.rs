@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let scratch = tempfile::Builder::new().prefix("lsd-bench-").tempdir()?;
     let cluster = match &options.ceph_conf {
         Some(conf) => Cluster::given(conf.clone()),
-        None => Cluster::start(&source(), options.osds, options.size)?,
+        None => Cluster::start(&source(), scratch.path(), options.osds, options.size)?,
     };
     let bench = bench(options, &cluster, scratch.path())?;
     if bench.osds.is_none() {

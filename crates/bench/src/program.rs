@@ -11,19 +11,22 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// `program`, killed after `LIMIT`, on the cluster of `conf`; `library` is the folder of our librbd.so.1, `None` the system's.
 pub fn command(program: impl AsRef<OsStr>, conf: &Path, library: Option<&Path>) -> Command {
-    let mut command = Command::new("timeout");
+    let mut command = server("timeout", conf, library);
     command.args(["-k", "10", LIMIT]).arg(program);
-    on_side(&mut command, conf, library);
     command
 }
 
-/// Sets what decides the library and the cluster. `cargo run` sets LD_LIBRARY_PATH, so it is taken away as well.
-pub fn on_side(command: &mut Command, conf: &Path, library: Option<&Path>) {
+/// `program` without a limit, in the very process that is started. It ends with this one, however that ends; `cargo run` sets
+/// LD_LIBRARY_PATH, so for the system's library it is taken away.
+pub fn server(program: impl AsRef<OsStr>, conf: &Path, library: Option<&Path>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
     match library {
         Some(folder) => command.env("LD_LIBRARY_PATH", folder),
         None => command.env_remove("LD_LIBRARY_PATH"),
     };
     command.env("CEPH_CONF", conf).env_remove("CEPH_ARGS").stdin(Stdio::null());
+    command
 }
 
 /// Runs it and returns what it printed; any failure is an error with all that it said.

@@ -1,5 +1,5 @@
 //! The two sides that are compared, and what each does in its own way: images, garbage collection, NBD servers.
-use crate::program::{command, on_side, output};
+use crate::program::{self, command, output};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -111,16 +111,14 @@ impl Place {
         let _ = std::fs::remove_file(&socket);
         let mut server = match side {
             Side::Stock => {
-                let mut server = Command::new("qemu-nbd");
+                let mut server = program::server("qemu-nbd", &self.conf, None);
                 let image = format!("rbd:{}:conf={}", self.spec(image), self.conf.display());
                 server.args(["--format=raw", "--persistent", "--cache=writeback"]).arg("-k").arg(&socket).arg(image);
-                on_side(&mut server, &self.conf, None);
                 server
             }
             Side::Lsd => {
-                let mut server = Command::new(self.build.join("lsd-nbd"));
+                let mut server = program::server(self.build.join("lsd-nbd"), &self.lsd_conf, None);
                 server.arg("serve").arg("--socket").arg(&socket).arg(self.spec(image));
-                on_side(&mut server, &self.lsd_conf, None);
                 server
             }
         };

@@ -68,7 +68,8 @@ pub fn footer(report: &Report) -> String {
     }
     let cluster = match setup.osds {
         0 => "a given cluster".to_owned(),
-        osds => format!("{osds} OSD{}", if setup.ec { ", erasure-coded data pools" } else { "" }),
+        1 => "1 OSD".to_owned(),
+        osds => format!("{osds} OSDs{}", if setup.ec { ", erasure-coded data pools" } else { "" }),
     };
     let _ = writeln!(
         text,
