@@ -4,10 +4,11 @@ use crate::objects::Objects;
 use crate::protocol;
 use crate::state::State;
 use crate::sums::Sums;
-use crate::writer::BatchJob;
+use crate::writer::{BatchJob, Writer};
 use crate::{Error, ErrorKind, Result, Settings};
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::units::{LeafNo, Seq};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -206,11 +207,31 @@ impl Shared {
     }
 
     /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
+    /// `Fenced`, and the image fails: a later owner deleted it. `Corrupt`: nobody did.
     pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
-        match self.load_leaves(objects, leaves).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-            other => other,
+        let error = match self.load_leaves(objects, leaves.clone()).await {
+            Err(error) if error.kind == ErrorKind::NotFound => error,
+            other => return other,
+        };
+        let own = {
+            let state = self.lock();
+            let stored: BTreeMap<LeafNo, LeafPointer> =
+                state.map.stored_leaves().map(|(leaf, at, _)| (leaf, *at)).collect();
+            // A checkpoint of this handle moves a leaf before it deletes where it was.
+            let is_moved =
+                |(leaf, at): &(LeafNo, LeafPointer)| state.map.is_loaded(*leaf) || stored.get(leaf) != Some(at);
+            if leaves.iter().any(is_moved) {
+                return Ok(());
+            }
+            state.writer.as_ref().map(Writer::epoch)
+        };
+        let Some(own) = own else { return Err(error) };
+        if objects.read_epoch().await? == own {
+            return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
         }
+        let fenced = Error::new(ErrorKind::Fenced, format!("{error}: another client owns the image now"));
+        self.fail(fenced.clone());
+        Err(fenced)
     }
 
     /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
