@@ -15,6 +15,8 @@ const FOUND: &[(u64, &str)] = &[
     ),
     (264, "a resize whose answer was lost, and writes beyond the size that the header had"),
     (296, "tombstones in a full pool"),
+    (531, "a taker that was overtaken while it read was told that its image is missing"),
+    (2548, "an owner that was replaced looked for a leaf that a later owner had deleted, for ever"),
 ];
 
 #[test]
