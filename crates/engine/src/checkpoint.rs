@@ -166,10 +166,12 @@ impl Checkpointer {
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
-    if clean {
+    let ended = if clean {
         state.urge();
-    }
-    let ended = if clean { state.end_segments() } else { Vec::new() };
+        state.end_segments()
+    } else {
+        Vec::new()
+    };
     state.seal_for_checkpoint();
     let stored = state.map.stored_leaves();
     let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });

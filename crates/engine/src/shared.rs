@@ -127,14 +127,19 @@ impl Shared {
     /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
     /// and is tried again, but it is not durable now.
     pub(crate) fn set_full(&self, error: Option<Error>) {
-        self.full.send_if_modified(|full| std::mem::replace(full, error.is_some()) != error.is_some());
         let is_full = error.is_some();
-        let mut state = self.lock();
-        state.pace.set_full(is_full);
+        let is_news = self.full.send_if_modified(|full| std::mem::replace(full, is_full) != is_full);
+        // Every durable batch says that there is room: only the first one after a full pool is worth the lock.
+        if !is_full && is_news {
+            self.lock().pace.set_full(false);
+        }
         if let Some(error) = error {
-            let urgent = state.urgent;
-            state.waiters.fail_beyond(Some(urgent), &error);
-            drop(state);
+            {
+                let mut state = self.lock();
+                state.pace.set_full(true);
+                let urgent = state.urgent;
+                state.waiters.fail_beyond(Some(urgent), &error);
+            }
             self.space_freed.notify_waiters();
             self.gc_due.notify_one();
         }

@@ -4,6 +4,16 @@ mod common;
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings};
 use lsd_store::{Append, ObjectName, ObjectStore};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// A flush under way.
+async fn flushing(client: &Client) -> JoinHandle<lsd_engine::Result<()>> {
+    let image = client.image.clone();
+    let flush = tokio::spawn(async move { image.flush().await });
+    tokio::task::yield_now().await;
+    flush
+}
 
 /// The old owner is cut off with appends under way; the new one takes over, with or without the blocklist; then the
 /// old one's packets arrive.
@@ -19,11 +29,7 @@ async fn late_packets(blocklist: bool) {
         // More than one segment's worth, so that creations are under way as well.
         zombie.image.write(index * 65_536, pattern(2, 65_536), false).await.unwrap();
     }
-    let flushing = tokio::spawn({
-        let image = zombie.image.clone();
-        async move { image.flush().await }
-    });
-    tokio::task::yield_now().await;
+    let flushing = flushing(&zombie).await;
     cluster.expire(&zombie.memory);
     let heir = Client::open(&cluster, settings()).await;
     heir.image.write(4096, pattern(3, 4096), true).await.unwrap();
@@ -135,7 +141,7 @@ async fn a_write_is_durable_after_max_age_without_a_flush() {
 }
 
 /// The names of this image's segments that exist, as (epoch, number, bytes).
-async fn segments(store: &std::sync::Arc<dyn ObjectStore>) -> Vec<(u64, u64, u64)> {
+async fn segments(store: &Arc<dyn ObjectStore>) -> Vec<(u64, u64, u64)> {
     let mut found = Vec::new();
     for name in store.list("lsd_data.").await.unwrap() {
         let mut parts = name.0.rsplit('.').map(|part| u64::from_str_radix(part, 16).unwrap_or_default());
@@ -163,14 +169,10 @@ async fn tombstones_of_an_unfinished_takeover_survive_the_next_ones_checkpoints(
     for index in 0..16 {
         zombie.image.write(index * 300_000, pattern(2, 300_000), false).await.unwrap();
     }
-    let flushing = tokio::spawn({
-        let image = zombie.image.clone();
-        async move { image.flush().await }
-    });
-    tokio::task::yield_now().await;
+    let flushing = flushing(&zombie).await;
     cluster.expire(&zombie.memory);
     // What a taker leaves that raised nothing but its own hopes: tombstones without a committed start.
-    let taker: std::sync::Arc<dyn ObjectStore> = std::sync::Arc::new(cluster.client());
+    let taker: Arc<dyn ObjectStore> = Arc::new(cluster.client());
     for number in last + 1..=last + 16 {
         let tomb = Append { epoch: epoch + 1, at: 0, data: Vec::new(), summary_len: 0, urgent: false };
         taker.append(&ObjectName(format!("{prefix}.{epoch:08x}.{number:010x}")), tomb).await.unwrap();
@@ -198,11 +200,7 @@ async fn an_owner_whose_segments_a_later_one_deleted_is_fenced() {
     for index in 0..8 {
         zombie.image.write(index * 300_000, pattern(2, 300_000), false).await.unwrap();
     }
-    let flushing = tokio::spawn({
-        let image = zombie.image.clone();
-        async move { image.flush().await }
-    });
-    tokio::task::yield_now().await;
+    let flushing = flushing(&zombie).await;
     cluster.expire(&zombie.memory);
     let heir = Client::open(&cluster, settings()).await;
     heir.image.write(0, pattern(3, 8192), true).await.unwrap();
