@@ -9,6 +9,7 @@ use crate::desk::Stance;
 use crate::gc::{self, Collector};
 use crate::handover::{self, Ownership};
 use crate::header::Header;
+use crate::leaf_ahead::LeafAhead;
 use crate::loader::{self, Found};
 use crate::lock::Attempted;
 use crate::objects::Objects;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) news: Arc<News>,
     pub(crate) readahead: Mutex<Readahead>,
+    pub(crate) leaf_ahead: Mutex<LeafAhead>,
     pub(crate) turns: Turns,
     described: Mutex<Described>,
     /// The fast answer to "may I write"; the truth is the writer in the state.
@@ -110,6 +112,7 @@ impl Inner {
             clock,
             news,
             readahead: Mutex::default(),
+            leaf_ahead: Mutex::default(),
             turns: Turns::default(),
             described: Mutex::new(described(&header)),
             owned: AtomicBool::new(false),

@@ -21,6 +21,7 @@ mod info;
 mod inner;
 mod io;
 mod layout;
+mod leaf_ahead;
 mod lifecycle;
 mod limits;
 mod loader;

@@ -80,6 +80,10 @@ pub(crate) const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest image name and metadata key or value, bytes: `Invalid` beyond it.
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
+/// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
+pub(crate) const LEAVES_AHEAD: u32 = 4;
+/// With less memory for the map nothing is loaded ahead: it would push out what is in use.
+pub(crate) const LEAVES_AHEAD_LEAST_MAP_BYTES: u64 = 1 << 20;
 /// Largest read fetched ahead of a sequential reader (librbd's `rbd_readahead_max_bytes`).
 pub(crate) const READAHEAD_MAX_BYTES: u64 = 512 << 10;
 /// Reads in sequence before reading ahead starts.

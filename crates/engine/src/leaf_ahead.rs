@@ -1,0 +1,38 @@
+//! When to load leaves of the map ahead of operations that go through the image in order.
+//!
+//! A write of a leaf that is not in memory waits for an OSD that is busy with the writes before it, so a sequential writer
+//! would stop at every leaf. Policy only: it says what to load, somebody else loads.
+use crate::limits::LEAVES_AHEAD;
+use lsd_core::units::LeafNo;
+use std::ops::Range;
+
+#[derive(Debug, Default)]
+pub(crate) struct LeafAhead {
+    /// The leaf of the last operation.
+    last: Option<LeafNo>,
+    /// Every leaf before this one was asked for, while operations stay in order.
+    asked_to: u32,
+}
+
+impl LeafAhead {
+    /// An operation touches `leaf`. Returns the numbers of the leaves to load ahead of the next ones, if any.
+    pub(crate) fn observe(&mut self, leaf: LeafNo) -> Option<Range<u32>> {
+        let last = self.last.replace(leaf);
+        if last == Some(leaf) {
+            return None;
+        }
+        let is_next = last.is_some_and(|last| last.0 + 1 == leaf.0);
+        // Operations side by side cross from one leaf to the next in no strict order: one that comes late changes nothing.
+        if last.is_some_and(|last| last.0 == leaf.0 + 1) {
+            self.last = last;
+            return None;
+        }
+        let from = if is_next { self.asked_to.max(leaf.0 + 1) } else { leaf.0 + 1 };
+        let to = leaf.0 + 1 + LEAVES_AHEAD;
+        self.asked_to = if is_next { to } else { from };
+        (is_next && from < to).then_some(from..to)
+    }
+}
+
+#[cfg(test)]
+mod tests;
