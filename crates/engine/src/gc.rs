@@ -2,9 +2,10 @@
 //! them.
 //!
 //! Owns: rounds of copying, and what can go wrong with one. Does not own: which segments and when (`lsd_core::gc`,
-//! `pace.rs`), what lives in a segment (`gc/survey.rs`), reading it (`gc/fetch.rs`), entering copies into the log
+//! `pace.rs`), what lives in a segment (`gc/survey.rs`), reading it (`gc/fetch.rs`), sorting (`gc/sort.rs`), entering copies into the log
 //! (`state/relocation.rs`), deleting (`checkpoint.rs`). The lock is never held across I/O, and a round has a bounded size.
 mod fetch;
+mod sort;
 mod survey;
 
 use crate::checkpoint::Checkpointer;
@@ -205,7 +206,7 @@ impl Collector {
             gain.copied += copies.iter().map(cost).sum::<u64>();
             for batch in batches(&copies) {
                 gain.copied += BATCH_OVERHEAD_BYTES;
-                last = self.enter(stream, batch).await?;
+                last = self.enter(stream, batch, true).await?;
             }
         }
         self.shared.wait_durable(last).await?;
@@ -219,9 +220,10 @@ impl Collector {
         (live / COPY_ROUND_FRACTION).clamp(COPY_ROUND_LEAST_BYTES, COPY_ROUND_LIVE_BYTES)
     }
 
-    async fn enter(&self, stream: Stream, copies: &[Relocation]) -> Result<Seq> {
+    /// `frees`: space comes back for it, so that it passes in a full pool.
+    async fn enter(&self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Seq> {
         loop {
-            let copied = self.shared.lock().try_relocate(stream, copies)?;
+            let copied = self.shared.lock().try_relocate(stream, copies, frees)?;
             match copied {
                 Copied::Done(seq) => return Ok(seq),
                 Copied::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await?,
@@ -229,17 +231,19 @@ impl Collector {
         }
     }
 
-    /// Collects every segment that is worth it, and deletes what is dead.
+    /// Sorts what is scattered, collects every segment that is worth it, and deletes what is dead.
     async fn collect_all(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         let mut damaged = self.damaged.lock().await;
+        self.end_and_checkpoint(checkpointer).await?;
+        let sorted = self.sort(checkpointer, &mut damaged, progress).await?;
         self.end_and_checkpoint(checkpointer).await?;
         let candidates = {
             let state = self.shared.lock();
             state.segments.candidates_before(state.log.replay_from)
         };
         let victims = choose_victims(&candidates, self.clock.now_ns(), u64::MAX);
-        let total: u64 = victims.iter().map(|victim| u64::from(victim.live)).sum();
-        let mut done = 0;
+        let total = sorted + victims.iter().map(|victim| u64::from(victim.live)).sum::<u64>();
+        let mut done = sorted;
         for round in rounds(&victims, self.round_live_bytes()) {
             progress(done, total)?;
             self.collect_round(round, &mut damaged).await?;

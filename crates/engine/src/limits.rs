@@ -37,6 +37,10 @@ pub(crate) const COPY_ROUND_LEAST_BYTES: u64 = 1 << 20;
 /// Most data and records that are entered into the log in one critical section: about a millisecond of it.
 pub(crate) const COPY_BATCH_BYTES: usize = 4 << 20;
 pub(crate) const COPY_BATCH_RECORDS: usize = 1024;
+/// Leaves (16 MiB of the image each) that are sorted together and held in memory meanwhile.
+pub(crate) const SORT_LEAVES: usize = 2;
+/// Data that lies in pieces of this many bytes is read fast enough in any order: it is not sorted.
+pub(crate) const SORT_EXTENT_BYTES: u64 = 64 << 10;
 /// A gap between two live records that is read rather than made another read.
 pub(crate) const COPY_READ_GAP_BYTES: u64 = 32 << 10;
 /// Pages, segments or leaves fetched or written side by side by recovery and checkpoints.

@@ -1,6 +1,6 @@
-//! Reading: map lookup, what is in memory, and one store read for each range that is not.
+//! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
 use crate::buffers::{Cached, Keep};
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, fetch, fetch_many};
 use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::sums::Sums;
@@ -8,7 +8,8 @@ use crate::{Error, ErrorKind, ReadData, ReadPiece, Result};
 use futures::future::try_join_all;
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::map::Extent;
-use lsd_core::units::{Epoch, LeafNo, Loc};
+use lsd_core::units::{Epoch, LeafNo, Loc, SegmentNo};
+use std::collections::BTreeMap;
 
 /// One piece of a read before fetching.
 enum Plan {
@@ -40,7 +41,7 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     let got = match <[Plan; 1]>::try_from(plan) {
         // Most reads, and without the machinery for several at once.
         Ok([part]) => vec![get(objects, &shared.sums, part).await?],
-        Err(plan) => try_join_all(plan.into_iter().map(|part| get(objects, &shared.sums, part))).await?,
+        Err(plan) => get_all(objects, &shared.sums, plan).await?,
     };
     let (pieces, fetched): (Vec<_>, Vec<_>) = got.into_iter().unzip();
     let mut state = shared.lock();
@@ -85,6 +86,40 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
         }
     }
     Ok(Lookup::Plan(plan))
+}
+
+/// Several parts: those of one segment in one operation.
+async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<(ReadPiece, Option<Fetched>)>> {
+    let mut got: Vec<Option<(ReadPiece, Option<Fetched>)>> = Vec::with_capacity(plan.len());
+    let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
+    for (index, part) in plan.into_iter().enumerate() {
+        match part {
+            Plan::Ready(piece) => got.push(Some((piece, None))),
+            Plan::Fetch { loc, len, epoch } => {
+                got.push(None);
+                let of_segment = || Wanted { epoch, parts: Vec::new(), indices: Vec::new() };
+                let wanted = wanted.entry(loc.segment()).or_insert_with(of_segment);
+                wanted.parts.push((loc, len));
+                wanted.indices.push(index);
+            }
+        }
+    }
+    let fetching =
+        wanted.iter().map(|(segment, Wanted { epoch, parts, .. })| fetch_many(objects, sums, *epoch, *segment, parts));
+    let fetched = try_join_all(fetching).await?;
+    for (Wanted { parts, indices, .. }, fetched) in wanted.values().zip(fetched) {
+        for (((loc, len), index), fetched) in parts.iter().zip(indices).zip(fetched) {
+            got[*index] = Some((ReadPiece::Data(fetched.part(*loc, *len)), Some(fetched)));
+        }
+    }
+    Ok(got.into_iter().flatten().collect())
+}
+
+/// What a read needs of one segment, and the indices of its parts in the read.
+struct Wanted {
+    epoch: Epoch,
+    parts: Vec<(Loc, u32)>,
+    indices: Vec<usize>,
 }
 
 async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<(ReadPiece, Option<Fetched>)> {

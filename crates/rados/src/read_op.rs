@@ -1,7 +1,7 @@
 //! Compound read operations: several guards and reads of one object, all of the same state.
 //!
 //! Owns: the `rados_read_op_t` and the places its results go to, which stay where they are until librados is done.
-//! Operating consumes it. Each kind of read can be asked once.
+//! Operating consumes it. Each kind of read can be asked once, of data any number.
 use crate::completion::submit;
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::{IoCtx, ObjectStat, object_name};
@@ -19,6 +19,7 @@ pub struct ReadOp {
     stat: bool,
     xattrs: bool,
     omap: Option<OmapRange>,
+    data: Vec<(u64, usize)>,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct ReadOutcome {
     pub stat: Option<ObjectStat>,
     pub xattrs: BTreeMap<String, Bytes>,
     pub omap: OmapPage,
+    pub data: Vec<Bytes>,
 }
 
 /// Some keys and values of an object, in the order of the keys.
@@ -71,6 +73,13 @@ impl ReadOp {
         self
     }
 
+    /// `len` bytes from `offset`, not 0: shorter at the end of the object, empty beyond it.
+    #[must_use]
+    pub fn data(mut self, offset: u64, len: usize) -> Self {
+        self.data.push((offset, len));
+        self
+    }
+
     /// Up to `max` keys that start with `prefix` and sort after `after`, with their values. Neither may have a NUL
     /// inside; keys and values that come back are any bytes.
     #[must_use]
@@ -89,6 +98,14 @@ struct Flight {
     omap: sys::rados_omap_iter_t,
     more: u8,
     step: c_int,
+    data: Vec<Piece>,
+}
+
+/// Room for a read of data, and how much came.
+struct Piece {
+    room: Vec<u8>,
+    read: usize,
+    code: c_int,
 }
 
 // SAFETY: plain objects of librados, used by one thread at a time.
@@ -110,10 +127,12 @@ impl Drop for Flight {
 }
 
 impl Flight {
-    fn new() -> Self {
+    fn new(op: &ReadOp) -> Self {
         // SAFETY: no arguments.
         let raw = unsafe { sys::rados_create_read_op() };
-        Self { raw, size: 0, modified_at: 0, xattrs: ptr::null_mut(), omap: ptr::null_mut(), more: 0, step: 0 }
+        let room = |(_, len): &(u64, usize)| Piece { room: Vec::with_capacity(*len), read: 0, code: 0 };
+        let data = op.data.iter().map(room).collect();
+        Self { raw, size: 0, modified_at: 0, xattrs: ptr::null_mut(), omap: ptr::null_mut(), more: 0, step: 0, data }
     }
 
     /// Adds the steps, whose results go to this place.
@@ -141,13 +160,18 @@ impl Flight {
                 let (after, prefix) = (after.as_ptr(), prefix.as_ptr());
                 sys::rados_read_op_omap_get_vals2(raw, after, prefix, range.max, iterator, more, step);
             }
+            for ((offset, len), piece) in op.data.iter().zip((*place).data.iter_mut()) {
+                let room = piece.room.as_mut_ptr().cast();
+                sys::rados_read_op_read(raw, *offset, *len, room, &raw mut piece.read, &raw mut piece.code);
+            }
         }
     }
 
-    fn outcome(self, op: &ReadOp, version: u64) -> ReadOutcome {
+    fn outcome(mut self, op: &ReadOp, version: u64) -> ReadOutcome {
+        let data = std::mem::take(&mut self.data).into_iter().map(Piece::filled).collect();
         let stat = op.stat.then_some(ObjectStat { size: self.size, modified_at: self.modified_at });
         let omap = OmapPage { entries: self.entries(), more: self.more != 0 };
-        ReadOutcome { version, stat, xattrs: self.attributes(), omap }
+        ReadOutcome { version, stat, xattrs: self.attributes(), omap, data }
     }
 
     fn entries(&self) -> Vec<(Bytes, Bytes)> {
@@ -184,6 +208,15 @@ impl Flight {
     }
 }
 
+impl Piece {
+    fn filled(mut self) -> Bytes {
+        let read = if self.code < 0 { 0 } else { self.read.min(self.room.capacity()) };
+        // SAFETY: librados wrote this many bytes from the start of the room.
+        unsafe { self.room.set_len(read) };
+        self.room.into()
+    }
+}
+
 /// # Safety
 /// `data` is null or has `len` readable bytes.
 unsafe fn copied(data: *const c_char, len: usize) -> Bytes {
@@ -209,7 +242,7 @@ impl IoCtx {
             let (after, prefix) = (CString::new(after).map_err(fault)?, CString::new(prefix).map_err(fault)?);
             // SAFETY: one aio call; the operation and its results are in the payload; names are copied.
             Ok(unsafe {
-                submit(self.handle(), Flight::new(), |place, completion| {
+                submit(self.handle(), Flight::new(&op), |place, completion| {
                     Flight::prepare(place, &op, &after, &prefix);
                     let raw = (*place).raw;
                     sys::rados_aio_read_op_operate(raw, io, completion, name.as_ptr(), 0)

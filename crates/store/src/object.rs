@@ -4,7 +4,7 @@ use crate::{
     Watcher,
 };
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +88,13 @@ pub trait ObjectStore: Send + Sync + fmt::Debug + 'static {
 
     /// Up to `len` bytes from `offset`; shorter at the end of the object, empty beyond it. `NotFound`.
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes>;
+
+    /// Several reads of one object, each as [`read`](Self::read) does it: (offset, len), results in the same order. One operation
+    /// where the store has such.
+    fn read_many(&self, name: &ObjectName, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+        let reads: Vec<_> = ranges.iter().map(|(offset, len)| self.read(name, *offset, *len)).collect();
+        Box::pin(try_join_all(reads))
+    }
 
     /// Creates a whole immutable object. `Exists`. It passes in a full pool: the map is what space is freed by.
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()>;

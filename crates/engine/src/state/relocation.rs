@@ -31,8 +31,8 @@ pub(crate) enum Copied {
 
 impl State {
     /// Enters copies in batches of their own: what the guest wrote before and after them lies in other batches.
-    /// `Closed` when this writer is about to end.
-    pub(crate) fn try_relocate(&mut self, stream: Stream, copies: &[Relocation]) -> Result<Copied> {
+    /// `Closed` when this writer is about to end. `frees`: they pass in a full pool, and all that was accepted before them.
+    pub(crate) fn try_relocate(&mut self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Copied> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -56,7 +56,9 @@ impl State {
             self.move_to(copy.range(), copy.from, loc)?;
             self.end = seq;
         }
-        self.urge();
+        if frees {
+            self.urge();
+        }
         self.seal();
         Ok(Copied::Done(self.end))
     }

@@ -40,6 +40,10 @@ impl ObjectStore for RadosStore {
         whole::read(&self.io, &name.0, offset, len)
     }
 
+    fn read_many(&self, name: &ObjectName, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+        whole::read_many(&self.io, &name.0, ranges)
+    }
+
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
         whole::put(&self.io, &self.limits, &name.0, &data)
     }

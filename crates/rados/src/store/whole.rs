@@ -1,8 +1,10 @@
 //! Objects as a whole: reading, putting, removing, listing.
 use super::boxed;
 use crate::ioctx::IoCtx;
+use crate::read_op::ReadOp;
 use crate::write_op::{OpFlags, WriteOp};
 use bytes::Bytes;
+use futures::future::try_join_all;
 use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 
 /// A read longer than this first asks for the object's size, so that the buffer is no larger than the data, bytes.
@@ -25,6 +27,26 @@ pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture
         let rest = stat.await?.size.saturating_sub(offset).min(len);
         if rest == 0 { Ok(Bytes::new()) } else { io.read(&name, offset, rest).await }
     })
+}
+
+/// See [`lsd_store::ObjectStore::read_many`].
+pub(super) fn read_many(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+    let reads: Vec<_> = ranges.chunks(READS_PER_OPERATION).map(|some| read_some(io, name, some)).collect();
+    Box::pin(async move { Ok(try_join_all(reads).await?.concat()) })
+}
+
+/// Reads of one operation. The OSD does them one after the other, so many of them are better spread over some operations.
+const READS_PER_OPERATION: usize = 32;
+
+fn read_some(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+    // A length of zero means "all" to an OSD, and a long read is measured first.
+    if ranges.len() == 1 || ranges.iter().any(|(_, len)| *len == 0 || *len > UNMEASURED_READ) {
+        let reads: Vec<_> = ranges.iter().map(|(offset, len)| read(io, name, *offset, *len)).collect();
+        return Box::pin(try_join_all(reads));
+    }
+    let op = ranges.iter().fold(ReadOp::new(), |op, (offset, len)| op.data(*offset, *len as usize));
+    let reading = io.read_op(name, op, "read");
+    boxed(async move { reading.await.map(|outcome| outcome.data) })
 }
 
 /// See [`lsd_store::ObjectStore::put`]. It passes in a full pool.

@@ -20,10 +20,24 @@ pub async fn reads_end_with_the_object(store: &Store, prefix: &str) {
         assert!(works(store.read(name, len, 10).await, "at the end").is_empty());
         assert!(works(store.read(name, len + 1000, 10).await, "beyond the end").is_empty());
         assert!(works(store.read(name, 1, 0).await, "nothing").is_empty());
+        let ranges = [(7, 5), (0, len), (len - 3, 100), (7, 5), (len + 1, 10)];
+        let several = works(store.read_many(name, &ranges).await, "several");
+        assert_eq!(
+            several,
+            [bytes.slice(7..12), bytes.clone(), bytes.slice(bytes.len() - 3..), bytes.slice(7..12), Bytes::new()]
+        );
+        let with_nothing = works(store.read_many(name, &[(1, 0), (1, 1)]).await, "nothing among several");
+        assert_eq!(with_nothing, [Bytes::new(), bytes.slice(1..2)]);
+        assert!(works(store.read_many(name, &[]).await, "none").is_empty());
+        let many: Vec<(u64, u64)> = (0..100).map(|place| (place * 7 % len, 3)).collect();
+        for ((offset, _), read) in many.iter().zip(works(store.read_many(name, &many).await, "many")) {
+            assert_eq!(read, bytes.slice(*offset as usize..(*offset as usize + 3).min(bytes.len())));
+        }
         works(store.remove(name).await, "remove");
     }
     let missing = object(prefix, "read.missing");
     fails(store.read(&missing, 0, 10).await, MISSING, "read of a missing object");
+    fails(store.read_many(&missing, &[(0, 1), (5, 1)]).await, MISSING, "reads of a missing object");
     fails(store.stat(&missing).await, MISSING, "stat of a missing object");
     fails(store.log_tail(&missing).await, MISSING, "tail of a missing object");
 }
