@@ -1,14 +1,14 @@
 //! The data path of an open image: what a client's read, write, discard and flush become.
+use crate::ahead::Before;
 use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
-use crate::limits::LEAVES_AHEAD_LEAST_MAP_BYTES;
 use crate::state::{Attempt, Chunk, State};
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
-use lsd_core::units::{LeafNo, Seq};
-use std::sync::{Arc, PoisonError};
+use lsd_core::units::Seq;
+use std::sync::Arc;
 use tokio::sync::futures::Notified;
 
 /// A longer write is accepted in steps of this size, so that it never needs more than the least dirty memory.
@@ -30,44 +30,11 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        self.load_ahead(offset);
+        self.load_ahead(offset, Before::Reading);
         let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
         let data = self.steadily(read).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
         data
-    }
-
-    fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
-        let ahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
-        if let Some((offset, len)) = ahead {
-            let (objects, shared) = (self.objects.clone(), self.shared.clone());
-            tokio::spawn(async move {
-                // Its only purpose is to fill the cache; the read itself reports errors.
-                let _ = reader::read(&objects, &shared, offset, len, Keep::Always).await;
-            });
-        }
-    }
-
-    /// Loads leaves of the map ahead of operations that come in order.
-    fn load_ahead(self: &Arc<Self>, offset: u64) {
-        let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset));
-        let Some(ahead) = ahead else { return };
-        if self.settings.map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
-            return;
-        }
-        let missing = {
-            let state = self.shared.lock();
-            let end = LeafNo(ahead.end).start().min(state.size);
-            let start = LeafNo(ahead.start).start().min(end);
-            state.map.missing(start, end - start)
-        };
-        for leaf in missing {
-            let (objects, shared) = (self.objects.clone(), self.shared.clone());
-            tokio::spawn(async move {
-                // The operation that needs the leaf reports errors.
-                let _ = shared.load_leaves(&objects, vec![leaf]).await;
-            });
-        }
     }
 
     pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool) -> Result<()> {
@@ -94,7 +61,7 @@ impl Inner {
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
     async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
-        self.load_ahead(offset);
+        self.load_ahead(offset, Before::Writing);
         let chunks = chunks(data);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.

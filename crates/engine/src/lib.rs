@@ -3,6 +3,7 @@
 //! Owns: the catalog of a pool, and an open image: writer, reader, cache, checkpoints, recovery, lock. Does not own:
 //! formats and map (crate `lsd-core`), the store (crate `lsd-store`), the C API (crate `lsd-librbd`).
 //! It never names RADOS. Every future must be polled inside a tokio runtime.
+mod ahead;
 mod appender;
 mod buffers;
 mod catalog;

@@ -1,0 +1,89 @@
+//! What is fetched before it is asked for: data for readers in sequence, and what else operations in order will need.
+//!
+//! Owns: carrying it out in the background. Does not own: when (`readahead.rs`, `leaf_ahead.rs`). Nobody waits for it and
+//! nobody is told of its errors: an operation that needs what is missing fetches it itself.
+use crate::buffers::Keep;
+use crate::inner::Inner;
+use crate::limits::LEAVES_AHEAD_LEAST_MAP_BYTES;
+use crate::objects::Objects;
+use crate::shared::Shared;
+use crate::{parallel, reader};
+use futures::FutureExt;
+use lsd_core::map::Extent;
+use lsd_core::units::{BLOCK_BYTES, Epoch, LEAF_SPAN_BYTES, LeafNo, SegmentNo};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+/// What operations will do with the leaves that are loaded ahead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// The checksums of what they point at are needed too.
+    Reading,
+    Writing,
+}
+
+impl Inner {
+    pub(crate) fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
+        let ahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
+        if let Some((offset, len)) = ahead {
+            let (objects, shared) = (self.objects.clone(), self.shared.clone());
+            tokio::spawn(async move {
+                let _ = reader::read(&objects, &shared, offset, len, Keep::Always).await;
+            });
+        }
+    }
+
+    /// Loads leaves of the map ahead of operations that come in order.
+    pub(crate) fn load_ahead(self: &Arc<Self>, offset: u64, before: Before) {
+        let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset));
+        let Some(ahead) = ahead else { return };
+        if self.settings.map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
+            return;
+        }
+        for leaf in ahead.map(LeafNo) {
+            let (objects, shared) = (self.objects.clone(), self.shared.clone());
+            tokio::spawn(async move { load(&objects, &shared, leaf, before).await });
+        }
+    }
+}
+
+async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) {
+    let missing = {
+        let state = shared.lock();
+        let len = len_in(leaf, state.size);
+        if len == 0 {
+            return;
+        }
+        state.map.missing(leaf.start(), len)
+    };
+    let loaded = shared.load_leaves(objects, missing).await;
+    if before == Before::Reading && loaded.is_ok() {
+        let tables = segments_of(shared, leaf).into_iter();
+        let load = |(segment, (epoch, blocks))| shared.sums.of(objects, epoch, segment, blocks).boxed();
+        drop(parallel::all(tables.map(load).collect()).await);
+    }
+}
+
+/// The segments that a leaf points at, and how many of their blocks must be known to read all of it.
+fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usize)> {
+    let mut segments = BTreeMap::new();
+    let state = shared.lock();
+    let len = len_in(leaf, state.size);
+    let mut found: Vec<Extent> = Vec::new();
+    if len == 0 || state.map.lookup(leaf.start(), len, &mut found).is_err() {
+        return segments;
+    }
+    for extent in found {
+        let Some(loc) = extent.loc else { continue };
+        let Some(epoch) = state.log.epoch_of(loc.segment()) else { continue };
+        let end = (loc.offset() + extent.len as u32).div_ceil(BLOCK_BYTES) as usize;
+        let (_, blocks) = segments.entry(loc.segment()).or_insert((epoch, 0));
+        *blocks = end.max(*blocks);
+    }
+    segments
+}
+
+/// Bytes of a leaf that lie in an image of `size` bytes.
+fn len_in(leaf: LeafNo, size: u64) -> u64 {
+    u64::from(LEAF_SPAN_BYTES).min(size.saturating_sub(leaf.start()))
+}
