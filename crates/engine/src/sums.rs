@@ -40,8 +40,19 @@ struct Tables {
 #[derive(Debug)]
 struct Entry {
     table: Table,
-    sealed: bool,
+    of: Segment,
     referenced: bool,
+}
+
+/// What is known of a table's segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Segment {
+    /// This handle fills it. Its table is never read from the store, where there is less of it: what is missing in it belongs
+    /// to batches that are only in memory.
+    Own,
+    /// Somebody else may be filling it.
+    Open,
+    Sealed,
 }
 
 impl Sums {
@@ -53,7 +64,7 @@ impl Sums {
     /// Blocks that this handle appends to a segment of its own; readable before the append is durable.
     pub(crate) fn extend(&self, segment: SegmentNo, sums: &[u32]) {
         let mut tables = self.lock();
-        let fresh = || Entry { table: Table::default(), sealed: false, referenced: false };
+        let fresh = || Entry { table: Table::default(), of: Segment::Own, referenced: false };
         let entry = tables.by_segment.entry(segment).or_insert_with(fresh);
         Arc::make_mut(&mut entry.table).extend_from_slice(sums);
     }
@@ -62,7 +73,7 @@ impl Sums {
     pub(crate) fn seal(&self, segment: SegmentNo) -> Table {
         let mut tables = self.lock();
         let table = tables.by_segment.get(&segment).map(|entry| entry.table.clone()).unwrap_or_default();
-        tables.insert(segment, table.clone(), true);
+        tables.insert(segment, table.clone(), Segment::Sealed);
         table
     }
 
@@ -82,8 +93,8 @@ impl Sums {
         }
         let tail = objects.data.log_tail(&objects.segment(epoch, segment)).await?;
         let table = Table::new(read_table(objects, epoch, segment, tail).await?);
-        self.lock().insert(segment, table.clone(), tail.summary_len > 0);
-        Ok(table)
+        let of = if tail.summary_len > 0 { Segment::Sealed } else { Segment::Open };
+        Ok(self.lock().learn(segment, table, of))
     }
 }
 
@@ -92,21 +103,32 @@ impl Tables {
     fn get(&mut self, segment: SegmentNo, blocks: usize) -> Option<Table> {
         let entry = self.by_segment.get_mut(&segment)?;
         entry.referenced = true;
-        (entry.sealed || entry.table.len() >= blocks).then(|| entry.table.clone())
+        (entry.of != Segment::Open || entry.table.len() >= blocks).then(|| entry.table.clone())
     }
 
-    fn insert(&mut self, segment: SegmentNo, table: Table, sealed: bool) {
+    /// A table that was read. This handle may have begun to fill the segment meanwhile; then its own table stays.
+    fn learn(&mut self, segment: SegmentNo, table: Table, of: Segment) -> Table {
+        match self.by_segment.get(&segment) {
+            Some(entry) if entry.of == Segment::Own => entry.table.clone(),
+            _ => {
+                self.insert(segment, table.clone(), of);
+                table
+            }
+        }
+    }
+
+    fn insert(&mut self, segment: SegmentNo, table: Table, of: Segment) {
         self.remove(segment);
-        if sealed {
+        if of == Segment::Sealed {
             self.bytes += size_of_val(table.as_slice());
             self.clock.push_back(segment);
         }
-        self.by_segment.insert(segment, Entry { table, sealed, referenced: false });
+        self.by_segment.insert(segment, Entry { table, of, referenced: false });
         self.trim();
     }
 
     fn remove(&mut self, segment: SegmentNo) {
-        if let Some(Entry { table, sealed: true, .. }) = self.by_segment.remove(&segment) {
+        if let Some(Entry { table, of: Segment::Sealed, .. }) = self.by_segment.remove(&segment) {
             self.bytes -= size_of_val(table.as_slice());
             self.clock.retain(|other| *other != segment);
         }

@@ -10,7 +10,8 @@ fn an_own_segment_grows_until_it_is_sealed() {
     let sums = Sums::default();
     sums.extend(SegmentNo(4), &[1, 2]);
     assert_eq!(sums.lock().get(SegmentNo(4), 2), Some(Table::new(vec![1, 2])));
-    assert_eq!(sums.lock().get(SegmentNo(4), 3), None, "blocks that it does not have yet");
+    assert_eq!(sums.lock().get(SegmentNo(4), 3), Some(Table::new(vec![1, 2])), "the store has no more of it");
+    assert_eq!(*sums.lock().learn(SegmentNo(4), table(1, 7), Segment::Open), [1, 2]);
     sums.extend(SegmentNo(4), &[3]);
     assert_eq!(*sums.seal(SegmentNo(4)), [1, 2, 3]);
     assert!(sums.lock().get(SegmentNo(4), 9).is_some(), "a sealed one is all there is");
@@ -22,15 +23,15 @@ fn an_own_segment_grows_until_it_is_sealed() {
 fn tables_stay_within_their_memory_and_open_ones_are_not_dropped() {
     let mut tables = Tables::default();
     let big = SUM_TABLES_BYTES / 4 / 4;
-    tables.insert(SegmentNo(1), table(10, 1), false);
+    tables.insert(SegmentNo(1), table(10, 1), Segment::Open);
     for number in 2..20 {
-        tables.insert(SegmentNo(number), table(big, 2), true);
+        tables.insert(SegmentNo(number), table(big, 2), Segment::Sealed);
         assert!(tables.bytes <= SUM_TABLES_BYTES);
     }
     assert!(tables.get(SegmentNo(1), 10).is_some());
     assert!(tables.get(SegmentNo(2), 1).is_none(), "the oldest is gone");
     assert!(tables.get(SegmentNo(17), 1).is_some());
-    tables.insert(SegmentNo(20), table(big, 2), true);
+    tables.insert(SegmentNo(20), table(big, 2), Segment::Sealed);
     assert!(tables.get(SegmentNo(17), 1).is_some(), "one that was used stays longer");
     for number in 1..21 {
         tables.remove(SegmentNo(number));
@@ -61,4 +62,13 @@ fn damaged_data_of_any_kind_makes_its_blocks_unreadable_and_no_others() {
             assert_eq!(is_right, block != damaged, "block {block} with damage in {damaged}");
         }
     }
+}
+
+#[test]
+fn what_somebody_else_fills_is_read_again_when_it_has_grown() {
+    let mut tables = Tables::default();
+    assert_eq!(tables.learn(SegmentNo(1), table(2, 5), Segment::Open).len(), 2);
+    assert!(tables.get(SegmentNo(1), 2).is_some());
+    assert!(tables.get(SegmentNo(1), 3).is_none());
+    assert_eq!(tables.learn(SegmentNo(1), table(3, 5), Segment::Open).len(), 3);
 }
