@@ -7,6 +7,7 @@ mod codec;
 mod dense;
 mod extent_map;
 mod leaf;
+mod packed;
 mod runs;
 mod slots;
 

@@ -38,6 +38,14 @@ fn dense_leaf() -> Leaf {
     )
 }
 
+/// Blocks anywhere in some segments, with holes: what random writes leave.
+fn packed_leaf() -> Leaf {
+    let blocks = (0..LEAF_SPAN_BYTES / BLOCK_BYTES).filter(|block| block % 7 != 3);
+    let place = |block: u32| (u64::from(block * 31 % 200) + (1 << 33), (block * 37 % 4096) * BLOCK_BYTES);
+    let at = |block| (block * BLOCK_BYTES, BLOCK_BYTES, place(block).0, place(block).1);
+    leaf(&blocks.map(at).collect::<Vec<_>>())
+}
+
 /// `LSD_WRITE_GOLDEN=1` writes a fixture that does not exist yet.
 fn assert_golden(name: &str, leaf: &Leaf) {
     let path = format!("{}/testdata/v1/{name}.bin", env!("CARGO_MANIFEST_DIR"));
@@ -54,6 +62,7 @@ fn bytes_of_version_1_are_as_released() {
     assert_golden("leaf-empty", &Leaf::default());
     assert_golden("leaf-runs", &runs_leaf());
     assert_golden("leaf-dense", &dense_leaf());
+    assert_golden("leaf-packed", &packed_leaf());
 }
 
 #[test]
@@ -62,8 +71,10 @@ fn the_smaller_form_is_written() {
     assert_eq!(encoded(&runs_leaf()).len(), LEAF_HEADER_BYTES + 4 * 16);
     assert_eq!(encoded(&dense_leaf()).len(), LEAF_HEADER_BYTES + 4096 * 8);
     let block = |block: u32| (block * 2 * BLOCK_BYTES, BLOCK_BYTES, 1, block * BLOCK_BYTES);
-    let half = leaf(&(0..2048).map(block).collect::<Vec<_>>());
-    assert_eq!(encoded(&half).len(), LEAF_HEADER_BYTES + 2048 * 16);
+    let some = |blocks: u32| leaf(&(0..blocks).map(block).collect::<Vec<_>>());
+    assert_eq!(encoded(&some(769)).len(), LEAF_HEADER_BYTES + 769 * 16, "as many bytes as the packed form");
+    assert_eq!(encoded(&some(770)).len(), LEAF_HEADER_BYTES + 12 + 4 + 4096 * 3);
+    assert_eq!(encoded(&packed_leaf()).len(), LEAF_HEADER_BYTES + 12 + 200 * 4 + 4096 * 3);
     let (mut unaligned, dense) = (dense_leaf(), dense_leaf());
     unaligned.clear(0, 512, &mut Vec::new());
     assert_eq!(encoded(&unaligned).len(), LEAF_HEADER_BYTES + dense.runs().count() * 16);
@@ -89,7 +100,7 @@ fn what_is_not_a_leaf_is_refused_for_its_reason() {
     let patched = |at: usize, value: &[u8]| decode_patched(&runs, at, value).unwrap_err();
     assert_eq!(patched(0, b"LSDH"), MapError::Magic { leaf: LEAF, found: u32::from_le_bytes(*b"LSDH") });
     assert_eq!(patched(4, &[2, 0]), MapError::Version { leaf: LEAF, found: 2 });
-    assert_eq!(patched(6, &[2, 0]), MapError::Form { leaf: LEAF, found: 2 });
+    assert_eq!(patched(6, &[3, 0]), MapError::Form { leaf: LEAF, found: 3 });
     assert_eq!(patched(8, &[5, 3, 2, 1]), MapError::OtherLeaf { leaf: LEAF, found: LeafNo(0x0102_0305) });
     assert_eq!(patched(12, &[5, 0, 0, 0]), MapError::Length { leaf: LEAF, found: 84, expected: 100 });
     let huge = 20 + 16 * u64::from(u32::MAX);
@@ -109,6 +120,44 @@ fn what_is_not_a_leaf_is_refused_for_its_reason() {
     assert!(dense_patched(20 + 8, 1 << 24 | 0xff_f000).is_ok(), "the last block of a segment");
     let short = decode_patched(&dense, 12, &4095u32.to_le_bytes()).unwrap_err();
     assert_eq!(short, MapError::Length { leaf: LEAF, found: 20 + 32768, expected: 20 + 32768 });
+}
+
+#[test]
+fn a_packed_leaf_that_is_wrong_is_refused_for_its_reason() {
+    let packed = packed_leaf();
+    let patched = |at: usize, value: &[u8]| decode_patched(&packed, at, value);
+    let entry = |index| Err(MapError::Entry { leaf: LEAF, index });
+    let kept = |decoded: Result<Leaf, MapError>| decoded.map(|leaf| leaf.mapped_bytes());
+    let (lowest, segments, entries) = (20, 20 + 12, 20 + 12 + 200 * 4);
+    assert_eq!(kept(patched(lowest, &0u64.to_le_bytes())), entry(0), "segment 0");
+    assert_eq!(kept(patched(lowest, &(1u64 << 40).to_le_bytes())), entry(0), "beyond the last segment");
+    assert_eq!(kept(patched(lowest, &u64::MAX.to_le_bytes())), entry(0), "far beyond it");
+    assert_eq!(kept(patched(segments, &1u32.to_le_bytes())), entry(0), "the lowest is not there");
+    assert_eq!(kept(patched(segments + 8, &1u32.to_le_bytes())), entry(0), "not ascending");
+    assert_eq!(kept(patched(entries + 6, &[0, 0x10 * 9, 0x0c])), entry(2), "the 201st of 200 segments");
+    assert_eq!(kept(patched(entries + 6, &[1, 0, 0])), entry(2), "a hole with a place");
+    let length = |count: u64| Err(MapError::Length { leaf: LEAF, found: entries + 12288, expected: 12320 + count * 4 });
+    for count in [0, 199, 201, 4096, u32::MAX] {
+        assert_eq!(kept(patched(lowest + 8, &count.to_le_bytes())), length(count.into()));
+    }
+    for len in [20, 31, 32, entries, entries + 12287] {
+        let mut bytes = encoded(&packed)[..len].to_vec();
+        repair_checksum(&mut bytes);
+        assert!(matches!(Leaf::decode(LEAF, &bytes), Err(MapError::Length { .. })), "{len} bytes");
+    }
+}
+
+#[test]
+fn segments_too_many_or_too_far_apart_are_not_packed() {
+    let blocks = 0..LEAF_SPAN_BYTES / BLOCK_BYTES;
+    let at = |block: u32, segment| (block * BLOCK_BYTES, BLOCK_BYTES, segment, 4096);
+    for (what, step) in [("4096 segments", 1), ("numbers beyond 32 bits", 1 << 21)] {
+        let leaf = leaf(&blocks.clone().map(|block| at(block, 1 + u64::from(block) * step)).collect::<Vec<_>>());
+        assert_eq!(encoded(&leaf).len(), LEAF_HEADER_BYTES + 4096 * 8, "{what}");
+    }
+    let most = leaf(&blocks.map(|block| at(block, 1 + u64::from(block.min(4094)))).collect::<Vec<_>>());
+    assert_eq!(encoded(&most).len(), LEAF_HEADER_BYTES + 12 + 4095 * 4 + 4096 * 3);
+    check_valid(&most).unwrap();
 }
 
 #[test]
@@ -188,8 +237,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_dense(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {
-        let mut bytes = encoded(&dense_leaf());
+    fn mutated_dense(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), packed: bool) {
+        let mut bytes = encoded(&if packed { packed_leaf() } else { dense_leaf() });
         for (at, value) in &changes {
             let at = at.index(bytes.len());
             bytes[at] = *value;

@@ -7,9 +7,9 @@
 //! offset  size  field
 //!      0     4  magic    bytes "LSDL" (0x4c44534c)
 //!      4     2  version  1
-//!      6     2  form     0 runs, 1 dense
+//!      6     2  form     0 runs, 1 dense, 2 packed
 //!      8     4  leaf     number of the leaf; it covers image bytes leaf * 16 MiB to (leaf + 1) * 16 MiB
-//!     12     4  count    entries that follow; 4096 in the dense form
+//!     12     4  count    entries that follow; 4096 in the dense and the packed form
 //!     16     4  crc      CRC-32C of all bytes of the leaf from magic to the last entry, this field taken as zero
 //!     20     -  entries
 //!
@@ -20,14 +20,16 @@
 //! Entries ascend by start and do not overlap.
 //!
 //! entry of form 1, 8 bytes: loc of the block of 4096 bytes at index * 4096, or 0 for a hole.
+//! form 2, the same in about 3 bytes: `packed.rs`.
 //! ```
 //!
-//! A loc names a segment of 1 or more, and offset + len (4096 in form 1) is at most 16 MiB. Nothing follows the last
-//! entry. A leaf is written in the form that is smaller, runs when both are equal; a reader takes either.
+//! A loc names a segment of 1 or more, and offset + len (4096 in forms 1 and 2) is at most 16 MiB. Nothing follows the last
+//! entry. A leaf is written in the smallest form, runs before packed before dense; a reader takes any.
 use crc_fast::{CrcAlgorithm, Digest};
 
 use super::dense::{BLOCKS, Dense};
 use super::leaf::Form;
+use super::packed::{self, Packing, Unpackable};
 use super::runs::Runs;
 use super::{Leaf, MapError, Run, fits_segment};
 use crate::units::{BLOCK_BYTES, LEAF_SPAN_BYTES, LeafNo, Loc};
@@ -42,51 +44,84 @@ pub const LEAF_HEADER_BYTES: usize = 20;
 const CRC_OFFSET: usize = 16;
 const FORM_RUNS: u16 = 0;
 const FORM_DENSE: u16 = 1;
+const FORM_PACKED: u16 = 2;
 const RUN_BYTES: usize = 16;
 const DENSE_BYTES: usize = BLOCKS * 8;
 
+/// How a leaf is written.
+enum Chosen {
+    Runs,
+    Dense,
+    Packed(Packing),
+}
+
 impl Leaf {
-    fn encodes_dense(&self) -> bool {
-        self.run_count() * RUN_BYTES > DENSE_BYTES && self.is_block_aligned()
+    /// The smallest form, and the bytes of its entries.
+    fn choose(&self) -> (Chosen, usize) {
+        let runs = self.run_count() * RUN_BYTES;
+        if runs <= packed::LEAST_BYTES || !self.is_block_aligned() {
+            return (Chosen::Runs, runs);
+        }
+        match Packing::of(self) {
+            Some(packing) if packing.encoded_bytes() < runs.min(DENSE_BYTES + 1) => {
+                let bytes = packing.encoded_bytes();
+                (Chosen::Packed(packing), bytes)
+            }
+            _ if runs > DENSE_BYTES => (Chosen::Dense, DENSE_BYTES),
+            _ => (Chosen::Runs, runs),
+        }
     }
 
     /// Bytes that [`Leaf::encode`] appends.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
-        LEAF_HEADER_BYTES + if self.encodes_dense() { DENSE_BYTES } else { self.run_count() * RUN_BYTES }
+        LEAF_HEADER_BYTES + self.choose().1
     }
 
     /// Appends the leaf's bytes, as the format of this module says.
     pub fn encode(&self, leaf: LeafNo, out: &mut Vec<u8>) {
-        let dense = self.encodes_dense();
+        let (chosen, entries_bytes) = self.choose();
         let first = out.len();
-        out.reserve_exact(self.encoded_bytes());
-        let (form, count) = if dense { (FORM_DENSE, BLOCKS) } else { (FORM_RUNS, self.run_count()) };
+        out.reserve_exact(LEAF_HEADER_BYTES + entries_bytes);
+        let (form, count) = match &chosen {
+            Chosen::Runs => (FORM_RUNS, self.run_count()),
+            Chosen::Dense => (FORM_DENSE, BLOCKS),
+            Chosen::Packed(_) => (FORM_PACKED, BLOCKS),
+        };
         out.extend_from_slice(&LEAF_MAGIC.to_le_bytes());
         out.extend_from_slice(&LEAF_FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&form.to_le_bytes());
         out.extend_from_slice(&leaf.0.to_le_bytes());
         out.extend_from_slice(&(count as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
-        if dense {
-            out.resize(first + LEAF_HEADER_BYTES + DENSE_BYTES, 0);
-            let entries = &mut out[first + LEAF_HEADER_BYTES..];
-            for run in self.runs() {
-                let index = (run.start / BLOCK_BYTES) as usize;
-                for block in 0..run.len / BLOCK_BYTES {
-                    let at = (index + block as usize) * 8;
-                    entries[at..at + 8].copy_from_slice(&run.loc.advance(block * BLOCK_BYTES).0.to_le_bytes());
-                }
-            }
-        } else {
-            for run in self.runs() {
-                out.extend_from_slice(&run.start.to_le_bytes());
-                out.extend_from_slice(&run.len.to_le_bytes());
-                out.extend_from_slice(&run.loc.0.to_le_bytes());
-            }
+        match chosen {
+            Chosen::Runs => self.encode_runs(out),
+            Chosen::Dense => self.encode_dense(out),
+            Chosen::Packed(packing) => packing.encode(self, out),
         }
         let crc = checksum(&out[first..]);
         out[first + CRC_OFFSET..first + LEAF_HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn encode_runs(&self, out: &mut Vec<u8>) {
+        for run in self.runs() {
+            out.extend_from_slice(&run.start.to_le_bytes());
+            out.extend_from_slice(&run.len.to_le_bytes());
+            out.extend_from_slice(&run.loc.0.to_le_bytes());
+        }
+    }
+
+    fn encode_dense(&self, out: &mut Vec<u8>) {
+        let first = out.len();
+        out.resize(first + DENSE_BYTES, 0);
+        let entries = &mut out[first..];
+        for run in self.runs() {
+            let index = (run.start / BLOCK_BYTES) as usize;
+            for block in 0..run.len / BLOCK_BYTES {
+                let at = (index + block as usize) * 8;
+                entries[at..at + 8].copy_from_slice(&run.loc.advance(block * BLOCK_BYTES).0.to_le_bytes());
+            }
+        }
     }
 
     /// Reads what [`Leaf::encode`] wrote for `leaf`. `bytes` are the leaf and nothing else.
@@ -106,15 +141,16 @@ impl Leaf {
         if version != LEAF_FORMAT_VERSION {
             return Err(MapError::Version { leaf, found: version });
         }
-        let entry_bytes = match form {
-            FORM_RUNS => RUN_BYTES,
-            FORM_DENSE => 8,
+        let count = u32_at(header, 12);
+        let entries_bytes = match form {
+            FORM_RUNS => u64::from(count) * RUN_BYTES as u64,
+            FORM_DENSE => DENSE_BYTES as u64,
+            // Its own length tells.
+            FORM_PACKED => entries.len() as u64,
             found => return Err(MapError::Form { leaf, found }),
         };
-        let count = u32_at(header, 12);
-        let expected = LEAF_HEADER_BYTES as u64 + u64::from(count) * entry_bytes as u64;
-        if bytes.len() as u64 != expected || (form == FORM_DENSE && entries.len() != DENSE_BYTES) {
-            return Err(length(if form == FORM_DENSE { (LEAF_HEADER_BYTES + DENSE_BYTES) as u64 } else { expected }));
+        if entries.len() as u64 != entries_bytes || (form != FORM_RUNS && count as usize != BLOCKS) {
+            return Err(length(LEAF_HEADER_BYTES as u64 + entries_bytes));
         }
         let (found, computed) = (u32_at(header, CRC_OFFSET), checksum(bytes));
         if found != computed {
@@ -124,7 +160,14 @@ impl Leaf {
         if found != leaf {
             return Err(MapError::OtherLeaf { leaf, found });
         }
-        let form = if form == FORM_RUNS { decode_runs(leaf, entries)? } else { decode_dense(leaf, entries)? };
+        let form = match form {
+            FORM_RUNS => decode_runs(leaf, entries)?,
+            FORM_DENSE => decode_dense(leaf, entries)?,
+            _ => Form::Dense(Dense::from_blocks(packed::decode(entries).map_err(|error| match error {
+                Unpackable::Length(expected) => length(LEAF_HEADER_BYTES as u64 + expected),
+                Unpackable::Entry(index) => MapError::Entry { leaf, index },
+            })?)),
+        };
         Ok(Leaf::from_form(form))
     }
 }
