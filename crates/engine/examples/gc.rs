@@ -43,7 +43,11 @@ async fn main() {
     let args: Vec<String> = std::env::args().collect();
     let number = |index: usize, default: u64| args.get(index).map_or(default, |text| text.parse().expect("a number"));
     let (size_mib, overwrites, segment_mib) = (number(1, 256), number(2, 20), number(4, 8));
-    let is_hot_cold = args.get(3).is_some_and(|load| load == "80-20");
+    let is_hot_cold = match args.get(3).map_or("uniform", String::as_str) {
+        "uniform" => false,
+        "80-20" => true,
+        other => panic!("{other} is no load: uniform or 80-20"),
+    };
     let cluster = MemoryCluster::new();
     let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
     let options = CreateOptions { size: size_mib * MIB, ..CreateOptions::default() };

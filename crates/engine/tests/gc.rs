@@ -249,3 +249,61 @@ async fn collection_of_a_few_blocks_comes_to_rest() {
     }
     panic!("nobody writes, and collection goes on: {before} bytes were written");
 }
+
+/// Blocks of 4 KiB, written in an order that has nothing to do with where they are.
+const SCATTERED: u64 = 40 * MIB / BLOCK;
+
+async fn write_scattered(client: &Client) -> Vec<u8> {
+    let mut model = vec![0; (SCATTERED * BLOCK) as usize];
+    for block in (0..SCATTERED).map(|index| index * 7919 % SCATTERED) {
+        let data = pattern(block, BLOCK as usize);
+        model[(block * BLOCK) as usize..][..BLOCK as usize].copy_from_slice(&data);
+        client.image.write(block * BLOCK, data, false).await.unwrap();
+    }
+    client.image.flush().await.unwrap();
+    model
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_that_is_asked_for_puts_data_in_order() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, manual()).await;
+    let model = write_scattered(&client).await;
+    client.image.collect(&silent).await.unwrap();
+    let left = stored(&cluster, "lsd_data.").await;
+    assert!(left < 42 * MIB, "{left} bytes are stored for 40 MiB of data");
+    client.image.close().await.unwrap();
+
+    let client = Client::open(&cluster, Settings { cache_bytes: 0, ..manual() }).await;
+    let before = cluster.reads(MEMORY_POOL).operations;
+    check(&client, &model).await;
+    let reads = cluster.reads(MEMORY_POOL).operations - before;
+    // One or two for each MiB, the leaves, and the tail and the table of each segment.
+    assert!(reads < 160, "{reads} reads of 40 MiB in order");
+
+    let written = cluster.written_bytes(MEMORY_POOL);
+    client.image.collect(&silent).await.unwrap();
+    let again = cluster.written_bytes(MEMORY_POOL) - written;
+    assert!(again < MIB, "{again} bytes were written for data that is in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_is_collected_and_not_sorted() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, manual()).await;
+    let mut model = write_scattered(&client).await;
+    // Half of what every segment holds is garbage.
+    for block in (0..SCATTERED).filter(|block| block / 4 % 2 == 0) {
+        client.image.discard(block * BLOCK, BLOCK, false).await.unwrap();
+        model[(block * BLOCK) as usize..][..BLOCK as usize].fill(0);
+    }
+    client.image.flush().await.unwrap();
+    let before = stored(&cluster, "lsd_data.").await;
+    cluster.set_full(MEMORY_POOL, true);
+    client.image.collect(&silent).await.unwrap();
+    let after = stored(&cluster, "lsd_data.").await;
+    assert!(after < before * 2 / 3, "{after} of {before} bytes are left");
+    check(&client, &model).await;
+    cluster.set_full(MEMORY_POOL, false);
+    client.image.write(0, pattern(1, BLOCK as usize), true).await.unwrap();
+}

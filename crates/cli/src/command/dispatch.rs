@@ -33,9 +33,9 @@ pub async fn run(args: Vec<String>) -> Result<()> {
 
 /// The version and, where the build had it, the commit.
 fn version() -> String {
-    match option_env!("LSD_GIT_HASH") {
-        Some(hash) if !hash.is_empty() => format!("{} ({hash})", env!("CARGO_PKG_VERSION")),
-        _ => env!("CARGO_PKG_VERSION").to_owned(),
+    match env!("LSD_GIT_HASH") {
+        "" => env!("CARGO_PKG_VERSION").to_owned(),
+        hash => format!("{} ({hash})", env!("CARGO_PKG_VERSION")),
     }
 }
 

@@ -169,7 +169,7 @@ pub(super) fn encode_block_table(identity: &SegmentIdentity, sums: &[u32]) -> Ve
 }
 
 /// Decodes the table at the start of `bytes` (which may go on) and checks that it is this segment's. Gives the sums and the
-/// table's length in bytes. `Magic` where a segment was sealed without a table.
+/// table's length in bytes.
 pub fn decode_block_table(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<(Vec<u32>, usize)> {
     let (mut take, len) = open_part(WHAT, BLOCK_TABLE_MAGIC, BLOCK_TABLE_VERSION, identity, bytes)?;
     let blocks = take.u32()? as usize;

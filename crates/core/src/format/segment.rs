@@ -1,7 +1,7 @@
 //! What ends a sealed segment: the checksums of its blocks, so that a part of it can be read safely, and the summary, every
 //! batch's records again, so that replay need not read data.
 use super::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS};
-use super::block_sums::{BLOCK_TABLE_MAGIC, block_table_len, decode_block_table, encode_block_table};
+use super::block_sums::{block_table_len, decode_block_table, encode_block_table};
 use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
@@ -54,18 +54,15 @@ pub fn encode_seal<B: Borrow<Batch>>(
 /// What a sealing part says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// One for each block before the sealing part; `None` where the segment was sealed without them.
-    pub sums: Option<Vec<u32>>,
+    /// One for each block before the sealing part.
+    pub sums: Vec<u32>,
     pub batches: Vec<Batch>,
 }
 
 /// Decodes a sealing part (with its padding) and checks that it is this segment's.
 pub fn decode_seal(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Seal> {
-    if bytes.get(..4) != Some(&BLOCK_TABLE_MAGIC.to_le_bytes()[..]) {
-        return Ok(Seal { sums: None, batches: decode_summary(identity, bytes)? });
-    }
     let (sums, len) = decode_block_table(identity, bytes)?;
-    Ok(Seal { sums: Some(sums), batches: decode_summary(identity, &bytes[len..])? })
+    Ok(Seal { sums, batches: decode_summary(identity, &bytes[len..])? })
 }
 
 /// Bytes of the summary of a segment with these many batches and records, without padding.

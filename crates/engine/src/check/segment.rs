@@ -88,7 +88,7 @@ fn bad_blocks(bytes: &[u8], sums: &[u32]) -> Vec<u32> {
 /// Verifies the batches in `bytes`, the segment without what seals it. `seal`: that, if the segment is sealed. `rule`: what may
 /// follow the last batch of an open segment.
 pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], seal: Option<&Seal>, rule: TailRule) -> Content {
-    let bad = bad_blocks(bytes, seal.and_then(|seal| seal.sums.as_deref()).unwrap_or_default());
+    let bad = bad_blocks(bytes, seal.map_or(&[][..], |seal| &seal.sums));
     let mut content = verify_batches(identity, bytes, seal.map(|seal| &seal.batches[..]), &bad, rule);
     for block in bad {
         let at = block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES;

@@ -172,7 +172,7 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail, rep
                 faults.push(Fault::Summary { why: error.to_string() });
                 // Of the two parts of the seal the second may still be good.
                 let summary = seal.get(block_table_len(data.len() / BLOCK_BYTES as usize)..).unwrap_or_default();
-                decode_summary(&identity, summary).map(|batches| Seal { sums: None, batches })
+                decode_summary(&identity, summary).map(|batches| Seal { sums: Vec::new(), batches })
             })
             .ok(),
     };

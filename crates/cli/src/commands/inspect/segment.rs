@@ -121,8 +121,7 @@ async fn read(
     if let Some(Seal { sums, batches: summary }) = sealed.filter(|_| damage.is_none()) {
         let differs = format!("{name}: the summary differs from the batches");
         damage = (summary != batches).then(|| Failure::new(libc::EIO, differs));
-        let bad = sums.and_then(|sums| check_blocks(&sums, 0, &bytes).err());
-        damage = damage.or_else(|| bad.map(|error| damaged(name, &error)));
+        damage = damage.or_else(|| check_blocks(&sums, 0, &bytes).err().map(|error| damaged(name, &error)));
     }
     Ok((batches, damage))
 }
