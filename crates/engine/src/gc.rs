@@ -2,8 +2,9 @@
 //! them.
 //!
 //! Owns: rounds of copying, and what can go wrong with one. Does not own: which segments and when (`lsd_core::gc`,
-//! `pace.rs`), what lives in a segment (`gc/survey.rs`), reading it (`gc/fetch.rs`), sorting (`gc/sort.rs`), entering copies into the log
-//! (`state/relocation.rs`), deleting (`checkpoint.rs`). The lock is never held across I/O, and a round has a bounded size.
+//! `pace.rs`), what lives in a segment (`gc/survey.rs`), reading it (`gc/fetch.rs`), sorting (`gc/sort.rs`), entering
+//! copies into the log (`state/relocation.rs`), deleting (`checkpoint.rs`). The lock is never held across I/O, and a
+//! round has a bounded size.
 mod fetch;
 mod sort;
 mod survey;

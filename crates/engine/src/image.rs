@@ -196,7 +196,8 @@ impl Image {
         self.inner.shared.lock().segments.space()
     }
 
-    /// Collects garbage until nothing is worth it and deletes what is dead. `Busy` when another client owns the image;
+    /// Puts scattered data in the order of the image (it takes as much room as there is of it; not in a full pool), then collects
+    /// garbage until nothing is worth it and deletes what is dead. `Busy` when another client owns the image;
     /// `Corrupt` when data that should be copied does not verify (the rest is collected).
     pub async fn collect(&self, progress: Progress<'_>) -> Result<()> {
         self.inner.collect(progress).await

@@ -9,8 +9,8 @@ use crate::session::Session;
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["gc"],
     alias: &[],
-    summary: "Collect the garbage of an image.",
-    epilogue: "",
+    summary: "Sort and collect the log of an image.",
+    epilogue: "What was written at random is put in the order of the image, so that reading in order is fast again. Until\nthat is done it takes up to twice the room; in a full pool garbage is collected only.\n",
     positionals: &[IMAGE_SPEC],
     options: &[ONE_IMAGE, PROGRESS],
     run: |session, parsed| Box::pin(execute(session, parsed)),
