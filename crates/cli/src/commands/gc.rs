@@ -10,7 +10,9 @@ pub const SPEC: CommandSpec = CommandSpec {
     words: &["gc"],
     alias: &[],
     summary: "Sort and collect the log of an image.",
-    epilogue: "What was written at random is put in the order of the image, so that reading in order is fast again. Until\nthat is done it takes up to twice the room; in a full pool garbage is collected only.\n",
+    epilogue: "What was written at random is put in the order of the image, so that reading in\n\
+               order is fast again. Until that is done it takes up to twice the room; in a full\n\
+               pool garbage is collected and nothing is sorted.",
     positionals: &[IMAGE_SPEC],
     options: &[ONE_IMAGE, PROGRESS],
     run: |session, parsed| Box::pin(execute(session, parsed)),
