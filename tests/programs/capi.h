@@ -60,6 +60,18 @@ static inline rados_ioctx_t open_pool(rados_t *cluster, const char *pool)
 	return io;
 }
 
+/* A new image, opened; a handle of it that is closed already; and a completion. The program ends without the image. */
+static inline void make_handles(rados_ioctx_t pool, const char *image_name, uint64_t size, int order,
+				rbd_image_t *image, rbd_image_t *closed, rbd_completion_t *completion)
+{
+	OK(rbd_create(pool, image_name, size, &order));
+	OK(rbd_open(pool, image_name, closed, NULL));
+	OK(rbd_close(*closed));
+	if (rbd_open(pool, image_name, image, NULL) < 0)
+		exit(2);
+	OK(rbd_aio_create_completion(NULL, NULL, completion));
+}
+
 static inline int finish(rados_t cluster, rados_ioctx_t io)
 {
 	rados_ioctx_destroy(io);

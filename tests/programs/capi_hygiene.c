@@ -216,17 +216,11 @@ int main(int argc, char **argv)
 	rados_t cluster;
 	rbd_image_t image, closed;
 	rbd_completion_t completion;
-	int order = 0;
 	if (argc != 3)
 		return 2;
 	name = argv[2];
 	io = open_pool(&cluster, argv[1]);
-	OK(rbd_create(io, name, SIZE, &order));
-	OK(rbd_open(io, name, &closed, NULL));
-	OK(rbd_close(closed));
-	if (rbd_open(io, name, &image, NULL) < 0)
-		return 2;
-	OK(rbd_aio_create_completion(NULL, NULL, &completion));
+	make_handles(io, name, SIZE, 0, &image, &closed, &completion);
 	null_arguments(image);
 	bad_handles(closed, completion);
 	dead_completions(image);

@@ -331,17 +331,11 @@ int main(int argc, char **argv)
 	rados_t cluster;
 	rbd_image_t image, closed;
 	rbd_completion_t completion;
-	int order = ORDER;
 	if (argc != 3)
 		return 2;
 	name = argv[2];
 	io = open_pool(&cluster, argv[1]);
-	OK(rbd_create(io, name, SIZE, &order));
-	OK(rbd_open(io, name, &closed, NULL));
-	OK(rbd_close(closed));
-	if (rbd_open(io, name, &image, NULL) < 0)
-		return 2;
-	OK(rbd_aio_create_completion(NULL, NULL, &completion));
+	make_handles(io, name, SIZE, ORDER, &image, &closed, &completion);
 	described(NULL, -EINVAL), changed(NULL, image, -EINVAL), started(NULL, -EINVAL);
 	described(closed, -EBADF), changed(closed, image, -EBADF), started(closed, -EBADF);
 	described(completion, -EBADF), changed(completion, image, -EBADF), started(completion, -EBADF);

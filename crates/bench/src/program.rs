@@ -31,8 +31,7 @@ pub fn server(program: impl AsRef<OsStr>, conf: &Path, library: Option<&Path>) -
 
 /// Runs it and returns what it printed; any failure is an error with all that it said.
 pub fn output(command: &mut Command) -> Result<String> {
-    let line = || format!("{:?}", command.get_args().collect::<Vec<_>>());
-    let described = line();
+    let described = format!("{:?}", command.get_args().collect::<Vec<_>>());
     let done = command.output().with_context(|| format!("cannot run {described}"))?;
     if !done.status.success() {
         let said = [done.stderr, done.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

@@ -13,7 +13,6 @@ pub mod spec;
 
 use error::Failure;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// The `lsd` command, from the process's arguments to its exit code.
 pub fn lsd_main() -> ExitCode {
@@ -45,9 +44,5 @@ pub fn run_to_end<T>(work: impl Future<Output = error::Result<T>>) -> error::Res
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::errno("cannot start threads", error.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
-    let done = runtime.block_on(work);
-    drop(runtime);
-    // A connection that is not gone by then was leaked or hangs; the process ends all the same.
-    lsd_rados::wait_for_end(Duration::from_secs(5));
-    done
+    runtime.block_on(work)
 }

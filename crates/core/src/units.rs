@@ -84,6 +84,11 @@ impl LeafNo {
     pub fn start(self) -> u64 {
         u64::from(self.0) * u64::from(LEAF_SPAN_BYTES)
     }
+
+    /// Bytes of it that lie in an image of `size` bytes.
+    pub fn len_in(self, size: u64) -> u64 {
+        u64::from(LEAF_SPAN_BYTES).min(size.saturating_sub(self.start()))
+    }
 }
 
 /// Names one checkpoint of an image: the epoch that wrote it and a number within the epoch, so that no two

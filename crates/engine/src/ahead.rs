@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use crate::{parallel, reader};
 use futures::FutureExt;
 use lsd_core::map::Extent;
-use lsd_core::units::{BLOCK_BYTES, Epoch, LEAF_SPAN_BYTES, LeafNo, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, Epoch, LeafNo, SegmentNo};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
@@ -50,7 +50,7 @@ impl Inner {
 async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) {
     let missing = {
         let state = shared.lock();
-        let len = len_in(leaf, state.size);
+        let len = leaf.len_in(state.size);
         if len == 0 {
             return;
         }
@@ -68,7 +68,7 @@ async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) 
 fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usize)> {
     let mut segments = BTreeMap::new();
     let state = shared.lock();
-    let len = len_in(leaf, state.size);
+    let len = leaf.len_in(state.size);
     let mut found: Vec<Extent> = Vec::new();
     if len == 0 || state.map.lookup(leaf.start(), len, &mut found).is_err() {
         return segments;
@@ -81,9 +81,4 @@ fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usi
         *blocks = end.max(*blocks);
     }
     segments
-}
-
-/// Bytes of a leaf that lie in an image of `size` bytes.
-fn len_in(leaf: LeafNo, size: u64) -> u64 {
-    u64::from(LEAF_SPAN_BYTES).min(size.saturating_sub(leaf.start()))
 }

@@ -138,11 +138,7 @@ impl Appender {
             }
             Job::Seal { segment, at, batches } => {
                 let seal = self.seal(*segment, batches);
-                let summary_len = seal.len() as u32;
-                (
-                    *segment,
-                    Append { epoch: self.epoch.0, at: u64::from(*at), data: vec![seal], summary_len, urgent: true },
-                )
+                (*segment, sealing_append(self.epoch, *at, seal))
             }
         }
     }
@@ -317,6 +313,12 @@ async fn tail_as_owner(
 /// What seals a segment of this handle, whose batches are all encoded.
 pub(crate) fn sealing_part(identity: &SegmentIdentity, sums: &Sums, batches: &[Arc<Batch>], alignment: u32) -> Bytes {
     encode_seal(identity, &sums.seal(identity.segment), batches, alignment).into()
+}
+
+/// Appends it: also in a full pool, since only a segment that has ended can go.
+pub(crate) fn sealing_append(epoch: Epoch, at: u32, seal: Bytes) -> Append {
+    let summary_len = seal.len() as u32;
+    Append { epoch: epoch.0, at: u64::from(at), data: vec![seal], summary_len, urgent: true }
 }
 
 /// The sums of a batch's blocks. `data`: the header page, then the pieces' data, then perhaps further records.

@@ -2,7 +2,7 @@
 //! nothing needs any more is deleted.
 //!
 //! Owns: page layout and order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`).
-use crate::appender::sealing_part;
+use crate::appender::{sealing_append, sealing_part};
 use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::takeover::guarded;
@@ -16,7 +16,7 @@ use lsd_core::format::checkpoint::{
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
-use lsd_store::{Append, ObjectStore, StoreErrorKind};
+use lsd_store::{ObjectStore, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -136,9 +136,7 @@ impl Checkpointer {
         let seal = |ended: &OpenSegment| {
             let identity = objects.segment_identity(self.epoch, ended.number);
             let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.alignment);
-            let summary_len = seal.len() as u32;
-            let append =
-                Append { epoch: self.epoch.0, at: u64::from(ended.len), data: vec![seal], summary_len, urgent: true };
+            let append = sealing_append(self.epoch, ended.len, seal);
             objects.data.append(&objects.segment(self.epoch, ended.number), append)
         };
         parallel::all(capture.ended.iter().map(seal).collect()).await;

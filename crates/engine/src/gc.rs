@@ -135,6 +135,14 @@ impl Collector {
         checkpointer.write(&self.objects, &self.shared, false).await
     }
 
+    async fn checkpoint_if_worth_it(&self, checkpointer: &Checkpointer) -> Result<()> {
+        let is_worth_it = {
+            let state = self.shared.lock();
+            state.pace.wants_checkpoint(&state.segments.space())
+        };
+        if is_worth_it { self.checkpoint(checkpointer).await } else { Ok(()) }
+    }
+
     fn holds_writers(&self) -> bool {
         let state = self.shared.lock();
         state.pace.holds_writers(&state.segments.space())
@@ -237,7 +245,6 @@ impl Collector {
         let mut damaged = self.damaged.lock().await;
         self.end_and_checkpoint(checkpointer).await?;
         let sorted = self.sort(checkpointer, &mut damaged, progress).await?;
-        self.end_and_checkpoint(checkpointer).await?;
         let candidates = {
             let state = self.shared.lock();
             state.segments.candidates_before(state.log.replay_from)
@@ -250,13 +257,7 @@ impl Collector {
             self.collect_round(round, &mut damaged).await?;
             done += round.iter().map(|victim| u64::from(victim.live)).sum::<u64>();
             // What is dead goes as the work goes on: the copies need room.
-            let wants_checkpoint = {
-                let state = self.shared.lock();
-                state.pace.wants_checkpoint(&state.segments.space())
-            };
-            if wants_checkpoint {
-                self.checkpoint(checkpointer).await?;
-            }
+            self.checkpoint_if_worth_it(checkpointer).await?;
         }
         self.end_and_checkpoint(checkpointer).await?;
         if let Some(segment) = damaged.first() {

@@ -17,20 +17,20 @@ pub(crate) struct LeafAhead {
 impl LeafAhead {
     /// An operation touches `leaf`. Returns the numbers of the leaves to load ahead of the next ones, if any.
     pub(crate) fn observe(&mut self, leaf: LeafNo) -> Option<Range<u32>> {
-        let last = self.last.replace(leaf);
-        if last == Some(leaf) {
-            return None;
+        let next = leaf.0 + 1;
+        match self.last {
+            // Operations side by side cross from one leaf to the next in no strict order: one that comes late changes nothing.
+            Some(last) if last == leaf || last.0 == next => None,
+            Some(last) if last.0 + 1 == leaf.0 => {
+                let from = self.asked_to.max(next);
+                *self = Self { last: Some(leaf), asked_to: next + LEAVES_AHEAD };
+                Some(from..self.asked_to)
+            }
+            _ => {
+                *self = Self { last: Some(leaf), asked_to: next };
+                None
+            }
         }
-        let is_next = last.is_some_and(|last| last.0 + 1 == leaf.0);
-        // Operations side by side cross from one leaf to the next in no strict order: one that comes late changes nothing.
-        if last.is_some_and(|last| last.0 == leaf.0 + 1) {
-            self.last = last;
-            return None;
-        }
-        let from = if is_next { self.asked_to.max(leaf.0 + 1) } else { leaf.0 + 1 };
-        let to = leaf.0 + 1 + LEAVES_AHEAD;
-        self.asked_to = if is_next { to } else { from };
-        (is_next && from < to).then_some(from..to)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::writer::{BatchJob, Writer};
 use crate::{Error, ErrorKind, Result, Settings};
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::units::{LeafNo, Seq};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -220,12 +219,8 @@ impl Shared {
         };
         let own = {
             let state = self.lock();
-            let stored: BTreeMap<LeafNo, LeafPointer> =
-                state.map.stored_leaves().map(|(leaf, at, _)| (leaf, *at)).collect();
             // A checkpoint of this handle moves a leaf before it deletes where it was.
-            let is_moved =
-                |(leaf, at): &(LeafNo, LeafPointer)| state.map.is_loaded(*leaf) || stored.get(leaf) != Some(at);
-            if leaves.iter().any(is_moved) {
+            if leaves.iter().any(|wanted| !state.map.missing(wanted.0.start(), 1).contains(wanted)) {
                 return Ok(());
             }
             state.writer.as_ref().map(Writer::epoch)

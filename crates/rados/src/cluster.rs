@@ -67,7 +67,7 @@ unsafe impl Send for SendHandle {}
 
 impl Drop for ClusterHandle {
     fn drop(&mut self) {
-        if !self.owned {
+        if !self.owned || !connections::may_shut_down() {
             return;
         }
         let handle = SendHandle(self.raw);
@@ -98,7 +98,9 @@ impl Cluster {
     pub fn connect(options: &ConnectOptions) -> RadosResult<Self> {
         let cluster = Self::create(options)?;
         // SAFETY: configured and not connected yet.
-        check(unsafe { sys::rados_connect(cluster.raw()) }, "connect", &options.client_name())?;
+        let code = unsafe { sys::rados_connect(cluster.raw()) };
+        connections::wait_for_end_at_exit();
+        check(code, "connect", &options.client_name())?;
         Ok(cluster)
     }
 

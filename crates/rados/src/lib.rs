@@ -27,7 +27,6 @@ mod watchers;
 mod write_op;
 
 pub use cluster::{Cluster, ClusterStat, ClusterUse};
-pub use connections::wait_for_end;
 pub use error::{RadosError, RadosResult};
 pub use ioctx::{IoCtx, ObjectStat, PoolStat};
 pub use lock::{LockDuration, LockSpec};

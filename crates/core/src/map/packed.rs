@@ -10,6 +10,7 @@
 //!     12     4  segment  segment - lowest, for each; they ascend from 0
 //!      -     3  entry    4096 of them: (index of the segment + 1) << 12 | offset in the segment / 4096; 0 for a hole
 //! ```
+use super::codec::{u32_at, u64_at};
 use super::dense::BLOCKS;
 use super::{Leaf, Run};
 use crate::units::{BLOCK_BYTES, Loc, MAX_SEGMENT_NO, SegmentNo};
@@ -81,10 +82,8 @@ pub(super) enum Unpackable {
 
 /// The locations of all blocks, 0 for a hole.
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<u64>, Unpackable> {
-    let fixed = bytes.split_first_chunk::<FIXED_BYTES>().ok_or(Unpackable::Length(FIXED_BYTES as u64))?;
-    let ([l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3], rest) = fixed;
-    let lowest = u64::from_le_bytes([*l0, *l1, *l2, *l3, *l4, *l5, *l6, *l7]);
-    let count = u32::from_le_bytes([*c0, *c1, *c2, *c3]) as usize;
+    let (fixed, rest) = bytes.split_first_chunk::<FIXED_BYTES>().ok_or(Unpackable::Length(FIXED_BYTES as u64))?;
+    let (lowest, count) = (u64_at(fixed, 0), u32_at(fixed, 8) as usize);
     let expected = FIXED_BYTES as u64 + 4 * count as u64 + ENTRIES_BYTES as u64;
     if bytes.len() as u64 != expected || count > MAX_SEGMENTS {
         return Err(Unpackable::Length(expected));

@@ -6,18 +6,18 @@
 use super::survey::LiveExtent;
 use super::{Collector, Damaged, batches};
 use crate::checkpoint::Checkpointer;
-use crate::fetch::fetch_many;
+use crate::fetch::{Fetched, fetch_many};
 use crate::limits::{SORT_EXTENT_BYTES, SORT_LEAVES};
 use crate::state::{Chunk, Relocation};
 use crate::writer::Stream;
 use crate::{ErrorKind, Progress, Result, parallel};
 use futures::FutureExt;
 use lsd_core::map::Extent;
-use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo, Loc, SegmentNo, Seq};
+use lsd_core::units::{LeafNo, Loc, SegmentNo, Seq};
 use std::collections::BTreeMap;
 
 impl Collector {
-    /// Sorts what lies in segments that replay does not need. Ends early in a full pool: sorting frees nothing soon. Progress is
+    /// Sorts what lies in segments that replay does not need, and writes a checkpoint behind it. Ends early in a full pool: sorting frees nothing soon. Progress is
     /// in mapped bytes; returns how many there are.
     pub(super) async fn sort(
         &self,
@@ -40,14 +40,16 @@ impl Collector {
             let copies = self.scattered_in(window, before, damaged).await?;
             // Those of the window before have landed while these were read.
             if !self.landed(entered, checkpointer).await? {
-                return Ok(total);
+                break;
             }
             for batch in batches(&copies) {
                 entered = self.enter(Stream::Moved, batch, false).await?;
             }
             self.shared.trim_leaves(self.map_cache_bytes);
         }
-        self.landed(entered, checkpointer).await?;
+        if entered > Seq(0) {
+            self.end_and_checkpoint(checkpointer).await?;
+        }
         Ok(total)
     }
 
@@ -57,13 +59,7 @@ impl Collector {
             Err(error) if error.kind == ErrorKind::NoSpace => return Ok(false),
             landed => landed?,
         }
-        let wants_checkpoint = {
-            let state = self.shared.lock();
-            state.pace.wants_checkpoint(&state.segments.space())
-        };
-        if wants_checkpoint {
-            self.checkpoint(checkpointer).await?;
-        }
+        self.checkpoint_if_worth_it(checkpointer).await?;
         Ok(true)
     }
 
@@ -104,7 +100,7 @@ impl Collector {
             let mut found = Vec::new();
             let missing = {
                 let state = self.shared.lock();
-                let len = u64::from(LEAF_SPAN_BYTES).min(state.size.saturating_sub(leaf.start()));
+                let len = leaf.len_in(state.size);
                 if state.map.lookup(leaf.start(), len, &mut found).is_ok() {
                     return Ok(found);
                 }
@@ -118,7 +114,7 @@ impl Collector {
         let Some(epoch) = self.shared.lock().log.epoch_of(segment) else { return Ok(Vec::new()) };
         let parts: Vec<(Loc, u32)> = extents.iter().map(|extent| (extent.from, extent.len)).collect();
         let fetched = fetch_many(&self.objects, &self.shared.sums, epoch, segment, &parts).await?;
-        let copy = |(extent, fetched): (&LiveExtent, crate::fetch::Fetched)| Relocation {
+        let copy = |(extent, fetched): (&LiveExtent, Fetched)| Relocation {
             offset: extent.offset,
             from: extent.from,
             chunk: Chunk::new(fetched.part(extent.from, extent.len)),
