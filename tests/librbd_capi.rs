@@ -52,6 +52,7 @@ fn callbacks_may_call_the_library_and_threads_share_an_image() {
     let ceph = requires_ceph!();
     if tests_own_library() {
         run(&ceph, "capi_threads");
+        run(&ceph, "capi_callbacks");
     }
 }
 

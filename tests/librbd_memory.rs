@@ -8,8 +8,16 @@ use common::{Ceph, Cmd, Finished, compiled_program, tests_own_library};
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 7] =
-    ["capi_rules", "capi_aio", "capi_more", "capi_locks", "capi_hygiene", "capi_misuse", "capi_threads"];
+const PROGRAMS: [&str; 8] = [
+    "capi_rules",
+    "capi_aio",
+    "capi_more",
+    "capi_locks",
+    "capi_hygiene",
+    "capi_misuse",
+    "capi_threads",
+    "capi_callbacks",
+];
 /// Exit code of the checker where it found something.
 const FOUND: i32 = 99;
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -65,6 +73,7 @@ fn misuse_of_handles_and_arguments() {
 #[test]
 fn threads_and_calls_from_callbacks() {
     run("capi_threads");
+    run("capi_callbacks");
 }
 
 /// Every row of docs/COMPAT.md that says that a function does something is shown by one of the programs above.

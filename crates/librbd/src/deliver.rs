@@ -15,8 +15,9 @@ use std::thread::ThreadId;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long reads wait for a callback to return before the runtime goes on with them.
-const CALLBACK_PATIENCE: Duration = Duration::from_millis(1);
+/// How long reads wait for a callback to return before the runtime goes on with them. Most callbacks return at once, and a timer for
+/// each of those that a read came upon is not free.
+const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 
 pub enum Item {
     Done(Done),

@@ -126,7 +126,8 @@ pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> 
     }
     let end = image.pool_end.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(image);
-    if let Some(end) = end {
+    // The operation whose callback this is keeps the image until the callback has returned.
+    if let Some(end) = end.filter(|_| !inside_callback) {
         end.reached().await;
     }
     closed
