@@ -365,3 +365,18 @@ fn what_changes_nothing_makes_no_leaf_dirty() {
     assert_eq!(map.replace_if((4096, 16384), Loc(1 << 24), Loc(2 << 24), &mut superseded), Ok(4096));
     assert_eq!((map.dirty_leaves(), superseded), (1, vec![(Loc(1 << 24), 4096)]));
 }
+
+#[test]
+fn a_step_through_an_image_has_so_many_leaves() {
+    let mut map: ExtentMap<()> = ExtentMap::new();
+    let mut superseded = Vec::new();
+    let span = u64::from(LEAF_SPAN_BYTES);
+    for leaf in [0, 1, 7, 1_000_000] {
+        map.set(leaf * span + 4096, 4096, Loc(1 << 24), &mut superseded).unwrap();
+    }
+    let len = |offset, most| map.len_with_leaves(offset, MAX_IMAGE_BYTES - offset, most);
+    assert_eq!([0, 1, 2, 3].map(|most| len(0, most) / span), [1, 1, 7, 1_000_000]);
+    assert_eq!((len(0, 4), len(span, 3)), (MAX_IMAGE_BYTES, MAX_IMAGE_BYTES - span));
+    assert_eq!(len(span + 8192, 1), 6 * span - 8192, "from the middle of a leaf");
+    assert_eq!(map.len_with_leaves(0, 8192, 1), 8192);
+}

@@ -1,6 +1,7 @@
 //! An open image, as its users see it.
 use crate::clock::{Clock, SystemClock};
 use crate::inner::Inner;
+use crate::limits::WALK_LEAVES;
 use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
@@ -178,6 +179,17 @@ impl Image {
         let inner = &self.inner;
         let extents = inner.steadily(|| reader::extents(&inner.objects, &inner.shared, offset, len)).await;
         self.inner.shared.trim_leaves(self.inner.settings.map_cache_bytes);
+        extents
+    }
+
+    /// The same for the start of a range, at least 4 KiB of it: as much as bounded memory holds, which may be all of a range of
+    /// many TiB that has little in it. For going through a whole image.
+    pub async fn first_extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
+        self.inner.check_open()?;
+        let inner = &self.inner;
+        let range = (offset, len);
+        let extents = inner.steadily(|| reader::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
+        inner.shared.trim_leaves(inner.settings.map_cache_bytes);
         extents
     }
 

@@ -86,6 +86,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
 pub(crate) const LEAVES_AHEAD: u32 = 4;
+/// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
+pub(crate) const WALK_LEAVES: usize = 256;
 /// With less memory for the map nothing is loaded ahead: it would push out what is in use.
 pub(crate) const LEAVES_AHEAD_LEAST_MAP_BYTES: u64 = 1 << 20;
 /// Largest read fetched ahead of a sequential reader (librbd's `rbd_readahead_max_bytes`).

@@ -11,7 +11,11 @@ use lsd_core::format::{ImageUuid, names};
 use lsd_core::map::Leaf;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo};
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Leaves of one page that are read in one operation.
+const LEAVES_AT_ONCE: usize = 32;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,20 +64,28 @@ impl Objects {
         value.and_then(|value| value.ok()).ok_or_else(damaged)
     }
 
-    /// One leaf of a checkpoint; its own checksum is checked.
-    pub(crate) async fn read_leaf(&self, leaf: LeafNo, at: LeafPointer) -> Result<Leaf> {
-        let name = self.page(at.checkpoint, at.page);
-        let bytes: Bytes = self.meta.read(&name, u64::from(at.offset), u64::from(at.len)).await?;
-        Leaf::decode(leaf, &bytes).map_err(|error| crate::error::corrupt(&name, error))
+    /// Several leaves, side by side, those of one page in few operations; each has its own checksum, which is checked.
+    pub(crate) async fn read_leaves(&self, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<Vec<LoadedLeaf>> {
+        let mut by_page: BTreeMap<(CheckpointId, u32), Vec<(LeafNo, LeafPointer)>> = BTreeMap::new();
+        for leaf in leaves {
+            by_page.entry((leaf.1.checkpoint, leaf.1.page)).or_default().push(leaf);
+        }
+        let reads = by_page.values().flat_map(|of_page| of_page.chunks(LEAVES_AT_ONCE));
+        let read = parallel::try_all(reads.map(|some| self.read_of_page(some).boxed()).collect()).await?;
+        Ok(read.into_iter().flatten().collect())
     }
 
-    /// Several leaves, side by side.
-    pub(crate) async fn read_leaves(&self, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<Vec<LoadedLeaf>> {
-        let read = |(leaf, at)| async move {
-            let content = self.read_leaf(leaf, at).await?;
+    /// Leaves of the page that the first of them is in.
+    async fn read_of_page(&self, leaves: &[(LeafNo, LeafPointer)]) -> Result<Vec<LoadedLeaf>> {
+        let Some((_, LeafPointer { checkpoint, page, .. })) = leaves.first() else { return Ok(Vec::new()) };
+        let name = self.page(*checkpoint, *page);
+        let ranges: Vec<_> = leaves.iter().map(|(_, at)| (u64::from(at.offset), u64::from(at.len))).collect();
+        let read = self.meta.read_many(&name, &ranges).await?;
+        let decode = |(&(leaf, at), bytes): (&(LeafNo, LeafPointer), Bytes)| {
+            let content = Leaf::decode(leaf, &bytes).map_err(|error| crate::error::corrupt(&name, error))?;
             Ok(LoadedLeaf { leaf, at, content })
         };
-        parallel::try_all(leaves.into_iter().map(|leaf| read(leaf).boxed()).collect()).await
+        leaves.iter().zip(read).map(decode).collect()
     }
 }
 

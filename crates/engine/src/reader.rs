@@ -147,6 +147,21 @@ pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len
     }
 }
 
+/// The same for the start of a range: as much as has at most `most` leaves with content.
+pub(crate) async fn first_extents(
+    objects: &Objects,
+    shared: &Shared,
+    (offset, len): (u64, u64),
+    most: usize,
+) -> Result<Vec<crate::Extent>> {
+    let len = {
+        let state = shared.lock();
+        state.check(offset, len)?;
+        state.map.len_with_leaves(offset, len, most)
+    };
+    extents(objects, shared, offset, len).await
+}
+
 fn join(found: &[Extent]) -> Vec<crate::Extent> {
     let mut joined: Vec<crate::Extent> = Vec::new();
     for extent in found {

@@ -141,6 +141,31 @@ async fn extents_are_byte_exact() {
     assert_eq!(client.image.used_bytes(), 256);
 }
 
+/// A walk through a very large image finds what is in it in steps of bounded work, the leaves in each read side by side.
+#[tokio::test(start_paused = true)]
+async fn a_walk_through_a_large_image_takes_few_steps() {
+    const BLOCKS: u64 = 1000;
+    const APART: u64 = 60 << 30;
+    let size = BLOCKS * APART;
+    let cluster = cluster_with_image(size).await;
+    let writer = Client::open(&cluster, settings()).await;
+    for block in 0..BLOCKS {
+        writer.image.write(block * APART, pattern(block, 4096), false).await.unwrap();
+    }
+    writer.image.close().await.unwrap();
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    let (mut at, mut steps, mut found) = (0, 0, Vec::new());
+    while at < size {
+        let extents = reader.image.first_extents(at, size - at).await.unwrap();
+        assert_eq!(extents[0].offset, at);
+        steps += 1;
+        at = extents.last().map(|last| last.offset + last.len).unwrap();
+        found.extend(extents.into_iter().filter(|extent| extent.data).map(|extent| (extent.offset, extent.len)));
+    }
+    assert!(found.into_iter().eq((0..BLOCKS).map(|block| (block * APART, 4096))));
+    assert_eq!((at, steps), (size, BLOCKS.div_ceil(256)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn compare_and_write_says_where_the_data_differs() {
     let cluster = cluster_with_image(SIZE).await;

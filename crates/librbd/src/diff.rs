@@ -19,8 +19,6 @@ pub type DiffCallback = unsafe extern "C" fn(u64, usize, c_int, *mut c_void) -> 
 const FLAG_WHOLE_OBJECT: u32 = 1 << 1;
 /// `RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT`: without parents it changes nothing.
 const FLAG_INCLUDE_PARENT: u32 = 1 << 0;
-/// The extents of this much of the image are looked up at a time, so that memory is bounded.
-const STEP_BYTES: u64 = 1 << 30;
 
 /// Joins what the engine gives in steps and tells the caller.
 struct Teller {
@@ -87,13 +85,12 @@ fn iterate(
     let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
     let mut at = ofs;
     while at < window.1 {
-        let step = STEP_BYTES.min(window.1 - at);
-        for extent in image.core.block_on(image.engine.extents(at, step))? {
+        for extent in image.core.block_on(image.engine.first_extents(at, window.1 - at))? {
+            at = extent.offset + extent.len;
             if extent.data && extent.len > 0 {
-                teller.data(extent.offset, extent.offset + extent.len)?;
+                teller.data(extent.offset, at)?;
             }
         }
-        at += step;
     }
     teller.tell()?;
     Ok(0)

@@ -10,8 +10,6 @@ use std::ops::Range;
 
 /// One request, bytes.
 pub const CHUNK_BYTES: u64 = 4 << 20;
-/// How much of an image is asked at once which parts of it hold data, bytes: it bounds the answer.
-const EXTENTS_WINDOW_BYTES: u64 = 4 << 30;
 /// Requests under way when ceph.conf does not say (`rbd_concurrent_management_ops`), and the most it may say.
 const REQUESTS_DEFAULT: usize = 10;
 const REQUESTS_MAX: usize = 128;
@@ -78,17 +76,19 @@ pub async fn write_pieces(image: &Image, offset: u64, data: ReadData, granule: u
 pub async fn chunks_with_data(image: &Image) -> lsd_engine::Result<Vec<Range<u64>>> {
     let size = image.size();
     let mut chunks: Vec<Range<u64>> = Vec::new();
-    let mut window = 0;
-    while window < size {
-        let len = EXTENTS_WINDOW_BYTES.min(size - window);
-        for extent in image.extents(window, len).await?.into_iter().filter(|extent| extent.data && extent.len > 0) {
+    let mut at = 0;
+    while at < size {
+        for extent in image.first_extents(at, size - at).await? {
+            at = extent.offset + extent.len;
+            if !extent.data || extent.len == 0 {
+                continue;
+            }
             let first = extent.offset / CHUNK_BYTES;
             let last = (extent.offset + extent.len - 1) / CHUNK_BYTES;
             let known = chunks.last().map_or(0, |chunk| chunk.start / CHUNK_BYTES + 1);
             let new = first.max(known)..last + 1;
             chunks.extend(new.map(|chunk| chunk * CHUNK_BYTES..size.min((chunk + 1) * CHUNK_BYTES)));
         }
-        window += len;
     }
     Ok(chunks)
 }

@@ -78,6 +78,17 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         missing.filter_map(|(leaf, slot)| Some((leaf, stored(slot)?))).collect()
     }
 
+    /// How much of the range, from its start, has at most so many leaves with content (at least one); an empty part of an image
+    /// costs nothing to look at, however large it is.
+    ///
+    /// # Panics
+    /// As [`Self::missing`].
+    #[must_use]
+    pub fn len_with_leaves(&self, offset: u64, len: u64, most: usize) -> u64 {
+        let Some((first, last, _)) = leaves(offset, len) else { return len };
+        self.slots.range(first, last).nth(most.max(1)).map_or(len, |(beyond, _)| beyond.start() - offset)
+    }
+
     /// False for a leaf that is stored and not in memory.
     #[must_use]
     pub fn is_loaded(&self, leaf: LeafNo) -> bool {
