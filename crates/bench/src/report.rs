@@ -39,6 +39,17 @@ pub struct Setup {
     pub fio: String,
 }
 
+impl Setup {
+    /// The cluster, for people.
+    fn cluster(&self) -> String {
+        match self.osds {
+            0 => "a given cluster".to_owned(),
+            1 => "1 OSD".to_owned(),
+            osds => format!("{osds} OSDs{}", if self.ec { ", erasure-coded data pools" } else { "" }),
+        }
+    }
+}
+
 /// One round of one side.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {

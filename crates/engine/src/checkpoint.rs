@@ -200,6 +200,8 @@ fn leaf_pages(
 ) -> (Vec<Bytes>, Vec<Option<LeafPointer>>) {
     let mut pages = Vec::new();
     let mut payload = Vec::new();
+    // A leaf's size is known once it is encoded: which of its forms is the smallest takes most of the work.
+    let mut encoded = Vec::new();
     let mut pointers = Vec::with_capacity(leaves.len());
     let seal = |payload: &mut Vec<u8>, pages: &mut Vec<Bytes>| {
         let identity = objects.page_identity(id, pages.len() as u32);
@@ -211,11 +213,13 @@ fn leaf_pages(
             pointers.push(None);
             continue;
         }
-        if !payload.is_empty() && payload.len() + content.encoded_bytes() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
+        encoded.clear();
+        content.encode(*leaf, &mut encoded);
+        if !payload.is_empty() && payload.len() + encoded.len() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
             seal(&mut payload, &mut pages);
         }
         let offset = payload.len();
-        content.encode(*leaf, &mut payload);
+        payload.extend_from_slice(&encoded);
         pointers.push(Some(LeafPointer {
             checkpoint: id,
             page: pages.len() as u32,

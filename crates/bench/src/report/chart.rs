@@ -51,12 +51,12 @@ pub fn svg(report: &Report) -> String {
     );
     let setup = &report.setup;
     let about = format!(
-        "commit {}, {}, medians of {}, image {} MiB, {} OSDs, {} cores",
+        "commit {}, {}, medians of {}, image {} MiB, {}, {} cores",
         report.commit,
         report.date,
         setup.rounds,
         setup.size_mib,
-        if setup.osds == 0 { "?".to_owned() } else { setup.osds.to_string() },
+        setup.cluster(),
         setup.cores
     );
     text(&mut out, 16.0, 48.0, "start", &about);

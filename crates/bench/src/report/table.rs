@@ -66,11 +66,7 @@ pub fn footer(report: &Report) -> String {
         }
         text.push('\n');
     }
-    let cluster = match setup.osds {
-        0 => "a given cluster".to_owned(),
-        1 => "1 OSD".to_owned(),
-        osds => format!("{osds} OSDs{}", if setup.ec { ", erasure-coded data pools" } else { "" }),
-    };
+    let cluster = setup.cluster();
     let _ = writeln!(
         text,
         "commit {}, {}: medians of {} on {cluster}, image {} MiB, {} cores, load {:.1}; {}; {}",

@@ -72,12 +72,6 @@ impl Leaf {
         }
     }
 
-    /// Bytes that [`Leaf::encode`] appends.
-    #[must_use]
-    pub fn encoded_bytes(&self) -> usize {
-        LEAF_HEADER_BYTES + self.choose().1
-    }
-
     /// Appends the leaf's bytes, as the format of this module says.
     pub fn encode(&self, leaf: LeafNo, out: &mut Vec<u8>) {
         let (chosen, entries_bytes) = self.choose();
