@@ -182,8 +182,8 @@ impl Image {
         extents
     }
 
-    /// The same for the start of a range, at least 4 KiB of it: as much as bounded memory holds, which may be all of a range of
-    /// many TiB that has little in it. For going through a whole image.
+    /// The same for the start of a range, never for nothing: as much as bounded memory holds, which may be all of a range of many
+    /// TiB that has little in it. For going through a whole image.
     pub async fn first_extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.inner.check_open()?;
         let inner = &self.inner;

@@ -17,8 +17,8 @@ use lsd_core::units::{LeafNo, Loc, SegmentNo, Seq};
 use std::collections::BTreeMap;
 
 impl Collector {
-    /// Sorts what lies in segments that replay does not need, and writes a checkpoint behind it. Ends early in a full pool: sorting frees nothing soon. Progress is
-    /// in mapped bytes; returns how many there are.
+    /// Sorts what lies in segments that replay does not need, and writes a checkpoint behind it. Ends early in a full pool:
+    /// sorting frees nothing soon. Progress is in mapped bytes; returns how many there are.
     pub(super) async fn sort(
         &self,
         checkpointer: &Checkpointer,
