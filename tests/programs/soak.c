@@ -19,7 +19,8 @@ struct sample {
 };
 /* Heap: what grows with operations or cycles passes it in a long run, at 4 bytes for each of 700,000 operations.
  * Resident: the round of garbage collection that may begin after the warm-up, and malloc's arenas, which come to rest
- * slowly: 83 to 104 MiB at the end of the warm-up of 20,000 operations, 106 to 115 after 60,000, 128 after a million. Threads: the runtime's for blocking calls come and go. Descriptors: so do connections to OSDs. */
+ * slowly: 82 to 113 MiB at the end of the warm-up of 20,000 operations, 106 to 121 after 60,000, 128 after a million.
+ * Threads: the runtime's for blocking calls come and go. Descriptors: so do connections to OSDs. */
 static const struct sample bounds = { 3 << 10, 48 << 10, 4, 4 };
 
 static rados_ioctx_t io;
