@@ -70,15 +70,14 @@ impl Objects {
         for leaf in leaves {
             by_page.entry((leaf.1.checkpoint, leaf.1.page)).or_default().push(leaf);
         }
-        let reads = by_page.values().flat_map(|of_page| of_page.chunks(LEAVES_AT_ONCE));
-        let read = parallel::try_all(reads.map(|some| self.read_of_page(some).boxed()).collect()).await?;
+        let reads = by_page.iter().flat_map(|(page, leaves)| {
+            leaves.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(self.page(page.0, page.1), some).boxed())
+        });
+        let read = parallel::try_all(reads.collect()).await?;
         Ok(read.into_iter().flatten().collect())
     }
 
-    /// Leaves of the page that the first of them is in.
-    async fn read_of_page(&self, leaves: &[(LeafNo, LeafPointer)]) -> Result<Vec<LoadedLeaf>> {
-        let Some((_, LeafPointer { checkpoint, page, .. })) = leaves.first() else { return Ok(Vec::new()) };
-        let name = self.page(*checkpoint, *page);
+    async fn read_of_page(&self, name: ObjectName, leaves: &[(LeafNo, LeafPointer)]) -> Result<Vec<LoadedLeaf>> {
         let ranges: Vec<_> = leaves.iter().map(|(_, at)| (u64::from(at.offset), u64::from(at.len))).collect();
         let read = self.meta.read_many(&name, &ranges).await?;
         let decode = |(&(leaf, at), bytes): (&(LeafNo, LeafPointer), Bytes)| {
