@@ -12,6 +12,7 @@ pub mod names;
 pub mod notice;
 pub mod record;
 pub mod segment;
+pub mod share;
 
 use std::fmt;
 

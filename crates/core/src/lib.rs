@@ -5,6 +5,7 @@
 pub mod format;
 pub mod frontier;
 pub mod gc;
+pub mod heat;
 pub mod map;
 pub mod replay;
 pub mod units;

@@ -4,9 +4,11 @@
 //! contiguous log. Does not own: fetching bytes, applying records to a map.
 use crate::format::batch::{self, Batch};
 use crate::format::header::EpochStart;
+use crate::format::record::Record;
 use crate::format::segment::SegmentIdentity;
 use crate::format::{FormatError, FormatResult, Refusal};
 use crate::units::Seq;
+use std::collections::HashSet;
 
 /// What may follow the last good batch of an open segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,37 +41,75 @@ pub fn scan_segment(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) ->
 /// The contiguous log after a checkpoint.
 #[derive(Debug, Default)]
 pub struct Contiguous {
-    /// In order of sequence, each starting where the one before ended.
+    /// Groups in order of sequence, each starting where the one before ended; the batches of a group are side by side.
     pub batches: Vec<Batch>,
     /// The last sequence of the log (the checkpoint's when there is nothing after it).
     pub end: Seq,
-    /// Batches that do not count: beyond a gap, or of a writer that had lost the image.
+    /// Batches that do not count: beyond a gap, of a group that is not all there, or of a writer that had lost the image.
     pub dropped: usize,
 }
 
 /// Joins the batches found in all segments into the contiguous log after `after`.
 ///
-/// A batch counts if its epoch is in `epochs` and it lies before the first sequence of every later epoch, and
-/// if everything between `after` and it is there. Two different batches that claim the same sequences are
-/// an error: no correct writer makes them.
+/// A batch counts if its epoch is in `epochs` and it lies before the first sequence of every later epoch, if everything
+/// between `after` and it is there, and if its group is complete. Two different batches that claim the same sequences
+/// are an error: no correct writer makes them.
 pub fn join(mut found: Vec<Batch>, after: Seq, epochs: &[EpochStart]) -> FormatResult<Contiguous> {
     found.retain(|batch| batch.last_seq() > after);
     let all = found.len();
     found.retain(|batch| counts(batch, epochs));
     found.sort_by_key(|batch| batch.first_seq);
     let mut log = Contiguous { end: after, ..Contiguous::default() };
-    for batch in found {
-        if batch.first_seq <= log.end {
+    for group in found.chunk_by(same_group) {
+        let first = group[0].first_seq;
+        if first <= log.end || has_sequence_twice(group) {
             return Err(FormatError::new("log", Refusal::Value("overlapping sequences")));
         }
-        if batch.first_seq != log.end.next() {
+        if first != log.end.next() || !is_complete(group) {
             break;
         }
-        log.end = batch.last_seq();
-        log.batches.push(batch);
+        log.end = group[0].last_seq();
+        log.batches.extend_from_slice(group);
     }
     log.dropped = all - log.batches.len();
     Ok(log)
+}
+
+impl Contiguous {
+    /// The groups in order of sequence.
+    pub fn groups(&self) -> impl Iterator<Item = &[Batch]> {
+        self.batches.chunk_by(same_group)
+    }
+}
+
+/// The records of a group in order of sequence, each with the batch that has it.
+pub fn in_order(group: &[Batch]) -> Vec<(&Batch, &Record)> {
+    let mut records: Vec<_> = numbered(group).collect();
+    // Those of one batch are in order.
+    if group.len() > 1 {
+        records.sort_by_key(|(seq, ..)| *seq);
+    }
+    records.into_iter().map(|(_, batch, record)| (batch, record)).collect()
+}
+
+fn numbered(group: &[Batch]) -> impl Iterator<Item = (Seq, &Batch, &Record)> {
+    group.iter().flat_map(|batch| batch.numbered().map(move |(seq, record)| (seq, batch, record)))
+}
+
+fn same_group(one: &Batch, other: &Batch) -> bool {
+    one.first_seq == other.first_seq
+}
+
+/// Every sequence of the group has its record, since none has two.
+fn is_complete(group: &[Batch]) -> bool {
+    let last = group[0].last_seq();
+    let records: u64 = group.iter().map(|batch| batch.records.len() as u64).sum();
+    records == last.0 - group[0].first_seq.0 + 1 && group.iter().all(|batch| batch.last_seq() == last)
+}
+
+fn has_sequence_twice(group: &[Batch]) -> bool {
+    let mut seen = HashSet::new();
+    group.len() > 1 && !numbered(group).all(|(seq, ..)| seen.insert(seq))
 }
 
 fn counts(batch: &Batch, epochs: &[EpochStart]) -> bool {

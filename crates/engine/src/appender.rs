@@ -115,14 +115,7 @@ impl Appender {
         match job {
             Job::Batch(job) => {
                 let batch = &job.batch;
-                let parts = batch::encode(
-                    &batch.place,
-                    batch.first_seq,
-                    batch.timestamp_ns,
-                    &batch.records,
-                    job.data_len,
-                    self.alignment,
-                );
+                let parts = batch::encode(batch, job.data_len, self.alignment);
                 debug_assert_eq!(parts.total_len, batch.total_len, "the writer planned with another length");
                 let segment = batch.place.segment;
                 let mut data = Vec::with_capacity(job.pieces.len() + 3);

@@ -23,7 +23,8 @@ use crate::writer::Stream;
 use crate::{Error, ErrorKind, Progress, Result, Settings};
 use futures::future::join_all;
 use lsd_core::gc::{Candidate, choose_victims};
-use lsd_core::units::{BLOCK_BYTES, SegmentNo, Seq};
+use lsd_core::heat::Temperature;
+use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo, Seq};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -209,8 +210,9 @@ impl Collector {
                 Err(error) => return Err(error),
             }
         }
+        let hot = self.take_hot(&mut moved, &mut settled);
         let mut last = Seq(0);
-        for (stream, mut copies) in [(Stream::Moved, moved), (Stream::Settled, settled)] {
+        for (stream, mut copies) in [(Stream::MovedHot, hot), (Stream::Moved, moved), (Stream::Settled, settled)] {
             copies.sort_by_key(|copy| copy.offset);
             gain.copied += copies.iter().map(cost).sum::<u64>();
             for batch in batches(&copies) {
@@ -221,6 +223,16 @@ impl Collector {
         self.shared.wait_durable(last).await?;
         self.shared.trim_leaves(self.map_cache_bytes);
         Ok(gain)
+    }
+
+    /// Copies of places where much is overwritten go together, whether they were moved before or not.
+    fn take_hot(&self, moved: &mut Vec<Relocation>, settled: &mut Vec<Relocation>) -> Vec<Relocation> {
+        let state = self.shared.lock();
+        let leaves = state.map.leaf_count();
+        let is_hot = |copy: &mut Relocation| {
+            state.heat.temperature(LeafNo::of(copy.offset), leaves) == Temperature::Hot
+        };
+        moved.extract_if(.., is_hot).chain(settled.extract_if(.., is_hot)).collect()
     }
 
     /// A round needs room for its copies before it gives any back, so it is small where the image is.

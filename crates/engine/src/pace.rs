@@ -37,6 +37,11 @@ impl Pace {
         self.is_running
     }
 
+    /// Whether what is written now will probably be collected.
+    pub(crate) fn is_near(&self, space: &Space) -> bool {
+        self.thresholds.is_some_and(|thresholds| thresholds.is_near(space))
+    }
+
     /// Whether dead segments are worth a checkpoint of their own.
     pub(crate) fn wants_checkpoint(&self, space: &Space) -> bool {
         let since = Space { dead: space.dead.saturating_sub(self.dead_left), ..*space };

@@ -129,8 +129,9 @@ pub(crate) async fn read_segment(
 
 /// Applies the log to the state, loading the leaves it touches.
 pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contiguous, tails: &Tails) -> Result<()> {
-    for batch in &log.batches {
-        let ranges = batch.records.iter().map(|record| match record.kind {
+    for group in log.groups() {
+        let records = group.iter().flat_map(|batch| &batch.records);
+        let ranges = records.map(|record| match record.kind {
             RecordKind::Write { len, .. } | RecordKind::Relocate { len, .. } => (record.offset, u64::from(len)),
             _ => cleared_range(record),
         });
@@ -141,7 +142,7 @@ pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contig
             let loaded = objects.read_leaves(missing).await?;
             state.install(objects, loaded)?;
         }
-        state.replay(batch)?;
+        state.replay(group)?;
     }
     // Segments whose batches do not count are garbage like any other dead segment. Tombstones are not: they stay (rule 7).
     for (segment, (_, tail)) in tails.iter().filter(|(_, (_, tail))| tail.len > 0) {

@@ -12,7 +12,7 @@ use crate::pace::Pace;
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
 use crate::waiters::Waiters;
-use crate::writer::{BatchJob, OpenSegment, Piece, Writer};
+use crate::writer::{BatchJob, OpenSegment, Piece, Stream, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
@@ -20,7 +20,9 @@ use lsd_core::format::block_sums::BlockSums;
 use lsd_core::format::checkpoint::LeafPointer;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
+use lsd_core::heat::{Heat, Temperature};
 use lsd_core::map::{ExtentMap, Superseded};
+use lsd_core::replay::in_order;
 use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct State {
     pub(crate) urgent: Seq,
     /// How garbage collection and the writers keep pace.
     pub(crate) pace: Pace,
+    /// Where the guest writes much.
+    pub(crate) heat: Heat,
     /// A flush was seen, so writes may be acknowledged from memory.
     pub(crate) flushed: bool,
     superseded: Superseded,
@@ -107,6 +111,7 @@ impl State {
             root_bytes: 0,
             urgent: Seq(0),
             pace: Pace::default(),
+            heat: Heat::default(),
             flushed: false,
             superseded: Superseded::new(),
         }
@@ -156,7 +161,8 @@ impl State {
         let mut at = offset;
         for chunk in chunks {
             let len = chunk.len();
-            let (seq, loc) = self.writer()?.push_write(at, chunk.piece.clone(), chunk.crc);
+            let stream = self.stream_of(at, len);
+            let (seq, loc) = self.writer()?.push_write(stream, at, chunk.piece.clone(), chunk.crc);
             self.buffers.insert_dirty(loc, chunk.piece.data.clone());
             self.map_to(at, len, loc)?;
             self.end = seq;
@@ -201,6 +207,21 @@ impl State {
         self.writer.as_mut().ok_or_else(|| Error::new(ErrorKind::ReadOnly, "this handle does not own the image"))
     }
 
+    /// Where a write goes: where space is short and batches are large, cold data is kept apart.
+    fn stream_of(&mut self, offset: u64, len: u64) -> Stream {
+        let space = self.segments.space();
+        if !self.pace.is_near(&space) {
+            return Stream::Fresh;
+        }
+        let leaf = LeafNo::of(offset);
+        self.heat.note(leaf, len, space.live);
+        let divides = self.writer.as_ref().is_some_and(Writer::divides);
+        match self.heat.temperature(leaf, self.map.leaf_count()) {
+            Temperature::Cold if divides => Stream::FreshCold,
+            _ => Stream::Fresh,
+        }
+    }
+
     fn map_to(&mut self, offset: u64, len: u64, loc: Loc) -> Result<()> {
         self.superseded.clear();
         self.map.set(offset, len as u32, loc, &mut self.superseded).map_err(not_loaded)?;
@@ -216,11 +237,15 @@ impl State {
         Ok(())
     }
 
-    /// Applies a batch that replay found; the leaves it touches are loaded.
-    pub(crate) fn replay(&mut self, batch: &Batch) -> Result<()> {
-        let len = batch.place.offset + batch.total_len;
-        self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
-        for record in &batch.records {
+    /// Applies a group of batches that replay found; the leaves it touches are loaded.
+    pub(crate) fn replay(&mut self, group: &[Batch]) -> Result<()> {
+        for batch in group {
+            let len = batch.place.offset + batch.total_len;
+            self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
+            self.log_bytes += u64::from(batch.total_len);
+            self.end = batch.last_seq();
+        }
+        for (batch, record) in in_order(group) {
             match record.kind {
                 RecordKind::Write { len, data_offset, .. } => {
                     self.map_to(record.offset, u64::from(len), batch.loc(data_offset))?;
@@ -234,8 +259,6 @@ impl State {
                 }
             }
         }
-        self.end = batch.last_seq();
-        self.log_bytes += u64::from(batch.total_len);
         Ok(())
     }
 

@@ -1,21 +1,27 @@
-//! The owner's end of the log: the open batch, the lanes it goes to, and what is in flight.
+//! The owner's end of the log: the open group of batches and what is in flight.
 //!
-//! Owns: sequence numbers, places in segments, when a batch is sealed. Does not own: the map, buffers, I/O (jobs go to
-//! the appender, in order). Everything here is synchronous and called under the image's lock (rule 1).
+//! Owns: sequence numbers, when a batch is sealed. Does not own: what an open batch holds (`writer/group.rs`), places in segments
+//! (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything here is synchronous and called
+//! under the image's lock (rule 1).
+mod group;
+mod lanes;
+
+pub(crate) use lanes::{OpenSegment, Stream};
+
 use crate::clock::Clock;
 use crate::limits::{
-    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, COPY_LANES, EAGER_IN_FLIGHT, LANES, MIN_BATCH_ROOM_BYTES,
+    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, EAGER_IN_FLIGHT, MIN_BATCH_ROOM_BYTES,
     STALE_SEGMENT_NUMBERS, SYNC_IN_FLIGHT,
 };
 use bytes::Bytes;
+use group::{OpenBatch, OpenGroup};
+use lanes::{Ended, Lanes};
 use lsd_core::format::ImageUuid;
-use lsd_core::format::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, INLINE_RECORDS};
-use lsd_core::format::batch::{MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS};
+use lsd_core::format::batch::{Batch, BatchPlace, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS};
 use lsd_core::format::block_sums::BlockSums;
-use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
-use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, seal_len};
+use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::frontier::Frontier;
-use lsd_core::units::{BLOCK_BYTES, Epoch, Loc, SegmentNo, Seq};
+use lsd_core::units::{Epoch, Loc, SegmentNo, Seq};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -60,59 +66,6 @@ pub(crate) struct WriterConfig {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What is written together: data that will be superseded at about the same time should share segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    /// What the guest writes.
-    Fresh,
-    /// What garbage collection moves for the first time.
-    Moved,
-    /// What it moved before: nobody has overwritten it for long.
-    Settled,
-}
-
-impl Stream {
-    fn lanes(self) -> std::ops::Range<usize> {
-        match self {
-            Stream::Fresh => 0..LANES,
-            Stream::Moved => LANES..LANES + COPY_LANES,
-            Stream::Settled => LANES + COPY_LANES..ALL_LANES,
-        }
-    }
-}
-
-const ALL_LANES: usize = LANES + 2 * COPY_LANES;
-
-#[derive(Debug, Default)]
-struct Lane {
-    segment: Option<OpenSegment>,
-    in_flight: usize,
-}
-
-#[derive(Debug)]
-pub(crate) struct OpenSegment {
-    pub(crate) number: SegmentNo,
-    /// Bytes planned so far.
-    pub(crate) len: u32,
-    records: usize,
-    pub(crate) batches: Vec<Arc<Batch>>,
-}
-
-#[derive(Debug)]
-struct OpenBatch {
-    stream: Stream,
-    lane: usize,
-    place: BatchPlace,
-    first_seq: Seq,
-    records: Vec<Record>,
-    pieces: Vec<Piece>,
-    data_len: u32,
-    room: u32,
-    dirty_bytes: u64,
-    /// Bytes of its largest record.
-    largest: u32,
-}
-
 /// A sealed batch or a summary, for the books.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sealed {
@@ -129,10 +82,10 @@ pub(crate) struct Writer {
     jobs: UnboundedSender<Job>,
     frontier: Frontier,
     last_seq: Seq,
-    lanes: [Lane; ALL_LANES],
-    next_lane: usize,
-    open: Option<OpenBatch>,
-    next_segment: SegmentNo,
+    lanes: Lanes,
+    open: Option<OpenGroup>,
+    /// Data bytes of the last group of the guest's writes.
+    last_group_bytes: u32,
     in_flight: usize,
     /// The highest sequence that somebody waits to become durable.
     wanted: Seq,
@@ -141,20 +94,18 @@ pub(crate) struct Writer {
     pub(crate) is_closing: bool,
 }
 
-static ZEROES: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
-
 impl Writer {
     /// A writer that continues after `end`, with segments from `next_segment`.
     pub(crate) fn new(config: WriterConfig, jobs: UnboundedSender<Job>, end: Seq, next_segment: SegmentNo) -> Self {
+        let lanes = Lanes::new(next_segment, config.segment_bytes, config.alignment);
         Self {
             config,
             jobs,
             frontier: Frontier::new(end),
             last_seq: end,
-            lanes: Default::default(),
-            next_lane: 0,
+            lanes,
             open: None,
-            next_segment,
+            last_group_bytes: 0,
             in_flight: 0,
             wanted: Seq(0),
             sealed: Vec::new(),
@@ -171,20 +122,24 @@ impl Writer {
         self.frontier.durable()
     }
 
-    /// First sequence of the open batch.
+    /// Whether the guest's writes come in batches that are worth being divided: each takes an operation and a header page.
+    pub(crate) fn divides(&self) -> bool {
+        self.last_group_bytes >= BATCH_EAGER_BYTES
+    }
+
+    /// First sequence of the open group.
     pub(crate) fn open_first_seq(&self) -> Option<Seq> {
         self.open.as_ref().map(|open| open.first_seq)
     }
 
     /// The lowest segment that may still get batches; what replay must read from after a checkpoint taken now.
     pub(crate) fn oldest_open_segment(&self) -> SegmentNo {
-        let open = self.lanes.iter().filter_map(|lane| lane.segment.as_ref()).map(|segment| segment.number);
-        open.min().unwrap_or(self.next_segment)
+        self.lanes.oldest_open_segment()
     }
 
     /// The first segment number that was not given out.
     pub(crate) fn next_segment(&self) -> SegmentNo {
-        self.next_segment
+        self.lanes.next_segment()
     }
 
     /// Takes the batches sealed since the last call.
@@ -193,14 +148,12 @@ impl Writer {
     }
 
     /// Accepts a write record; returns its sequence and where its data lives.
-    pub(crate) fn push_write(&mut self, offset: u64, piece: Piece, data_crc: u32) -> (Seq, Loc) {
+    pub(crate) fn push_write(&mut self, stream: Stream, offset: u64, piece: Piece, data_crc: u32) -> (Seq, Loc) {
         let len = piece.data.len() as u32;
         let kind = |data_offset| RecordKind::Write { len, data_offset, data_crc };
-        let loc = self.push_data(Stream::Fresh, offset, piece, kind);
-        if let Some(open) = &mut self.open {
-            open.dirty_bytes += u64::from(len);
-        }
-        (self.pushed(), loc)
+        let loc = self.push_data(stream, offset, piece, kind);
+        self.seal_if_worth_it();
+        (self.last_seq, loc)
     }
 
     /// Accepts a copy of the data at `from`; returns its sequence and where the copy lives. The caller seals the
@@ -216,8 +169,7 @@ impl Writer {
         let len = piece.data.len() as u32;
         let kind = |data_offset| RecordKind::Relocate { len, data_offset, data_crc, from };
         let loc = self.push_data(stream, offset, piece, kind);
-        self.last_seq = self.last_seq.next();
-        if self.open.as_ref().is_some_and(|open| open.records.len() >= MAX_BATCH_RECORDS) {
+        if self.open.as_ref().is_some_and(|open| open.records() >= MAX_BATCH_RECORDS) {
             self.seal();
         }
         (self.last_seq, loc)
@@ -225,48 +177,43 @@ impl Writer {
 
     fn push_data(&mut self, stream: Stream, offset: u64, piece: Piece, kind: impl FnOnce(u32) -> RecordKind) -> Loc {
         let len = piece.data.len() as u32;
-        let open = self.batch_with_room(stream, len);
-        let padding = open.padding_before(len);
-        if padding > 0 {
-            open.pieces.push(Piece { data: Bytes::from_static(&ZEROES[..padding as usize]), sums: None });
+        let (step, batch) = self.batch_with_room(stream, len);
+        let (data_offset, loc) = batch.push_data(piece);
+        let kind = kind(data_offset);
+        if matches!(kind, RecordKind::Write { .. }) {
+            batch.dirty_bytes += u64::from(len);
         }
-        let data_offset = BATCH_HEADER_BYTES as u32 + open.data_len + padding;
-        open.data_len += padding + len;
-        open.largest = open.largest.max(len);
-        open.pieces.push(piece);
-        open.records.push(Record { offset, kind: kind(data_offset) });
-        Loc::new(open.place.segment, open.place.offset + data_offset)
+        batch.push(step, Record { offset, kind });
+        self.last_seq = self.last_seq.next();
+        loc
     }
 
     /// Accepts a record without data.
     pub(crate) fn push_plain(&mut self, record: Record) -> Seq {
-        self.batch_with_room(Stream::Fresh, 0).records.push(record);
-        self.pushed()
-    }
-
-    fn pushed(&mut self) -> Seq {
+        let (step, batch) = self.batch_with_room(Stream::Fresh, 0);
+        batch.push(step, record);
         self.last_seq = self.last_seq.next();
         self.seal_if_worth_it();
         self.last_seq
     }
 
     /// The more is in flight, the larger a batch becomes before it goes: small ones when the store is idle, few and
-    /// large ones when it is busy.
+    /// large ones when it is busy. A divided group is never small: it has twice the operations and header pages.
     fn seal_if_worth_it(&mut self) {
         let worth = self.open.as_ref().is_some_and(|open| {
             let enough = match self.in_flight {
-                0..EAGER_IN_FLIGHT => BATCH_EAGER_BYTES,
-                EAGER_IN_FLIGHT..BUSY_IN_FLIGHT => BATCH_TARGET_BYTES,
+                0..EAGER_IN_FLIGHT if open.batches.len() == 1 => BATCH_EAGER_BYTES,
+                0..BUSY_IN_FLIGHT => BATCH_TARGET_BYTES,
                 _ => MAX_BATCH_DATA_BYTES,
             };
-            open.data_len >= enough || open.records.len() >= MAX_BATCH_RECORDS
+            open.data_len() >= enough || open.records() >= MAX_BATCH_RECORDS
         });
         if worth {
             self.seal();
         }
     }
 
-    /// Somebody waits until `seq` is durable: seals the open batch unless enough is in flight already.
+    /// Somebody waits until `seq` is durable: seals the open group unless enough is in flight already.
     pub(crate) fn want_durable(&mut self, seq: Seq) {
         self.wanted = self.wanted.max(seq);
         self.seal_if_wanted();
@@ -284,73 +231,49 @@ impl Writer {
         if !is_of_copies(batch) {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
-        for lane in &mut self.lanes {
-            if lane.segment.as_ref().is_some_and(|segment| segment.number == batch.place.segment) {
-                lane.in_flight = lane.in_flight.saturating_sub(1);
-            }
-        }
+        self.lanes.batch_durable(batch.place.segment);
         let frontier = self.frontier.complete(batch.first_seq);
         self.seal_if_wanted();
         self.seal_if_worth_it();
         frontier
     }
 
-    /// Sends the open batch, if there is one, on its way.
+    /// Sends the open group, if there is one, on its way.
     pub(crate) fn seal(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let further = open.records.len().saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
-        let total_len =
-            (BATCH_HEADER_BYTES as u32 + open.data_len + further as u32).next_multiple_of(self.config.alignment);
+        let Some(group) = self.open.take() else { return };
+        if group.batches.iter().any(|batch| batch.stream.is_fresh()) {
+            self.last_group_bytes = group.data_len();
+        }
+        let records = group.records();
+        self.frontier.issue(group.first_seq, self.last_seq, group.batches.len());
+        for batch in group.batches {
+            self.seal_batch(group.first_seq, records, batch);
+        }
+    }
+
+    fn seal_batch(&mut self, first_seq: Seq, group_records: usize, mut open: OpenBatch) {
+        let total_len = open.total_len(self.config.alignment);
         let timestamp_ns = self.config.clock.now_ns();
-        let batch = Arc::new(Batch {
-            place: open.place,
-            first_seq: open.first_seq,
-            timestamp_ns,
-            total_len,
-            records: open.records,
-        });
-        self.frontier.issue(batch.first_seq, batch.last_seq());
-        if !is_of_copies(&batch) {
+        let share = open.take_share(group_records);
+        let OpenBatch { stream, lane, place, records, pieces, data_len, dirty_bytes, largest, .. } = open;
+        let batch = Arc::new(Batch { place, first_seq, timestamp_ns, total_len, records, share });
+        if stream.is_fresh() {
             self.in_flight += 1;
         }
-        let lane = &mut self.lanes[open.lane];
-        lane.in_flight += 1;
-        if let Some(segment) = &mut lane.segment {
-            segment.len += total_len;
-            segment.records += batch.records.len();
-            segment.batches.push(batch.clone());
-            self.sealed.push(Sealed {
-                segment: segment.number,
-                segment_len: segment.len,
-                bytes: total_len,
-                timestamp_ns,
-            });
-        }
+        let segment_len = self.lanes.add(lane, &batch);
+        self.sealed.push(Sealed { segment: place.segment, segment_len, bytes: total_len, timestamp_ns });
         // The next write is probably like the largest of these: where it would not fit, the segment ends here.
-        let seals = self.finish_segment(open.lane, open.largest.max(MIN_BATCH_ROOM_BYTES)).map(|full| full.batches);
-        let OpenBatch { pieces, data_len, dirty_bytes, .. } = open;
+        let full = self.lanes.end_if_full(lane, largest.max(MIN_BATCH_ROOM_BYTES));
+        let seals = full.map(|full| self.book_end(full).batches);
         self.send(BatchJob { batch, pieces, data_len, dirty_bytes, seals });
     }
 
-    /// Takes a lane's segment out if it has no room for `needed` bytes more: it will be sealed.
-    fn finish_segment(&mut self, lane: usize, needed: u32) -> Option<OpenSegment> {
-        let room = self.lanes[lane].segment.as_ref().map(|segment| self.room_in(segment));
-        if room.is_none_or(|room| room >= needed) { None } else { self.end_segment(lane) }
-    }
-
-    /// Takes a lane's segment out; the caller sends what seals it.
-    fn end_segment(&mut self, lane: usize) -> Option<OpenSegment> {
-        // What is still in flight there does not slow down the segment that comes next.
-        let full = std::mem::take(&mut self.lanes[lane]).segment.filter(|segment| segment.len > 0)?;
-        let blocks = (full.len / BLOCK_BYTES) as usize;
-        let seal = seal_len(blocks, full.batches.len(), full.records).next_multiple_of(self.config.alignment as usize);
-        self.sealed.push(Sealed {
-            segment: full.number,
-            segment_len: full.len + seal as u32,
-            bytes: seal as u32,
-            timestamp_ns: 0,
-        });
-        Some(full)
+    /// A segment gets no more batches; the caller sends what seals it.
+    fn book_end(&mut self, ended: Ended) -> OpenSegment {
+        let Ended { segment, seal_len } = ended;
+        let segment_len = segment.len + seal_len;
+        self.sealed.push(Sealed { segment: segment.number, segment_len, bytes: seal_len, timestamp_ns: 0 });
+        segment
     }
 
     fn send_seal(&self, full: OpenSegment) {
@@ -362,12 +285,13 @@ impl Writer {
         let _ = self.jobs.send(Job::Batch(job));
     }
 
-    /// Sends the open batch on its way and takes out every segment that is being filled: nothing will follow in them, and
+    /// Sends the open group on its way and takes out every segment that is being filled: nothing will follow in them, and
     /// when their batches are durable they can be sealed. This writer is about to end.
     pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
         self.seal();
         self.is_closing = true;
-        (0..ALL_LANES).filter_map(|lane| self.end_segment(lane)).collect()
+        let ended = self.lanes.end_before(self.lanes.next_segment());
+        ended.into_iter().map(|ended| self.book_end(ended)).collect()
     }
 
     /// Batches and sealing parts are multiples of this many bytes.
@@ -375,108 +299,55 @@ impl Writer {
         self.config.alignment
     }
 
-    /// Sends the open batch on its way and ends every segment that is being filled: collection and deletion only touch
+    /// Sends the open group on its way and ends every segment that is being filled: collection and deletion only touch
     /// segments that have ended.
     pub(crate) fn seal_segments(&mut self) {
-        self.seal_segments_before(self.next_segment);
+        self.seal_segments_before(self.lanes.next_segment());
     }
 
     /// The same for segments that fell far behind, because a stream of copies has little to do: as long as they are open,
     /// replay starts at them and nothing after them is deleted.
     pub(crate) fn seal_stale_segments(&mut self) {
-        self.seal_segments_before(SegmentNo(self.next_segment.0.saturating_sub(STALE_SEGMENT_NUMBERS)));
+        self.seal_segments_before(SegmentNo(self.lanes.next_segment().0.saturating_sub(STALE_SEGMENT_NUMBERS)));
     }
 
     fn seal_segments_before(&mut self, end: SegmentNo) {
         self.seal();
-        for lane in 0..ALL_LANES {
-            let is_meant = self.lanes[lane].segment.as_ref().is_some_and(|segment| segment.number < end);
-            if is_meant && let Some(full) = self.end_segment(lane) {
-                self.send_seal(full);
-            }
+        for ended in self.lanes.end_before(end) {
+            let full = self.book_end(ended);
+            self.send_seal(full);
         }
     }
 
-    fn batch_with_room(&mut self, stream: Stream, len: u32) -> &mut OpenBatch {
-        let fits = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.stream == stream && open.padding_before(len) + len <= open.room - open.data_len);
+    /// The open batch of the stream with room for `len` data bytes, and the step of its next record.
+    fn batch_with_room(&mut self, stream: Stream, len: u32) -> (u32, &mut OpenBatch) {
+        let found = |group: &OpenGroup| group.position(stream).map(|index| group.batches[index].fits(len));
+        let fits = self.open.as_ref().is_none_or(|group| found(group).unwrap_or_else(|| group.admits(stream)));
         if !fits {
             self.seal();
         }
-        if self.open.is_none() {
-            let open = self.open_batch(stream, len);
-            self.open = Some(open);
-        }
-        self.open.as_mut().expect("opened above")
+        let next = self.last_seq.next();
+        let known = self.open.as_ref().and_then(|group| group.position(stream));
+        let opened = if known.is_none() { Some(self.open_batch(stream, len)) } else { None };
+        let group = self.open.get_or_insert_with(|| OpenGroup { first_seq: next, batches: Vec::with_capacity(2) });
+        group.batches.extend(opened);
+        let index = known.unwrap_or(group.batches.len() - 1);
+        ((next.0 - group.first_seq.0) as u32, &mut group.batches[index])
     }
 
     fn open_batch(&mut self, stream: Stream, len: u32) -> OpenBatch {
-        let lane = self.idlest_lane(stream);
-        let needed = len.max(MIN_BATCH_ROOM_BYTES);
-        if let Some(full) = self.finish_segment(lane, needed) {
+        let lane = self.lanes.pick(stream);
+        if let Some(full) = self.lanes.end_if_full(lane, len.max(MIN_BATCH_ROOM_BYTES)) {
+            let full = self.book_end(full);
             self.send_seal(full);
         }
-        if self.lanes[lane].segment.is_none() {
-            self.start_segment(lane);
-        }
-        let segment = self.lanes[lane].segment.as_ref().expect("started above");
-        OpenBatch {
-            stream,
-            lane,
-            place: BatchPlace {
-                image: self.config.uuid,
-                epoch: self.config.epoch,
-                segment: segment.number,
-                offset: segment.len,
-            },
-            first_seq: self.last_seq.next(),
-            records: Vec::new(),
-            pieces: Vec::new(),
-            data_len: 0,
-            room: self.room_in(segment).min(MAX_BATCH_DATA_BYTES).max(len),
-            dirty_bytes: 0,
-            largest: 0,
-        }
-    }
-
-    /// Data bytes that another batch in the segment may have.
-    fn room_in(&self, segment: &OpenSegment) -> u32 {
-        if segment.records + MAX_BATCH_RECORDS > MAX_SEGMENT_RECORDS {
-            return 0;
-        }
-        let blocks = (self.config.segment_bytes / BLOCK_BYTES) as usize;
-        let seal = seal_len(blocks, segment.batches.len() + 1, segment.records) as u32;
-        self.config.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal)
-    }
-
-    fn idlest_lane(&mut self, stream: Stream) -> usize {
-        if stream != Stream::Fresh {
-            // In a fixed order, so that one segment is filled before the next is begun.
-            return stream.lanes().min_by_key(|lane| self.lanes[*lane].in_flight).unwrap_or(LANES);
-        }
-        let order = (0..LANES).map(|step| (self.next_lane + step) % LANES);
-        let lane = order.min_by_key(|lane| self.lanes[*lane].in_flight).unwrap_or(0);
-        self.next_lane = (lane + 1) % LANES;
-        lane
-    }
-
-    fn start_segment(&mut self, lane: usize) {
-        let fresh = OpenSegment { number: self.next_segment, len: 0, records: 0, batches: Vec::new() };
-        self.next_segment = self.next_segment.next();
-        self.lanes[lane].segment = Some(fresh);
+        let (segment, offset, room) = self.lanes.place(lane);
+        let place = BatchPlace { image: self.config.uuid, epoch: self.config.epoch, segment, offset };
+        OpenBatch::new(stream, lane, place, room.min(MAX_BATCH_DATA_BYTES).max(len))
     }
 }
 
 /// A batch has either copies or what the guest did.
 fn is_of_copies(batch: &Batch) -> bool {
     matches!(batch.records.first(), Some(Record { kind: RecordKind::Relocate { .. }, .. }))
-}
-
-impl OpenBatch {
-    /// Data of whole blocks starts at a block of the segment, so that reading it touches no more blocks than it has.
-    fn padding_before(&self, len: u32) -> u32 {
-        if len >= BLOCK_BYTES { self.data_len.next_multiple_of(BLOCK_BYTES) - self.data_len } else { 0 }
-    }
 }

@@ -1,6 +1,8 @@
-//! A batch: one header page, the data of its records, and the records that did not fit the header page.
+//! A batch: one header page, the data of its records, and the records that did not fit the header page. Alone, or as the
+//! share of a group of batches that count together or not at all (`share.rs`).
 use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
+use super::share::{Share, Steps};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{Epoch, Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
 
@@ -8,6 +10,8 @@ const WHAT: &str = "batch";
 /// "LSDB"
 pub const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"LSDB");
 pub const BATCH_VERSION: u16 = 1;
+/// The version of a batch that is a share of a group.
+pub const BATCH_SHARE_VERSION: u16 = 2;
 /// Bytes of the header page; the data follows it, so 4 KiB data stays aligned.
 pub const BATCH_HEADER_BYTES: usize = 4096;
 const FIXED_BYTES: usize = 128;
@@ -34,18 +38,31 @@ pub struct BatchPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub place: BatchPlace,
+    /// Of the group, where the batch is a share of one.
     pub first_seq: Seq,
     /// Wall clock of the writer when the batch was sealed, nanoseconds since 1970.
     pub timestamp_ns: u64,
     /// Bytes in the segment: header page, data, further records, padding.
     pub total_len: u32,
     pub records: Vec<Record>,
+    /// `None`: the batch is a group by itself, and its records follow each other.
+    pub share: Option<Share>,
 }
 
 impl Batch {
-    /// The last sequence number; a batch has at least one record.
+    /// The last sequence number, of the group where the batch is a share of one; there is at least one record.
     pub fn last_seq(&self) -> Seq {
-        Seq(self.first_seq.0 + self.records.len() as u64 - 1)
+        let records = self.share.as_ref().map_or(self.records.len(), |share| share.group_records as usize);
+        Seq(self.first_seq.0 + records as u64 - 1)
+    }
+
+    /// The records with their sequence numbers, ascending.
+    pub fn numbered(&self) -> impl Iterator<Item = (Seq, &Record)> {
+        let step = |index: usize| self.share.as_ref().map_or(index as u32, |share| share.steps[index]);
+        self.records
+            .iter()
+            .enumerate()
+            .map(move |(index, record)| (Seq(self.first_seq.0 + u64::from(step(index))), record))
     }
 
     /// Where the data of a record lives.
@@ -65,19 +82,14 @@ pub struct EncodedBatch {
 }
 
 /// Encodes head and tail of a batch whose data takes `data_len` bytes; `alignment` (a power of two or any divisor
-/// the store asks for) pads the whole.
-pub fn encode(
-    place: &BatchPlace,
-    first_seq: Seq,
-    timestamp_ns: u64,
-    records: &[Record],
-    data_len: u32,
-    alignment: u32,
-) -> EncodedBatch {
+/// the store asks for) pads the whole. The length in `batch` is not looked at: this gives it.
+pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
+    let Batch { place, first_seq, timestamp_ns, records, share, .. } = batch;
     assert!(!records.is_empty() && records.len() <= MAX_BATCH_RECORDS, "a batch has 1..=MAX_BATCH_RECORDS records");
     let inline = records.len().min(INLINE_RECORDS);
     let mut tail = Vec::new();
-    records[inline..].iter().for_each(|record| record.encode(&mut tail));
+    let step = |index: usize| share.as_ref().map_or(0, |share| share.steps[index]);
+    (inline..records.len()).for_each(|index| records[index].encode(step(index), &mut tail));
     let overflow_crc = crc32c(&tail);
     let unpadded = BATCH_HEADER_BYTES as u32 + data_len + tail.len() as u32;
     let total_len = unpadded.next_multiple_of(alignment.max(1));
@@ -85,7 +97,7 @@ pub fn encode(
 
     let mut head = Vec::with_capacity(BATCH_HEADER_BYTES);
     head.put_u32(BATCH_MAGIC);
-    head.put_u16(BATCH_VERSION);
+    head.put_u16(if share.is_some() { BATCH_SHARE_VERSION } else { BATCH_VERSION });
     head.put_u16(0);
     head.put_u32(0);
     head.put_u32(total_len);
@@ -95,11 +107,12 @@ pub fn encode(
     head.put_u32(place.offset);
     head.put_u32(records.len() as u32);
     head.put_u64(first_seq.0);
-    head.put_u64(timestamp_ns);
+    head.put_u64(*timestamp_ns);
     head.put_u32(data_len);
     head.put_u32(overflow_crc);
+    head.put_u32(share.as_ref().map_or(0, |share| share.group_records));
     head.resize(FIXED_BYTES, 0);
-    records[..inline].iter().for_each(|record| record.encode(&mut head));
+    (0..inline).for_each(|index| records[index].encode(step(index), &mut head));
     head.resize(BATCH_HEADER_BYTES, 0);
     let crc = crc32c(&head);
     head[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
@@ -119,7 +132,7 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
         return refuse(Refusal::Magic);
     }
     let version = take.u16()?;
-    if version != BATCH_VERSION {
+    if version != BATCH_VERSION && version != BATCH_SHARE_VERSION {
         return refuse(Refusal::Version(version));
     }
     take.u16()?;
@@ -135,7 +148,11 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
     let timestamp_ns = take.u64()?;
     let data_len = take.u32()?;
     let overflow_crc = take.u32()?;
-    if count == 0 || count > MAX_BATCH_RECORDS || first_seq.0 == 0 || first_seq.0.checked_add(count as u64).is_none() {
+    let group_records = take.u32()?;
+    if (group_records > 0) != (version == BATCH_SHARE_VERSION) {
+        return refuse(Refusal::Value("records of the group"));
+    }
+    if count == 0 || count > MAX_BATCH_RECORDS || !sequences_fit(first_seq, count, group_records) {
         return refuse(Refusal::Value("record count"));
     }
     let overflow_len = count.saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
@@ -152,18 +169,24 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
         return refuse(Refusal::Checksum);
     }
     let mut records = Vec::with_capacity(count);
+    let mut steps = Steps::new(group_records, count);
     let mut inline = Take::new(WHAT, &page[FIXED_BYTES..]);
     for _ in 0..count.min(INLINE_RECORDS) {
-        records.push(Record::decode(&mut inline)?);
+        records.push(steps.accept(Record::decode(&mut inline)?)?);
     }
     let mut further = Take::new(WHAT, overflow);
     while further.remaining() > 0 {
-        records.push(Record::decode(&mut further)?);
+        records.push(steps.accept(Record::decode(&mut further)?)?);
     }
     for record in &records {
         check_record(record, data_end, bytes, check_data)?;
     }
-    Ok(Batch { place: *place, first_seq, timestamp_ns, total_len, records })
+    Ok(Batch { place: *place, first_seq, timestamp_ns, total_len, records, share: steps.finish()? })
+}
+
+/// Whether the last sequence is a number.
+pub(super) fn sequences_fit(first: Seq, records: usize, group_records: u32) -> bool {
+    first.0 > 0 && first.0.checked_add((records as u64).max(u64::from(group_records))).is_some()
 }
 
 fn check_place(expected: &BatchPlace, found: &BatchPlace) -> FormatResult<()> {

@@ -171,7 +171,8 @@ pub(super) fn encode_block_table(identity: &SegmentIdentity, sums: &[u32]) -> Ve
 /// Decodes the table at the start of `bytes` (which may go on) and checks that it is this segment's. Gives the sums and the
 /// table's length in bytes.
 pub fn decode_block_table(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<(Vec<u32>, usize)> {
-    let (mut take, len) = open_part(WHAT, BLOCK_TABLE_MAGIC, BLOCK_TABLE_VERSION, identity, bytes)?;
+    let versions = BLOCK_TABLE_VERSION..=BLOCK_TABLE_VERSION;
+    let (mut take, _, len) = open_part(WHAT, BLOCK_TABLE_MAGIC, versions, identity, bytes)?;
     let blocks = take.u32()? as usize;
     if blocks > (MAX_SEGMENT_BYTES / BLOCK_BYTES) as usize || len != block_table_len(blocks) {
         return Err(FormatError::new(WHAT, Refusal::Value("block count")));

@@ -34,7 +34,7 @@ pub struct RecordData {
     pub crc: u32,
 }
 
-/// A record: its sequence number is its batch's first plus its place in the batch.
+/// A record. The batch says which sequence number it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Byte address in the image.
@@ -42,6 +42,7 @@ pub struct Record {
     pub kind: RecordKind,
 }
 
+const STEP_BYTES: usize = 3;
 const KIND_WRITE: u8 = 1;
 const KIND_DISCARD: u8 = 2;
 const KIND_WRITE_ZEROES: u8 = 3;
@@ -50,7 +51,8 @@ const KIND_RELOCATE: u8 = 5;
 // 6 is kept for named points in the log (snapshots). A decoder that does not know a kind refuses the batch.
 
 impl Record {
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// `step`: its sequence minus the group's first, below 2^24; 0 in a batch that is no part of a group.
+    pub fn encode(&self, step: u32, out: &mut Vec<u8>) {
         let (kind, arg, len, data_offset, data_crc) = match self.kind {
             RecordKind::Write { len, data_offset, data_crc } => (KIND_WRITE, 0, len, data_offset, data_crc),
             RecordKind::Discard { len } => (KIND_DISCARD, len, 0, 0, 0),
@@ -66,11 +68,11 @@ impl Record {
         out.put_u32(data_offset);
         out.put_u32(data_crc);
         out.put_u8(kind);
-        out.put_u8(0);
-        out.put_u16(0);
+        out.extend_from_slice(&step.to_le_bytes()[..STEP_BYTES]);
     }
 
-    pub fn decode(take: &mut Take<'_>) -> FormatResult<Record> {
+    /// A record and its step.
+    pub fn decode(take: &mut Take<'_>) -> FormatResult<(Record, u32)> {
         let refuse = |field| Err(FormatError::new("record", Refusal::Value(field)));
         let offset = take.u64()?;
         let arg = take.u64()?;
@@ -78,9 +80,8 @@ impl Record {
         let data_offset = take.u32()?;
         let data_crc = take.u32()?;
         let kind = take.u8()?;
-        if take.u8()? != 0 || take.u16()? != 0 {
-            return refuse("reserved");
-        }
+        let [low, middle, high] = take.array::<STEP_BYTES>()?;
+        let step = u32::from_le_bytes([low, middle, high, 0]);
         let plain = len == 0 && data_offset == 0 && data_crc == 0;
         let kind = match kind {
             KIND_WRITE if arg == 0 => RecordKind::Write { len, data_offset, data_crc },
@@ -104,7 +105,7 @@ impl Record {
         if matches!(kind, RecordKind::Resize { size } if size > limit) {
             return refuse("size");
         }
-        Ok(record)
+        Ok((record, step))
     }
 
     /// Bytes of the image that the record changes; 0 for a resize.

@@ -1,17 +1,21 @@
 //! What ends a sealed segment: the checksums of its blocks, so that a part of it can be read safely, and the summary, every
 //! batch's records again, so that replay need not read data.
-use super::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS};
+use super::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS, sequences_fit};
 use super::block_sums::{block_table_len, decode_block_table, encode_block_table};
 use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
+use super::share::Steps;
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{Epoch, SegmentNo, Seq};
 use std::borrow::Borrow;
+use std::ops::RangeInclusive;
 
 const WHAT: &str = "segment summary";
 /// "LSDS"
 pub const SUMMARY_MAGIC: u32 = u32::from_le_bytes(*b"LSDS");
 pub const SUMMARY_VERSION: u16 = 1;
+/// The version of a summary that has a share of a group in it.
+pub const SUMMARY_SHARES_VERSION: u16 = 2;
 /// Bytes before the entries of a part.
 pub(super) const HEADER_BYTES: usize = 64;
 const BATCH_ENTRY_BYTES: usize = 32;
@@ -75,7 +79,9 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
     let records: usize = batches.iter().map(|batch| batch.borrow().records.len()).sum();
     let len = summary_len(batches.len(), records);
     let mut out = Vec::with_capacity(len.next_multiple_of(alignment.max(1) as usize));
-    begin_part(&mut out, SUMMARY_MAGIC, SUMMARY_VERSION, len, identity);
+    let has_shares = batches.iter().any(|batch| batch.borrow().share.is_some());
+    let version = if has_shares { SUMMARY_SHARES_VERSION } else { SUMMARY_VERSION };
+    begin_part(&mut out, SUMMARY_MAGIC, version, len, identity);
     out.put_u32(batches.len() as u32);
     out.put_u32(records as u32);
     out.resize(HEADER_BYTES, 0);
@@ -85,9 +91,12 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
         out.put_u64(batch.first_seq.0);
         out.put_u64(batch.timestamp_ns);
         out.put_u32(batch.records.len() as u32);
-        out.put_u32(0);
+        out.put_u32(batch.share.as_ref().map_or(0, |share| share.group_records));
     }
-    batches.iter().flat_map(|batch| &batch.borrow().records).for_each(|record| record.encode(&mut out));
+    for batch in batches.iter().map(Borrow::borrow) {
+        let step = |index: usize| batch.share.as_ref().map_or(0, |share| share.steps[index]);
+        batch.records.iter().enumerate().for_each(|(index, record)| record.encode(step(index), &mut out));
+    }
     close_part(&mut out);
     out.resize(len.next_multiple_of(alignment.max(1) as usize), 0);
     out
@@ -112,22 +121,22 @@ pub(super) fn close_part(out: &mut [u8]) {
 }
 
 /// Reads what [`begin_part`] wrote at the start of `bytes` (which may go on), checks it and the checksum, and that the part is
-/// this segment's. Gives the rest of the fields and the part's length.
+/// this segment's. Gives the rest of the fields, the version and the part's length.
 pub(super) fn open_part<'a>(
     what: &'static str,
     magic: u32,
-    version: u16,
+    versions: RangeInclusive<u16>,
     identity: &SegmentIdentity,
     bytes: &'a [u8],
-) -> FormatResult<(Take<'a>, usize)> {
+) -> FormatResult<(Take<'a>, u16, usize)> {
     let refuse = |why| Err(FormatError::new(what, why));
     let mut take = Take::new(what, bytes);
     if take.u32()? != magic {
         return refuse(Refusal::Magic);
     }
-    let found = take.u16()?;
-    if found != version {
-        return refuse(Refusal::Version(found));
+    let version = take.u16()?;
+    if !versions.contains(&version) {
+        return refuse(Refusal::Version(version));
     }
     take.u16()?;
     let crc = take.u32()?;
@@ -143,13 +152,14 @@ pub(super) fn open_part<'a>(
     if found != *identity {
         return refuse(Refusal::Foreign("segment identity"));
     }
-    Ok((take, len))
+    Ok((take, version, len))
 }
 
 /// Decodes a summary (with its padding) and checks that it is this segment's.
 pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Vec<Batch>> {
     let refuse = |why| Err(FormatError::new(WHAT, why));
-    let (mut take, len) = open_part(WHAT, SUMMARY_MAGIC, SUMMARY_VERSION, identity, bytes)?;
+    let versions = SUMMARY_VERSION..=SUMMARY_SHARES_VERSION;
+    let (mut take, version, len) = open_part(WHAT, SUMMARY_MAGIC, versions, identity, bytes)?;
     let batch_count = take.u32()? as usize;
     let record_count = take.u32()? as usize;
     let entries = len - HEADER_BYTES;
@@ -163,6 +173,9 @@ pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<
         batches.push(decode_entry(identity, &mut entry, &mut record)?);
     }
     record.end()?;
+    if batches.iter().any(|batch| batch.share.is_some()) != (version == SUMMARY_SHARES_VERSION) {
+        return refuse(Refusal::Value("shares"));
+    }
     Ok(batches)
 }
 
@@ -172,19 +185,20 @@ fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut T
     let first_seq = Seq(entry.u64()?);
     let timestamp_ns = entry.u64()?;
     let count = entry.u32()? as usize;
-    entry.u32()?;
+    let group_records = entry.u32()?;
     let fits = u64::from(offset) + u64::from(total_len) <= u64::from(crate::units::MAX_SEGMENT_BYTES);
-    if count == 0 || count > MAX_BATCH_RECORDS || !fits || first_seq.0 == 0 {
+    if count == 0 || count > MAX_BATCH_RECORDS || !fits || !sequences_fit(first_seq, count, group_records) {
         return Err(FormatError::new(WHAT, Refusal::Value("batch entry")));
     }
     let mut records = Vec::with_capacity(count);
+    let mut steps = Steps::new(group_records, count);
     for _ in 0..count {
-        let next = Record::decode(record)?;
+        let next = steps.accept(Record::decode(record)?)?;
         let data_end = next.data().map_or(0, |data| u64::from(data.offset) + u64::from(data.len));
         if data_end > u64::from(total_len) {
             return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
         }
         records.push(next);
     }
-    Ok(Batch { place: identity.place(offset), first_seq, timestamp_ns, total_len, records })
+    Ok(Batch { place: identity.place(offset), first_seq, timestamp_ns, total_len, records, share: steps.finish()? })
 }

@@ -1,11 +1,12 @@
 //! Round trips, golden bytes of version 1, and decoders under arbitrary bytes.
-use super::batch::{BATCH_HEADER_BYTES, Batch, decode, encode};
+use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafEntry, LeafPointer, PageIdentity, PageKind, Root, SegmentEntry, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text};
 use super::header::{encode_epoch, encode_text};
 use super::record::{Record, RecordKind};
 use super::segment::{Seal, SegmentIdentity, decode_seal, decode_summary, encode_seal, encode_summary};
+use super::share::Share;
 use super::*;
 use crate::units::{CheckpointId, Epoch, LeafNo, Loc, SegmentNo, Seq};
 use proptest::prelude::*;
@@ -31,18 +32,19 @@ fn sample_batch(records: usize) -> (Vec<u8>, Batch) {
         ])
         .collect();
     let place = IDENTITY.place(8192);
-    let encoded = encode(&place, Seq(1000), 1_700_000_000_000_000_000, &list, data.len() as u32, 4096);
-    let mut bytes = encoded.head;
-    bytes.extend_from_slice(&data);
-    bytes.extend_from_slice(&encoded.tail);
-    assert_eq!(bytes.len(), encoded.total_len as usize);
-    let batch = Batch {
-        place,
-        first_seq: Seq(1000),
-        timestamp_ns: 1_700_000_000_000_000_000,
-        total_len: encoded.total_len,
-        records: list,
-    };
+    let batch = batch_of(place, Seq(1000), list);
+    encoded(batch, &data)
+}
+
+fn batch_of(place: BatchPlace, first_seq: Seq, records: Vec<Record>) -> Batch {
+    Batch { place, first_seq, timestamp_ns: 1_700_000_000_000_000_000, total_len: 0, records, share: None }
+}
+
+fn encoded(mut batch: Batch, data: &[u8]) -> (Vec<u8>, Batch) {
+    let parts = encode(&batch, data.len() as u32, 4096);
+    batch.total_len = parts.total_len;
+    let bytes = [&parts.head[..], data, &parts.tail].concat();
+    assert_eq!(bytes.len(), parts.total_len as usize);
     (bytes, batch)
 }
 
@@ -63,10 +65,16 @@ fn sample_relocations() -> (Vec<u8>, Batch) {
         record(1 << 40, 1024, 512, Loc::new(SegmentNo(crate::units::MAX_SEGMENT_NO), 0x00ff_fe00)),
     ];
     let place = IDENTITY.place(0);
-    let encoded = encode(&place, Seq(77), 1_700_000_000_000_000_000, &records, data.len() as u32, 4096);
-    let bytes = [&encoded.head[..], &data, &encoded.tail].concat();
-    let timestamp_ns = 1_700_000_000_000_000_000;
-    (bytes, Batch { place, first_seq: Seq(77), timestamp_ns, total_len: encoded.total_len, records })
+    encoded(batch_of(place, Seq(77), records), &data)
+}
+
+/// The same records as a share of a group that has some more between them.
+fn sample_share(records: usize) -> (Vec<u8>, Batch) {
+    let (bytes, batch) = sample_batch(records);
+    let steps: Vec<u32> = (0..batch.records.len() as u32).map(|index| 70_000 + index * 3).collect();
+    let last = batch.records.iter().filter_map(Record::data).map(|data| data.offset + data.len).max();
+    let data = bytes[BATCH_HEADER_BYTES..last.unwrap() as usize].to_vec();
+    encoded(Batch { share: Some(Share { group_records: 80_000, steps }), ..batch }, &data)
 }
 
 fn sample_log() -> LogRecord {
@@ -135,6 +143,12 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], 4096),
             include_bytes!("../../testdata/v1/seal.bin"),
         ),
+        ("share", sample_share(130).0, include_bytes!("../../testdata/v1/share.bin")),
+        (
+            "summary-shares",
+            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_share(130).1], 4096),
+            include_bytes!("../../testdata/v1/summary-shares.bin"),
+        ),
         ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
     ]
 }
@@ -158,7 +172,9 @@ fn everything_comes_back() {
     assert_eq!(decode(&IDENTITY.place(8192), &bytes, true).unwrap(), batch);
     let (bytes, relocations) = sample_relocations();
     assert_eq!(decode(&IDENTITY.place(0), &bytes, true).unwrap(), relocations);
-    let batches = vec![sample_batch(3).1, batch, relocations];
+    let (bytes, share) = sample_share(130);
+    assert_eq!(decode(&IDENTITY.place(8192), &bytes, true).unwrap(), share);
+    let batches = vec![sample_batch(3).1, batch, relocations, share];
     let summary = encode_summary(&IDENTITY, &batches, 4096);
     assert_eq!(decode_summary(&IDENTITY, &summary).unwrap(), batches);
     let seal = encode_seal(&IDENTITY, &[7, 8], &batches, 4096);
@@ -182,6 +198,24 @@ fn bytes_of_another_place_are_refused() {
     assert_eq!(foreign(other_image.place(8192)), Refusal::Foreign("image"));
     assert_eq!(foreign(SegmentIdentity { epoch: Epoch(4), ..IDENTITY }.place(8192)), Refusal::Foreign("epoch"));
     assert_eq!(foreign(IDENTITY.place(4096)), Refusal::Foreign("offset"));
+}
+
+#[test]
+fn a_share_that_makes_no_sense_is_refused() {
+    let (bytes, batch) = sample_share(130);
+    let refused = |at: usize, value: &[u8]| {
+        let mut bytes = bytes.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        mend_checksum(&mut bytes, 8, BATCH_HEADER_BYTES);
+        decode(&batch.place, &bytes, true).unwrap_err().why
+    };
+    let step_of_second = 128 + 32 + 29;
+    assert_eq!(refused(step_of_second, &70_000u32.to_le_bytes()[..3]), Refusal::Value("step"), "twice");
+    assert_eq!(refused(step_of_second, &80_000u32.to_le_bytes()[..3]), Refusal::Value("step"), "beyond the group");
+    assert_eq!(refused(80, &[0; 4]), Refusal::Value("records of the group"), "version 2 and no group");
+    assert_eq!(refused(80, &((1u32 << 24) + 1).to_le_bytes()), Refusal::Value("records of the group"));
+    assert_eq!(refused(4, &[1]), Refusal::Value("records of the group"), "version 1 and a group");
+    assert_eq!(refused(56, &(u64::MAX - 70_000).to_le_bytes()), Refusal::Value("record count"), "no last sequence");
 }
 
 #[test]

@@ -6,9 +6,9 @@ use crate::units::Seq;
 #[test]
 fn late_first_batch_releases_the_ones_behind_it() {
     let mut frontier = Frontier::new(Seq(10));
-    frontier.issue(Seq(11), Seq(13));
-    frontier.issue(Seq(14), Seq(14));
-    frontier.issue(Seq(15), Seq(20));
+    frontier.issue(Seq(11), Seq(13), 1);
+    frontier.issue(Seq(14), Seq(14), 1);
+    frontier.issue(Seq(15), Seq(20), 1);
     assert_eq!(frontier.complete(Seq(14)), None);
     assert_eq!(frontier.durable(), Seq(10));
     assert_eq!(frontier.complete(Seq(11)), Some(Seq(14)));
@@ -21,13 +21,23 @@ fn late_first_batch_releases_the_ones_behind_it() {
 #[test]
 #[should_panic(expected = "batch 12..=13 after 10")]
 fn a_gap_is_refused() {
-    Frontier::new(Seq(10)).issue(Seq(12), Seq(13));
+    Frontier::new(Seq(10)).issue(Seq(12), Seq(13), 1);
 }
 
 #[test]
 #[should_panic(expected = "batch 11..=10 after 10")]
 fn an_empty_batch_is_refused() {
-    Frontier::new(Seq(10)).issue(Seq(11), Seq(10));
+    Frontier::new(Seq(10)).issue(Seq(11), Seq(10), 1);
+}
+
+#[test]
+fn a_group_is_durable_when_all_of_its_batches_are() {
+    let mut frontier = Frontier::new(Seq(0));
+    frontier.issue(Seq(1), Seq(5), 2);
+    frontier.issue(Seq(6), Seq(6), 1);
+    assert_eq!(frontier.complete(Seq(6)), None);
+    assert_eq!(frontier.complete(Seq(1)), None, "one of two");
+    assert_eq!(frontier.complete(Seq(1)), Some(Seq(6)));
 }
 
 proptest! {
@@ -43,7 +53,7 @@ proptest! {
                 let Some(len) = to_issue.next() else { continue };
                 let first = complete.len() as u64;
                 complete.resize(complete.len() + len as usize, false);
-                frontier.issue(Seq(first), Seq(first + len - 1));
+                frontier.issue(Seq(first), Seq(first + len - 1), 1);
                 in_flight.push((first, len));
             } else {
                 let (first, len) = in_flight.swap_remove(pick.index(in_flight.len()));

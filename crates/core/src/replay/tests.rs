@@ -3,6 +3,7 @@ use crate::format::ImageUuid;
 use crate::format::batch::BatchPlace;
 use crate::format::codec::crc32c;
 use crate::format::record::{Record, RecordKind};
+use crate::format::share::Share;
 use crate::units::{Epoch, SegmentNo};
 
 const IMAGE: ImageUuid = ImageUuid([7; 16]);
@@ -14,7 +15,14 @@ fn batch(epoch: u64, segment: u64, first: u64, records: usize) -> Batch {
         timestamp_ns: 0,
         total_len: 4096,
         records: vec![Record { offset: 0, kind: RecordKind::Discard { len: 1 } }; records],
+        share: None,
     }
+}
+
+/// A share of a group of `records` from `first` on.
+fn share(segment: u64, first: u64, records: u32, steps: &[u32]) -> Batch {
+    let share = Some(Share { group_records: records, steps: steps.to_vec() });
+    Batch { share, ..batch(1, segment, first, steps.len()) }
 }
 
 fn start(epoch: u64, first_segment: u64, first_seq: u64) -> EpochStart {
@@ -55,6 +63,36 @@ fn two_batches_for_one_sequence_are_an_error() {
 }
 
 #[test]
+fn a_group_counts_when_all_of_it_is_there() {
+    let (hot, cold) = (share(1, 4, 5, &[0, 3]), share(2, 4, 5, &[1, 2, 4]));
+    let (before, after) = (batch(1, 3, 1, 3), batch(1, 3, 9, 1));
+    let all = vec![after.clone(), cold.clone(), before.clone(), hot.clone()];
+    let log = join(all, Seq(0), &[start(1, 1, 1)]).unwrap();
+    assert_eq!((log.end, log.dropped, log.groups().count()), (Seq(9), 0, 3));
+    let group = log.groups().nth(1).unwrap();
+    let order: Vec<u64> = in_order(group).iter().map(|(batch, _)| batch.place.segment.0).collect();
+    assert_eq!(order, [1, 2, 2, 1, 2]);
+
+    for missing in [&hot, &cold] {
+        let found = vec![after.clone(), before.clone(), (*missing).clone()];
+        let log = join(found, Seq(0), &[start(1, 1, 1)]).unwrap();
+        assert_eq!((log.end, log.dropped), (Seq(3), 2), "a group that is not all there ends the log");
+    }
+}
+
+#[test]
+fn a_group_that_the_checkpoint_covers_is_skipped_whole() {
+    let log = join(vec![share(1, 4, 2, &[0]), batch(1, 2, 6, 1)], Seq(5), &[start(1, 1, 1)]).unwrap();
+    assert_eq!((log.end, log.dropped), (Seq(6), 0));
+}
+
+#[test]
+fn two_shares_with_the_same_sequence_are_an_error() {
+    let found = vec![share(1, 1, 4, &[0, 1]), share(2, 1, 4, &[1, 3])];
+    assert!(join(found, Seq(0), &[start(1, 1, 1)]).is_err());
+}
+
+#[test]
 fn a_torn_tail_ends_an_open_segment_only_where_it_may() {
     let identity = SegmentIdentity { image: IMAGE, epoch: Epoch(1), segment: SegmentNo(9) };
     let data = vec![5u8; 4096];
@@ -63,7 +101,8 @@ fn a_torn_tail_ends_an_open_segment_only_where_it_may() {
     let mut bytes = Vec::new();
     for seq in [1, 2] {
         let place = identity.place(bytes.len() as u32);
-        let encoded = batch::encode(&place, Seq(seq), 0, &records, 4096, 1);
+        let planned = Batch { place, first_seq: Seq(seq), timestamp_ns: 0, total_len: 0, records: records.to_vec(), share: None };
+        let encoded = batch::encode(&planned, 4096, 1);
         bytes.extend_from_slice(&encoded.head);
         bytes.extend_from_slice(&data);
         bytes.extend_from_slice(&encoded.tail);

@@ -1,4 +1,5 @@
 use super::*;
+use lsd_core::format::batch::Batch;
 use lsd_core::format::record::{Record, RecordKind};
 
 fn table(len: usize, value: u32) -> Table {
@@ -51,7 +52,15 @@ fn damaged_data_of_any_kind_makes_its_blocks_unreadable_and_no_others() {
         RecordKind::Relocate { len: 4096, data_offset: 8192, data_crc: crc32c(&data[1]), from },
     ];
     let records = kinds.map(|kind| Record { offset: 0, kind });
-    let parts = batch::encode(&identity.place(0), lsd_core::units::Seq(1), 0, &records, 8192, BLOCK_BYTES);
+    let planned = Batch {
+        place: identity.place(0),
+        first_seq: lsd_core::units::Seq(1),
+        timestamp_ns: 0,
+        total_len: 0,
+        records: records.to_vec(),
+        share: None,
+    };
+    let parts = batch::encode(&planned, 8192, BLOCK_BYTES);
     let good = [parts.head, data.concat(), parts.tail].concat();
     for damaged in [1, 2] {
         let mut bytes = good.clone();

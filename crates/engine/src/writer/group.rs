@@ -1,0 +1,112 @@
+//! The group of batches that is being filled: most often one batch, and two where the guest's writes go to segments by how often
+//! their place is overwritten. They are sealed together, count together, and share their sequence numbers.
+//!
+//! Owns: what an open batch holds. Does not own: where batches go, when the group is sealed.
+use super::{Piece, Stream};
+use bytes::Bytes;
+use lsd_core::format::batch::{BATCH_HEADER_BYTES, BatchPlace, INLINE_RECORDS};
+use lsd_core::format::record::{RECORD_BYTES, Record};
+use lsd_core::format::share::Share;
+use lsd_core::units::{BLOCK_BYTES, Loc, Seq};
+
+static ZEROES: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+#[derive(Debug)]
+pub(super) struct OpenGroup {
+    pub(super) first_seq: Seq,
+    /// One for each stream that has something, never of copies and of the guest's writes together.
+    pub(super) batches: Vec<OpenBatch>,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    pub(super) stream: Stream,
+    pub(super) lane: usize,
+    pub(super) place: BatchPlace,
+    pub(super) records: Vec<Record>,
+    /// For each record, its sequence minus the group's first.
+    steps: Vec<u32>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) data_len: u32,
+    room: u32,
+    pub(super) dirty_bytes: u64,
+    /// Bytes of its largest record.
+    pub(super) largest: u32,
+}
+
+impl OpenGroup {
+    pub(super) fn position(&self, stream: Stream) -> Option<usize> {
+        self.batches.iter().position(|batch| batch.stream == stream)
+    }
+
+    /// Whether a batch of the stream may be filled beside those that are.
+    pub(super) fn admits(&self, stream: Stream) -> bool {
+        self.batches.iter().all(|batch| batch.stream.is_fresh() && stream.is_fresh())
+    }
+
+    pub(super) fn data_len(&self) -> u32 {
+        self.batches.iter().map(|batch| batch.data_len).sum()
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.batches.iter().map(|batch| batch.records.len()).sum()
+    }
+}
+
+impl OpenBatch {
+    /// `room`: data bytes that it may have.
+    pub(super) fn new(stream: Stream, lane: usize, place: BatchPlace, room: u32) -> Self {
+        Self {
+            stream,
+            lane,
+            place,
+            records: Vec::new(),
+            steps: Vec::new(),
+            pieces: Vec::new(),
+            data_len: 0,
+            room,
+            dirty_bytes: 0,
+            largest: 0,
+        }
+    }
+
+    pub(super) fn fits(&self, len: u32) -> bool {
+        self.padding_before(len) + len <= self.room - self.data_len
+    }
+
+    pub(super) fn push(&mut self, step: u32, record: Record) {
+        self.steps.push(step);
+        self.records.push(record);
+    }
+
+    /// Takes data in; returns its place in the batch and in the image's log.
+    pub(super) fn push_data(&mut self, piece: Piece) -> (u32, Loc) {
+        let len = piece.data.len() as u32;
+        let padding = self.padding_before(len);
+        if padding > 0 {
+            self.pieces.push(Piece { data: Bytes::from_static(&ZEROES[..padding as usize]), sums: None });
+        }
+        let data_offset = BATCH_HEADER_BYTES as u32 + self.data_len + padding;
+        self.data_len += padding + len;
+        self.largest = self.largest.max(len);
+        self.pieces.push(piece);
+        (data_offset, Loc::new(self.place.segment, self.place.offset + data_offset))
+    }
+
+    /// Data of whole blocks starts at a block of the segment, so that reading it touches no more blocks than it has.
+    fn padding_before(&self, len: u32) -> u32 {
+        if len >= BLOCK_BYTES { self.data_len.next_multiple_of(BLOCK_BYTES) - self.data_len } else { 0 }
+    }
+
+    /// Bytes that it takes in the segment.
+    pub(super) fn total_len(&self, alignment: u32) -> u32 {
+        let further = self.records.len().saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
+        (BATCH_HEADER_BYTES as u32 + self.data_len + further as u32).next_multiple_of(alignment)
+    }
+
+    /// What it says of a group with so many records; `None` if they are all in it.
+    pub(super) fn take_share(&mut self, group_records: usize) -> Option<Share> {
+        let steps = std::mem::take(&mut self.steps);
+        (steps.len() < group_records).then_some(Share { group_records: group_records as u32, steps })
+    }
+}
