@@ -39,7 +39,11 @@ impl Frontier {
     /// When the group is empty or does not follow the last one issued: a frontier that steps over a gap would call
     /// lost records durable.
     pub fn issue(&mut self, first: Seq, last: Seq, batches: usize) {
-        assert!(batches > 0 && first == self.issued.next() && first <= last, "batch {first}..={last} after {}", self.issued);
+        assert!(
+            batches > 0 && first == self.issued.next() && first <= last,
+            "batch {first}..={last} after {}",
+            self.issued
+        );
         self.groups.push_back(Group { first, last, missing: batches });
         self.issued = last;
     }

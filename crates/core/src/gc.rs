@@ -41,8 +41,14 @@ pub struct Thresholds {
 const CHECKPOINT_PERMILLE: u64 = 25;
 
 impl Thresholds {
+    /// The live bytes, or what a small image counts as having.
+    #[must_use]
+    pub fn scale(&self, space: &Space) -> u64 {
+        space.live.max(self.least_live)
+    }
+
     fn allowed(&self, space: &Space, percent: u32) -> u64 {
-        let live = u128::from(space.live.max(self.least_live));
+        let live = u128::from(self.scale(space));
         space.live.saturating_add(u64::try_from(live * u128::from(percent) / 100).unwrap_or(u64::MAX))
     }
 
@@ -73,7 +79,7 @@ impl Thresholds {
     /// The dead segments are worth a checkpoint.
     #[must_use]
     pub fn wants_checkpoint(&self, space: &Space) -> bool {
-        let live = u128::from(space.live.max(self.least_live));
+        let live = u128::from(self.scale(space));
         u128::from(space.dead) > live * u128::from(CHECKPOINT_PERMILLE) / 1000
     }
 }

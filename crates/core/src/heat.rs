@@ -8,9 +8,8 @@
 use crate::units::LeafNo;
 use std::collections::BTreeMap;
 
-/// Writes of half the live bytes are remembered in full, older ones count half as much, and so on; for a small image it
-/// is this much, bytes.
-const LEAST_WINDOW_BYTES: u64 = 64 << 20;
+/// Writes of this part of the live bytes are remembered in full, older ones count half as much, and so on.
+const WINDOW_FRACTION: u64 = 8;
 /// A place with so many times less, or more, than the average is cold, or hot. Where nothing stands out nothing is divided.
 const CONTRAST: u64 = 2;
 
@@ -32,11 +31,11 @@ pub struct Heat {
 }
 
 impl Heat {
-    /// `bytes` were written into a leaf of an image with `live` bytes of content.
+    /// `bytes` were written into a leaf of an image with `live` bytes of content (a small one: what it counts as having).
     pub fn note(&mut self, leaf: LeafNo, bytes: u64, live: u64) {
         *self.by_leaf.entry(leaf).or_default() += bytes;
         self.total += bytes;
-        self.window = (live / 2).max(LEAST_WINDOW_BYTES);
+        self.window = live / WINDOW_FRACTION;
         if self.total >= self.window {
             self.by_leaf.retain(|_, bytes| {
                 *bytes /= 2;

@@ -229,9 +229,8 @@ impl Collector {
     fn take_hot(&self, moved: &mut Vec<Relocation>, settled: &mut Vec<Relocation>) -> Vec<Relocation> {
         let state = self.shared.lock();
         let leaves = state.map.leaf_count();
-        let is_hot = |copy: &mut Relocation| {
-            state.heat.temperature(LeafNo::of(copy.offset), leaves) == Temperature::Hot
-        };
+        let is_hot =
+            |copy: &mut Relocation| state.heat.temperature(LeafNo::of(copy.offset), leaves) == Temperature::Hot;
         moved.extract_if(.., is_hot).chain(settled.extract_if(.., is_hot)).collect()
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 /// Lanes: segments that are filled side by side (a journal's splay width). An OSD takes guarded appends to one object
 /// one at a time, so this is how many are worked on at once.
 pub(crate) const LANES: usize = 8;
-/// Lanes of each of the two streams of copies (garbage collection).
+/// Lanes of each of the other streams: cold writes, and copies (garbage collection).
 pub(crate) const COPY_LANES: usize = 2;
 /// An open segment this many numbers behind the newest is sealed by the next checkpoint: replay starts at the lowest open
 /// one. It is more than there are lanes, so lanes that are in use are left alone.
@@ -21,6 +21,9 @@ pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
 pub(crate) const EAGER_IN_FLIGHT: usize = 1;
 /// While this many batches are in flight, those who wait for durability gather in the open batch (group commit).
 pub(crate) const SYNC_IN_FLIGHT: usize = 4;
+/// The guest's writes are divided by how often their place is overwritten while a group of them has at least this part of a
+/// segment; smaller ones would cost more operations and header pages than they save copies.
+pub(crate) const DIVIDED_FRACTION: u32 = 32;
 /// A segment with less room than this is sealed instead of getting another batch.
 pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
 /// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add

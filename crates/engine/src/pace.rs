@@ -37,9 +37,10 @@ impl Pace {
         self.is_running
     }
 
-    /// Whether what is written now will probably be collected.
-    pub(crate) fn is_near(&self, space: &Space) -> bool {
-        self.thresholds.is_some_and(|thresholds| thresholds.is_near(space))
+    /// What is written now will probably be collected: the live bytes by which to judge where much is written.
+    pub(crate) fn heat_scale(&self, space: &Space) -> Option<u64> {
+        let thresholds = self.thresholds.filter(|thresholds| thresholds.is_near(space))?;
+        Some(thresholds.scale(space))
     }
 
     /// Whether dead segments are worth a checkpoint of their own.
@@ -60,9 +61,10 @@ impl Pace {
 
     /// Nothing can be gained at present.
     pub(crate) fn rest(&mut self, space: &Space) {
-        let least = self.thresholds.map_or(0, |thresholds| thresholds.least_live);
         self.is_running = false;
-        self.resting_until = Some(garbage(space) + space.live.max(least) / REST_FRACTION);
+        self.resting_until = Some(
+            garbage(space) + self.thresholds.map_or(space.live, |thresholds| thresholds.scale(space)) / REST_FRACTION,
+        );
     }
 
     /// A checkpoint deleted what it could.

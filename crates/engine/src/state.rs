@@ -209,12 +209,9 @@ impl State {
 
     /// Where a write goes: where space is short and batches are large, cold data is kept apart.
     fn stream_of(&mut self, offset: u64, len: u64) -> Stream {
-        let space = self.segments.space();
-        if !self.pace.is_near(&space) {
-            return Stream::Fresh;
-        }
+        let Some(scale) = self.pace.heat_scale(&self.segments.space()) else { return Stream::Fresh };
         let leaf = LeafNo::of(offset);
-        self.heat.note(leaf, len, space.live);
+        self.heat.note(leaf, len, scale);
         let divides = self.writer.as_ref().is_some_and(Writer::divides);
         match self.heat.temperature(leaf, self.map.leaf_count()) {
             Temperature::Cold if divides => Stream::FreshCold,

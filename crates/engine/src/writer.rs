@@ -10,7 +10,7 @@ pub(crate) use lanes::{OpenSegment, Stream};
 
 use crate::clock::Clock;
 use crate::limits::{
-    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, EAGER_IN_FLIGHT, MIN_BATCH_ROOM_BYTES,
+    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, DIVIDED_FRACTION, EAGER_IN_FLIGHT, MIN_BATCH_ROOM_BYTES,
     STALE_SEGMENT_NUMBERS, SYNC_IN_FLIGHT,
 };
 use bytes::Bytes;
@@ -124,7 +124,7 @@ impl Writer {
 
     /// Whether the guest's writes come in batches that are worth being divided: each takes an operation and a header page.
     pub(crate) fn divides(&self) -> bool {
-        self.last_group_bytes >= BATCH_EAGER_BYTES
+        self.last_group_bytes >= self.config.segment_bytes / DIVIDED_FRACTION
     }
 
     /// First sequence of the open group.

@@ -3,6 +3,8 @@
 //! Owns: the queue of what is under way, the order of one client's operations on one object (it is kept), who is dead or cut
 //! off, and the crash of a client at a given step. Does not own: the truth (the memory cluster), which faults there are
 //! (`faults.rs`).
+mod cuts;
+
 use crate::faults::{Fate, Faults};
 use crate::report::Coverage;
 use crate::trace::Trace;
@@ -78,6 +80,8 @@ struct State {
     coverage: Coverage,
     trace: Trace,
     takeovers: u64,
+    /// Takeovers before the last change of a header by a client that was cut off and goes on.
+    zombie_update: Option<u64>,
 }
 
 pub struct Net {
@@ -101,6 +105,7 @@ impl Net {
             coverage: Coverage { runs: 1, ..Coverage::default() },
             trace: Trace::new(print),
             takeovers: 0,
+            zombie_update: None,
         };
         let net = Arc::new(Self {
             state: Mutex::new(state),
@@ -167,6 +172,13 @@ impl Net {
 
     pub fn count(&self, add: impl FnOnce(&mut Coverage)) {
         add(&mut self.lock().coverage);
+    }
+
+    /// True if one that was cut off and went on has changed the header since the last takeover: it may have taken the image from
+    /// the living owner before it died.
+    pub fn had_zombie(&self) -> bool {
+        let state = self.lock();
+        state.zombie_update == Some(state.takeovers)
     }
 
     /// The image has a new owner.
@@ -286,6 +298,10 @@ impl Net {
         let mut state = self.lock();
         state.clients[client].unlocks += u64::from(what == "unlock");
         let fenced = result.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Fenced);
+        let goes_on = state.clients[client].cut_in.is_some() && !state.clients[client].dead;
+        if goes_on && what == "kv_update" && result.is_ok() {
+            state.zombie_update = Some(state.takeovers);
+        }
         let late = state.clients[client].cut_in.is_some_and(|then| state.takeovers > then);
         if late && !fenced && CHANGES.contains(&what) {
             state.coverage.zombie_landings += 1;
@@ -327,85 +343,6 @@ impl Net {
         };
         if let Some((_, cut)) = cut {
             self.cut_now(client, cut);
-        }
-    }
-
-    /// Cuts a client off.
-    pub fn cut_now(self: &Arc<Self>, client: usize, cut: Cut) {
-        self.note(client, "cut", "", &format!("{cut:?}"));
-        {
-            let mut state = self.lock();
-            let takeovers = state.takeovers;
-            let mine: Vec<_> = state.queue.extract_if(.., |_, event| event.client == Some(client)).collect();
-            let cutting = &mut state.clients[client];
-            cutting.cut_in = Some(takeovers);
-            match cut {
-                Cut::Crash => {
-                    cutting.dead = true;
-                    state.coverage.crash_points += 1;
-                    let now = self.now_ms();
-                    state.strand(client, now, mine.into_iter().map(|(_, event)| event));
-                }
-                Cut::Partition => {
-                    cutting.held = Some(mine.into_iter().map(|(_, event)| event).collect());
-                    state.coverage.crash_points += 1;
-                }
-                Cut::Share => state.queue.extend(mine),
-                Cut::Usurp => {
-                    state.queue.extend(mine);
-                    state.coverage.crash_points += 1;
-                }
-            }
-        }
-        if cut == Cut::Share {
-            return self.cut.notify_one();
-        }
-        let after = if cut == Cut::Usurp { 0 } else { self.lot(2000) };
-        self.later(after, move |net| {
-            let memory = net.lock().clients[client].memory.clone();
-            net.note(client, "expire", "", "");
-            memory.iter().for_each(|memory| net.cluster.expire(memory));
-        });
-        if cut == Cut::Usurp {
-            self.later(self.lot(5000), move |net| net.tell_lost(client));
-        }
-        self.cut.notify_one();
-    }
-
-    /// A client that was partitioned is connected again: everything under way arrives.
-    pub fn heal(self: &Arc<Self>, client: usize) {
-        self.note(client, "heal", "", "");
-        {
-            let now = self.now_ms();
-            let mut state = self.lock();
-            let held = state.clients[client].held.take().unwrap_or_default();
-            for event in held {
-                let at = now + state.random.random_range(0..200);
-                state.schedule(Some(client), at, event);
-            }
-        }
-        self.wake.notify_one();
-        self.tell_lost(client);
-    }
-
-    /// The client is gone for good; what it sent may still arrive.
-    pub fn bury(&self, client: usize) {
-        let mut state = self.lock();
-        let now = self.now_ms();
-        let mine: Vec<_> = state.queue.extract_if(.., |_, event| event.client == Some(client)).collect();
-        let held = state.clients[client].held.take().unwrap_or_default();
-        state.clients[client].dead = true;
-        state.strand(client, now, mine.into_iter().map(|(_, event)| event).chain(held));
-        drop(state);
-        let memory = self.lock().clients[client].memory.take();
-        memory.iter().for_each(|memory| self.cluster.expire(memory));
-        self.wake.notify_one();
-    }
-
-    fn tell_lost(&self, client: usize) {
-        let handlers = std::mem::take(&mut self.lock().clients[client].handlers);
-        for handler in handlers {
-            handler.lost(StoreError::new(StoreErrorKind::TimedOut, "watch", "simulated"));
         }
     }
 }

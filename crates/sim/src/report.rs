@@ -30,12 +30,14 @@ pub struct Coverage {
     pub hand_overs: u64,
     /// Calls of `Image::collect` that succeeded and moved data.
     pub collections: u64,
+    /// Batches that were one of several of a group.
+    pub shares: u64,
     /// Everything that happened.
     pub events: u64,
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 16] {
+    fn counters(&self) -> [(&'static str, u64); 17] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -52,6 +54,7 @@ impl Coverage {
             ("checkpoint commits", self.checkpoints),
             ("hand-overs back", self.hand_overs),
             ("collections", self.collections),
+            ("shares of groups", self.shares),
             ("events", self.events),
         ]
     }
@@ -80,6 +83,7 @@ impl AddAssign<&Coverage> for Coverage {
         self.checkpoints += other.checkpoints;
         self.hand_overs += other.hand_overs;
         self.collections += other.collections;
+        self.shares += other.shares;
         self.events += other.events;
     }
 }

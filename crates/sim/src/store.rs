@@ -3,6 +3,7 @@ use crate::net::Net;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lsd_core::format::batch::{BATCH_MAGIC, BATCH_SHARE_VERSION};
 use lsd_store::{
     Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
     StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
@@ -64,6 +65,9 @@ impl ObjectStore for SimStore {
     }
 
     fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        if append.data.first().is_some_and(|head| is_share(head)) {
+            self.net.count(|coverage| coverage.shares += 1);
+        }
         let torn = (!self.limits().atomic_appends).then(|| {
             let (truth, name, part) = (self.truth.clone(), name.clone(), torn(&append, self.net.lot(append.len() + 1)));
             // Nobody is told what becomes of it.
@@ -177,6 +181,11 @@ impl ObjectStore for SimStore {
             std::future::ready(Ok(())).boxed()
         })
     }
+}
+
+/// A batch of the version that says so.
+fn is_share(head: &[u8]) -> bool {
+    head.starts_with(&BATCH_MAGIC.to_le_bytes()) && head[4..].starts_with(&BATCH_SHARE_VERSION.to_le_bytes())
 }
 
 /// The first `len` bytes of an append: what a power cut may leave of it.

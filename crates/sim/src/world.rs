@@ -167,7 +167,7 @@ impl World {
     /// An error of `client`: it fails the run unless the client is entitled to it. `alone`: nobody else can hold the image.
     pub fn judge(&self, client: usize, doing: &str, error: &Error, alone: bool) {
         self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
-        let contested = self.net.is_cut(client) || self.net.has_zombies();
+        let contested = self.net.is_cut(client) || self.net.has_zombies() || self.net.had_zombie();
         let now = self.net.now_ms();
         let entitled = match error.kind {
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
@@ -181,6 +181,8 @@ impl World {
             ErrorKind::Busy => !alone || contested || self.net.may_fail(),
             // What the owner of a newer epoch does not need any more is gone for an older one.
             ErrorKind::Fenced | ErrorKind::Corrupt => contested,
+            // What it issued before it was cut off may lie outside the size that others gave the image since.
+            ErrorKind::Invalid => self.net.is_cut(client),
             _ => false,
         };
         if !entitled {

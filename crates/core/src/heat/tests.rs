@@ -1,7 +1,7 @@
 use super::{Heat, Temperature};
 use crate::units::LeafNo;
 
-const LIVE: u64 = 1 << 30;
+const LIVE: u64 = 4 << 30;
 
 /// 64 leaves, written in turn; leaf n gets `weight(n)` writes a turn.
 fn written(turns: u64, weight: impl Fn(u32) -> u64) -> Heat {

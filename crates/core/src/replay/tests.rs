@@ -101,7 +101,8 @@ fn a_torn_tail_ends_an_open_segment_only_where_it_may() {
     let mut bytes = Vec::new();
     for seq in [1, 2] {
         let place = identity.place(bytes.len() as u32);
-        let planned = Batch { place, first_seq: Seq(seq), timestamp_ns: 0, total_len: 0, records: records.to_vec(), share: None };
+        let planned =
+            Batch { place, first_seq: Seq(seq), timestamp_ns: 0, total_len: 0, records: records.to_vec(), share: None };
         let encoded = batch::encode(&planned, 4096, 1);
         bytes.extend_from_slice(&encoded.head);
         bytes.extend_from_slice(&data);
