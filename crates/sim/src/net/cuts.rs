@@ -2,6 +2,8 @@
 //!
 //! Owns: cutting, connecting again, burying. Does not own: when it happens (`run.rs`), carrying what arrives (`net.rs`).
 use super::{Cut, Net};
+use lsd_store::{StoreError, StoreErrorKind};
+use rand::Rng;
 use std::sync::Arc;
 
 impl Net {
