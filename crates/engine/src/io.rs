@@ -161,7 +161,11 @@ impl Inner {
     async fn overcome(self: &Arc<Self>, obstacle: Attempt, unlocked: Notified<'_>) -> Result<()> {
         match obstacle {
             Attempt::Done(_) => Ok(()),
-            Attempt::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await,
+            Attempt::NeedLeaves(leaves) => match self.shared.load_leaves_again(&self.objects, leaves).await {
+                // The image was given away meanwhile, and its next owner does not need them any more: the next try takes it back.
+                Err(error) if error.kind == ErrorKind::NotFound && self.shared.lock().writer.is_none() => Ok(()),
+                loaded => loaded,
+            },
             Attempt::Held => {
                 unlocked.await;
                 Ok(())

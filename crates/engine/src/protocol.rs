@@ -40,6 +40,9 @@
 //! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
 //!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 //!     Test: `an_old_owner_does_not_begin_a_deleted_segment_again`.
+//! 11. *The batches of a group count together or not at all* (`writer.rs`, `lsd_core::replay`): their records take turns in the
+//!     order of writes, so one without the others is no prefix of it. None of them is durable before all are.
+//!     Tests: `a_flush_waits_for_every_batch_of_a_group`, `a_group_that_is_not_all_there_does_not_count`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;

@@ -1,5 +1,8 @@
-//! Rules 1, 2, 4 and 5: what a flush promised is in the log or in the map, whenever the client dies.
+//! Rules 1, 2, 4, 5 and 11: what a flush promised is in the log or in the map, whenever the client dies.
 use super::*;
+use common::Gate;
+use lsd_core::gc::Thresholds;
+use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
 async fn replay_applies_writes_in_the_order_in_which_they_were_seen() {
@@ -109,4 +112,59 @@ async fn what_the_last_checkpoint_needs_stays_until_the_next_one_is_in_force() {
     client.crash(&cluster);
     let kept = (0..20).map(|block| (block, if block == 0 { 50 } else { block }));
     expect(&cluster, "a flush returned", &kept.collect::<Vec<_>>()).await;
+}
+
+const LEAF_BLOCKS: u64 = (16 * MIB) / BLOCK;
+
+/// A client that keeps what it writes into the second leaf, which is seldom overwritten, apart from what it writes into the first.
+async fn divided(cluster: &MemoryCluster) -> (Client, Arc<Gate>) {
+    // Garbage is near its bound and not beyond, so nothing is collected.
+    let gc_thresholds = Thresholds { start_percent: 200, stop_percent: 200, limit_percent: 1000, least_live: 1 };
+    let settings = Settings { max_age: 2 * LONG, gc_thresholds, ..settings() };
+    let (client, gate) = Client::open_gated(cluster, settings).await;
+    for step in 1..=6 {
+        for block in (0..80).step_by(step) {
+            put(&client.image, block, 2).await;
+        }
+        put(&client.image, LEAF_BLOCKS, 2).await;
+        client.image.flush().await.unwrap();
+    }
+    (client, gate)
+}
+
+/// The first batch passes.
+fn second_batch() -> impl FnMut(Op, &str) -> bool + Send {
+    let mut met = false;
+    move |op, name| is_log(op, name) && std::mem::replace(&mut met, true)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_every_batch_of_a_group() {
+    let cluster = cluster_with_image(32 * MIB).await;
+    let (client, gate) = divided(&cluster).await;
+    gate.close(second_batch());
+    put(&client.image, 0, 3).await;
+    put(&client.image, LEAF_BLOCKS, 3).await;
+    if tokio::time::timeout(LONG, client.image.flush()).await.is_err() {
+        gate.open();
+        client.image.flush().await.unwrap();
+    }
+    drop(gate.take());
+    client.crash(&cluster);
+    expect(&cluster, "a flush returned", &[(0, 3), (LEAF_BLOCKS, 3)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_not_all_there_does_not_count() {
+    let cluster = cluster_with_image(32 * MIB).await;
+    let (client, gate) = divided(&cluster).await;
+    gate.close(second_batch());
+    put(&client.image, 0, 3).await;
+    put(&client.image, LEAF_BLOCKS, 3).await;
+    put(&client.image, 0, 4).await;
+    let flush = tokio::time::timeout(LONG, client.image.flush()).await;
+    assert!(flush.is_err(), "the second batch of the group is held: it was not divided");
+    drop(gate.take());
+    client.crash(&cluster);
+    expect(&cluster, "what came between never arrived", &[(0, 2), (LEAF_BLOCKS, 2)]).await;
 }

@@ -192,15 +192,15 @@ impl SegmentView<'_> {
         for batch in self.batches {
             let Batch { first_seq, total_len, timestamp_ns, records, .. } = batch;
             text += &format!(
-                "batch at {}: {total_len} bytes, writes {first_seq}..{} ({} records), {}\n",
+                "batch at {}: {total_len} bytes, {} {first_seq}..{} ({} records), {}\n",
                 batch.place.offset,
+                if batch.share.is_some() { "some of writes" } else { "writes" },
                 batch.last_seq(),
                 records.len(),
                 time::ctime(*timestamp_ns),
             );
             if self.records {
-                let numbered = records.iter().zip(first_seq.0..);
-                numbered.for_each(|(record, seq)| text += &format!("\t{seq}: {}\n", record_words(record)));
+                batch.numbered().for_each(|(seq, record)| text += &format!("\t{seq}: {}\n", record_words(record)));
             }
         }
         text
