@@ -41,17 +41,18 @@ pub(crate) async fn data_store(store: &Arc<dyn ObjectStore>, pool: PoolId) -> Re
 const LOAD_TRIES: u32 = 8;
 
 /// The image as its last durable state has it, the segments which that was read from, and the header it belongs to.
-/// A live owner may delete what an old header names, so a failed load is tried again with a newer header.
+/// A live owner may delete what an old header names, so it is loaded again if the header says by then that the log begins elsewhere.
 pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<(State, Tails, Header)> {
     let mut header = found.header.clone();
     for _ in 0..LOAD_TRIES {
-        let error = match load(&found.objects, &header, settings).await {
-            Ok((state, tails)) => return Ok((state, tails, header)),
-            Err(error) => error,
-        };
+        let loaded = load(&found.objects, &header, settings).await;
+        if loaded.is_ok() && header.log.clean {
+            return loaded.map(|(state, tails)| (state, tails, header));
+        }
+        // Segments that were deleted before they were looked for look like the end of the log, which is no error.
         let fresh = Header::read(&found.objects).await?;
         if fresh.log == header.log {
-            return Err(error);
+            return loaded.map(|(state, tails)| (state, tails, header));
         }
         header = fresh;
     }

@@ -18,6 +18,7 @@ const FOUND: &[(u64, &str)] = &[
     (531, "a taker that was overtaken while it read was told that its image is missing"),
     (2548, "an owner that was replaced looked for a leaf that a later owner had deleted, for ever"),
     (4558, "a write met a leaf that the owner had deleted to whom it had just given the image: no such object"),
+    (6518, "a reader opened while the owner deleted what the log began with: it saw an image that ended before"),
     (179, "a table of checksums that was read took the place of one that its owner was filling"),
 ];
 
