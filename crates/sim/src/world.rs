@@ -181,8 +181,8 @@ impl World {
             ErrorKind::Busy => !alone || contested || self.net.may_fail(),
             // What the owner of a newer epoch does not need any more is gone for an older one.
             ErrorKind::Fenced | ErrorKind::Corrupt => contested,
-            // What it issued before it was cut off may lie outside the size that others gave the image since.
-            ErrorKind::Invalid => self.net.is_cut(client),
+            // What was issued before the image changed hands may lie outside the size that others gave it since.
+            ErrorKind::Invalid => contested,
             _ => false,
         };
         if !entitled {
