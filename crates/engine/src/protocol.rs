@@ -41,8 +41,8 @@
 //!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 //!     Test: `an_old_owner_does_not_begin_a_deleted_segment_again`.
 use crate::limits::CREATE_WINDOW;
-use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;
+use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
