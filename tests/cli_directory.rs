@@ -121,6 +121,29 @@ fn the_log_can_be_looked_into() {
     lsd(&["inspect", "segment", &spec, "99"]).run().expect_code(2);
 }
 
+/// A leaf that is stored as a base and a patch.
+#[test]
+fn a_patched_leaf_is_shown_with_both_parts() {
+    let store = Store::new();
+    let spec = store.spec("a");
+    lsd(&["create", "--size", "16M", &spec]).ok();
+    for total in ["8M", "64K"] {
+        let args = ["bench", "--io-type", "write", "--io-pattern", "rand", "--io-size", "4K", "--io-total", total];
+        lsd(&args).arg(&spec).ok();
+    }
+    let map = lsd(&["inspect", "map", &spec, "--format", "json"]).ok().json();
+    let leaf = &map["leaves"][0];
+    let (base, patch) = (leaf["encoded_length"].as_u64().unwrap(), leaf["patch_length"].as_u64().unwrap());
+    assert!(patch < base / 10, "{leaf}");
+    assert_ne!(leaf["object"], leaf["patch_object"]);
+    let plain = lsd(&["inspect", "map", &spec]).ok().text();
+    assert!(plain.contains(leaf["patch_object"].as_str().unwrap()), "{plain}");
+    let extents = lsd(&["inspect", "map", "--leaf", "0", &spec, "--format", "json"]).ok().json();
+    let lengths = extents.as_array().unwrap().iter().map(|extent| extent["length"].as_u64().unwrap());
+    assert_eq!(lengths.sum::<u64>(), leaf["mapped"].as_u64().unwrap());
+    lsd(&["check", &spec]).ok();
+}
+
 /// What is damaged is named, what is not is still shown, and the rest of the pool is not hidden by it.
 #[test]
 fn damage_is_named_and_hides_nothing_else() {

@@ -11,6 +11,7 @@ pub mod header;
 pub mod names;
 pub mod notice;
 pub mod record;
+pub mod root;
 pub mod segment;
 pub mod share;
 

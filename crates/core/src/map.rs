@@ -1,19 +1,24 @@
 //! The extent map: which byte of the image lives where in the log.
 //!
-//! Owns: the leaves (byte-exact extents of a fixed span), their bytes in a checkpoint, and the image-wide map of
-//! leaves with what is dirty, loaded and stored. Does not own: reading and writing leaves (the engine loads what
+//! Owns: the leaves (byte-exact extents of a fixed span), their bytes and those of their patches in a checkpoint, and the
+//! image-wide map of leaves with what is dirty, loaded and stored. Does not own: reading and writing leaves (the engine loads what
 //! [`ExtentMap::missing`] names), liveness (callers get what each change superseded), the order of changes.
+mod blocks;
 mod codec;
 mod dense;
 mod extent_map;
 mod leaf;
 mod packed;
+mod patch;
 mod runs;
 mod slots;
 
+pub use blocks::BlockSet;
 pub use codec::{LEAF_FORMAT_VERSION, LEAF_HEADER_BYTES, LEAF_MAGIC};
 pub use extent_map::ExtentMap;
 pub use leaf::Leaf;
+pub use patch::{LEAST_PATCHED_BYTES, PATCH_FORMAT_VERSION, PATCH_MAGIC, Patch};
+pub use slots::Snapshot;
 
 use crate::units::{BLOCK_BYTES, LeafNo, Loc, MAX_SEGMENT_BYTES, SegmentNo};
 
@@ -82,6 +87,8 @@ pub enum MapError {
     Form { leaf: LeafNo, found: u16 },
     #[error("map leaf {leaf}: the bytes are those of leaf {found}")]
     OtherLeaf { leaf: LeafNo, found: LeafNo },
+    #[error("map leaf {leaf}: the patch is for another copy of the leaf")]
+    OtherBase { leaf: LeafNo },
     #[error("map leaf {leaf}: entry {index} is not valid")]
     Entry { leaf: LeafNo, index: u32 },
     #[error("map leaf {leaf}: maps {found} bytes, the root says {expected}")]

@@ -141,7 +141,7 @@ fn rates() {
     let taken = map.take_dirty();
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     for (leaf, snapshot) in &taken {
-        snapshot.encode(*leaf, &mut bytes);
+        snapshot.content.encode(*leaf, &mut bytes);
         ends.push(bytes.len());
     }
     report("snapshot and encode, extents", 2 * EXTENTS, began);

@@ -3,9 +3,8 @@
 mod map_model;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use lsd_core::map::{Extent, ExtentMap, Leaf, NotLoaded, Superseded};
+use lsd_core::map::{Extent, ExtentMap, Leaf, NotLoaded, Snapshot, Superseded};
 use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
 use map_model::{Model, location};
 use proptest::prelude::*;
@@ -47,7 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-type Snapshot = Vec<(LeafNo, Arc<Leaf>)>;
+type Taken = Vec<(LeafNo, Snapshot)>;
 
 struct World {
     map: ExtentMap<Key>,
@@ -57,7 +56,7 @@ struct World {
     /// The last committed root and what the image was when its checkpoint was taken.
     root: Vec<(LeafNo, Key, u32)>,
     durable: Model,
-    checkpoint: Option<(Snapshot, Model)>,
+    checkpoint: Option<(Taken, Model)>,
     loads: Vec<(LeafNo, Key)>,
 }
 
@@ -78,7 +77,7 @@ impl World {
 
     fn load(&mut self, leaf: LeafNo, key: Key) -> bool {
         let decoded = Leaf::decode(leaf, &self.store[&key]).unwrap();
-        self.map.install(leaf, &key, decoded).unwrap()
+        self.map.install(leaf, &key, decoded, None).unwrap()
     }
 
     /// Runs an operation on a range as the engine does: load what is missing, try again. It must fail exactly when
@@ -204,9 +203,9 @@ impl World {
             return Ok(());
         }
         for (leaf, snapshot) in &taken {
-            let stored = (!snapshot.is_empty()).then(|| {
+            let stored = (!snapshot.content.is_empty()).then(|| {
                 let mut bytes = Vec::new();
-                snapshot.encode(*leaf, &mut bytes);
+                snapshot.content.encode(*leaf, &mut bytes);
                 self.store.insert(self.next_key, bytes);
                 self.next_key += 1;
                 self.next_key - 1
@@ -278,23 +277,23 @@ fn a_read_that_was_overtaken_is_not_installed() {
     let mut map = ExtentMap::new();
     map.load_root([(LeafNo(1), "old", 4096)]);
     // Loaded, overwritten, stored and evicted by others while a read of the old copy is under way.
-    assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old)), Ok(true));
+    assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old), None), Ok(true));
     map.set(span, 4096, new, &mut Vec::new()).unwrap();
     for (leaf, snapshot) in map.take_dirty() {
         map.commit_stored(leaf, Some("new"), &snapshot);
     }
     map.evict(0);
-    assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old)), Ok(false));
+    assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old), None), Ok(false));
     assert_eq!(map.missing(0, 2 * span), [(LeafNo(1), "new")]);
-    assert_eq!(map.install(LeafNo(1), &"new", leaf_of(span, new)), Ok(true));
-    assert_eq!(map.install(LeafNo(1), &"new", leaf_of(span, new)), Ok(false), "loaded already");
+    assert_eq!(map.install(LeafNo(1), &"new", leaf_of(span, new), None), Ok(true));
+    assert_eq!(map.install(LeafNo(1), &"new", leaf_of(span, new), None), Ok(false), "loaded already");
 }
 
 #[test]
 fn a_leaf_that_disagrees_with_the_root_is_refused() {
     let mut map = ExtentMap::new();
     map.load_root([(LeafNo(0), (), 8192)]);
-    assert!(map.install(LeafNo(0), &(), leaf_of(0, Loc(1 << 24))).is_err());
+    assert!(map.install(LeafNo(0), &(), leaf_of(0, Loc(1 << 24)), None).is_err());
     assert_eq!(map.missing(0, 1).len(), 1);
 }
 
@@ -305,7 +304,7 @@ fn the_least_recently_used_leaves_go_first() {
     map.load_root((0..4).map(|no| (LeafNo(no), no, 4096)));
     for no in 0..4 {
         let offset = u64::from(no) * span;
-        assert_eq!(map.install(LeafNo(no), &no, leaf_of(offset, Loc(1 << 24))), Ok(true));
+        assert_eq!(map.install(LeafNo(no), &no, leaf_of(offset, Loc(1 << 24)), None), Ok(true));
     }
     map.lookup(0, 1, &mut Vec::new()).unwrap();
     map.lookup(2 * span, 1, &mut Vec::new()).unwrap();

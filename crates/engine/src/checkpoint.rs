@@ -1,7 +1,10 @@
 //! Writing checkpoints: dirty leaves into pages, a root over all of them, one guarded header update, then what
 //! nothing needs any more is deleted.
 //!
-//! Owns: page layout and order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`).
+//! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`), what is in the pages
+//! (`checkpoint/pages.rs`).
+mod pages;
+
 use crate::appender::{sealing_append, sealing_part};
 use crate::objects::Objects;
 use crate::shared::Shared;
@@ -10,11 +13,10 @@ use crate::writer::{OpenSegment, Writer};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
 use bytes::Bytes;
 use futures::FutureExt;
-use lsd_core::format::checkpoint::{
-    LeafEntry, LeafPointer, MAX_PAGE_BYTES, PAGE_HEADER_BYTES, PageKind, Root, SegmentEntry, encode_page,
-};
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
-use lsd_core::map::Leaf;
+use lsd_core::format::root::{LeafEntry, Root, SegmentEntry};
+use lsd_core::map::Snapshot;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
 use lsd_store::{ObjectStore, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +37,7 @@ pub(crate) struct Checkpointer {
 struct Capture {
     covers: Seq,
     replay_from: SegmentNo,
-    dirty: Vec<(LeafNo, Arc<Leaf>)>,
+    dirty: Vec<(LeafNo, Snapshot)>,
     stored: BTreeMap<LeafNo, LeafEntry>,
     segments: Vec<SegmentEntry>,
     log: LogRecord,
@@ -92,12 +94,13 @@ impl Checkpointer {
     ) -> Result<()> {
         shared.wait_durable(capture.covers).await?;
         self.seal_ended(objects, shared, capture).await;
-        let (pages, pointers) = leaf_pages(objects, id, &capture.dirty);
+        let (pages, places) = pages::leaf_pages(objects, id, &capture.dirty, &capture.stored);
         let mut entries = capture.stored.clone();
-        for ((leaf, content), pointer) in capture.dirty.iter().zip(&pointers) {
-            match pointer {
+        for ((leaf, snapshot), place) in capture.dirty.iter().zip(&places) {
+            match place {
                 Some(at) => {
-                    entries.insert(*leaf, LeafEntry { leaf: *leaf, mapped: content.mapped_bytes(), at: *at });
+                    let mapped = snapshot.content.mapped_bytes();
+                    entries.insert(*leaf, LeafEntry { leaf: *leaf, mapped, at: *at });
                 }
                 None => {
                     entries.remove(leaf);
@@ -107,7 +110,7 @@ impl Checkpointer {
         let root = Root { leaves: entries.values().copied().collect(), segments: capture.segments.clone() };
         let first_root_page = pages.len() as u32;
         let payload = root.encode();
-        let root_pages = root_pages(objects, id, first_root_page, &payload);
+        let root_pages = pages::root_pages(objects, id, first_root_page, root.kind(), &payload);
         let pointer =
             CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages: root_pages.len() as u32 };
         put_pages(objects, id, pages.into_iter().chain(root_pages).collect()).await?;
@@ -120,8 +123,11 @@ impl Checkpointer {
         self.commit(objects, shared, capture, &log).await?;
         {
             let mut state = shared.lock();
-            for ((leaf, content), at) in capture.dirty.iter().zip(pointers) {
-                state.map.commit_stored(*leaf, at, content);
+            for ((leaf, snapshot), place) in capture.dirty.iter().zip(places) {
+                match place {
+                    Some(place) if place.patch.is_some() => state.map.commit_patched(*leaf, place, snapshot),
+                    place => state.map.commit_stored(*leaf, place, snapshot),
+                }
             }
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
             state.root_bytes = payload.len() as u64;
@@ -172,7 +178,7 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     };
     state.seal_for_checkpoint();
     let stored = state.map.stored_leaves();
-    let entry = |(leaf, at, mapped): (LeafNo, &LeafPointer, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
+    let entry = |(leaf, at, mapped): (LeafNo, &LeafPlace, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
     let stored = stored.map(entry).collect();
     let replay_from = match &state.writer {
         Some(writer) if clean => writer.next_segment(),
@@ -192,60 +198,15 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     }
 }
 
-/// Packs leaves into page payloads; an empty leaf gets no place.
-fn leaf_pages(
-    objects: &Objects,
-    id: CheckpointId,
-    leaves: &[(LeafNo, Arc<Leaf>)],
-) -> (Vec<Bytes>, Vec<Option<LeafPointer>>) {
-    let mut pages = Vec::new();
-    let mut payload = Vec::new();
-    // A leaf's size is known once it is encoded: which of its forms is the smallest takes most of the work.
-    let mut encoded = Vec::new();
-    let mut pointers = Vec::with_capacity(leaves.len());
-    let seal = |payload: &mut Vec<u8>, pages: &mut Vec<Bytes>| {
-        let identity = objects.page_identity(id, pages.len() as u32);
-        pages.push(Bytes::from(encode_page(&identity, PageKind::Leaves, payload)));
-        payload.clear();
-    };
-    for (leaf, content) in leaves {
-        if content.is_empty() {
-            pointers.push(None);
-            continue;
-        }
-        encoded.clear();
-        content.encode(*leaf, &mut encoded);
-        if !payload.is_empty() && payload.len() + encoded.len() > MAX_PAGE_BYTES - PAGE_HEADER_BYTES {
-            seal(&mut payload, &mut pages);
-        }
-        let offset = payload.len();
-        payload.extend_from_slice(&encoded);
-        pointers.push(Some(LeafPointer {
-            checkpoint: id,
-            page: pages.len() as u32,
-            offset: (PAGE_HEADER_BYTES + offset) as u32,
-            len: (payload.len() - offset) as u32,
-        }));
-    }
-    if !payload.is_empty() {
-        seal(&mut payload, &mut pages);
-    }
-    (pages, pointers)
-}
-
-fn root_pages(objects: &Objects, id: CheckpointId, first: u32, payload: &[u8]) -> Vec<Bytes> {
-    let parts = payload.chunks(MAX_PAGE_BYTES - PAGE_HEADER_BYTES);
-    let encode = |(index, part)| {
-        let identity = objects.page_identity(id, first + index as u32);
-        Bytes::from(encode_page(&identity, PageKind::Root, part))
-    };
-    parts.enumerate().map(encode).collect()
-}
-
 async fn put_pages(objects: &Objects, id: CheckpointId, pages: Vec<Bytes>) -> Result<()> {
     let put = |page: usize, bytes| async move { objects.meta.put(&objects.page(id, page as u32), bytes).await };
     parallel::try_all(pages.into_iter().enumerate().map(|(page, bytes)| put(page, bytes).boxed()).collect()).await?;
     Ok(())
+}
+
+/// The pages that have something of these leaves.
+fn pages_of(entries: &BTreeMap<LeafNo, LeafEntry>) -> BTreeSet<PageKey> {
+    entries.values().flat_map(|entry| entry.at.pointers()).map(|at| (at.checkpoint, at.page)).collect()
 }
 
 /// Deletes what the committed checkpoint does not need (rule 5). A failure leaves garbage, never damage.
@@ -256,9 +217,8 @@ async fn sweep(
     log: &LogRecord,
     entries: &BTreeMap<LeafNo, LeafEntry>,
 ) -> Result<()> {
-    let needed: BTreeSet<PageKey> = entries.values().map(|entry| (entry.at.checkpoint, entry.at.page)).collect();
-    let before = capture.stored.values().map(|entry| (entry.at.checkpoint, entry.at.page));
-    let mut pages: BTreeSet<PageKey> = before.filter(|page| !needed.contains(page)).collect();
+    let needed = pages_of(entries);
+    let mut pages: BTreeSet<PageKey> = pages_of(&capture.stored).difference(&needed).copied().collect();
     if let Some(old) = &capture.log.checkpoint {
         pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
     }

@@ -221,7 +221,8 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
 }
 
 fn map_pages(objects: &Objects, log: &LogRecord, state: &crate::state::State) -> Vec<ObjectName> {
-    let leaves = state.map.stored_leaves().map(|(_, at, _)| (at.checkpoint, at.page));
+    let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| place.pointers());
+    let leaves = leaves.map(|at| (at.checkpoint, at.page));
     let root = log
         .checkpoint
         .iter()

@@ -4,17 +4,17 @@
 use crate::{ImageId, Result, parallel};
 use bytes::Bytes;
 use futures::FutureExt;
-use lsd_core::format::checkpoint::{LeafPointer, PageIdentity};
+use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PatchPointer};
 use lsd_core::format::header::{decode_epoch, key};
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::format::{ImageUuid, names};
-use lsd_core::map::Leaf;
+use lsd_core::map::{BlockSet, Leaf, Patch};
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo};
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Leaves of one page that are read in one operation.
+/// Leaves or patches of one page that are read in one operation.
 const LEAVES_AT_ONCE: usize = 32;
 
 /// Cheap to clone.
@@ -64,27 +64,38 @@ impl Objects {
         value.and_then(|value| value.ok()).ok_or_else(damaged)
     }
 
-    /// Several leaves, side by side, those of one page in few operations; each has its own checksum, which is checked.
-    pub(crate) async fn read_leaves(&self, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<Vec<LoadedLeaf>> {
-        let mut by_page: BTreeMap<(CheckpointId, u32), Vec<(LeafNo, LeafPointer)>> = BTreeMap::new();
-        for leaf in leaves {
-            by_page.entry((leaf.1.checkpoint, leaf.1.page)).or_default().push(leaf);
+    /// Several leaves in this order, their bases and patches side by side, those of one page in few operations; each has its
+    /// own checksum, which is checked.
+    pub(crate) async fn read_leaves(&self, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<Vec<LoadedLeaf>> {
+        let mut by_page: BTreeMap<(CheckpointId, u32), Vec<LeafPointer>> = BTreeMap::new();
+        for at in leaves.iter().flat_map(|(_, place)| place.pointers()) {
+            by_page.entry((at.checkpoint, at.page)).or_default().push(at);
         }
-        let reads = by_page.iter().flat_map(|(page, leaves)| {
-            leaves.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(self.page(page.0, page.1), some).boxed())
-        });
-        let read = parallel::try_all(reads.collect()).await?;
-        Ok(read.into_iter().flatten().collect())
+        let reads =
+            by_page.values().flat_map(|page| page.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(some).boxed()));
+        let read = parallel::try_all(reads.collect()).await?.into_iter().flatten().collect();
+        leaves.into_iter().map(|(leaf, place)| self.decode_leaf(leaf, place, &read)).collect()
     }
 
-    async fn read_of_page(&self, name: ObjectName, leaves: &[(LeafNo, LeafPointer)]) -> Result<Vec<LoadedLeaf>> {
-        let ranges: Vec<_> = leaves.iter().map(|(_, at)| (u64::from(at.offset), u64::from(at.len))).collect();
-        let read = self.meta.read_many(&name, &ranges).await?;
-        let decode = |(&(leaf, at), bytes): (&(LeafNo, LeafPointer), Bytes)| {
-            let content = Leaf::decode(leaf, &bytes).map_err(|error| crate::error::corrupt(&name, error))?;
-            Ok(LoadedLeaf { leaf, at, content })
-        };
-        leaves.iter().zip(read).map(decode).collect()
+    /// The bytes at pointers into one page.
+    async fn read_of_page(&self, pointers: &[LeafPointer]) -> Result<Vec<(LeafPointer, Bytes)>> {
+        let Some(first) = pointers.first() else { return Ok(Vec::new()) };
+        let ranges: Vec<_> = pointers.iter().map(|at| (u64::from(at.offset), u64::from(at.len))).collect();
+        let read = self.meta.read_many(&self.page(first.checkpoint, first.page), &ranges).await?;
+        Ok(pointers.iter().copied().zip(read).collect())
+    }
+
+    fn decode_leaf(&self, leaf: LeafNo, at: LeafPlace, read: &BTreeMap<LeafPointer, Bytes>) -> Result<LoadedLeaf> {
+        let bytes = |at: &LeafPointer| read.get(at).map_or(&[][..], |bytes| bytes);
+        let bad = |at: &LeafPointer, error| crate::error::corrupt(&self.page(at.checkpoint, at.page), error);
+        let mut content = Leaf::decode(leaf, bytes(&at.base)).map_err(|error| bad(&at.base, error))?;
+        let mut patched = None;
+        if let Some(PatchPointer { at: patch_at, .. }) = &at.patch {
+            let patch = Patch::decode(leaf, &at.base, bytes(patch_at)).map_err(|error| bad(patch_at, error))?;
+            patch.apply(&mut content);
+            patched = Some(patch.changed());
+        }
+        Ok(LoadedLeaf { leaf, at, content, patched })
     }
 }
 
@@ -92,6 +103,8 @@ impl Objects {
 #[derive(Debug)]
 pub(crate) struct LoadedLeaf {
     pub(crate) leaf: LeafNo,
-    pub(crate) at: LeafPointer,
+    pub(crate) at: LeafPlace,
     pub(crate) content: Leaf,
+    /// The blocks of its patch, if it has one.
+    pub(crate) patched: Option<BlockSet>,
 }

@@ -44,8 +44,8 @@
 //!     order of writes, so one without the others is no prefix of it. None of them is durable before all are.
 //!     Tests: `a_flush_waits_for_every_batch_of_a_group`, `a_group_that_is_not_all_there_does_not_count`.
 use crate::limits::CREATE_WINDOW;
-use lsd_core::format::checkpoint::SegmentEntry;
 use lsd_core::format::header::LogRecord;
+use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery

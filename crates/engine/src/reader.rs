@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use crate::sums::Sums;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result};
 use futures::future::try_join_all;
-use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::Extent;
 use lsd_core::units::{Epoch, LeafNo, Loc, SegmentNo};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ enum Plan {
 
 enum Lookup {
     Plan(Vec<Plan>),
-    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+    NeedLeaves(Vec<(LeafNo, LeafPlace)>),
 }
 
 /// Reads a range that lies inside the image. `NotFound` when a segment or page vanished: its data was moved on

@@ -10,9 +10,9 @@ use crate::state::{State, cleared_range};
 use crate::{ErrorKind, Result, parallel};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
-use lsd_core::format::checkpoint::{PageKind, Root, decode_page};
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
 use lsd_core::format::record::RecordKind;
+use lsd_core::format::root::{Root, RootPages};
 use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, TailRule, join, scan_segment};
@@ -40,15 +40,15 @@ async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Ro
     let read = |page| async move {
         let name = objects.page(pointer.id, page);
         let size = objects.meta.stat(&name).await?;
-        let bytes = objects.meta.read(&name, 0, size).await?;
-        let identity = objects.page_identity(pointer.id, page);
-        let payload = decode_page(&identity, PageKind::Root, &bytes).map_err(|error| corrupt(&name, error))?;
-        Ok::<_, crate::Error>(bytes.slice_ref(payload))
+        Ok::<_, crate::Error>((page, objects.meta.read(&name, 0, size).await?))
     };
     let pages = (0..pointer.root_pages).map(|index| read(pointer.first_root_page + index).boxed()).collect();
-    let payloads = parallel::try_all(pages).await.map_err(missing_is_corrupt)?;
-    let joined = payloads.concat();
-    let root = Root::decode(&joined).map_err(|error| corrupt(&objects.header(), error))?;
+    let mut joined = RootPages::default();
+    for (page, bytes) in parallel::try_all(pages).await.map_err(missing_is_corrupt)? {
+        let bad = |error| corrupt(&objects.page(pointer.id, page), error);
+        joined.add(&objects.page_identity(pointer.id, page), &bytes).map_err(bad)?;
+    }
+    let root = joined.decode().map_err(|error| corrupt(&objects.header(), error))?;
     Ok((root, joined.len() as u64))
 }
 

@@ -1,5 +1,5 @@
 //! What each segment of the image holds and how much of it the map still needs.
-use lsd_core::format::checkpoint::SegmentEntry;
+use lsd_core::format::root::SegmentEntry;
 use lsd_core::gc::{Candidate, Space};
 use lsd_core::units::{Loc, SegmentNo};
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use crate::state::State;
 use crate::sums::Sums;
 use crate::writer::{BatchJob, Writer};
 use crate::{Error, ErrorKind, Result, Settings};
-use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// Reads leaves that are not in memory and puts them into the map; those that somebody else is reading are awaited.
-    pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+    pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let Some((first, _)) = leaves.first() else { return Ok(()) };
         let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
         {
@@ -212,7 +212,7 @@ impl Shared {
 
     /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
     /// `Fenced`, and the image fails: a later owner deleted it. `Corrupt`: nobody did.
-    pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPointer)>) -> Result<()> {
+    pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let error = match self.load_leaves(objects, leaves.clone()).await {
             Err(error) if error.kind == ErrorKind::NotFound => error,
             other => return other,
@@ -247,12 +247,8 @@ impl Shared {
     }
 }
 
-/// A leaf never takes more than this in a page.
-const MAX_LEAF_BYTES: usize = 33 << 10;
-
 /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost.
 fn checkpoint_due(state: &State, least: u64) -> bool {
-    let leaves = (state.map.dirty_leaves() * MAX_LEAF_BYTES).min(state.map.loaded_bytes());
-    let cost = leaves as u64 + state.root_bytes;
+    let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
     state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE
 }

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::block_sums::BlockSums;
-use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
@@ -29,7 +29,7 @@ use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
 pub(crate) struct State {
     /// Bytes.
     pub(crate) size: u64,
-    pub(crate) map: ExtentMap<LeafPointer>,
+    pub(crate) map: ExtentMap<LeafPlace>,
     pub(crate) buffers: Buffers,
     pub(crate) segments: Segments,
     /// As committed in the header.
@@ -65,7 +65,7 @@ pub(crate) enum Attempt {
     /// Accepted up to this sequence.
     Done(Seq),
     /// These leaves have to be loaded first.
-    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+    NeedLeaves(Vec<(LeafNo, LeafPlace)>),
     /// A compare-and-write holds a part of the range.
     Held,
     /// This handle is not the owner, or soon will not be: it must take the image first.
@@ -93,7 +93,7 @@ impl Chunk {
 
 impl State {
     /// An image as a checkpoint has it.
-    pub(crate) fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPointer>, segments: Segments, cache: u64) -> Self {
+    pub(crate) fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPlace>, segments: Segments, cache: u64) -> Self {
         let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
         Self {
             size,
@@ -131,9 +131,10 @@ impl State {
 
     /// Puts leaves that were read into the map.
     pub(crate) fn install(&mut self, objects: &Objects, loaded: Vec<LoadedLeaf>) -> Result<()> {
-        for LoadedLeaf { leaf, at, content } in loaded {
-            let bad = |error| crate::error::corrupt(&objects.page(at.checkpoint, at.page), error);
-            self.map.install(leaf, &at, content).map_err(bad)?;
+        for LoadedLeaf { leaf, at, content, patched } in loaded {
+            let latest = at.patch.map_or(at.base, |patch| patch.at);
+            let bad = |error| crate::error::corrupt(&objects.page(latest.checkpoint, latest.page), error);
+            self.map.install(leaf, &at, content, patched).map_err(bad)?;
         }
         Ok(())
     }

@@ -4,8 +4,9 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::ImageUuid;
-use lsd_core::format::checkpoint::{PageIdentity, PageKind, Root, decode_page, encode_page};
+use lsd_core::format::checkpoint::{PageIdentity, encode_page};
 use lsd_core::format::header::{ImageRecord, LogRecord};
+use lsd_core::format::root::RootPages;
 use lsd_engine::{CheckReport, ErrorKind, Fault, Image, ImageRef, RepairOptions, RepairReport, Severity};
 use lsd_store::{Append, KvPresence, KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore};
 use std::sync::Arc;
@@ -309,11 +310,13 @@ async fn wrong_live_bytes_are_found_and_counted_again() {
         let size = rig.store.stat(&name).await.unwrap();
         let bytes = rig.store.read(&name, 0, size).await.unwrap();
         let identity = PageIdentity { image: uuid, checkpoint: at.id, page: at.first_root_page };
-        let mut root = Root::decode(decode_page(&identity, PageKind::Root, &bytes).unwrap()).unwrap();
+        let mut pages = RootPages::default();
+        pages.add(&identity, &bytes).unwrap();
+        let mut root = pages.decode().unwrap();
         let entry = &mut root.segments[0];
         entry.live = (i64::from(entry.live) + change) as u32;
         rig.store.remove(&name).await.unwrap();
-        let page = encode_page(&identity, PageKind::Root, &root.encode());
+        let page = encode_page(&identity, root.kind(), &root.encode());
         rig.store.put(&name, page.into()).await.unwrap();
         let report = rig.check().await;
         let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };

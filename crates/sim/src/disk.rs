@@ -11,6 +11,8 @@ use rand::rngs::StdRng;
 
 /// Bytes that carry one stamp.
 pub const GRANULE: u64 = 8;
+/// Granules of a block of 4 KiB.
+const BLOCK_GRANULES: usize = 4096 / GRANULE as usize;
 /// Bytes that one map leaf covers: windows lie around its multiples.
 const LEAF: u64 = 16 << 20;
 
@@ -33,19 +35,27 @@ struct Window {
 #[derive(Clone, Debug)]
 pub struct Disk {
     windows: Vec<Window>,
+    /// Most of the work is blocks of 4 KiB in the first window, as a file system does it: its leaf of the map gets many
+    /// runs, and checkpoints store it as patches.
+    blocks: bool,
     pub granules: usize,
     /// The image's first size, bytes.
     pub size: u64,
 }
 
 impl Disk {
-    /// `large`: one window takes writes of several records.
+    /// `large`: one window takes writes of several records, or hundreds of blocks.
     pub fn new(random: &mut StdRng, large: bool) -> Self {
         let mut windows = Vec::new();
         let mut first = 0;
         let skew = if random.random_bool(0.5) { random.random_range(1..GRANULE) } else { 0 };
+        let blocks = large && skew == 0;
         for leaf in 0..random.random_range(2..4u64) {
-            let len = if large && leaf == 0 { 3 << 20 } else { random.random_range(4..12u64) * 4096 };
+            let len = match large && leaf == 0 {
+                true if blocks => 2 << 20,
+                true => 3 << 20,
+                false => random.random_range(4..12u64) * 4096,
+            };
             // Around the border of two leaves, but for the first.
             let start =
                 if leaf == 0 { random.random_range(0..3u64) * 4096 } else { leaf * LEAF - len / 2 / 4096 * 4096 };
@@ -54,11 +64,14 @@ impl Disk {
             first += granules;
         }
         let end = windows.last().map_or(0, Window::end);
-        Self { windows, granules: first, size: end + random.random_range(0..8192) }
+        Self { windows, blocks, granules: first, size: end + random.random_range(0..8192) }
     }
 
     /// A range inside one window: its first granule and how many.
     pub fn pick(&self, random: &mut StdRng) -> (usize, usize) {
+        if self.blocks && random.random_bool(0.9) {
+            return self.windows[0].pick_blocks(random);
+        }
         let window = &self.windows[random.random_range(0..self.windows.len())];
         let most = window.granules;
         let len = match random.random_range(0..10) {
@@ -72,6 +85,11 @@ impl Disk {
             at -= at % 512;
         }
         (window.first + at, len)
+    }
+
+    /// True for a disk with hundreds of blocks, which must not be emptied often.
+    pub fn has_blocks(&self) -> bool {
+        self.blocks
     }
 
     /// A granule of the last window.
@@ -145,6 +163,13 @@ impl Disk {
 }
 
 impl Window {
+    /// Whole blocks of an aligned window, mostly one.
+    fn pick_blocks(&self, random: &mut StdRng) -> (usize, usize) {
+        let blocks = self.granules / BLOCK_GRANULES;
+        let count = if random.random_bool(0.9) { 1 } else { random.random_range(1..16) };
+        (random.random_range(0..=blocks - count) * BLOCK_GRANULES, count * BLOCK_GRANULES)
+    }
+
     fn end(&self) -> u64 {
         self.start + self.granules as u64 * GRANULE
     }

@@ -26,6 +26,8 @@ pub struct Coverage {
     pub checks: u64,
     pub clean_closes: u64,
     pub checkpoints: u64,
+    /// Pages of patches of leaves that a checkpoint wrote.
+    pub patch_pages: u64,
     /// Times that a client wrote which had given the image to another living one.
     pub hand_overs: u64,
     /// Calls of `Image::collect` that succeeded and moved data.
@@ -37,7 +39,7 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 17] {
+    fn counters(&self) -> [(&'static str, u64); 18] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -52,6 +54,7 @@ impl Coverage {
             ("contents checked", self.checks),
             ("clean closes", self.clean_closes),
             ("checkpoint commits", self.checkpoints),
+            ("pages of patches", self.patch_pages),
             ("hand-overs back", self.hand_overs),
             ("collections", self.collections),
             ("shares of groups", self.shares),
@@ -81,6 +84,7 @@ impl AddAssign<&Coverage> for Coverage {
         self.checks += other.checks;
         self.clean_closes += other.clean_closes;
         self.checkpoints += other.checkpoints;
+        self.patch_pages += other.patch_pages;
         self.hand_overs += other.hand_overs;
         self.collections += other.collections;
         self.shares += other.shares;

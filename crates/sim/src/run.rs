@@ -22,8 +22,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(3600);
 /// Until everything that was ever sent has arrived: longer than any packet of a dead client takes.
 const EVERYTHING_ARRIVED: Duration = Duration::from_secs(120);
 
-/// Pages of a checkpoint of the run's small image.
-const PAGES_LEFT: u64 = 2;
+/// Pages of a checkpoint of the run's small image: leaves, patches, root.
+const PAGES_LEFT: u64 = 3;
 
 /// Empty objects that a dead taker's packets may make after everybody has looked for them.
 const TOMBSTONES_LEFT: u64 = 16;
@@ -87,7 +87,7 @@ impl Run {
     async fn new(seed: u64, trace: bool) -> Result<Self, String> {
         let mut random = StdRng::seed_from_u64(seed);
         let net = Net::new(seed, Faults::new(&mut random), trace);
-        let large = random.random_bool(0.1);
+        let large = random.random_bool(0.2);
         let disk = Disk::new(&mut random, large);
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(tokio::time::Instant::now()));
         if random.random_bool(0.3) {
@@ -173,7 +173,7 @@ impl Run {
             clock: self.clock.clone(),
             random: StdRng::from_rng(random),
             ending,
-            operations: random.random_range(0..120),
+            operations: random.random_range(0..if self.world.disk.has_blocks() { 240 } else { 120 }),
         };
         let mut task = tokio::spawn(life.live());
         let alive = loop {
@@ -203,7 +203,7 @@ impl Run {
 
     /// The client goes on for a while, though another one may take over, and is connected again at some time.
     fn leave_zombie(&mut self, client: usize, cut: Option<Cut>, task: JoinHandle<()>) {
-        let net = self.world.net.clone();
+        let (net, world) = (self.world.net.clone(), self.world.clone());
         let until_healed = Duration::from_millis(self.random.random_range(0..60_000));
         let until_end = Duration::from_millis(self.random.random_range(0..60_000));
         self.zombies.push(tokio::spawn(async move {
@@ -213,6 +213,7 @@ impl Run {
             }
             tokio::time::sleep(until_end).await;
             net.bury(client);
+            world.zombie_left();
             task.abort();
             let _ = task.await;
         }));

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lsd_core::format::batch::{BATCH_MAGIC, BATCH_SHARE_VERSION};
+use lsd_core::format::checkpoint::PAGE_HEADER_BYTES;
+use lsd_core::map::PATCH_MAGIC;
 use lsd_store::{
     Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
     StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
@@ -94,6 +96,9 @@ impl ObjectStore for SimStore {
 
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
         let object = name.clone();
+        if data.get(PAGE_HEADER_BYTES..).is_some_and(|payload| payload.starts_with(&PATCH_MAGIC.to_le_bytes())) {
+            self.net.count(|coverage| coverage.patch_pages += 1);
+        }
         self.run("put", &name.0, move |truth| truth.put(&object, data))
     }
 

@@ -108,7 +108,8 @@ impl Work {
     fn far(&self, random: &mut StdRng, lo: usize, hi: usize) -> usize {
         let end = self.world.disk.first_beyond(self.image.size());
         let far = random.random_range(hi..=end.max(hi)).min(end);
-        if random.random_bool(0.1) && lock(&self.history()).is_quiet(lo, far) { far } else { hi }
+        let likely = if self.world.disk.has_blocks() { 0.01 } else { 0.1 };
+        if random.random_bool(likely) && lock(&self.history()).is_quiet(lo, far) { far } else { hi }
     }
 
     /// What the acknowledgement mode promises of an operation that returns.

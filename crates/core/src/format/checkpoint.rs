@@ -1,11 +1,17 @@
-//! Checkpoint pages: leaf pages hold encoded map leaves, root pages hold where every leaf and segment is.
+//! Checkpoint pages: leaf pages hold encoded map leaves and patches, root pages hold where every leaf and segment is.
+//!
+//! Owns: the page around its payload, and what points into leaf pages. Does not own: the root's payload (`root.rs`), those of
+//! leaves and patches ([`crate::map`]).
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
-use crate::units::{CheckpointId, LeafNo, MAX_SEGMENT_BYTES, SegmentNo};
+use crate::units::CheckpointId;
 
 /// "LSDM"
 pub const PAGE_MAGIC: u32 = u32::from_le_bytes(*b"LSDM");
+/// The version of pages of leaves, and of a root without patches.
 pub const PAGE_VERSION: u16 = 1;
+/// The version of pages of a root with patches.
+pub const PATCHED_ROOT_VERSION: u16 = 2;
 /// Bytes that a page object is filled up to; more leaves or a larger root take more pages.
 pub const MAX_PAGE_BYTES: usize = 4 << 20;
 /// A leaf of very many tiny extents gets a page of its own, up to this size (OSDs refuse writes beyond 90 MB). A larger
@@ -14,21 +20,35 @@ pub const MAX_LEAF_BYTES: usize = 64 << 20;
 /// Bytes of a page before its payload: envelope, image, checkpoint, page number.
 pub const PAGE_HEADER_BYTES: usize = super::codec::ENVELOPE_BYTES + 16 + 8 + 4;
 
-const LEAF_ENTRY_BYTES: usize = 28;
-const SEGMENT_ENTRY_BYTES: usize = 24;
-
 /// What a page holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageKind {
     Leaves,
+    /// Of a root in which no leaf has a patch.
     Root,
+    PatchedRoot,
 }
 
 impl PageKind {
     fn number(self) -> u16 {
         match self {
             PageKind::Leaves => 1,
-            PageKind::Root => 2,
+            PageKind::Root | PageKind::PatchedRoot => 2,
+        }
+    }
+
+    fn version(self) -> u16 {
+        match self {
+            PageKind::Leaves | PageKind::Root => PAGE_VERSION,
+            PageKind::PatchedRoot => PATCHED_ROOT_VERSION,
+        }
+    }
+
+    /// What the bytes of a root page say of themselves; whether they are one is for [`decode_page`] to find.
+    pub fn of_root(page: &[u8]) -> PageKind {
+        match page.get(4..6) {
+            Some(version) if version == PATCHED_ROOT_VERSION.to_le_bytes() => PageKind::PatchedRoot,
+            _ => PageKind::Root,
         }
     }
 }
@@ -48,13 +68,13 @@ pub fn encode_page(identity: &PageIdentity, kind: PageKind, payload: &[u8]) -> V
     out.put_u32(identity.checkpoint.number);
     out.put_u32(identity.page);
     out.extend_from_slice(payload);
-    seal_envelope(PAGE_MAGIC, PAGE_VERSION, kind.number(), &out)
+    seal_envelope(PAGE_MAGIC, kind.version(), kind.number(), &out)
 }
 
 /// Checks a whole page object and returns its payload.
 pub fn decode_page<'a>(identity: &PageIdentity, kind: PageKind, bytes: &'a [u8]) -> FormatResult<&'a [u8]> {
     const WHAT: &str = "checkpoint page";
-    let mut take = Take::new(WHAT, open_envelope(WHAT, PAGE_MAGIC, PAGE_VERSION, kind.number(), bytes)?);
+    let mut take = Take::new(WHAT, open_envelope(WHAT, PAGE_MAGIC, kind.version(), kind.number(), bytes)?);
     let found = PageIdentity {
         image: ImageUuid(take.array()?),
         checkpoint: CheckpointId { epoch: take.u32()?, number: take.u32()? },
@@ -67,8 +87,8 @@ pub fn decode_page<'a>(identity: &PageIdentity, kind: PageKind, bytes: &'a [u8])
     take.bytes(len)
 }
 
-/// Where an encoded leaf lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where an encoded leaf or patch lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeafPointer {
     pub checkpoint: CheckpointId,
     pub page: u32,
@@ -77,103 +97,24 @@ pub struct LeafPointer {
     pub len: u32,
 }
 
-/// A leaf in the root.
+/// Where the latest patch of a leaf lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeafEntry {
-    pub leaf: LeafNo,
-    /// Bytes of the leaf's span that have content.
-    pub mapped: u32,
+pub struct PatchPointer {
     pub at: LeafPointer,
+    /// Bytes of all patches that were written on its base, this one included.
+    pub spent: u32,
 }
 
-/// A segment in the root.
+/// Where a leaf is stored: all of it as it once was, and what changed since, if anything did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentEntry {
-    pub segment: SegmentNo,
-    /// Bytes of the object.
-    pub len: u32,
-    /// Bytes that the map points at.
-    pub live: u32,
-    /// When it was written, nanoseconds since 1970.
-    pub timestamp_ns: u64,
+pub struct LeafPlace {
+    pub base: LeafPointer,
+    pub patch: Option<PatchPointer>,
 }
 
-/// Everything a checkpoint's root says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Root {
-    pub leaves: Vec<LeafEntry>,
-    pub segments: Vec<SegmentEntry>,
-}
-
-impl Root {
-    /// The payload, to be cut into root pages.
-    pub fn encode(&self) -> Vec<u8> {
-        let len = 8 + self.leaves.len() * LEAF_ENTRY_BYTES + self.segments.len() * SEGMENT_ENTRY_BYTES;
-        let mut out = Vec::with_capacity(len);
-        out.put_u32(self.leaves.len() as u32);
-        out.put_u32(self.segments.len() as u32);
-        for entry in &self.leaves {
-            out.put_u32(entry.leaf.0);
-            out.put_u32(entry.mapped);
-            out.put_u32(entry.at.checkpoint.epoch);
-            out.put_u32(entry.at.checkpoint.number);
-            out.put_u32(entry.at.page);
-            out.put_u32(entry.at.offset);
-            out.put_u32(entry.at.len);
-        }
-        for entry in &self.segments {
-            out.put_u64(entry.segment.0);
-            out.put_u32(entry.len);
-            out.put_u32(entry.live);
-            out.put_u64(entry.timestamp_ns);
-        }
-        out
-    }
-
-    /// Decodes the joined payload of all root pages. Leaves and segments must ascend.
-    pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
-        const WHAT: &str = "checkpoint root";
-        let refuse = |field| Err(FormatError::new(WHAT, Refusal::Value(field)));
-        let mut take = Take::new(WHAT, bytes);
-        let leaf_count = take.u32()? as usize;
-        let segment_count = take.u32()? as usize;
-        if leaf_count * LEAF_ENTRY_BYTES + segment_count * SEGMENT_ENTRY_BYTES != take.remaining() {
-            return refuse("counts");
-        }
-        let mut root = Root { leaves: Vec::with_capacity(leaf_count), segments: Vec::with_capacity(segment_count) };
-        for _ in 0..leaf_count {
-            let entry = LeafEntry {
-                leaf: LeafNo(take.u32()?),
-                mapped: take.u32()?,
-                at: LeafPointer {
-                    checkpoint: CheckpointId { epoch: take.u32()?, number: take.u32()? },
-                    page: take.u32()?,
-                    offset: take.u32()?,
-                    len: take.u32()?,
-                },
-            };
-            if root.leaves.last().is_some_and(|last| last.leaf >= entry.leaf) {
-                return refuse("leaf order");
-            }
-            if u64::from(entry.at.offset) + u64::from(entry.at.len) > (MAX_PAGE_BYTES + MAX_LEAF_BYTES) as u64 {
-                return refuse("leaf pointer");
-            }
-            root.leaves.push(entry);
-        }
-        for _ in 0..segment_count {
-            let entry = SegmentEntry {
-                segment: SegmentNo(take.u64()?),
-                len: take.u32()?,
-                live: take.u32()?,
-                timestamp_ns: take.u64()?,
-            };
-            let ascends = root.segments.last().is_none_or(|last| last.segment < entry.segment);
-            if !ascends || entry.segment.0 == 0 || entry.len > MAX_SEGMENT_BYTES || entry.live > entry.len {
-                return refuse("segment entry");
-            }
-            root.segments.push(entry);
-        }
-        take.end()?;
-        Ok(root)
+impl LeafPlace {
+    /// The bytes to be read for the leaf.
+    pub fn pointers(&self) -> impl Iterator<Item = LeafPointer> + use<> {
+        [Some(self.base), self.patch.map(|patch| patch.at)].into_iter().flatten()
     }
 }

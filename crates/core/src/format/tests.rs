@@ -1,10 +1,11 @@
-//! Round trips, golden bytes of version 1, and decoders under arbitrary bytes.
+//! Round trips, golden bytes of every version, and decoders under arbitrary bytes.
 use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
-use super::checkpoint::{LeafEntry, LeafPointer, PageIdentity, PageKind, Root, SegmentEntry, decode_page, encode_page};
+use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text};
 use super::header::{encode_epoch, encode_text};
 use super::record::{Record, RecordKind};
+use super::root::{LeafEntry, Root, RootPages, SegmentEntry};
 use super::segment::{Seal, SegmentIdentity, decode_seal, decode_summary, encode_seal, encode_summary};
 use super::share::Share;
 use super::*;
@@ -107,11 +108,30 @@ fn sample_image() -> ImageRecord {
 }
 
 fn sample_root() -> Root {
-    let at = LeafPointer { checkpoint: CheckpointId { epoch: 3, number: 8 }, page: 1, offset: 44, len: 120 };
+    let base = LeafPointer { checkpoint: CheckpointId { epoch: 3, number: 8 }, page: 1, offset: 44, len: 120 };
+    let at = LeafPlace { base, patch: None };
     Root {
         leaves: vec![LeafEntry { leaf: LeafNo(0), mapped: 4096, at }, LeafEntry { leaf: LeafNo(7), mapped: 1, at }],
         segments: vec![SegmentEntry { segment: SegmentNo(5), len: 8 << 20, live: 1 << 20, timestamp_ns: 6 }],
     }
+}
+
+/// The second leaf has a patch.
+fn sample_patched_root() -> Root {
+    let mut root = sample_root();
+    let at = LeafPointer { checkpoint: CheckpointId { epoch: 4, number: 1 }, page: 3, offset: 99, len: 77 };
+    root.leaves[1].at.patch = Some(PatchPointer { at, spent: 200 });
+    root
+}
+
+fn root_page(root: &Root) -> Vec<u8> {
+    encode_page(&PAGE, root.kind(), &root.encode())
+}
+
+fn decode_root(page: &[u8]) -> FormatResult<Root> {
+    let mut pages = RootPages::default();
+    pages.add(&PAGE, page)?;
+    pages.decode()
 }
 
 const STATE: StateRecord =
@@ -119,7 +139,7 @@ const STATE: StateRecord =
 const PAGE: PageIdentity =
     PageIdentity { image: IDENTITY.image, checkpoint: CheckpointId { epoch: 3, number: 9 }, page: 2 };
 
-/// Every structure with its golden file: the bytes of version 1 stay readable for ever.
+/// Every structure with its golden file: released bytes stay readable for ever.
 fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
     vec![
         ("batch", sample_batch(130).0, include_bytes!("../../testdata/v1/batch.bin")),
@@ -133,32 +153,37 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("header-epoch", encode_epoch(Epoch(3)), include_bytes!("../../testdata/v1/header-epoch.bin")),
         ("header-log", sample_log().encode(), include_bytes!("../../testdata/v1/header-log.bin")),
         ("header-text", encode_text("grüße"), include_bytes!("../../testdata/v1/header-text.bin")),
-        (
-            "root-page",
-            encode_page(&PAGE, PageKind::Root, &sample_root().encode()),
-            include_bytes!("../../testdata/v1/root-page.bin"),
-        ),
+        ("root-page", root_page(&sample_root()), include_bytes!("../../testdata/v1/root-page.bin")),
         (
             "seal",
             encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], 4096),
             include_bytes!("../../testdata/v1/seal.bin"),
         ),
-        ("share", sample_share(130).0, include_bytes!("../../testdata/v1/share.bin")),
+        ("share", sample_share(130).0, include_bytes!("../../testdata/v2/share.bin")),
         (
             "summary-shares",
             encode_summary(&IDENTITY, &[sample_batch(3).1, sample_share(130).1], 4096),
-            include_bytes!("../../testdata/v1/summary-shares.bin"),
+            include_bytes!("../../testdata/v2/summary-shares.bin"),
         ),
         ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
+        (
+            "patched-root-page",
+            root_page(&sample_patched_root()),
+            include_bytes!("../../testdata/v2/patched-root-page.bin"),
+        ),
     ]
 }
 
+/// Golden files of a second version; all others are of the first.
+const V2: &[&str] = &["patched-root-page", "share", "summary-shares"];
+
 #[test]
-fn bytes_of_version_1_are_as_released() {
+fn bytes_are_as_released() {
     // LSD_WRITE_GOLDEN=1 writes files that do not exist yet; it never changes one that does.
     for (name, bytes, kept) in golden() {
         if kept.is_empty() && std::env::var_os("LSD_WRITE_GOLDEN").is_some() {
-            let path = format!("{}/testdata/v1/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+            let version = if V2.contains(&name) { 2 } else { 1 };
+            let path = format!("{}/testdata/v{version}/{name}.bin", env!("CARGO_MANIFEST_DIR"));
             std::fs::write(path, &bytes).unwrap();
             continue;
         }
@@ -185,9 +210,35 @@ fn everything_comes_back() {
     assert_eq!(decode_epoch(&encode_epoch(Epoch(3))).unwrap(), Epoch(3));
     assert_eq!(LogRecord::decode(&sample_log().encode()).unwrap(), sample_log());
     assert_eq!(decode_text(&encode_text("grüße")).unwrap(), "grüße");
-    let page = encode_page(&PAGE, PageKind::Root, &sample_root().encode());
-    let payload = decode_page(&PAGE, PageKind::Root, &page).unwrap();
-    assert_eq!(Root::decode(payload).unwrap(), sample_root());
+    for root in [sample_root(), sample_patched_root()] {
+        assert_eq!(decode_root(&root_page(&root)).unwrap(), root);
+    }
+}
+
+#[test]
+fn patches_are_refused_where_none_may_be() {
+    let (plain, patched) = (sample_root(), sample_patched_root());
+    let refused = |page: &[u8]| decode_page(&PAGE, PageKind::Root, page).unwrap_err().why;
+    assert_eq!(refused(&root_page(&patched)), Refusal::Version(2), "a reader that does not know patches");
+    assert!(Root::decode(PageKind::Root, &patched.encode()).is_err());
+    assert!(Root::decode(PageKind::PatchedRoot, &plain.encode()).is_err());
+    let bytes = patched.encode();
+    let patch_at = bytes.len() - 28;
+    for (leaf, why) in [(1u32, "of no leaf"), (0, "good"), (8, "of no leaf")] {
+        let mut bytes = bytes.clone();
+        bytes[patch_at..patch_at + 4].copy_from_slice(&leaf.to_le_bytes());
+        assert_eq!(Root::decode(PageKind::PatchedRoot, &bytes).is_ok(), why == "good", "leaf {leaf}: {why}");
+    }
+    let mut twice = bytes.clone();
+    twice[8] = 2;
+    twice.extend_from_slice(&bytes[patch_at..]);
+    assert!(Root::decode(PageKind::PatchedRoot, &twice).is_err());
+    let none = [&plain.encode()[..8], &[0; 4], &plain.encode()[8..]].concat();
+    assert_eq!(Root::decode(PageKind::PatchedRoot, &none).unwrap_err().why, Refusal::Value("patches"));
+    // The pages of one root are all of one version.
+    let mut pages = RootPages::default();
+    pages.add(&PAGE, &root_page(&plain)).unwrap();
+    assert!(pages.add(&PAGE, &root_page(&patched)).is_err());
 }
 
 #[test]
@@ -247,8 +298,9 @@ fn decode_everything(bytes: &[u8]) {
     let _ = decode_epoch(bytes);
     let _ = LogRecord::decode(bytes);
     let _ = decode_text(bytes);
-    let _ = decode_page(&PAGE, PageKind::Root, bytes);
-    let _ = Root::decode(bytes);
+    let _ = decode_root(bytes);
+    let _ = Root::decode(PageKind::Root, bytes);
+    let _ = Root::decode(PageKind::PatchedRoot, bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
@@ -268,7 +320,7 @@ proptest! {
 
     #[test]
     fn mutated_structures_are_refused_or_valid(
-        which in 0usize..10, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        which in 0usize..11, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(), shorten in any::<bool>(), mend in any::<bool>(),
     ) {
         let (_, original, _) = golden().swap_remove(which);
@@ -285,7 +337,7 @@ proptest! {
             let is_batch = which == 0 || which == 9;
             let covered = if is_batch { BATCH_HEADER_BYTES } else { bytes.len() };
             mend_checksum(&mut bytes, if is_batch || which == 1 { 8 } else { 12 }, covered);
-        } else if changed && (2..8).contains(&which) {
+        } else if changed && ((2..8).contains(&which) || which == 10) {
             // One checksum covers the whole of these: every change is noticed.
             let accepted = match which {
                 2 => ImageRecord::decode(&bytes).is_ok(),
@@ -293,7 +345,7 @@ proptest! {
                 4 => decode_epoch(&bytes).is_ok(),
                 5 => LogRecord::decode(&bytes).is_ok(),
                 6 => decode_text(&bytes).is_ok(),
-                _ => decode_page(&PAGE, PageKind::Root, &bytes).is_ok(),
+                _ => decode_root(&bytes).is_ok(),
             };
             prop_assert!(!accepted);
         }

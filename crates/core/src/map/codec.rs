@@ -194,8 +194,8 @@ fn decode_dense(leaf: LeafNo, entries: &[u8]) -> Result<Form, MapError> {
     Ok(Form::Dense(Dense::from_blocks(blocks)))
 }
 
-/// CRC-32C of an encoded leaf with its crc field taken as zero. `bytes` hold at least a header.
-fn checksum(bytes: &[u8]) -> u32 {
+/// CRC-32C of an encoded leaf or patch with its crc field taken as zero. `bytes` hold at least a leaf's header.
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
     let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
     digest.update(&bytes[..CRC_OFFSET]);
     digest.update(&[0; 4]);
@@ -203,7 +203,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     digest.finalize() as u32
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 

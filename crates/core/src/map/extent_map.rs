@@ -2,10 +2,8 @@
 //!
 //! Owns: splitting ranges into leaves, and all-or-nothing when a leaf is not in memory. Does not own: loading and
 //! storing, which the engine does around [`ExtentMap::missing`] and [`ExtentMap::take_dirty`].
-use std::sync::Arc;
-
-use super::slots::{Slot, Slots, Stored};
-use super::{Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
+use super::slots::{Slot, Slots, Snapshot, Stored};
+use super::{BlockSet, Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
 use crate::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
 
 /// The extents of an image in leaves that load on demand. `S` says where a leaf's stored copy is.
@@ -41,6 +39,10 @@ impl Part {
         let start = offset.max(leaf.start());
         let end = end.min(leaf.start() + u64::from(LEAF_SPAN_BYTES));
         Part { leaf, start: (start - leaf.start()) as u32, len: (end - start) as u32 }
+    }
+
+    fn range(&self) -> (u32, u32) {
+        (self.start, self.len)
     }
 
     /// How far the part is into the range that begins at `offset`.
@@ -95,12 +97,13 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         self.slots.get(leaf).is_none_or(|slot| slot.leaf.is_some())
     }
 
-    /// Puts in a leaf that was read from the stored copy `from`. Returns whether it was: not when the leaf is loaded
-    /// by now, or was since stored elsewhere, which makes what was read outdated.
+    /// Puts in a leaf that was read from the stored copy `from`; `patched`: the blocks of the patch in it, if that has one.
+    /// Returns whether it was: not when the leaf is loaded by now, or was since stored elsewhere, which makes what was read
+    /// outdated.
     ///
     /// # Errors
     /// [`MapError::MappedBytes`] when the leaf does not map as many bytes as the root says.
-    pub fn install(&mut self, no: LeafNo, from: &S, leaf: Leaf) -> Result<bool, MapError> {
+    pub fn install(&mut self, no: LeafNo, from: &S, leaf: Leaf, patched: Option<BlockSet>) -> Result<bool, MapError> {
         let Some(Slot { leaf: None, stored: Some(Stored { at, mapped_bytes: expected }), .. }) = self.slots.get(no)
         else {
             return Ok(false);
@@ -112,7 +115,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         if expected != found {
             return Err(MapError::MappedBytes { leaf: no, found, expected });
         }
-        self.slots.install(no, leaf);
+        self.slots.install(no, leaf, patched);
         Ok(true)
     }
 
@@ -133,7 +136,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         for no in first.0..=last.0 {
             let part = Part::of(LeafNo(no), offset, end);
             let loc = loc.advance(part.offset_in(offset));
-            self.slots.change(part.leaf, |leaf| leaf.set(part.start, part.len, loc, superseded))?;
+            self.slots.change(part.leaf, part.range(), |leaf| leaf.set(part.start, part.len, loc, superseded))?;
         }
         Ok(())
     }
@@ -154,7 +157,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         let mapped: Vec<LeafNo> = self.slots.range(first, last).filter(is_mapped).map(|(no, _)| no).collect();
         for no in mapped {
             let part = Part::of(no, offset, end);
-            self.slots.change(no, |leaf| leaf.clear(part.start, part.len, superseded))?;
+            self.slots.change(no, part.range(), |leaf| leaf.clear(part.start, part.len, superseded))?;
         }
         Ok(())
     }
@@ -182,8 +185,9 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
             let (from, to) = (from.advance(part.offset_in(offset)), to.advance(part.offset_in(offset)));
             let Some(Slot { leaf: Some(leaf), .. }) = self.slots.get(part.leaf) else { continue };
             if leaf.points_at(part.start, part.len, from) {
-                moved_bytes +=
-                    self.slots.change(part.leaf, |leaf| leaf.replace_if(part.start, part.len, from, to, superseded))?;
+                moved_bytes += self.slots.change(part.leaf, part.range(), |leaf| {
+                    leaf.replace_if(part.start, part.len, from, to, superseded)
+                })?;
             }
         }
         Ok(moved_bytes)
@@ -228,14 +232,19 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     ///
     /// One checkpoint at a time: commit or fail every leaf before taking again. Hold the snapshot until then.
     #[must_use]
-    pub fn take_dirty(&mut self) -> Vec<(LeafNo, Arc<Leaf>)> {
+    pub fn take_dirty(&mut self) -> Vec<(LeafNo, Snapshot)> {
         self.slots.take_dirty()
     }
 
-    /// A checkpoint that holds `snapshot` at `stored` is committed; `None` for an empty leaf, which no checkpoint
+    /// A checkpoint that holds all of `snapshot` at `stored` is committed; `None` for an empty leaf, which no checkpoint
     /// stores. The leaf is clean if it was not changed since the snapshot.
-    pub fn commit_stored(&mut self, leaf: LeafNo, stored: Option<S>, snapshot: &Arc<Leaf>) {
-        self.slots.commit(leaf, stored, snapshot);
+    pub fn commit_stored(&mut self, leaf: LeafNo, stored: Option<S>, snapshot: &Snapshot) {
+        self.slots.commit(leaf, stored, false, snapshot);
+    }
+
+    /// The same for a checkpoint that holds the snapshot as a patch: `stored` has the base that it had before.
+    pub fn commit_patched(&mut self, leaf: LeafNo, stored: S, snapshot: &Snapshot) {
+        self.slots.commit(leaf, Some(stored), true, snapshot);
     }
 
     /// The checkpoint that took these leaves failed: they are dirty again.
@@ -278,6 +287,12 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     #[must_use]
     pub fn dirty_leaves(&self) -> usize {
         self.slots.dirty_count()
+    }
+
+    /// What storing these leaves costs, about, with its share of what later checkpoints must store for it.
+    #[must_use]
+    pub fn dirty_bytes(&self) -> usize {
+        self.slots.dirty_bytes()
     }
 
     /// Leaves that map something, or did at the last checkpoint.

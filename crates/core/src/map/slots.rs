@@ -1,16 +1,20 @@
 //! The leaves of an image with what is loaded, stored and dirty, and the sums over them.
 //!
-//! Owns: the life of a leaf's slot (dirty, being stored, clean, evicted), memory and mapped-byte totals, and the order
-//! of eviction. Does not own: byte ranges, which [`super::ExtentMap`] splits into leaves.
+//! Owns: the life of a leaf's slot (dirty, being stored, clean, evicted), which of its blocks may differ from what is
+//! stored, the totals over all slots, and the order of eviction. Does not own: byte ranges, which [`super::ExtentMap`]
+//! splits into leaves, and whether a checkpoint writes a patch (`patch.rs`).
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Leaf, NotLoaded};
+use super::{BlockSet, Leaf, NotLoaded, patch};
 use crate::units::LeafNo;
 
 /// Memory of a loaded leaf besides what [`Leaf::heap_bytes`] counts: the struct and the two counts of its `Arc`.
 const LEAF_BYTES: usize = size_of::<Leaf>() + 2 * size_of::<usize>();
+
+/// A leaf of blocks takes no more than this in a page; the rare one of many more unaligned runs counts as much.
+const MAX_WHOLE_BYTES: usize = 33 << 10;
 
 /// Queue entries beyond twice the slots that are tolerated before stale ones are thrown out.
 const STALE_QUEUE_ENTRIES: usize = 64;
@@ -32,6 +36,43 @@ pub(super) struct Stored<S> {
     pub(super) mapped_bytes: u32,
 }
 
+/// A dirty leaf as a checkpoint takes it: later changes do not touch it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub content: Arc<Leaf>,
+    changed: Option<BlockSet>,
+    /// Which of the takes it is from.
+    take: u64,
+}
+
+impl Snapshot {
+    /// The blocks in which the leaf may differ from its stored base; `None`: in any.
+    #[must_use]
+    pub fn changed(&self) -> Option<&BlockSet> {
+        self.changed.as_ref()
+    }
+}
+
+/// What is summed over all slots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    loaded_bytes: usize,
+    mapped_bytes: u64,
+    /// What storing the dirty leaves costs, about.
+    dirty_bytes: usize,
+}
+
+impl Sums {
+    /// These sums with a slot changed.
+    fn with(self, before: Sums, after: Sums) -> Sums {
+        Sums {
+            loaded_bytes: self.loaded_bytes - before.loaded_bytes + after.loaded_bytes,
+            mapped_bytes: self.mapped_bytes - before.mapped_bytes + after.mapped_bytes,
+            dirty_bytes: self.dirty_bytes - before.dirty_bytes + after.dirty_bytes,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Slot<S> {
     /// `None` when only the stored copy exists; the slot is clean then and `stored` is there.
@@ -39,6 +80,11 @@ pub(super) struct Slot<S> {
     /// The newest durable copy; older than `leaf` unless the slot is clean.
     pub(super) stored: Option<Stored<S>>,
     pub(super) state: State,
+    /// All blocks in which `leaf` differs from the base of `stored`, and perhaps others; `None`: nothing is known.
+    since_base: Option<BlockSet>,
+    /// The same against the snapshot that is being stored, which is the next base if it is stored whole. Until then
+    /// `since_base` stays as it is: the checkpoint may fail.
+    since_snapshot: Option<BlockSet>,
     /// Has an entry in the eviction queue.
     queued: bool,
     /// [`Slots::tick`] at the last use. Atomic only so that a lookup can note it through a shared reference; no
@@ -48,7 +94,28 @@ pub(super) struct Slot<S> {
 
 impl<S> Slot<S> {
     fn new(leaf: Option<Arc<Leaf>>, stored: Option<Stored<S>>) -> Slot<S> {
-        Slot { leaf, stored, state: State::Clean, queued: false, last_used: AtomicU64::new(0) }
+        let (since_base, since_snapshot, last_used) = (None, None, AtomicU64::new(0));
+        Slot { leaf, stored, state: State::Clean, since_base, since_snapshot, queued: false, last_used }
+    }
+
+    fn sums(&self) -> Sums {
+        let mapped_bytes = u64::from(self.mapped_bytes());
+        let dirty_bytes = if self.state == State::Dirty { self.storing_bytes() } else { 0 };
+        Sums { loaded_bytes: self.loaded_bytes(), mapped_bytes, dirty_bytes }
+    }
+
+    /// What storing the leaf costs, about. All patches of a base cost no more together than a base, so one costs at most
+    /// twice its bytes with its share of the base that follows.
+    fn storing_bytes(&self) -> usize {
+        let whole = self.leaf.as_ref().map_or(0, |leaf| leaf.heap_bytes().min(MAX_WHOLE_BYTES));
+        let changed = self.since_base.as_ref().map(|changed| 2 * patch::likely_bytes(changed.count()));
+        changed.map_or(whole, |patch| patch.min(whole))
+    }
+
+    fn mark(&mut self, start: u32, len: u32) {
+        for changed in [&mut self.since_base, &mut self.since_snapshot].into_iter().flatten() {
+            changed.insert(start, len);
+        }
     }
 
     fn mapped_bytes(&self) -> u32 {
@@ -59,7 +126,8 @@ impl<S> Slot<S> {
     }
 
     fn loaded_bytes(&self) -> usize {
-        self.leaf.as_ref().map_or(0, |leaf| leaf.heap_bytes() + LEAF_BYTES)
+        let sets = usize::from(self.since_base.is_some()) + usize::from(self.since_snapshot.is_some());
+        self.leaf.as_ref().map_or(0, |leaf| leaf.heap_bytes() + LEAF_BYTES) + sets * BlockSet::HEAP_BYTES
     }
 
     fn is_evictable(&self) -> bool {
@@ -81,24 +149,29 @@ pub(super) struct Slots<S> {
     queue: VecDeque<(LeafNo, u64)>,
     /// Advances with every leaf installed: uses between two of them count as the same age.
     tick: u64,
-    loaded_bytes: usize,
-    mapped_bytes: u64,
+    /// How often snapshots were taken.
+    takes: u64,
+    sums: Sums,
 }
 
 impl<S> Default for Slots<S> {
     fn default() -> Slots<S> {
         let (by_leaf, dirty, queue) = (BTreeMap::new(), Vec::new(), VecDeque::new());
-        Slots { by_leaf, dirty, queue, tick: 0, loaded_bytes: 0, mapped_bytes: 0 }
+        Slots { by_leaf, dirty, queue, tick: 0, takes: 0, sums: Sums::default() }
     }
 }
 
 impl<S> Slots<S> {
     pub(super) fn loaded_bytes(&self) -> usize {
-        self.loaded_bytes
+        self.sums.loaded_bytes
     }
 
     pub(super) fn mapped_bytes(&self) -> u64 {
-        self.mapped_bytes
+        self.sums.mapped_bytes
+    }
+
+    pub(super) fn dirty_bytes(&self) -> usize {
+        self.sums.dirty_bytes
     }
 
     pub(super) fn dirty_count(&self) -> usize {
@@ -133,91 +206,132 @@ impl<S> Slots<S> {
         }
     }
 
-    /// Changes the leaf, which becomes dirty; one that has no slot begins empty. A snapshot keeps what it has: the
-    /// leaf is copied first then.
+    /// Changes a slot, if there is one, and the sums with it.
+    fn update<R>(&mut self, no: LeafNo, change: impl FnOnce(&mut Slot<S>) -> R) -> Option<R> {
+        let slot = self.by_leaf.get_mut(&no)?;
+        let before = slot.sums();
+        let result = change(slot);
+        self.sums = self.sums.with(before, slot.sums());
+        Some(result)
+    }
+
+    /// Changes no more than `len` bytes from `start` of the leaf on; it becomes dirty. One that has no slot begins empty. A
+    /// snapshot keeps what it has: the leaf is copied first then.
     #[inline]
-    pub(super) fn change<R>(&mut self, no: LeafNo, change: impl FnOnce(&mut Leaf) -> R) -> Result<R, NotLoaded> {
+    pub(super) fn change<R>(
+        &mut self,
+        no: LeafNo,
+        (start, len): (u32, u32),
+        change: impl FnOnce(&mut Leaf) -> R,
+    ) -> Result<R, NotLoaded> {
         let slot = self.by_leaf.entry(no).or_insert_with(|| {
-            self.loaded_bytes += LEAF_BYTES;
-            Slot::new(Some(Arc::default()), None)
+            let slot = Slot::new(Some(Arc::default()), None);
+            self.sums = self.sums.with(Sums::default(), slot.sums());
+            slot
         });
-        let leaf = slot.leaf.as_mut().ok_or(NotLoaded(no))?;
         // Before the copy for a snapshot, which has less slack than the original.
-        let before = (leaf.heap_bytes(), leaf.mapped_bytes());
-        let leaf = Arc::make_mut(leaf);
-        let result = change(leaf);
-        self.loaded_bytes = self.loaded_bytes - before.0 + leaf.heap_bytes();
-        self.mapped_bytes = self.mapped_bytes - u64::from(before.1) + u64::from(leaf.mapped_bytes());
+        let before = slot.sums();
+        let leaf = slot.leaf.as_mut().ok_or(NotLoaded(no))?;
+        let result = change(Arc::make_mut(leaf));
+        slot.mark(start, len);
         slot.last_used.store(self.tick, Ordering::Relaxed);
         if slot.state != State::Dirty {
             slot.state = State::Dirty;
             self.dirty.push(no);
         }
+        self.sums = self.sums.with(before, slot.sums());
         Ok(result)
     }
 
     /// Adds a leaf that exists only in its stored copy. One that has a slot keeps it.
     pub(super) fn add_stored(&mut self, leaf: LeafNo, at: S, mapped_bytes: u32) {
         self.by_leaf.entry(leaf).or_insert_with(|| {
-            self.mapped_bytes += u64::from(mapped_bytes);
-            Slot::new(None, Some(Stored { at, mapped_bytes }))
+            let slot = Slot::new(None, Some(Stored { at, mapped_bytes }));
+            self.sums = self.sums.with(Sums::default(), slot.sums());
+            slot
         });
     }
 
-    /// Puts the stored copy of a leaf into its slot, which has none loaded and agrees on the mapped bytes.
-    pub(super) fn install(&mut self, no: LeafNo, leaf: Leaf) {
+    /// Puts the stored copy of a leaf into its slot, which has none loaded and agrees on the mapped bytes. `patched`: the
+    /// blocks of its patch, if it has one.
+    pub(super) fn install(&mut self, no: LeafNo, leaf: Leaf, patched: Option<BlockSet>) {
         self.tick += 1;
-        let Some(slot) = self.by_leaf.get_mut(&no) else { return };
-        debug_assert!(slot.leaf.is_none() && slot.mapped_bytes() == leaf.mapped_bytes());
-        slot.leaf = Some(Arc::new(leaf));
-        slot.last_used.store(self.tick, Ordering::Relaxed);
-        self.loaded_bytes += slot.loaded_bytes();
-        self.enqueue(no);
+        let tick = self.tick;
+        let installed = self.update(no, |slot| {
+            debug_assert!(slot.leaf.is_none() && slot.mapped_bytes() == leaf.mapped_bytes());
+            slot.since_base = patched.or_else(|| patch::may_follow(&leaf).then(BlockSet::default));
+            slot.leaf = Some(Arc::new(leaf));
+            slot.last_used.store(tick, Ordering::Relaxed);
+        });
+        if installed.is_some() {
+            self.enqueue(no);
+        }
     }
 
     /// Hands out all dirty leaves in order; they count as being stored from here on.
-    pub(super) fn take_dirty(&mut self) -> Vec<(LeafNo, Arc<Leaf>)> {
+    pub(super) fn take_dirty(&mut self) -> Vec<(LeafNo, Snapshot)> {
         let mut taken = std::mem::take(&mut self.dirty);
         taken.sort_unstable();
+        self.takes += 1;
+        let take = self.takes;
         let snapshot = |no| {
-            let slot = self.by_leaf.get_mut(&no)?;
-            slot.state = State::Storing;
-            Some((no, Arc::clone(slot.leaf.as_ref()?)))
+            let snapshot = self.update(no, |slot| {
+                slot.state = State::Storing;
+                let content = Arc::clone(slot.leaf.as_ref()?);
+                slot.since_snapshot = patch::may_follow(&content).then(BlockSet::default);
+                Some(Snapshot { content, changed: slot.since_base.clone(), take })
+            });
+            Some((no, snapshot.flatten()?))
         };
         taken.into_iter().filter_map(snapshot).collect()
     }
 
-    /// The snapshot of a leaf is durable: at `stored`, or, when it was empty, by not being there.
-    pub(super) fn commit(&mut self, no: LeafNo, stored: Option<S>, snapshot: &Arc<Leaf>) {
-        let Some(slot) = self.by_leaf.get_mut(&no) else { return };
-        if slot.state == State::Clean {
-            return;
-        }
-        let mapped_bytes = snapshot.mapped_bytes();
+    /// The snapshot of a leaf is durable: at `stored`, or, when it was empty, by not being there. `patch`: it was stored as
+    /// a patch of the base that was stored before.
+    pub(super) fn commit(&mut self, no: LeafNo, stored: Option<S>, patch: bool, snapshot: &Snapshot) {
+        let mapped_bytes = snapshot.content.mapped_bytes();
         let stored = stored.filter(|_| mapped_bytes > 0).map(|at| Stored { at, mapped_bytes });
         if stored.is_none() && mapped_bytes > 0 {
             return self.fail(no);
         }
-        slot.stored = stored;
-        let is_unchanged = slot.leaf.as_ref().is_some_and(|leaf| Arc::ptr_eq(leaf, snapshot));
-        if slot.state != State::Storing || !is_unchanged {
+        // What a later take has begun to note says nothing about this snapshot.
+        let is_latest = snapshot.take == self.takes;
+        let is_clean = self.update(no, |slot| {
+            if slot.state == State::Clean {
+                return false;
+            }
+            let since_snapshot = slot.since_snapshot.take();
+            let since_base = if patch { slot.since_base.take() } else { since_snapshot };
+            slot.since_base = since_base.filter(|_| is_latest && stored.is_some());
+            slot.stored = stored;
+            let is_unchanged = slot.leaf.as_ref().is_some_and(|leaf| Arc::ptr_eq(leaf, &snapshot.content));
+            if slot.state != State::Storing || !is_unchanged {
+                return false;
+            }
+            slot.state = State::Clean;
+            true
+        });
+        if is_clean != Some(true) {
             return;
         }
-        slot.state = State::Clean;
-        if slot.stored.is_some() {
+        if mapped_bytes > 0 {
             self.enqueue(no);
-        } else {
-            self.loaded_bytes -= slot.loaded_bytes();
-            self.by_leaf.remove(&no);
+        } else if let Some(slot) = self.by_leaf.remove(&no) {
+            self.sums = self.sums.with(slot.sums(), Sums::default());
         }
     }
 
     /// The snapshot of a leaf could not be stored: the next one must have it again.
     pub(super) fn fail(&mut self, no: LeafNo) {
-        if let Some(slot) = self.by_leaf.get_mut(&no)
-            && slot.state == State::Storing
-        {
-            slot.state = State::Dirty;
+        let is_dirty_again = self.update(no, |slot| {
+            slot.since_snapshot = None;
+            let was_storing = slot.state == State::Storing;
+            if was_storing {
+                slot.state = State::Dirty;
+            }
+            was_storing
+        });
+        if is_dirty_again == Some(true) {
             self.dirty.push(no);
         }
     }
@@ -227,7 +341,7 @@ impl<S> Slots<S> {
     pub(super) fn evict(&mut self, target_bytes: usize) {
         // Twice the queue: the first round may find every leaf used since it was queued, the second finds none.
         for _ in 0..2 * self.queue.len() {
-            if self.loaded_bytes <= target_bytes {
+            if self.sums.loaded_bytes <= target_bytes {
                 return;
             }
             let Some((no, queued_use)) = self.queue.pop_front() else { return };
@@ -238,9 +352,11 @@ impl<S> Slots<S> {
             } else if last_use != queued_use {
                 self.queue.push_back((no, last_use));
             } else {
-                self.loaded_bytes -= slot.loaded_bytes();
-                slot.leaf = None;
                 slot.queued = false;
+                self.update(no, |slot| {
+                    slot.leaf = None;
+                    slot.since_base = None;
+                });
             }
         }
     }

@@ -4,11 +4,10 @@ use super::segments::Segments;
 use crate::Result;
 use crate::objects::{LoadedLeaf, Objects};
 use crate::state::State;
-use lsd_core::format::checkpoint::LeafPointer;
-use lsd_core::map::{Leaf, Run};
+use lsd_core::format::checkpoint::LeafPlace;
+use lsd_core::map::{Run, Snapshot};
 use lsd_core::units::{LeafNo, SegmentNo};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Leaves read at a time.
 const LEAVES_AT_ONCE: usize = 64;
@@ -18,22 +17,22 @@ pub(super) type Needed = BTreeMap<SegmentNo, u64>;
 
 /// Calls `f` with every run of the map and the leaf it is in, in the order of the image.
 pub(super) async fn for_each_run(objects: &Objects, state: &mut State, mut f: impl FnMut(LeafNo, Run)) -> Result<()> {
-    let dirty: BTreeMap<LeafNo, Arc<Leaf>> = state.map.take_dirty().into_iter().collect();
+    let dirty: BTreeMap<LeafNo, Snapshot> = state.map.take_dirty().into_iter().collect();
     // Only looked at: the next checkpoint still has to store them.
     state.map.fail_dirty(dirty.keys().copied());
     let stored = state.map.stored_leaves().filter(|(leaf, _, _)| !dirty.contains_key(leaf));
-    let stored: Vec<(LeafNo, LeafPointer)> = stored.map(|(leaf, at, _)| (leaf, *at)).collect();
+    let stored: Vec<(LeafNo, LeafPlace)> = stored.map(|(leaf, at, _)| (leaf, *at)).collect();
     let mut dirty = dirty.into_iter().peekable();
     for group in stored.chunks(LEAVES_AT_ONCE) {
         for LoadedLeaf { leaf, content, .. } in objects.read_leaves(group.to_vec()).await? {
             while let Some((number, changed)) = dirty.next_if(|(number, _)| *number < leaf) {
-                changed.runs().for_each(|run| f(number, run));
+                changed.content.runs().for_each(|run| f(number, run));
             }
             content.runs().for_each(|run| f(leaf, run));
         }
     }
     for (number, changed) in dirty {
-        changed.runs().for_each(|run| f(number, run));
+        changed.content.runs().for_each(|run| f(number, run));
     }
     Ok(())
 }

@@ -1,21 +1,32 @@
-//! The checkpoint: its root, and every page of leaves.
+//! The checkpoint: its root, every page of leaves and patches, and every leaf with its patch.
 use super::finding::{CheckReport, Fault};
 use super::{Look, look};
 use crate::header::Header;
 use crate::objects::Objects;
 use crate::state::State;
-use crate::{ErrorKind, Result, recovery};
+use crate::{ErrorKind, Result, parallel, recovery};
 use bytes::Bytes;
-use lsd_core::format::checkpoint::{LeafPointer, PageKind, decode_page};
-use lsd_core::map::Leaf;
+use futures::FutureExt;
+use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageKind, decode_page};
+use lsd_core::map::{Leaf, MapError, Patch};
 use lsd_core::units::{CheckpointId, LEAF_SPAN_BYTES, LeafNo, SegmentNo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 pub(super) type PageKey = (CheckpointId, u32);
 
+/// Patched leaves that are read side by side.
+const LEAVES_AT_ONCE: usize = 64;
+
 /// A leaf as the root names it.
-type LeafAt = (LeafNo, LeafPointer, u32);
+type LeafAt = (LeafNo, LeafPlace, u32);
+
+/// What of a leaf lies in a page: its base or its patch.
+#[derive(Debug)]
+struct Part {
+    leaf: LeafAt,
+    at: LeafPointer,
+}
 
 /// What the checkpoint gave.
 #[derive(Debug, Default)]
@@ -45,14 +56,17 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
         }
         Err(error) => return Err(error),
     };
-    let mut by_page: BTreeMap<PageKey, Vec<LeafAt>> = BTreeMap::new();
-    for (leaf, at, mapped) in state.map.stored_leaves() {
-        by_page.entry((at.checkpoint, at.page)).or_default().push((leaf, *at, mapped));
+    let leaves: Vec<LeafAt> = state.map.stored_leaves().map(|(leaf, at, mapped)| (leaf, *at, mapped)).collect();
+    let mut by_page: BTreeMap<PageKey, Vec<Part>> = BTreeMap::new();
+    for (leaf, at) in leaves.iter().flat_map(|leaf| leaf.1.pointers().map(move |at| (leaf, at))) {
+        by_page.entry((at.checkpoint, at.page)).or_default().push(Part { leaf: *leaf, at });
     }
     report.checked.pages += (found.pages.len() + by_page.len()) as u64;
-    for (page, leaves) in &by_page {
-        verify_page(objects, header.state.size, *page, leaves, &mut found, report).await?;
+    report.checked.leaves += leaves.len() as u64;
+    for (page, parts) in &by_page {
+        verify_page(objects, header.state.size, *page, parts, &mut found, report).await?;
     }
+    verify_patched(objects, header.state.size, &leaves, &mut found, report).await?;
     found.pages.extend(by_page.keys());
     found.state = Some(if found.lost.is_empty() { state } else { without(state, &found.lost) });
     Ok(found)
@@ -77,7 +91,7 @@ async fn verify_page(
     objects: &Objects,
     size: u64,
     (id, page): PageKey,
-    leaves: &[LeafAt],
+    parts: &[Part],
     found: &mut Checkpoint,
     report: &mut CheckReport,
 ) -> Result<()> {
@@ -91,25 +105,24 @@ async fn verify_page(
         Look::Found(bytes) => bytes,
         Look::Gone | Look::Damaged(_) => {
             let why = if let Look::Damaged(why) = bytes { why } else { "it is gone".to_owned() };
-            let ranges = leaves.iter().map(|(leaf, ..)| span(*leaf, size)).collect();
+            let ranges = parts.iter().map(|part| span(part.leaf.0, size)).collect();
             report.add_at(&name, Fault::Page { why }, ranges);
-            found.lost.extend(leaves.iter().map(|(leaf, ..)| *leaf));
+            found.lost.extend(parts.iter().map(|part| part.leaf.0));
             return Ok(());
         }
     };
     let mut all_good = true;
-    for (leaf, at, mapped) in leaves {
-        report.checked.leaves += 1;
-        match verify_leaf(*leaf, *at, *mapped, &bytes) {
-            Ok(content) => {
-                report.checked.mapped_bytes += u64::from(*mapped);
-                found.segments.extend(content.runs().map(|run| run.loc.segment()));
-            }
-            Err(why) => {
-                all_good = false;
-                found.lost.insert(*leaf);
-                report.add_at(&name, Fault::Leaf { leaf: leaf.0, why }, vec![span(*leaf, size)]);
-            }
+    for Part { leaf: (leaf, place, mapped), at } in parts {
+        let verified = match verify_part(*leaf, place, *at, &bytes) {
+            // With a patch it is looked at when both are known to be good.
+            Ok(Some(content)) if place.patch.is_none() => take_in(&content, *mapped, found, report),
+            Ok(_) => Ok(()),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = verified {
+            all_good = false;
+            found.lost.insert(*leaf);
+            report.add_at(&name, Fault::Leaf { leaf: leaf.0, why }, vec![span(*leaf, size)]);
         }
     }
     // A leaf that does not verify is why the page around it does not.
@@ -119,12 +132,62 @@ async fn verify_page(
     Ok(())
 }
 
-fn verify_leaf(leaf: LeafNo, at: LeafPointer, mapped: u32, page: &[u8]) -> std::result::Result<Leaf, String> {
+/// The base of a leaf, or nothing for a patch that verifies.
+fn verify_part(
+    leaf: LeafNo,
+    place: &LeafPlace,
+    at: LeafPointer,
+    page: &[u8],
+) -> std::result::Result<Option<Leaf>, String> {
     let end = u64::from(at.offset) + u64::from(at.len);
     let bytes = page.get(at.offset as usize..end as usize).ok_or("the page is too short")?;
-    let content = Leaf::decode(leaf, bytes).map_err(|error| error.to_string())?;
-    match content.mapped_bytes() {
-        found if found == mapped => Ok(content),
-        found => Err(format!("maps {found} bytes, the root says {mapped}")),
+    let words = |error: MapError| error.to_string();
+    if at == place.base {
+        return Leaf::decode(leaf, bytes).map(Some).map_err(words);
     }
+    Patch::decode(leaf, &place.base, bytes).map(|_| None).map_err(words)
+}
+
+/// Takes up a leaf if it agrees with the root.
+fn take_in(
+    content: &Leaf,
+    mapped: u32,
+    found: &mut Checkpoint,
+    report: &mut CheckReport,
+) -> std::result::Result<(), String> {
+    if content.mapped_bytes() != mapped {
+        return Err(format!("maps {} bytes, the root says {mapped}", content.mapped_bytes()));
+    }
+    report.checked.mapped_bytes += u64::from(mapped);
+    found.segments.extend(content.runs().map(|run| run.loc.segment()));
+    Ok(())
+}
+
+/// The leaves of which both base and patch verify, put together.
+async fn verify_patched(
+    objects: &Objects,
+    size: u64,
+    leaves: &[LeafAt],
+    found: &mut Checkpoint,
+    report: &mut CheckReport,
+) -> Result<()> {
+    let is_left = |(leaf, place, _): &&LeafAt| place.patch.is_some() && !found.lost.contains(leaf);
+    let patched: Vec<LeafAt> = leaves.iter().filter(is_left).copied().collect();
+    for group in patched.chunks(LEAVES_AT_ONCE) {
+        let reads = group.iter().map(|(leaf, place, _)| objects.read_leaves(vec![(*leaf, *place)]).boxed()).collect();
+        for ((leaf, place, mapped), read) in group.iter().zip(parallel::all(reads).await) {
+            let verified = match read {
+                Ok(loaded) => loaded.iter().try_for_each(|loaded| take_in(&loaded.content, *mapped, found, report)),
+                // It was there a moment ago: the owner writes checkpoints meanwhile.
+                Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::NotFound) => Err(error.to_string()),
+                Err(error) => return Err(error),
+            };
+            if let (Err(why), Some(patch)) = (verified, place.patch) {
+                found.lost.insert(*leaf);
+                let name = objects.page(patch.at.checkpoint, patch.at.page);
+                report.add_at(name, Fault::Leaf { leaf: leaf.0, why }, vec![span(*leaf, size)]);
+            }
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 use super::{Chunk, State, not_loaded};
 use crate::writer::Stream;
 use crate::{Error, ErrorKind, Result, protocol};
-use lsd_core::format::checkpoint::LeafPointer;
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Loc, Seq};
 
 /// Data that was read from `from` and lived there when it was read.
@@ -26,7 +26,7 @@ pub(crate) enum Copied {
     /// Entered up to this sequence; copies that nobody needs any more were left out.
     Done(Seq),
     /// These leaves have to be loaded first; nothing was entered.
-    NeedLeaves(Vec<(LeafNo, LeafPointer)>),
+    NeedLeaves(Vec<(LeafNo, LeafPlace)>),
 }
 
 impl State {

@@ -6,10 +6,11 @@ use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_core::format::checkpoint::{LeafEntry, PageIdentity, PageKind, Root, SegmentEntry, decode_page};
+use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PatchPointer};
 use lsd_core::format::header::{CheckpointPointer, ImageRecord, LogRecord};
 use lsd_core::format::names;
-use lsd_core::map::{Leaf, Run};
+use lsd_core::format::root::{LeafEntry, Root, RootPages, SegmentEntry};
+use lsd_core::map::{Leaf, MapError, Patch, Run};
 use lsd_core::units::LeafNo;
 use lsd_store::ObjectName;
 use nix::libc;
@@ -37,7 +38,7 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
 }
 
 async fn read_root(subject: &Subject, image: &ImageRecord, pointer: &CheckpointPointer) -> Result<Root> {
-    let mut joined = Vec::new();
+    let mut joined = RootPages::default();
     for index in 0..pointer.root_pages {
         let page = pointer.first_root_page + index;
         let name = ObjectName::from(names::map_page(&subject.id, pointer.id, page));
@@ -45,20 +46,35 @@ async fn read_root(subject: &Subject, image: &ImageRecord, pointer: &CheckpointP
         let size = subject.store.stat(&name).await.map_err(failed)?;
         let bytes = subject.store.read(&name, 0, size).await.map_err(failed)?;
         let identity = PageIdentity { image: image.uuid, checkpoint: pointer.id, page };
-        joined
-            .extend_from_slice(decode_page(&identity, PageKind::Root, &bytes).map_err(|error| damaged(&name, &error))?);
+        joined.add(&identity, &bytes).map_err(|error| damaged(&name, &error))?;
     }
-    Root::decode(&joined).map_err(|error| damaged(&format!("root of checkpoint {}", pointer.id), &error))
+    joined.decode().map_err(|error| damaged(&format!("root of checkpoint {}", pointer.id), &error))
 }
 
 async fn read_leaf(subject: &Subject, root: &Root, leaf: LeafNo) -> Result<Vec<Run>> {
     let Some(entry) = root.leaves.iter().find(|entry| entry.leaf == leaf) else { return Ok(Vec::new()) };
-    let name = ObjectName::from(names::map_page(&subject.id, entry.at.checkpoint, entry.at.page));
-    let read = subject.store.read(&name, u64::from(entry.at.offset), u64::from(entry.at.len)).await;
-    let bytes = read.map_err(|error| store_failed(&format!("error reading {name}"), &error))?;
-    let decoded = Leaf::decode(leaf, &bytes);
-    let decoded = decoded.map_err(|error| Failure::new(libc::EIO, format!("{name}: leaf {leaf}: {error}")))?;
-    Ok(decoded.runs().collect())
+    let bytes = read_at(subject, entry.at.base).await?;
+    let mut content = Leaf::decode(leaf, &bytes).map_err(|error| damaged_leaf(subject, entry.at.base, leaf, &error))?;
+    if let Some(patch) = entry.at.patch {
+        let bytes = read_at(subject, patch.at).await?;
+        let decoded = Patch::decode(leaf, &entry.at.base, &bytes);
+        decoded.map_err(|error| damaged_leaf(subject, patch.at, leaf, &error))?.apply(&mut content);
+    }
+    Ok(content.runs().collect())
+}
+
+fn page_name(subject: &Subject, at: LeafPointer) -> ObjectName {
+    names::map_page(&subject.id, at.checkpoint, at.page).into()
+}
+
+async fn read_at(subject: &Subject, at: LeafPointer) -> Result<bytes::Bytes> {
+    let name = page_name(subject, at);
+    let read = subject.store.read(&name, u64::from(at.offset), u64::from(at.len)).await;
+    read.map_err(|error| store_failed(&format!("error reading {name}"), &error))
+}
+
+fn damaged_leaf(subject: &Subject, at: LeafPointer, leaf: LeafNo, error: &MapError) -> Failure {
+    Failure::new(libc::EIO, format!("{}: leaf {leaf}: {error}", page_name(subject, at)))
 }
 
 fn runs_tree(leaf: LeafNo, runs: &[Run]) -> Tree {
@@ -125,8 +141,8 @@ struct MapView<'a> {
 }
 
 impl MapView<'_> {
-    fn page_name(&self, entry: &LeafEntry) -> String {
-        names::map_page(&self.subject.id, entry.at.checkpoint, entry.at.page)
+    fn page_name(&self, at: LeafPointer) -> String {
+        page_name(self.subject, at).0
     }
 
     fn mapped(&self) -> u64 {
@@ -135,14 +151,21 @@ impl MapView<'_> {
 
     fn tree(&self) -> Tree {
         let leaf = |entry: &LeafEntry| {
-            Tree::Object(vec![
+            let LeafPlace { base, patch } = entry.at;
+            let mut fields = vec![
                 ("leaf", u64::from(entry.leaf.0).into()),
                 ("offset", entry.leaf.start().into()),
                 ("mapped", u64::from(entry.mapped).into()),
-                ("object", self.page_name(entry).into()),
-                ("object_offset", u64::from(entry.at.offset).into()),
-                ("encoded_length", u64::from(entry.at.len).into()),
-            ])
+                ("object", self.page_name(base).into()),
+                ("object_offset", u64::from(base.offset).into()),
+                ("encoded_length", u64::from(base.len).into()),
+            ];
+            if let Some(PatchPointer { at, .. }) = patch {
+                fields.push(("patch_object", self.page_name(at).into()));
+                fields.push(("patch_object_offset", u64::from(at.offset).into()));
+                fields.push(("patch_length", u64::from(at.len).into()));
+            }
+            Tree::Object(fields)
         };
         Tree::Object(vec![
             ("checkpoint", self.checkpoint.id.to_string().into()),
@@ -165,14 +188,22 @@ impl MapView<'_> {
         );
         let mut table =
             right_table(&["LEAF", "OFFSET", "MAPPED", "ENCODED"]).column("OBJECT", Align::Left, Align::Left);
+        let at = |at: LeafPointer| [size::format(u64::from(at.len)), format!("{}+{}", self.page_name(at), at.offset)];
         for entry in leaves {
-            table.row(vec![
-                entry.leaf.to_string(),
-                entry.leaf.start().to_string(),
-                size::format(u64::from(entry.mapped)),
-                size::format(u64::from(entry.at.len)),
-                format!("{}+{}", self.page_name(entry), entry.at.offset),
-            ]);
+            let [encoded, object] = at(entry.at.base);
+            let mapped = size::format(u64::from(entry.mapped));
+            table.row(vec![entry.leaf.to_string(), entry.leaf.start().to_string(), mapped, encoded, object]);
+            // A line of its own, so that an image without patches looks the same to scripts.
+            if let Some(patch) = entry.at.patch {
+                let [encoded, object] = at(patch.at);
+                table.row(vec![
+                    entry.leaf.to_string(),
+                    entry.leaf.start().to_string(),
+                    "patch".to_owned(),
+                    encoded,
+                    object,
+                ]);
+            }
         }
         if !leaves.is_empty() {
             text += &table.to_string();
