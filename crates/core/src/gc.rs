@@ -99,23 +99,18 @@ pub struct Candidate {
 /// live, and a copy has them too.
 const LEAST_GARBAGE_PERCENT: u64 = 10;
 
-/// Keeps the estimate of a lifetime finite.
-const MOST_USED: f64 = 0.999;
-
 impl Candidate {
     fn is_worth_it(&self) -> bool {
         let (len, live) = (u64::from(self.len), u64::from(self.live));
         live > 0 && len.saturating_sub(live) * 100 >= len * LEAST_GARBAGE_PERCENT
     }
 
-    /// The space it gives over what is to be copied, times the square root of how long its data lives: young segments and those
-    /// of hot data give more if one waits. The lifetime follows from what is left after its age. Where all data lives
-    /// equally long this is greedy (docs/adr/0007).
+    /// Cost-benefit: the space it gives, times its age, over what is to be copied. Old segments with little garbage hold cold
+    /// data, which stays put once it was moved together; young ones and hot ones give more if one waits (docs/adr/0007).
     fn score(&self, now_ns: u64) -> f64 {
-        let used = (f64::from(self.live) / f64::from(self.len.max(1))).min(MOST_USED);
+        let used = f64::from(self.live) / f64::from(self.len.max(1));
         let age = now_ns.saturating_sub(self.timestamp_ns).max(1) as f64;
-        let lifetime = age / -used.ln();
-        lifetime.sqrt() * (1.0 - used) / used
+        age * (1.0 - used) / used
     }
 }
 

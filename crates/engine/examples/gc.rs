@@ -83,12 +83,12 @@ async fn main() {
         written += blocks * BLOCK;
         peak = peak.max(round_peak);
         let amplification = (cluster.written_bytes(MEMORY_POOL) - round_start) as f64 / (blocks * BLOCK) as f64;
-        println!("{round}: space up to {:.3} x live, write amplification {amplification:.3}", ratio(round_peak, live));
+        println!("{round}: space up to {:.4} x live, write amplification {amplification:.3}", ratio(round_peak, live));
     }
     let amplification = (cluster.written_bytes(MEMORY_POOL) - at_start) as f64 / written as f64;
     let load = if is_hot_cold { "80/20" } else { "uniform" };
     println!(
-        "{load}, {size_mib} MiB, {LIVE_PERCENT} % live, overwritten {overwrites} times: space up to {:.3} x live, write amplification {amplification:.3}",
+        "{load}, {size_mib} MiB, {LIVE_PERCENT} % live, overwritten {overwrites} times: space up to {:.4} x live, write amplification {amplification:.3}",
         ratio(peak, live)
     );
     image.close().await.expect("close");

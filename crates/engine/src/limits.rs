@@ -35,7 +35,7 @@ pub(crate) const VICTIMS_LIVE_BYTES: u64 = 64 << 20;
 pub(crate) const COPY_ROUND_BYTES: u64 = 32 << 20;
 pub(crate) const COPY_ROUND_LIVE_BYTES: u64 = 8 << 20;
 /// A round copies at most this part of the live bytes, but may always copy this much.
-pub(crate) const COPY_ROUND_FRACTION: u64 = 128;
+pub(crate) const COPY_ROUND_FRACTION: u64 = 256;
 pub(crate) const COPY_ROUND_LEAST_BYTES: u64 = 1 << 20;
 /// Most data and records that are entered into the log in one critical section: about a millisecond of it.
 pub(crate) const COPY_BATCH_BYTES: usize = 4 << 20;

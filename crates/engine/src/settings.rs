@@ -42,7 +42,7 @@ pub struct Settings {
 
 /// The bound on space is 1.5 times the live bytes: the limit, what is being written, and map pages.
 const THRESHOLDS: Thresholds =
-    Thresholds { start_percent: 46, stop_percent: 45, limit_percent: 48, least_live: 1 << 30 };
+    Thresholds { start_percent: 47, stop_percent: 46, limit_percent: 49, least_live: 1 << 30 };
 
 impl Default for Settings {
     fn default() -> Self {
