@@ -41,7 +41,12 @@ impl Inner {
                 Attempted::Taken => return Ok(()),
                 Attempted::Held(holder) => holder,
             };
+            // Before it is asked, which takes long where it is dead: each time a last try follows.
             let now = Instant::now();
+            if now >= deadline {
+                let reason = format!("{}: {} at {} keeps the lock", self.objects.header(), holder.client, holder.addr);
+                return Err(Error::new(ErrorKind::Busy, reason));
+            }
             if asked.as_ref().is_none_or(|(owner, at)| *owner != holder || now >= *at + ASK_AGAIN) {
                 match watch::ask(&self.objects, &Notice::LockWanted).await? {
                     Some(Answer::WillRelease) => deadline = Instant::now() + patience,
@@ -49,10 +54,6 @@ impl Inner {
                     _ => {}
                 }
                 asked = Some((holder.clone(), now));
-            }
-            if Instant::now() >= deadline {
-                let reason = format!("{}: {} at {} keeps the lock", self.objects.header(), holder.client, holder.addr);
-                return Err(Error::new(ErrorKind::Busy, reason));
             }
             tokio::select! {
                 () = released => {}

@@ -203,7 +203,7 @@ impl Run {
 
     /// The client goes on for a while, though another one may take over, and is connected again at some time.
     fn leave_zombie(&mut self, client: usize, cut: Option<Cut>, task: JoinHandle<()>) {
-        let (net, world) = (self.world.net.clone(), self.world.clone());
+        let net = self.world.net.clone();
         let until_healed = Duration::from_millis(self.random.random_range(0..60_000));
         let until_end = Duration::from_millis(self.random.random_range(0..60_000));
         self.zombies.push(tokio::spawn(async move {
@@ -213,7 +213,6 @@ impl Run {
             }
             tokio::time::sleep(until_end).await;
             net.bury(client);
-            world.zombie_left();
             task.abort();
             let _ = task.await;
         }));

@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After a full pool has room again, clients may be told that it is full for so long, milliseconds.
 const FULL_ECHO_MS: u64 = 15_000;
-/// After one that was taken for dead is gone, who waited for its lock may give up for so long, milliseconds.
-const ZOMBIE_ECHO_MS: u64 = 10_000;
 
 pub type SharedHistory = Arc<Mutex<History>>;
 
@@ -36,8 +34,6 @@ struct Inner {
     failure: Option<String>,
     /// When a pool was full the last time.
     full_at: Option<u64>,
-    /// When the last one that was taken for dead went away.
-    zombie_left_at: Option<u64>,
     full: bool,
 }
 
@@ -62,7 +58,6 @@ impl World {
             last_stamp: 0,
             failure: None,
             full_at: None,
-            zombie_left_at: None,
             full: false,
         };
         Arc::new(Self { net, disk, id, pool, blocklist_lags, inner: Mutex::new(inner) })
@@ -165,11 +160,6 @@ impl World {
         inner.full_at = Some(now);
     }
 
-    pub fn zombie_left(&self) {
-        let now = self.net.now_ms();
-        self.lock().zombie_left_at = Some(now);
-    }
-
     pub fn is_full(&self) -> bool {
         self.lock().full
     }
@@ -188,10 +178,7 @@ impl World {
                 inner.full || late || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
             }
             // Also alone: a lock whose release was lost is in its own handle's way (docs/TESTING.md).
-            ErrorKind::Busy => {
-                let waited = self.lock().zombie_left_at.is_some_and(|at| now < at + ZOMBIE_ECHO_MS);
-                !alone || contested || waited || self.net.may_fail()
-            }
+            ErrorKind::Busy => !alone || contested || self.net.may_fail(),
             // What the owner of a newer epoch does not need any more is gone for an older one.
             ErrorKind::Fenced | ErrorKind::Corrupt => contested,
             // What was issued before the image changed hands may lie outside the size that others gave it since.

@@ -38,6 +38,11 @@ impl Client {
         (Self::open_through(memory, gate.clone(), options).await.unwrap(), gate)
     }
 
+    /// A client that the gate stands before from the start.
+    pub async fn open_behind(gate: Arc<Gate>, memory: MemoryStore, settings: Settings) -> Client {
+        Self::open_through(memory, gate, OpenOptions { read_only: true, settings }).await.unwrap()
+    }
+
     async fn open_through(
         memory: MemoryStore,
         store: Arc<dyn ObjectStore>,
