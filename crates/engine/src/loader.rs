@@ -49,7 +49,7 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
         if loaded.is_ok() && header.log.clean {
             return loaded.map(|(state, tails)| (state, tails, header));
         }
-        // Segments that were deleted before they were looked for look like the end of the log, which is no error.
+        // Rule 12: segments that were deleted before they were looked for look like the end of the log, which is no error.
         let fresh = Header::read(&found.objects).await?;
         if fresh.log == header.log {
             return loaded.map(|(state, tails)| (state, tails, header));

@@ -43,6 +43,9 @@
 //! 11. *The batches of a group count together or not at all* (`writer.rs`, `lsd_core::replay`): their records take turns in the
 //!     order of writes, so one without the others is no prefix of it. None of them is durable before all are.
 //!     Tests: `a_flush_waits_for_every_batch_of_a_group`, `a_group_that_is_not_all_there_does_not_count`.
+//! 12. *What was read of a log counts if the header still says the same afterwards* (`loader.rs`): a living owner deletes the beginning of
+//!     its log once a checkpoint has it, and to who read the header before that looks like the log's end.
+//!     Test: `a_reader_that_opens_while_the_log_moves_on_sees_all_of_it`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;

@@ -1,4 +1,4 @@
-//! Rules 1, 2, 4, 5 and 11: what a flush promised is in the log or in the map, whenever the client dies.
+//! Rules 1, 2, 4, 5, 11 and 12: what a flush promised is in the log or in the map, whenever the client dies.
 use super::*;
 use common::Gate;
 use lsd_core::gc::Thresholds;
