@@ -8,7 +8,6 @@ use crate::format::record::Record;
 use crate::format::segment::SegmentIdentity;
 use crate::format::{FormatError, FormatResult, Refusal};
 use crate::units::Seq;
-use std::collections::HashSet;
 
 /// What may follow the last good batch of an open segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +58,20 @@ pub fn join(mut found: Vec<Batch>, after: Seq, epochs: &[EpochStart]) -> FormatR
     let all = found.len();
     found.retain(|batch| counts(batch, epochs));
     found.sort_by_key(|batch| batch.first_seq);
-    let mut log = Contiguous { end: after, ..Contiguous::default() };
+    let (mut end, mut counted) = (after, 0);
     for group in found.chunk_by(same_group) {
         let first = group[0].first_seq;
-        if first <= log.end || has_sequence_twice(group) {
+        if first <= end || has_sequence_twice(group) {
             return Err(FormatError::new("log", Refusal::Value("overlapping sequences")));
         }
-        if first != log.end.next() || !is_complete(group) {
+        if first != end.next() || !is_complete(group) {
             break;
         }
-        log.end = group[0].last_seq();
-        log.batches.extend_from_slice(group);
+        end = group[0].last_seq();
+        counted += group.len();
     }
-    log.dropped = all - log.batches.len();
-    Ok(log)
+    found.truncate(counted);
+    Ok(Contiguous { batches: found, end, dropped: all - counted })
 }
 
 impl Contiguous {
@@ -82,18 +81,15 @@ impl Contiguous {
     }
 }
 
-/// The records of a group in order of sequence, each with the batch that has it.
-pub fn in_order(group: &[Batch]) -> Vec<(&Batch, &Record)> {
-    let mut records: Vec<_> = numbered(group).collect();
+/// The records of a group in order of sequence, each with its number and the batch that has it.
+pub fn in_order(group: &[Batch]) -> Vec<(Seq, &Batch, &Record)> {
+    let numbered = |batch| Batch::numbered(batch).map(move |(seq, record)| (seq, batch, record));
+    let mut records: Vec<_> = group.iter().flat_map(numbered).collect();
     // Those of one batch are in order.
     if group.len() > 1 {
         records.sort_by_key(|(seq, ..)| *seq);
     }
-    records.into_iter().map(|(_, batch, record)| (batch, record)).collect()
-}
-
-fn numbered(group: &[Batch]) -> impl Iterator<Item = (Seq, &Batch, &Record)> {
-    group.iter().flat_map(|batch| batch.numbered().map(move |(seq, record)| (seq, batch, record)))
+    records
 }
 
 fn same_group(one: &Batch, other: &Batch) -> bool {
@@ -108,8 +104,7 @@ fn is_complete(group: &[Batch]) -> bool {
 }
 
 fn has_sequence_twice(group: &[Batch]) -> bool {
-    let mut seen = HashSet::new();
-    group.len() > 1 && !numbered(group).all(|(seq, ..)| seen.insert(seq))
+    group.len() > 1 && in_order(group).array_windows().any(|[one, next]| one.0 == next.0)
 }
 
 fn counts(batch: &Batch, epochs: &[EpochStart]) -> bool {

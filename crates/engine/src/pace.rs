@@ -61,10 +61,9 @@ impl Pace {
 
     /// Nothing can be gained at present.
     pub(crate) fn rest(&mut self, space: &Space) {
+        let scale = self.thresholds.map_or(space.live, |thresholds| thresholds.scale(space));
         self.is_running = false;
-        self.resting_until = Some(
-            garbage(space) + self.thresholds.map_or(space.live, |thresholds| thresholds.scale(space)) / REST_FRACTION,
-        );
+        self.resting_until = Some(garbage(space) + scale / REST_FRACTION);
     }
 
     /// A checkpoint deleted what it could.

@@ -243,7 +243,7 @@ impl State {
             self.log_bytes += u64::from(batch.total_len);
             self.end = batch.last_seq();
         }
-        for (batch, record) in in_order(group) {
+        for (_, batch, record) in in_order(group) {
             match record.kind {
                 RecordKind::Write { len, data_offset, .. } => {
                     self.map_to(record.offset, u64::from(len), batch.loc(data_offset))?;

@@ -321,8 +321,10 @@ impl Writer {
 
     /// The open batch of the stream with room for `len` data bytes, and the step of its next record.
     fn batch_with_room(&mut self, stream: Stream, len: u32) -> (u32, &mut OpenBatch) {
-        let found = |group: &OpenGroup| group.position(stream).map(|index| group.batches[index].fits(len));
-        let fits = self.open.as_ref().is_none_or(|group| found(group).unwrap_or_else(|| group.admits(stream)));
+        let fits = self.open.as_ref().is_none_or(|group| match group.position(stream) {
+            Some(index) => group.batches[index].fits(len),
+            None => group.admits(stream),
+        });
         if !fits {
             self.seal();
         }

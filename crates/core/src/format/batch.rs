@@ -5,6 +5,7 @@ use super::record::{RECORD_BYTES, Record};
 use super::share::{Share, Steps};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{Epoch, Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+use std::ops::Range;
 
 const WHAT: &str = "batch";
 /// "LSDB"
@@ -65,6 +66,19 @@ impl Batch {
             .map(move |(index, record)| (Seq(self.first_seq.0 + u64::from(step(index))), record))
     }
 
+    /// The group's records where the batch is a share of one, as it is stored; 0 otherwise.
+    pub(super) fn stored_group_records(&self) -> u32 {
+        self.share.as_ref().map_or(0, |share| share.group_records)
+    }
+
+    /// Appends some of the records, with their steps.
+    pub(super) fn encode_records(&self, some: Range<usize>, out: &mut Vec<u8>) {
+        for index in some {
+            let step = self.share.as_ref().map_or(0, |share| share.steps[index]);
+            self.records[index].encode(step, out);
+        }
+    }
+
     /// Where the data of a record lives.
     pub fn loc(&self, data_offset: u32) -> Loc {
         Loc::new(self.place.segment, self.place.offset + data_offset)
@@ -88,8 +102,7 @@ pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
     assert!(!records.is_empty() && records.len() <= MAX_BATCH_RECORDS, "a batch has 1..=MAX_BATCH_RECORDS records");
     let inline = records.len().min(INLINE_RECORDS);
     let mut tail = Vec::new();
-    let step = |index: usize| share.as_ref().map_or(0, |share| share.steps[index]);
-    (inline..records.len()).for_each(|index| records[index].encode(step(index), &mut tail));
+    batch.encode_records(inline..records.len(), &mut tail);
     let overflow_crc = crc32c(&tail);
     let unpadded = BATCH_HEADER_BYTES as u32 + data_len + tail.len() as u32;
     let total_len = unpadded.next_multiple_of(alignment.max(1));
@@ -110,9 +123,9 @@ pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
     head.put_u64(*timestamp_ns);
     head.put_u32(data_len);
     head.put_u32(overflow_crc);
-    head.put_u32(share.as_ref().map_or(0, |share| share.group_records));
+    head.put_u32(batch.stored_group_records());
     head.resize(FIXED_BYTES, 0);
-    (0..inline).for_each(|index| records[index].encode(step(index), &mut head));
+    batch.encode_records(0..inline, &mut head);
     head.resize(BATCH_HEADER_BYTES, 0);
     let crc = crc32c(&head);
     head[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());

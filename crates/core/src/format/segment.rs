@@ -91,11 +91,10 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
         out.put_u64(batch.first_seq.0);
         out.put_u64(batch.timestamp_ns);
         out.put_u32(batch.records.len() as u32);
-        out.put_u32(batch.share.as_ref().map_or(0, |share| share.group_records));
+        out.put_u32(batch.stored_group_records());
     }
     for batch in batches.iter().map(Borrow::borrow) {
-        let step = |index: usize| batch.share.as_ref().map_or(0, |share| share.steps[index]);
-        batch.records.iter().enumerate().for_each(|(index, record)| record.encode(step(index), &mut out));
+        batch.encode_records(0..batch.records.len(), &mut out);
     }
     close_part(&mut out);
     out.resize(len.next_multiple_of(alignment.max(1) as usize), 0);

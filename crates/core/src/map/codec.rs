@@ -45,7 +45,7 @@ const CRC_OFFSET: usize = 16;
 const FORM_RUNS: u16 = 0;
 const FORM_DENSE: u16 = 1;
 const FORM_PACKED: u16 = 2;
-const RUN_BYTES: usize = 16;
+pub(super) const RUN_BYTES: usize = 16;
 const DENSE_BYTES: usize = BLOCKS * 8;
 
 /// How a leaf is written.

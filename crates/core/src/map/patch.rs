@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Every block is replaced at most once. The blocks that a patch does not name are those of the base.
-use super::codec::{checksum, u16_at, u32_at, u64_at};
+use super::codec::{RUN_BYTES, checksum, u16_at, u32_at, u64_at};
 use super::dense::BLOCKS;
 use super::{BlockSet, LEAF_HEADER_BYTES, Leaf, MapError, Run};
 use crate::format::checkpoint::{LeafPlace, LeafPointer};
@@ -37,7 +37,6 @@ const CRC_OFFSET: usize = 16;
 const HEADER_BYTES: usize = 52;
 const GROUP_BYTES: usize = 6;
 const ENTRY_BYTES: usize = 3;
-const RUN_BYTES: u32 = 16;
 
 /// Blocks of a leaf and where they live now, ascending by block; [`Loc::NOWHERE`] is a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub struct Patch {
 
 /// False for a leaf so small that it gets no patches: which of its blocks change need not be noted.
 pub(super) fn may_follow(base: &Leaf) -> bool {
-    base.run_count() * RUN_BYTES as usize > LEAST_PATCHED_BYTES as usize
+    base.run_count() * RUN_BYTES > LEAST_PATCHED_BYTES as usize
 }
 
 /// About what a checkpoint writes for a patch of so many blocks: each may need a segment of its own.
@@ -84,16 +83,16 @@ impl Patch {
     /// cost as much by now as a base does, which is when a new one costs the least over time.
     #[must_use]
     pub fn worth_writing(leaf: &Leaf, changed: &BlockSet, place: &LeafPlace) -> Option<Patch> {
-        let runs = LEAF_HEADER_BYTES as u32 + leaf.run_count() as u32 * RUN_BYTES;
-        let whole = place.base.len.min(runs);
+        let runs = LEAF_HEADER_BYTES + leaf.run_count() * RUN_BYTES;
+        let whole = (place.base.len as usize).min(runs);
         let least = HEADER_BYTES + changed.count() as usize * ENTRY_BYTES;
-        if whole <= LEAST_PATCHED_BYTES || least > whole as usize / 2 {
+        if whole <= LEAST_PATCHED_BYTES as usize || least > whole / 2 {
             return None;
         }
         let patch = Patch::of(leaf, changed)?;
         let bytes = patch.encoded_bytes();
         let spent = place.patch.map_or(0, |patch| patch.spent) as usize + bytes;
-        (bytes <= whole as usize / 2 && spent <= whole as usize).then_some(patch)
+        (bytes <= whole / 2 && spent <= whole).then_some(patch)
     }
 
     /// The blocks that the patch replaces.

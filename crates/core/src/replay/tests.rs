@@ -70,7 +70,7 @@ fn a_group_counts_when_all_of_it_is_there() {
     let log = join(all, Seq(0), &[start(1, 1, 1)]).unwrap();
     assert_eq!((log.end, log.dropped, log.groups().count()), (Seq(9), 0, 3));
     let group = log.groups().nth(1).unwrap();
-    let order: Vec<u64> = in_order(group).iter().map(|(batch, _)| batch.place.segment.0).collect();
+    let order: Vec<u64> = in_order(group).iter().map(|(_, batch, _)| batch.place.segment.0).collect();
     assert_eq!(order, [1, 2, 2, 1, 2]);
 
     for missing in [&hot, &cold] {

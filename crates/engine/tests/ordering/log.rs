@@ -117,6 +117,7 @@ async fn what_the_last_checkpoint_needs_stays_until_the_next_one_is_in_force() {
 const LEAF_BLOCKS: u64 = (16 * MIB) / BLOCK;
 
 /// A client that keeps what it writes into the second leaf, which is seldom overwritten, apart from what it writes into the first.
+/// It has written into both, and of that group only the first batch can pass.
 async fn divided(cluster: &MemoryCluster) -> (Client, Arc<Gate>) {
     // Garbage is near its bound and not beyond, so nothing is collected.
     let gc_thresholds = Thresholds { start_percent: 200, stop_percent: 200, limit_percent: 1000, least_live: 1 };
@@ -129,6 +130,9 @@ async fn divided(cluster: &MemoryCluster) -> (Client, Arc<Gate>) {
         put(&client.image, LEAF_BLOCKS, 2).await;
         client.image.flush().await.unwrap();
     }
+    gate.close(second_batch());
+    put(&client.image, 0, 3).await;
+    put(&client.image, LEAF_BLOCKS, 3).await;
     (client, gate)
 }
 
@@ -142,9 +146,6 @@ fn second_batch() -> impl FnMut(Op, &str) -> bool + Send {
 async fn a_flush_waits_for_every_batch_of_a_group() {
     let cluster = cluster_with_image(32 * MIB).await;
     let (client, gate) = divided(&cluster).await;
-    gate.close(second_batch());
-    put(&client.image, 0, 3).await;
-    put(&client.image, LEAF_BLOCKS, 3).await;
     if tokio::time::timeout(LONG, client.image.flush()).await.is_err() {
         gate.open();
         client.image.flush().await.unwrap();
@@ -158,9 +159,6 @@ async fn a_flush_waits_for_every_batch_of_a_group() {
 async fn a_group_that_is_not_all_there_does_not_count() {
     let cluster = cluster_with_image(32 * MIB).await;
     let (client, gate) = divided(&cluster).await;
-    gate.close(second_batch());
-    put(&client.image, 0, 3).await;
-    put(&client.image, LEAF_BLOCKS, 3).await;
     put(&client.image, 0, 4).await;
     let flush = tokio::time::timeout(LONG, client.image.flush()).await;
     assert!(flush.is_err(), "the second batch of the group is held: it was not divided");
