@@ -34,8 +34,8 @@ impl Inner {
     }
 
     /// Loads leaves of the map ahead of operations that come in order.
-    pub(crate) fn load_ahead(self: &Arc<Self>, offset: u64, before: Before) {
-        let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset));
+    pub(crate) fn load_ahead(self: &Arc<Self>, offset: u64, len: u64, before: Before) {
+        let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset), len);
         let Some(ahead) = ahead else { return };
         if self.settings.map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
             return;
@@ -66,19 +66,19 @@ async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) 
 
 /// The segments that a leaf points at, and how many of their blocks must be known to read all of it.
 fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usize)> {
-    let mut segments = BTreeMap::new();
+    let mut segments: BTreeMap<SegmentNo, usize> = BTreeMap::new();
     let state = shared.lock();
     let len = leaf.len_in(state.size);
     let mut found: Vec<Extent> = Vec::new();
     if len == 0 || state.map.lookup(leaf.start(), len, &mut found).is_err() {
-        return segments;
+        return BTreeMap::new();
     }
     for extent in found {
         let Some(loc) = extent.loc else { continue };
-        let Some(epoch) = state.log.epoch_of(loc.segment()) else { continue };
         let end = (loc.offset() + extent.len as u32).div_ceil(BLOCK_BYTES) as usize;
-        let (_, blocks) = segments.entry(loc.segment()).or_insert((epoch, 0));
+        let blocks = segments.entry(loc.segment()).or_insert(0);
         *blocks = end.max(*blocks);
     }
-    segments
+    let known = |(segment, blocks)| Some((segment, (state.log.epoch_of(segment)?, blocks)));
+    segments.into_iter().filter_map(known).collect()
 }

@@ -30,7 +30,7 @@ impl Inner {
         if self.settings.cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
-        self.load_ahead(offset, Before::Reading);
+        self.load_ahead(offset, len, Before::Reading);
         let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
         let data = self.steadily(read).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
@@ -45,7 +45,7 @@ impl Inner {
     async fn write_range(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool, owned: bool) -> Result<()> {
         self.check_open()?;
         if data.is_empty() {
-            return self.ensure_owner().await;
+            return Box::pin(self.ensure_owner()).await;
         }
         if self.owns() {
             self.shared.lock().check(offset, data.len() as u64)?;
@@ -61,11 +61,11 @@ impl Inner {
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
     async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
         let len = data.len() as u64;
-        self.load_ahead(offset, Before::Writing);
+        self.load_ahead(offset, len, Before::Writing);
         let chunks = chunks(data);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.
-            return self.accept_in_turn(offset, len, &chunks, true).await;
+            return Box::pin(self.accept_in_turn(offset, len, &chunks, true)).await;
         }
         if self.may_pass() && self.shared.try_take_dirty(len) {
             let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, &chunks, false));
@@ -76,9 +76,13 @@ impl Inner {
             self.shared.give_dirty(len);
             accepted?;
         }
+        Box::pin(self.accept_in_line(offset, len, &chunks)).await
+    }
+
+    async fn accept_in_line(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk]) -> Result<Seq> {
         let place = self.turns.enter();
         let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
-        self.accept_in_turn(offset, len, &chunks, false).await
+        self.accept_in_turn(offset, len, chunks, false).await
     }
 
     async fn accept_in_turn(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
@@ -183,7 +187,7 @@ impl Inner {
     pub(crate) async fn clear(self: &Arc<Self>, offset: u64, len: u64, zeroes: bool, fua: bool) -> Result<()> {
         self.check_open()?;
         if len == 0 {
-            return self.ensure_owner().await;
+            return Box::pin(self.ensure_owner()).await;
         }
         let kind = if zeroes { RecordKind::WriteZeroes { len } } else { RecordKind::Discard { len } };
         let mut clear = |state: &mut State| state.try_clear(Record { offset, kind });
@@ -192,13 +196,20 @@ impl Inner {
         {
             return self.acknowledge(seq, fua).await;
         }
-        let place = self.turns.enter();
-        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
-        self.ensure_owner().await?;
-        let seq = self.change(clear).await?;
-        drop(turn);
-        drop(place);
+        let seq = Box::pin(self.clear_in_line(offset, len, clear)).await?;
         self.acknowledge(seq, fua).await
+    }
+
+    async fn clear_in_line(
+        self: &Arc<Self>,
+        offset: u64,
+        len: u64,
+        clear: impl FnMut(&mut State) -> Result<Attempt>,
+    ) -> Result<Seq> {
+        let place = self.turns.enter();
+        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
+        self.ensure_owner().await?;
+        self.change(clear).await
     }
 
     /// Writes `pattern` over and over.

@@ -89,6 +89,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
 pub(crate) const LEAVES_AHEAD: u32 = 4;
+/// Bytes that operations in order have touched before a leaf is loaded ahead of them.
+pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
 pub(crate) const WALK_LEAVES: usize = 256;
 /// With less memory for the map nothing is loaded ahead: it would push out what is in use.

@@ -4,6 +4,7 @@
 use crate::inner::{Inner, Role};
 use crate::limits::READ_TRIES;
 use crate::{Error, ErrorKind, Result};
+use lsd_core::format::header::CheckpointPointer;
 
 impl Inner {
     /// Runs `attempt` until it finds every object that the map names. The owner's own map follows what it moves, so it looks up
@@ -23,14 +24,19 @@ impl Inner {
             }
             // The owner's map is the truth. Waiting for its maintenance would be in vain, too: a hand-over waits for those who
             // read to compare.
-            if self.shared.lock().writer.is_some() {
-                continue;
-            }
-            let mut role = self.maintenance.lock().await;
-            let is_same = self.shared.lock().log.checkpoint == before;
-            if is_same && matches!(*role, Role::Reader(_)) {
-                self.reload(&mut role).await?;
+            if self.shared.lock().writer.is_none() {
+                Box::pin(self.take_up_newer(before)).await?;
             }
         }
+    }
+
+    /// Takes up the newest durable state, unless this handle owns the image by now or has another state than `before`.
+    async fn take_up_newer(&self, before: Option<CheckpointPointer>) -> Result<()> {
+        let mut role = self.maintenance.lock().await;
+        let is_same = self.shared.lock().log.checkpoint == before;
+        if is_same && matches!(*role, Role::Reader(_)) {
+            self.reload(&mut role).await?;
+        }
+        Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     let plan = loop {
         match look_up(shared, offset, len)? {
             Lookup::Plan(plan) => break plan,
-            Lookup::NeedLeaves(leaves) => shared.load_leaves(objects, leaves).await?,
+            Lookup::NeedLeaves(leaves) => Box::pin(shared.load_leaves(objects, leaves)).await?,
         }
     };
     if plan.iter().all(|part| matches!(part, Plan::Ready(_))) {
@@ -41,7 +41,7 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     let got = match <[Plan; 1]>::try_from(plan) {
         // Most reads, and without the machinery for several at once.
         Ok([part]) => vec![get(objects, &shared.sums, part).await?],
-        Err(plan) => get_all(objects, &shared.sums, plan).await?,
+        Err(plan) => Box::pin(get_all(objects, &shared.sums, plan)).await?,
     };
     let (pieces, fetched): (Vec<_>, Vec<_>) = got.into_iter().unzip();
     let mut state = shared.lock();

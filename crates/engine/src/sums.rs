@@ -84,9 +84,14 @@ impl Sums {
 
     /// The table of a segment, with at least `blocks` entries if the segment has so many.
     pub(crate) async fn of(&self, objects: &Objects, epoch: Epoch, segment: SegmentNo, blocks: usize) -> Result<Table> {
-        if let Some(table) = self.lock().get(segment, blocks) {
-            return Ok(table);
+        let known = self.lock().get(segment, blocks);
+        match known {
+            Some(table) => Ok(table),
+            None => Box::pin(self.read_once(objects, epoch, segment, blocks)).await,
         }
+    }
+
+    async fn read_once(&self, objects: &Objects, epoch: Epoch, segment: SegmentNo, blocks: usize) -> Result<Table> {
         let _reading = self.reads[segment.0 as usize % TABLE_READS].lock().await;
         if let Some(table) = self.lock().get(segment, blocks) {
             return Ok(table);

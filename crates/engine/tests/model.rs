@@ -244,3 +244,22 @@ async fn a_reader_of_a_large_image_keeps_its_map_within_bounds() {
         }
     }
 }
+
+/// A call's future is allocated for each operation in flight: what happens seldom has an allocation of its own, so that the
+/// rest is small (glibc takes a slower way from 1 KiB on).
+#[tokio::test]
+async fn the_futures_of_data_calls_are_small() {
+    const MOST: usize = 768;
+    let cluster = cluster_with_image(SIZE).await;
+    let client = Client::open(&cluster, settings()).await;
+    let image = &client.image;
+    let sizes = [
+        ("read", size_of_val(&image.read(0, 4096))),
+        ("write", size_of_val(&image.write(0, pattern(1, 4096), false))),
+        ("discard", size_of_val(&image.discard(0, 4096, false))),
+        ("flush", size_of_val(&image.flush())),
+    ];
+    for (call, size) in sizes {
+        assert!(size <= MOST, "{call}: {size} bytes; all: {sizes:?}");
+    }
+}
