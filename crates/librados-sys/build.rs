@@ -1,4 +1,4 @@
-//! Links the system's librados.
+//! Links the system's librados, and compiles the part that needs its C++ API.
 //!
 //! The caller of the librbd C API hands over handles that belong to its own librados.so.2, so this is always the
 //! shared library and never a second copy. `LSD_RADOS_LIB_DIR` names a directory to search first.
@@ -10,5 +10,8 @@ fn main() {
     if let Ok(dir) = env::var("LSD_RADOS_LIB_DIR") {
         println!("cargo::rustc-link-search=native={dir}");
     }
+    println!("cargo::rerun-if-changed=cpp");
+    cc::Build::new().cpp(true).std("c++17").file("cpp/append_op.cc").compile("lsd_append_op");
+    // After what uses it.
     println!("cargo::rustc-link-lib=dylib=rados");
 }

@@ -10,6 +10,7 @@
 //! flight as `objecter_inflight_ops` (1024) and `objecter_inflight_op_bytes` (100 MiB) allow. What says so blocks:
 //! run it on a thread that may.
 mod callback;
+mod append_op;
 mod cluster;
 mod completion;
 pub mod conf_file;
@@ -26,6 +27,7 @@ mod watch;
 mod watchers;
 mod write_op;
 
+pub use append_op::AppendOp;
 pub use cluster::{Cluster, ClusterStat, ClusterUse};
 pub use error::{RadosError, RadosResult};
 pub use ioctx::{IoCtx, ObjectStat, PoolStat};
@@ -34,4 +36,4 @@ pub use options::ConnectOptions;
 pub use read_op::{OmapPage, ReadOp, ReadOutcome};
 pub use store::RadosStore;
 pub use watch::Watch;
-pub use write_op::{Compare, OpFlags, WriteOp};
+pub use write_op::{Compare, OpFlags, Operation, WriteOp};

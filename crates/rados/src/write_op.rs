@@ -2,13 +2,13 @@
 //!
 //! Owns: the `rados_write_op_t`. librados empties it when it is operated, so operating consumes it. Every step copies
 //! what it is given. A step that cannot be expressed (a name with a NUL inside) makes the whole operation fail with
-//! EINVAL when it is operated; nothing is sent.
+//! EINVAL when it is operated; nothing is sent. Does not own: appends of much data (`append_op`), which are submitted here too.
 use crate::completion::submit;
 use crate::error::{RadosError, RadosResult, c_string};
 use crate::ioctx::{IoCtx, object_name};
 use lsd_librados_sys as sys;
 use nix::libc;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
 /// How a guard compares: the value given with the step on the left, the object's value on the right.
@@ -23,7 +23,7 @@ pub enum Compare {
 }
 
 impl Compare {
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         let code = match self {
             Self::Equal => sys::LIBRADOS_CMPXATTR_OP_EQ,
             Self::NotEqual => sys::LIBRADOS_CMPXATTR_OP_NE,
@@ -248,28 +248,62 @@ fn parts(slices: &[&[u8]]) -> (Vec<*const c_char>, Vec<usize>) {
     slices.iter().map(|slice| (slice.as_ptr().cast(), slice.len())).unzip()
 }
 
+/// What [`IoCtx::write`] submits.
+pub trait Operation: Send + 'static {
+    /// Why it cannot be submitted.
+    fn take_fault(&mut self) -> Option<RadosError>;
+
+    /// Hands it to librados.
+    ///
+    /// # Safety
+    /// `place` is a live operation that stays until `completion` has called back, unless the result is negative; `io` is live. It
+    /// was not operated before.
+    unsafe fn operate(
+        place: *mut Self,
+        io: sys::rados_ioctx_t,
+        completion: sys::rados_completion_t,
+        object: &CStr,
+        flags: OpFlags,
+    ) -> c_int;
+}
+
+impl Operation for WriteOp {
+    fn take_fault(&mut self) -> Option<RadosError> {
+        self.fault.take()
+    }
+
+    unsafe fn operate(
+        place: *mut Self,
+        io: sys::rados_ioctx_t,
+        completion: sys::rados_completion_t,
+        object: &CStr,
+        flags: OpFlags,
+    ) -> c_int {
+        // SAFETY: live objects by the contract; the name is copied; no time of ours.
+        unsafe {
+            let raw = (*place).raw;
+            sys::rados_aio_write_op_operate(raw, io, completion, object.as_ptr(), ptr::null_mut(), flags.bits())
+        }
+    }
+}
+
 impl IoCtx {
     /// Submits a compound write operation. Returns the object's new version.
-    pub fn write(
+    pub fn write<O: Operation>(
         &self,
         object: &str,
-        op: WriteOp,
+        op: O,
         flags: OpFlags,
         operation: &'static str,
-    ) -> impl Future<Output = RadosResult<u64>> + Send + use<> {
+    ) -> impl Future<Output = RadosResult<u64>> + Send + use<O> {
         let io = self.raw();
         let submitted = object_name(object, operation).and_then(|name| {
             let mut op = op;
-            if let Some(fault) = op.fault.take() {
+            if let Some(fault) = op.take_fault() {
                 return Err(RadosError { errno: libc::EINVAL, ..fault });
             }
-            // SAFETY: one aio call; the operation is in the payload; the name is copied; no time of ours.
-            Ok(unsafe {
-                submit(self.handle(), op, |op, completion| {
-                    let raw = (*op).raw;
-                    sys::rados_aio_write_op_operate(raw, io, completion, name.as_ptr(), ptr::null_mut(), flags.bits())
-                })
-            })
+            // SAFETY: one aio call; the operation is in the payload.
+            Ok(unsafe { submit(self.handle(), op, |op, completion| O::operate(op, io, completion, &name, flags)) })
         });
         let object = object.to_owned();
         async move {

@@ -11,6 +11,7 @@
 //! An OSD carries out operations that compare one at a time for each object, until they are committed. Several
 //! appends in flight to one object are therefore safe, but only appends to several objects overlap.
 use super::boxed;
+use crate::append_op::AppendOp;
 use crate::error::RadosError;
 use crate::ioctx::IoCtx;
 use crate::read_op::{ReadOp, ReadOutcome};
@@ -71,9 +72,9 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     // hold undoes the steps before it as well.
     let pieces = writes(&append.data, limits);
     let guarded = if append.at == 0 {
-        first_append(&pieces, limits).set_xattr(EPOCH, epoch.as_bytes())
+        first_append(pieces, limits).set_xattr(EPOCH, epoch.as_bytes())
     } else {
-        let written = pieces.iter().fold(WriteOp::new(), |op, piece| op.append(piece));
+        let written = pieces.into_iter().fold(AppendOp::new(), AppendOp::append);
         let expected = tail_bytes(append.at, 0);
         written.compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(TAIL, Compare::Equal, &expected)
     };
@@ -93,16 +94,15 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
 /// Creates the object with its first data. A write of a whole object gives it a digest, which the OSD then brings up to date
 /// with every append: one more checksum over all data, where BlueStore has its own. So a little is written first, and a
 /// truncation to its length takes the digest away. An erasure-coded pool has no truncation, and its own way of checking.
-fn first_append(pieces: &[Bytes], limits: &StoreLimits) -> WriteOp {
-    let mut op = WriteOp::new().create(true);
-    for (index, piece) in pieces.iter().enumerate() {
+fn first_append(pieces: Vec<Bytes>, limits: &StoreLimits) -> AppendOp {
+    let mut op = AppendOp::new().create(true);
+    for (index, mut piece) in pieces.into_iter().enumerate() {
         if index == 0 && limits.append_alignment == 1 {
-            let (little, rest) = piece.split_at(piece.len().min(FIRST_WRITE));
-            op = op.append(little).truncate(little.len() as u64);
-            if !rest.is_empty() {
-                op = op.append(rest);
-            }
-        } else {
+            let little = piece.split_to(piece.len().min(FIRST_WRITE));
+            let len = little.len() as u64;
+            op = op.append(little).truncate(len);
+        }
+        if !piece.is_empty() {
             op = op.append(piece);
         }
     }
