@@ -6,7 +6,8 @@ use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
 use crate::{
-    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, check, lifecycle, loader, reader, removal,
+    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle, loader, reader,
+    removal,
 };
 use bytes::Bytes;
 use lsd_core::format::names;
@@ -128,8 +129,8 @@ impl Image {
     }
 
     /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.
-    pub async fn write(&self, offset: u64, data: Bytes, fua: bool) -> Result<()> {
-        self.inner.write(offset, data, fua).await
+    pub async fn write(&self, offset: u64, data: impl Into<WriteData>, fua: bool) -> Result<()> {
+        self.inner.write(offset, data.into(), fua).await
     }
 
     /// The range reads as zeroes afterwards and its space is given back.

@@ -4,6 +4,7 @@ use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
 use crate::state::{Attempt, Chunk, State};
+use crate::write_data::WriteData;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
@@ -11,8 +12,8 @@ use lsd_core::units::Seq;
 use std::sync::Arc;
 use tokio::sync::futures::Notified;
 
-/// A longer write is accepted in steps of this size, so that it never needs more than the least dirty memory.
-const MAX_STEP_BYTES: usize = crate::shared::MIN_DIRTY_BYTES as usize;
+/// A longer write is accepted in steps of so many records, so that it never needs more than the least dirty memory.
+const STEP_CHUNKS: usize = (crate::shared::MIN_DIRTY_BYTES / MAX_RECORD_BYTES as u64) as usize;
 /// Most bytes written in one piece by operations that make their own data (write-same, thick zeroes).
 const MADE_BYTES: u64 = 1 << 20;
 
@@ -37,38 +38,37 @@ impl Inner {
         data
     }
 
-    pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool) -> Result<()> {
+    pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: WriteData, fua: bool) -> Result<()> {
         self.write_range(offset, data, fua, false).await
     }
 
     /// `owned`: the caller holds the range lock.
-    async fn write_range(self: &Arc<Self>, offset: u64, data: Bytes, fua: bool, owned: bool) -> Result<()> {
+    async fn write_range(self: &Arc<Self>, mut offset: u64, data: WriteData, fua: bool, owned: bool) -> Result<()> {
         self.check_open()?;
-        if data.is_empty() {
+        if data.len() == 0 {
             return Box::pin(self.ensure_owner()).await;
         }
         if self.owns() {
-            self.shared.lock().check(offset, data.len() as u64)?;
+            self.shared.lock().check(offset, data.len())?;
         }
         let mut last = Seq(0);
-        for start in (0..data.len()).step_by(MAX_STEP_BYTES) {
-            let step = data.slice(start..data.len().min(start + MAX_STEP_BYTES));
-            last = self.accept(offset + start as u64, step, owned).await?;
+        for step in data.chunks().chunks(STEP_CHUNKS) {
+            last = self.accept(offset, step, owned).await?;
+            offset += step.iter().map(Chunk::len).sum::<u64>();
         }
         self.acknowledge(last, fua).await
     }
 
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
-    async fn accept(self: &Arc<Self>, offset: u64, data: Bytes, owned: bool) -> Result<Seq> {
-        let len = data.len() as u64;
+    async fn accept(self: &Arc<Self>, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
+        let len = chunks.iter().map(Chunk::len).sum();
         self.load_ahead(offset, len, Before::Writing);
-        let chunks = chunks(data);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.
-            return Box::pin(self.accept_in_turn(offset, len, &chunks, true)).await;
+            return Box::pin(self.accept_in_turn(offset, len, chunks, true)).await;
         }
         if self.may_pass() && self.shared.try_take_dirty(len) {
-            let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, &chunks, false));
+            let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, false));
             if let Ok(Attempt::Done(seq)) = accepted {
                 self.shared.trim_leaves(self.settings.map_cache_bytes);
                 return Ok(seq);
@@ -76,7 +76,7 @@ impl Inner {
             self.shared.give_dirty(len);
             accepted?;
         }
-        Box::pin(self.accept_in_line(offset, len, &chunks)).await
+        Box::pin(self.accept_in_line(offset, len, chunks)).await
     }
 
     async fn accept_in_line(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk]) -> Result<Seq> {
@@ -224,7 +224,7 @@ impl Inner {
         let mut done = 0;
         while done < len {
             let part = (len - done).min(block.len() as u64);
-            self.write(offset + done, block.slice(..part as usize), fua).await?;
+            self.write(offset + done, block.slice(..part as usize).into(), fua).await?;
             done += part;
         }
         Ok(())
@@ -246,7 +246,7 @@ impl Inner {
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }
-        let result = self.write_range(offset, data, false, true).await;
+        let result = self.write_range(offset, data.into(), false, true).await;
         drop(held);
         result
     }
@@ -306,13 +306,6 @@ impl Drop for Held {
         self.inner.shared.lock().locks.release(&self.range);
         self.inner.shared.unlocked.notify_waiters();
     }
-}
-
-/// Cuts a write into records and computes their checksums, outside the lock.
-pub(crate) fn chunks(data: Bytes) -> Vec<Chunk> {
-    let most = MAX_RECORD_BYTES as usize;
-    let cut = |start: usize| Chunk::new(data.slice(start..data.len().min(start + most)));
-    (0..data.len()).step_by(most).map(cut).collect()
 }
 
 fn first_difference(present: &ReadData, compare: &[u8]) -> Option<u64> {

@@ -50,6 +50,7 @@ mod takeover;
 mod turns;
 mod waiters;
 mod watch;
+mod write_data;
 mod writer;
 
 pub use catalog::{Catalog, CatalogEntry};
@@ -63,6 +64,7 @@ pub use lsd_core::gc::{Space, Thresholds};
 pub use namespaces::Namespaces;
 pub use read_data::{ReadData, ReadPiece};
 pub use settings::{AckMode, Settings};
+pub use write_data::WriteData;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the
 /// operation and is its result (librbd's `librbd_progress_fn_t`).

@@ -16,7 +16,7 @@ use crate::writer::{BatchJob, OpenSegment, Piece, Stream, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
-use lsd_core::format::block_sums::BlockSums;
+use lsd_core::format::block_sums::{BlockSums, SummedCopy};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
@@ -86,8 +86,15 @@ impl Chunk {
         Self { piece: Piece { data, sums: Some(sums) }, crc }
     }
 
-    fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.piece.data.len() as u64
+    }
+}
+
+impl From<SummedCopy> for Chunk {
+    fn from(copy: SummedCopy) -> Self {
+        let (data, sums, crc) = copy.finish();
+        Self { piece: Piece { data: data.into(), sums: Some(sums) }, crc }
     }
 }
 

@@ -4,7 +4,7 @@
 //! length that came with it) is the contract of librbd.h.
 use crate::errno::{Errno, Outcome};
 use bytes::{Bytes, BytesMut};
-use lsd_engine::{ReadData, ReadPiece};
+use lsd_engine::{ReadData, ReadPiece, WriteData};
 use nix::libc;
 use std::ffi::{CStr, c_char, c_int};
 
@@ -202,15 +202,23 @@ impl CallerMemory {
     pub fn copy_out(&self, len: u64) -> Bytes {
         let mut left = len.min(self.len) as usize;
         let mut all = BytesMut::with_capacity(left);
-        for piece in &self.pieces {
-            let now = piece.len.min(left);
-            if now > 0 {
-                // SAFETY: the piece is the operation's (see the type) and `now` is within it.
-                all.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.start, now) });
-            }
+        for piece in self.slices() {
+            let now = piece.len().min(left);
+            all.extend_from_slice(&piece[..now]);
             left -= now;
         }
         all.freeze()
+    }
+
+    /// The same for a write, with its checksums.
+    pub fn write_data(&self, len: u64) -> WriteData {
+        WriteData::copied(self.slices(), len.min(self.len) as usize)
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let not_empty = self.pieces.iter().filter(|piece| piece.len > 0);
+        // SAFETY: the piece is the operation's (see the type), and not null as it is not empty.
+        not_empty.map(|piece| unsafe { std::slice::from_raw_parts(piece.start, piece.len) })
     }
 
     /// Copies what was read to the start of the memory.

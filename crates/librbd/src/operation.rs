@@ -55,8 +55,7 @@ pub async fn read(image: Ref<OpenImage>, offset: u64, target: CallerMemory) -> O
 pub async fn write(image: Ref<OpenImage>, offset: u64, source: CallerMemory, flags: OpFlags) -> Outcome<u64> {
     let len = clip_for_write(&image, offset, source.len())?;
     if len > 0 {
-        let data = source.copy_out(len);
-        image.engine.write(offset, data, flags.fua).await?;
+        image.engine.write(offset, source.write_data(len), flags.fua).await?;
     }
     Ok(len)
 }

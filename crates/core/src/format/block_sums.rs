@@ -32,7 +32,11 @@ impl BlockSums {
             let sum = crc32c(data);
             return (BlockSums(Inner::One(sum)), sum);
         }
-        let sums: std::sync::Arc<[u32]> = data.chunks_exact(BLOCK).map(crc32c).collect();
+        Self::with_whole(data.chunks_exact(BLOCK).map(crc32c).collect(), data)
+    }
+
+    /// The sums of every whole block of `data`, and the checksum of all of it.
+    fn with_whole(sums: std::sync::Arc<[u32]>, data: &[u8]) -> (BlockSums, u32) {
         let whole = !data.is_empty() && data.len().is_multiple_of(BLOCK);
         let all = if whole { sums.iter().fold(0, |crc, sum| after_block(crc) ^ sum) } else { crc32c(data) };
         (BlockSums(Inner::Many(sums)), all)
@@ -43,6 +47,40 @@ impl BlockSums {
             Inner::One(sum) => std::slice::from_ref(sum),
             Inner::Many(sums) => sums,
         }
+    }
+}
+
+/// Bytes that [`SummedCopy`] copies before it computes their sums: they are in the processor's nearest cache then.
+const COPY_STEP: usize = 16 << 10;
+
+/// Copies data from pieces and computes its sums on the way.
+#[derive(Debug)]
+pub struct SummedCopy {
+    data: Vec<u8>,
+    sums: Vec<u32>,
+}
+
+impl SummedCopy {
+    /// `len`: bytes that will come.
+    pub fn new(len: usize) -> Self {
+        Self { data: Vec::with_capacity(len), sums: Vec::with_capacity(len / BLOCK) }
+    }
+
+    pub fn push(&mut self, piece: &[u8]) {
+        for step in piece.chunks(COPY_STEP) {
+            self.data.extend_from_slice(step);
+            self.sums.extend(self.data[self.sums.len() * BLOCK..].chunks_exact(BLOCK).map(crc32c));
+        }
+    }
+
+    /// The data, its sums and the checksum of all of it, as [`BlockSums::of`] has them.
+    pub fn finish(self) -> (Vec<u8>, BlockSums, u32) {
+        if let ([sum], BLOCK) = (&self.sums[..], self.data.len()) {
+            let sum = *sum;
+            return (self.data, BlockSums(Inner::One(sum)), sum);
+        }
+        let (sums, all) = BlockSums::with_whole(self.sums.into(), &self.data);
+        (self.data, sums, all)
     }
 }
 

@@ -4,11 +4,11 @@ use super::Copies;
 use super::survey::{LiveExtent, Survey};
 use crate::error::corrupt;
 use crate::fetch::{Fetched, fetch as fetch_checked};
-use crate::io::chunks;
 use crate::limits::COPY_READ_GAP_BYTES;
 use crate::objects::Objects;
 use crate::state::Relocation;
 use crate::sums::Sums;
+use crate::write_data::WriteData;
 use crate::{Result, parallel};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -28,7 +28,7 @@ pub(super) async fn fetch(objects: &Objects, sums: &Sums, survey: Survey) -> Res
         let Some(data) = slice(&pieces, extent.from, extent.len) else {
             return Err(corrupt(&name, format!("nothing was read at {}", extent.from.offset())));
         };
-        let made = chunks(data).into_iter().scan(0u32, |done, chunk| {
+        let made = WriteData::from(data).into_chunks().into_iter().scan(0u32, |done, chunk| {
             let at = *done;
             *done += chunk.piece.data.len() as u32;
             Some(Relocation { offset: extent.offset + u64::from(at), from: extent.from.advance(at), chunk })
