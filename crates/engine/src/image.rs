@@ -6,8 +6,8 @@ use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
 use crate::{
-    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle, loader, reader,
-    removal,
+    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle, loader,
+    reader, removal,
 };
 use bytes::Bytes;
 use lsd_core::format::names;

@@ -1,6 +1,7 @@
 //! Garbage collection: space comes back, nothing that lives is lost, whatever happens in between.
 mod common;
 
+use bytes::Bytes;
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings, Thresholds};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
@@ -186,7 +187,7 @@ async fn a_reader_reads_on_while_the_owner_collects() {
     const SIZE: u64 = 8 * MIB;
     let cluster = cluster_with_image(SIZE).await;
     let owner = Client::open(&cluster, manual()).await;
-    owner.image.write(0, vec![1; SIZE as usize].into(), false).await.unwrap();
+    owner.image.write(0, Bytes::from(vec![1; SIZE as usize]), false).await.unwrap();
     owner.image.flush().await.unwrap();
     let quiet = Settings { cache_bytes: 0, map_cache_bytes: 0, ..manual() };
     let reader = Client::try_open(&cluster, quiet, true).await.unwrap();

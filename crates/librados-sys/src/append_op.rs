@@ -13,7 +13,13 @@ unsafe extern "C" {
     pub fn lsd_append_op_create(op: *mut lsd_append_op, exclusive: bool);
     pub fn lsd_append_op_append(op: *mut lsd_append_op, data: *const c_char, len: usize);
     pub fn lsd_append_op_truncate(op: *mut lsd_append_op, len: u64);
-    pub fn lsd_append_op_cmpxattr(op: *mut lsd_append_op, name: *const c_char, how: u8, data: *const c_char, len: usize);
+    pub fn lsd_append_op_cmpxattr(
+        op: *mut lsd_append_op,
+        name: *const c_char,
+        how: u8,
+        data: *const c_char,
+        len: usize,
+    );
     pub fn lsd_append_op_setxattr(op: *mut lsd_append_op, name: *const c_char, data: *const c_char, len: usize);
     pub fn lsd_append_op_operate(
         op: *mut lsd_append_op,

@@ -9,8 +9,8 @@
 //! dropped or forgotten at any time; the operation goes on. Submitting waits while the connection has as much in
 //! flight as `objecter_inflight_ops` (1024) and `objecter_inflight_op_bytes` (100 MiB) allow. What says so blocks:
 //! run it on a thread that may.
-mod callback;
 mod append_op;
+mod callback;
 mod cluster;
 mod completion;
 pub mod conf_file;

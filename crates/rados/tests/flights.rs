@@ -2,8 +2,10 @@
 mod common;
 
 use bytes::Bytes;
-use lsd_rados::{IoCtx, OpFlags, WriteOp};
+use lsd_rados::{AppendOp, IoCtx, OpFlags, WriteOp};
 use nix::libc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const OBJECT_BYTES: usize = 1 << 20;
 const FLIGHTS: usize = 200;
@@ -74,4 +76,59 @@ async fn names_with_a_nul_are_refused() {
     assert_eq!(io.stat("a\0b").await.expect_err("a NUL in a name").errno, libc::EINVAL);
     assert_eq!(io.read("", 0, 1).await.expect_err("no name").errno, libc::EINVAL);
     assert_eq!(io.read(&name, 0, u64::MAX).await.expect_err("too long").errno, libc::EINVAL);
+}
+
+/// Memory that says when it goes, and is worth nothing then.
+struct Told {
+    bytes: Vec<u8>,
+    gone: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Told {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.bytes.fill(0xee);
+        self.gone.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// An append is sent from where its data is: that stays until it is sent, whether anybody waits or not, and goes then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_of_an_append_stays_until_it_is_sent() {
+    const PIECE: usize = 64 << 10;
+    let Some(io) = common::pool("the_data_of_an_append_stays_until_it_is_sent", common::POOL) else { return };
+    let name = common::prefix("append");
+    let gone = Arc::new(AtomicUsize::new(0));
+    let piece = |value: usize| Told { bytes: vec![(value % 200) as u8; PIECE], gone: gone.clone() };
+    let append = |value: usize| {
+        let op = AppendOp::new().append(Bytes::from_owner(piece(value)));
+        io.write(&name, op, OpFlags::NONE, "test")
+    };
+    (0..FLIGHTS).for_each(|flight| drop(append(flight)));
+    append(FLIGHTS).await.expect("an append");
+    for flight in 0..=FLIGHTS {
+        let data = io.read(&name, (flight * PIECE) as u64, PIECE as u64).await.expect("a read");
+        assert!(data.iter().all(|byte| *byte == (flight % 200) as u8), "piece {flight} came out changed");
+    }
+    let mut appended = FLIGHTS + 1;
+    common::eventually("all memory given back", async || {
+        append(0).await.expect("an append");
+        appended += 1;
+        // The last one may still be on its way back.
+        gone.load(Ordering::SeqCst) + 1 >= appended
+    })
+    .await;
+
+    let before = gone.load(Ordering::SeqCst);
+    drop(AppendOp::new().append(Bytes::from_owner(piece(0))));
+    let op = AppendOp::new().append(Bytes::from_owner(piece(0))).set_xattr("a\0b", b"value");
+    let error = io.write(&name, op, OpFlags::NONE, "test").await.expect_err("a NUL in an attribute's name");
+    assert_eq!(error.errno, libc::EINVAL);
+    assert!(gone.load(Ordering::SeqCst) >= before + 2, "what was never sent is kept");
+    io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");
 }

@@ -34,5 +34,5 @@ fn a_jump_asks_for_nothing_and_begins_anew() {
 fn small_operations_that_come_upon_the_next_leaf_by_chance_ask_for_nothing() {
     assert!(asked_by(4096, (0..100).flat_map(|index| [index * 7919 % 97 * 3, index * 7919 % 97 * 3 + 1])).is_empty());
     assert!(asked_by(IN_ORDER_LEAST_BYTES / 4, [0, 0, 1]).is_empty());
-    assert_eq!(asked_by(IN_ORDER_LEAST_BYTES / 4, [0, 0, 0, 1]), [2..2 + LEAVES_AHEAD]);
+    assert_eq!(asked_by(IN_ORDER_LEAST_BYTES / 4, [0, 0, 0, 1]).first(), Some(&(2..2 + LEAVES_AHEAD)));
 }
