@@ -194,7 +194,7 @@ async fn a_reader_reads_on_while_the_owner_collects() {
     for round in 2..12 {
         // Blocks of every round, so that segments are partly dead and are collected.
         for block in (0..SIZE / BLOCK).filter(|block| block % 3 != round % 3) {
-            owner.image.write(block * BLOCK, vec![round as u8; BLOCK as usize].into(), false).await.unwrap();
+            owner.image.write(block * BLOCK, Bytes::from(vec![round as u8; BLOCK as usize]), false).await.unwrap();
         }
         owner.image.collect(&silent).await.unwrap();
         for block in (0..SIZE / BLOCK).step_by(11) {
