@@ -2,7 +2,7 @@
 //!
 //! Owns: the `rados_write_op_t`. librados empties it when it is operated, so operating consumes it. Every step copies
 //! what it is given. A step that cannot be expressed (a name with a NUL inside) makes the whole operation fail with
-//! EINVAL when it is operated; nothing is sent. Does not own: appends of much data (`append_op`), which are submitted here too.
+//! EINVAL when it is operated; nothing is sent. Does not own: appends (`append_op`), which are submitted here too.
 use crate::completion::submit;
 use crate::error::{RadosError, RadosResult, c_string};
 use crate::ioctx::{IoCtx, object_name};
@@ -139,33 +139,11 @@ impl WriteOp {
         self
     }
 
-    #[must_use]
-    pub fn append(self, data: &[u8]) -> Self {
-        // SAFETY: a live operation; the data is copied.
-        unsafe { sys::rados_write_op_append(self.raw, data.as_ptr().cast(), data.len()) };
-        self
-    }
-
     /// Replaces the object's data.
     #[must_use]
     pub fn write_full(self, data: &[u8]) -> Self {
         // SAFETY: a live operation; the data is copied.
         unsafe { sys::rados_write_op_write_full(self.raw, data.as_ptr().cast(), data.len()) };
-        self
-    }
-
-    #[must_use]
-    pub fn write(self, offset: u64, data: &[u8]) -> Self {
-        // SAFETY: a live operation; the data is copied.
-        unsafe { sys::rados_write_op_write(self.raw, data.as_ptr().cast(), data.len(), offset) };
-        self
-    }
-
-    /// Sets the object's length.
-    #[must_use]
-    pub fn truncate(self, len: u64) -> Self {
-        // SAFETY: a live operation.
-        unsafe { sys::rados_write_op_truncate(self.raw, len) };
         self
     }
 
@@ -183,14 +161,6 @@ impl WriteOp {
             let (data, len) = (value.as_ptr().cast(), value.len());
             // SAFETY: a live operation; name and value are copied.
             unsafe { sys::rados_write_op_setxattr(raw, name.as_ptr(), data, len) }
-        })
-    }
-
-    #[must_use]
-    pub fn remove_xattr(self, attribute: &str) -> Self {
-        self.named("rmxattr", attribute, |raw, name| {
-            // SAFETY: a live operation; the name is copied.
-            unsafe { sys::rados_write_op_rmxattr(raw, name.as_ptr()) }
         })
     }
 

@@ -49,7 +49,8 @@ async fn the_last_handle_goes_while_operations_are_in_flight() {
         let Some(doomed) = common::pool(test, common::POOL) else { return };
         let name = format!("{prefix}.{round}");
         for piece in 0..50u8 {
-            drop(doomed.write(&name, WriteOp::new().append(&[piece; 4096]), OpFlags::NONE, "test"));
+            let op = AppendOp::new().append(vec![piece; 4096].into());
+            drop(doomed.write(&name, op, OpFlags::NONE, "test"));
         }
         std::mem::forget(doomed.read(&name, 0, 1 << 20));
         let usage = doomed.cluster().usage();
