@@ -54,14 +54,14 @@ impl Inner {
         let mut last = Seq(0);
         for step in data.chunks().chunks(STEP_CHUNKS) {
             last = self.accept(offset, step, owned).await?;
-            offset += step.iter().map(Chunk::len).sum::<u64>();
+            offset += Chunk::total(step);
         }
         self.acknowledge(last, fua).await
     }
 
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
     async fn accept(self: &Arc<Self>, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
-        let len = chunks.iter().map(Chunk::len).sum();
+        let len = Chunk::total(chunks);
         self.load_ahead(offset, len, Before::Writing);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.

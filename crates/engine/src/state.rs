@@ -89,6 +89,11 @@ impl Chunk {
     pub(crate) fn len(&self) -> u64 {
         self.piece.data.len() as u64
     }
+
+    /// Bytes of several.
+    pub(crate) fn total(chunks: &[Chunk]) -> u64 {
+        chunks.iter().map(Chunk::len).sum()
+    }
 }
 
 impl From<SummedCopy> for Chunk {
@@ -162,7 +167,7 @@ impl State {
 
     /// Rule 1: sequence, place and map entry in one step, for all chunks of a write. `owned`: the caller holds the range.
     pub(crate) fn try_write(&mut self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
-        let len: u64 = chunks.iter().map(Chunk::len).sum();
+        let len = Chunk::total(chunks);
         if let Some(obstacle) = self.obstacle(offset, len, owned)? {
             return Ok(obstacle);
         }

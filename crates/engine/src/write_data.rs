@@ -40,7 +40,7 @@ impl WriteData {
 
     /// Bytes.
     pub(crate) fn len(&self) -> u64 {
-        self.chunks.iter().map(Chunk::len).sum()
+        Chunk::total(&self.chunks)
     }
 
     pub(crate) fn chunks(&self) -> &[Chunk] {

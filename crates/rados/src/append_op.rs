@@ -4,10 +4,10 @@
 //! (a message to an OSD that was given up is still in a queue); what is in use then is kept aside and looked at again when the
 //! next operation ends. Does not own: compound operations of other kinds (`write_op`), submission.
 use crate::error::{RadosError, c_string};
-use crate::write_op::{Compare, OpFlags, Operation};
+use crate::write_op::{Compare, Operation, Target};
 use bytes::Bytes;
 use lsd_librados_sys as sys;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CString, c_int};
 use std::sync::{Mutex, PoisonError};
 
 /// Data that librados still uses although its operation has ended.
@@ -132,13 +132,7 @@ impl Operation for AppendOp {
         self.fault.take()
     }
 
-    unsafe fn operate(
-        place: *mut Self,
-        io: sys::rados_ioctx_t,
-        completion: sys::rados_completion_t,
-        object: &CStr,
-        flags: OpFlags,
-    ) -> c_int {
+    unsafe fn operate(place: *mut Self, &Target { io, completion, object, flags }: &Target<'_>) -> c_int {
         // SAFETY: a live operation by the contract.
         let Some(lent) = (unsafe { &(*place).lent }) else { return -nix::libc::EINVAL };
         let raw = lent.raw;

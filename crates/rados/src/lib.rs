@@ -36,4 +36,4 @@ pub use options::ConnectOptions;
 pub use read_op::{OmapPage, ReadOp, ReadOutcome};
 pub use store::RadosStore;
 pub use watch::Watch;
-pub use write_op::{Compare, OpFlags, Operation, WriteOp};
+pub use write_op::{Compare, OpFlags, Operation, Target, WriteOp};

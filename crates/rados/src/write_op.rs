@@ -226,15 +226,17 @@ pub trait Operation: Send + 'static {
     /// Hands it to librados.
     ///
     /// # Safety
-    /// `place` is a live operation that stays until `completion` has called back, unless the result is negative; `io` is live. It
-    /// was not operated before.
-    unsafe fn operate(
-        place: *mut Self,
-        io: sys::rados_ioctx_t,
-        completion: sys::rados_completion_t,
-        object: &CStr,
-        flags: OpFlags,
-    ) -> c_int;
+    /// `place` is a live operation that stays until the target's completion has called back, unless the result is negative. It was
+    /// not operated before.
+    unsafe fn operate(place: *mut Self, target: &Target<'_>) -> c_int;
+}
+
+/// What an operation is submitted to; live handles.
+pub struct Target<'a> {
+    pub(crate) io: sys::rados_ioctx_t,
+    pub(crate) completion: sys::rados_completion_t,
+    pub(crate) object: &'a CStr,
+    pub(crate) flags: OpFlags,
 }
 
 impl Operation for WriteOp {
@@ -242,13 +244,7 @@ impl Operation for WriteOp {
         self.fault.take()
     }
 
-    unsafe fn operate(
-        place: *mut Self,
-        io: sys::rados_ioctx_t,
-        completion: sys::rados_completion_t,
-        object: &CStr,
-        flags: OpFlags,
-    ) -> c_int {
+    unsafe fn operate(place: *mut Self, &Target { io, completion, object, flags }: &Target<'_>) -> c_int {
         // SAFETY: live objects by the contract; the name is copied; no time of ours.
         unsafe {
             let raw = (*place).raw;
@@ -273,7 +269,11 @@ impl IoCtx {
                 return Err(RadosError { errno: libc::EINVAL, ..fault });
             }
             // SAFETY: one aio call; the operation is in the payload.
-            Ok(unsafe { submit(self.handle(), op, |op, completion| O::operate(op, io, completion, &name, flags)) })
+            Ok(unsafe {
+                submit(self.handle(), op, |op, completion| {
+                    O::operate(op, &Target { io, completion, object: &name, flags })
+                })
+            })
         });
         let object = object.to_owned();
         async move {
