@@ -44,6 +44,7 @@ with rbd.Image(io, sys.argv[2]) as image:
         for earlier in range(max(0, number - 63), number + 1):
             assert image.read(place(earlier), SIZE) == block(earlier), (number, earlier)
         say(number)
+io.close(); cluster.shutdown()
 '''
 workers = [subprocess.Popen([sys.executable, '-c', WORKER, sys.argv[1], args[0]], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, text=True) for _ in range(2)]
