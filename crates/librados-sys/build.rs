@@ -11,7 +11,7 @@ fn main() {
         println!("cargo::rustc-link-search=native={dir}");
     }
     println!("cargo::rerun-if-changed=cpp");
-    cc::Build::new().cpp(true).std("c++17").file("cpp/append_op.cc").compile("lsd_append_op");
+    cc::Build::new().cpp(true).std("c++17").files(["cpp/append_op.cc", "cpp/read_data.cc"]).compile("lsd_librados_cpp");
     // After what uses it.
     println!("cargo::rustc-link-lib=dylib=rados");
 }

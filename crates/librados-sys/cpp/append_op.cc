@@ -5,13 +5,11 @@
 // when it may be freed (crate lsd-rados).
 //
 // Everything is noexcept: what fails inside for want of memory ends the process, as in librados' C API.
-#include <rados/librados.hpp>
+#include "submission.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
-#include <string>
 #include <vector>
 
 struct lsd_append_op {
@@ -57,12 +55,9 @@ void lsd_append_op_setxattr(lsd_append_op *self, const char *name, const char *d
 int lsd_append_op_operate(lsd_append_op *self, rados_ioctx_t io, rados_completion_t completion, const char *object,
                           int flags) noexcept {
   auto op = std::move(self->op);
-  librados::IoCtx context;
-  librados::IoCtx::from_rados_ioctx_t(io, context);
-  // Only a view of the completion, which is the caller's to release; so its destructor, which would do that, must not run.
-  alignas(librados::AioCompletion) char place[sizeof(librados::AioCompletion)];
-  auto *view = new (place) librados::AioCompletion(static_cast<librados::AioCompletionImpl *>(completion));
-  return context.aio_operate(object, view, op.get(), flags);
+  return submitted(io, completion, [&](librados::IoCtx &context, librados::AioCompletion *view) {
+    return context.aio_operate(object, view, op.get(), flags);
+  });
 }
 
 // True if nobody but this operation refers to the data. Then nobody else will again, unless it is operated after this.

@@ -4,7 +4,7 @@
 //! `librados.so.2`. Does not own: any safety or lifetime rule; the crate `lsd-rados` adds those. The generated file is
 //! kept in the repository so that building needs no libclang; the test `bindings_are_current` regenerates and compares it.
 //!
-//! And of its own one thing that librados' C API cannot do: appends without copying (`append_op`, in C++).
+//! And of its own two things that librados' C API cannot do: appends and reads without copying (`append_op`, `read_data`, in C++).
 #![no_std]
 
 #[allow(non_camel_case_types, reason = "names are those of rados/librados.h")]
@@ -14,5 +14,9 @@ mod bindings;
 #[allow(non_camel_case_types, reason = "as C has them")]
 mod append_op;
 
+#[allow(non_camel_case_types, reason = "as C has them")]
+mod read_data;
+
 pub use append_op::*;
 pub use bindings::*;
+pub use read_data::*;

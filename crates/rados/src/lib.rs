@@ -20,6 +20,7 @@ mod ioctx;
 mod lock;
 mod options;
 mod own_settings;
+mod read_data;
 mod read_op;
 mod store;
 mod text;

@@ -133,3 +133,30 @@ async fn the_data_of_an_append_stays_until_it_is_sent() {
     assert!(gone.load(Ordering::SeqCst) >= before + 2, "what was never sent is kept");
     io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");
 }
+
+/// Data that was read stays where it arrived: also when the connection it came over is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_was_read_outlives_the_connection() {
+    let test = "data_that_was_read_outlives_the_connection";
+    let Some(io) = common::pool(test, common::POOL) else { return };
+    let Some(doomed) = common::pool(test, common::POOL) else { return };
+    let name = common::prefix("outlive");
+    written(&io, &name).await;
+    let content = content();
+    let mut kept = Vec::new();
+    for (offset, len) in [(0, OBJECT_BYTES), (1, 4095), (4096, 4096), (OBJECT_BYTES - 10, 4096), (OBJECT_BYTES, 1)] {
+        let end = OBJECT_BYTES.min(offset + len);
+        kept.push((offset..end, doomed.read(&name, offset as u64, len as u64).await.expect("a read")));
+    }
+    let usage = doomed.cluster().usage();
+    drop(doomed);
+    common::eventually("the last use", async || usage.is_over()).await;
+    // What was freed would be used again by these.
+    for _ in 0..FLIGHTS {
+        io.read(&name, 0, 8192).await.expect("a read");
+    }
+    for (range, data) in kept {
+        assert!(data == content[range.clone()], "{range:?} came back changed");
+    }
+    io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test").await.expect("removal");
+}

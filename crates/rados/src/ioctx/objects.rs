@@ -2,6 +2,7 @@
 use super::{IoCtx, object_name};
 use crate::completion::submit;
 use crate::error::{RadosError, RadosResult, check};
+use crate::read_data::ReadData;
 use bytes::Bytes;
 use lsd_librados_sys as sys;
 use nix::libc;
@@ -26,17 +27,6 @@ pub struct ObjectStat {
     pub modified_at: i64,
 }
 
-/// A buffer with `len` bytes of room, for librados to fill; EINVAL beyond what one operation can carry, ENOMEM.
-fn room(len: u64, operation: &'static str, object: &str) -> RadosResult<Vec<u8>> {
-    let fault = |errno| RadosError::new(errno, operation, object);
-    // librados counts the bytes of a read in an int.
-    let len = i32::try_from(len).map_err(|_| fault(libc::EINVAL))?;
-    let len = usize::try_from(len).map_err(|_| fault(libc::EINVAL))?;
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| fault(libc::ENOMEM))?;
-    Ok(buffer)
-}
-
 /// The first `len` bytes that librados wrote into a buffer.
 fn filled(mut buffer: Vec<u8>, len: i32) -> Bytes {
     let len = usize::try_from(len).unwrap_or_default().min(buffer.capacity());
@@ -54,21 +44,19 @@ impl IoCtx {
     pub fn read(&self, object: &str, offset: u64, len: u64) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
         let io = self.raw();
         let submitted = object_name(object, "read").and_then(|name| {
-            let buffer = room(len, "read", object)?;
-            // SAFETY: one aio call; the buffer is in the payload and has that much room; the name is copied.
+            // librados counts the bytes of a read in an int.
+            let len = i32::try_from(len).map_err(|_| RadosError::new(libc::EINVAL, "read", object))?;
+            // SAFETY: one aio call, live objects; the payload stays until the callback.
             Ok(unsafe {
-                submit(self.handle(), buffer, |buffer, completion| {
-                    let (data, room) = ((*buffer).as_mut_ptr(), (*buffer).capacity());
-                    let len = usize::try_from(len).unwrap_or(room).min(room);
-                    sys::rados_aio_read(io, name.as_ptr(), completion, data.cast(), len, offset)
+                submit(self.handle(), ReadData::new(), |place, completion| {
+                    ReadData::read(place, io, completion, &name, len as usize, offset)
                 })
             })
         });
         let object = object.to_owned();
         async move {
             let done = submitted?.await.map_err(|code| RadosError::new(code, "read", object.as_str()))?;
-            let done = done.check("read", &object)?;
-            Ok(filled(done.payload, done.code))
+            Ok(done.check("read", &object)?.payload.into_bytes())
         }
     }
 

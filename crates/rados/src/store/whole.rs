@@ -7,26 +7,17 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 
-/// A read longer than this first asks for the object's size, so that the buffer is no larger than the data, bytes.
-const UNMEASURED_READ: u64 = 32 << 20;
+/// librados counts the bytes of a read in an int; no object is longer (`osd_max_object_size`).
+const LONGEST_READ: u64 = i32::MAX as u64;
 
-/// See [`lsd_store::ObjectStore::read`]. A read of up to 32 MiB takes its place in the order of the operations in
-/// flight; of a longer one only the question for the size does.
+/// See [`lsd_store::ObjectStore::read`].
 pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture<Bytes> {
     if len == 0 {
         // librados takes a length of zero for "all".
         let stat = io.stat(name);
         return boxed(async move { stat.await.map(|_| Bytes::new()) });
     }
-    if len <= UNMEASURED_READ {
-        return boxed(io.read(name, offset, len));
-    }
-    let stat = io.stat(name);
-    let (io, name) = (io.clone(), name.to_owned());
-    boxed(async move {
-        let rest = stat.await?.size.saturating_sub(offset).min(len);
-        if rest == 0 { Ok(Bytes::new()) } else { io.read(&name, offset, rest).await }
-    })
+    boxed(io.read(name, offset, len.min(LONGEST_READ)))
 }
 
 /// See [`lsd_store::ObjectStore::read_many`].
@@ -35,12 +26,15 @@ pub(super) fn read_many(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreF
     Box::pin(async move { Ok(try_join_all(reads).await?.concat()) })
 }
 
+/// A longer range is read by itself: those of one operation have their memory before it is known how much will come, bytes.
+const LONGEST_RANGE: u64 = 32 << 20;
+
 /// Reads of one operation. The OSD does them one after the other, so many of them are better spread over some operations.
 const READS_PER_OPERATION: usize = 32;
 
 fn read_some(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
-    // A length of zero means "all" to an OSD, and a long read is measured first.
-    if ranges.len() == 1 || ranges.iter().any(|(_, len)| *len == 0 || *len > UNMEASURED_READ) {
+    // A length of zero means "all" to an OSD.
+    if ranges.len() == 1 || ranges.iter().any(|(_, len)| *len == 0 || *len > LONGEST_RANGE) {
         let reads: Vec<_> = ranges.iter().map(|(offset, len)| read(io, name, *offset, *len)).collect();
         return Box::pin(try_join_all(reads));
     }
