@@ -1,7 +1,7 @@
 //! The asynchronous data calls.
 //!
 //! An operation is polled once in the caller's thread: most writes are accepted in memory and reads found in the
-//! cache, and then no task is made. Otherwise the runtime goes on with it. What an entry returns says only whether
+//! cache, and then no task is made. Otherwise the runtime goes on with it; with reads the completion thread does. What an entry returns says only whether
 //! the operation was started; its result is the completion's: bytes for reads, 0 for the rest.
 use crate::caller::CallerMemory;
 use crate::completion::{Completion, Done, arm};

@@ -1,4 +1,4 @@
-//! Reads that wait for RADOS: polled first in the caller's thread, then on the completion thread.
+//! Reads that wait for RADOS: polled first in the caller's thread, or by the completion thread if it is awake, then on that.
 //!
 //! Owns: polling such a future again when it is woken. Does not own: where it is polled (module `deliver`).
 //! Only reads: they hold nothing that another operation waits for, so one that is not polled for a while, because a
@@ -21,10 +21,17 @@ pub struct Task {
 }
 
 impl Task {
-    /// Polls the work now; whenever it is woken it goes on by itself.
+    /// Polls the work now or very soon; whenever it is woken it goes on by itself.
     pub fn start(core: &'static Core, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(task) = core.deliverer.push_new_task(Self::new(core, work)) {
+            task.run();
+        }
+    }
+
+    /// Nobody can wake it before it was polled, so it counts as queued, which it may be.
+    pub fn new(core: &'static Core, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
         let work: Work = Box::pin(work);
-        Arc::new(Self { core, work: Mutex::new(Some(work)), queued: AtomicBool::new(false) }).run();
+        Arc::new(Self { core, work: Mutex::new(Some(work)), queued: AtomicBool::new(true) })
     }
 
     /// Polls the work once, if it has not ended.
