@@ -15,6 +15,8 @@
 struct lsd_append_op {
   // Empty once it is operated.
   std::unique_ptr<librados::ObjectWriteOperation> op = std::make_unique<librados::ObjectWriteOperation>();
+  // What was lent since the last step that took data.
+  librados::bufferlist data;
   std::vector<ceph::bufferptr> lent;
 };
 
@@ -30,18 +32,30 @@ lsd_append_op *lsd_append_op_new() noexcept { return new lsd_append_op; }
 
 void lsd_append_op_free(lsd_append_op *self) noexcept { delete self; }
 
-void lsd_append_op_create(lsd_append_op *self, bool exclusive) noexcept { self->op->create(exclusive); }
+// Exclusively: EEXIST if it is there.
+void lsd_append_op_create(lsd_append_op *self) noexcept { self->op->create(true); }
 
-// The data stays where it is and as it is until lsd_append_op_is_unused says so.
-void lsd_append_op_append(lsd_append_op *self, const char *data, size_t len) noexcept {
+// The next step that takes data has this at its end. It stays where it is and as it is until lsd_append_op_is_unused says so.
+void lsd_append_op_lend(lsd_append_op *self, const char *data, size_t len) noexcept {
   ceph::bufferptr lent(ceph::buffer::create_static(static_cast<unsigned>(len), const_cast<char *>(data)));
-  librados::bufferlist list;
-  list.append(lent);
-  self->op->append(list);
+  self->data.append(lent);
   self->lent.push_back(std::move(lent));
 }
 
-void lsd_append_op_truncate(lsd_append_op *self, uint64_t len) noexcept { self->op->truncate(len); }
+// Without data, neither of the two does anything.
+void lsd_append_op_append(lsd_append_op *self) noexcept {
+  if (self->data.length() > 0) {
+    self->op->append(self->data);
+    self->data.clear();
+  }
+}
+
+void lsd_append_op_write(lsd_append_op *self, uint64_t offset) noexcept {
+  if (self->data.length() > 0) {
+    self->op->write(offset, self->data);
+    self->data.clear();
+  }
+}
 
 void lsd_append_op_cmpxattr(lsd_append_op *self, const char *name, uint8_t how, const char *data, size_t len) noexcept {
   self->op->cmpxattr(name, how, copied(data, len));

@@ -10,9 +10,10 @@ pub struct lsd_append_op {
 unsafe extern "C" {
     pub fn lsd_append_op_new() -> *mut lsd_append_op;
     pub fn lsd_append_op_free(op: *mut lsd_append_op);
-    pub fn lsd_append_op_create(op: *mut lsd_append_op, exclusive: bool);
-    pub fn lsd_append_op_append(op: *mut lsd_append_op, data: *const c_char, len: usize);
-    pub fn lsd_append_op_truncate(op: *mut lsd_append_op, len: u64);
+    pub fn lsd_append_op_create(op: *mut lsd_append_op);
+    pub fn lsd_append_op_lend(op: *mut lsd_append_op, data: *const c_char, len: usize);
+    pub fn lsd_append_op_append(op: *mut lsd_append_op);
+    pub fn lsd_append_op_write(op: *mut lsd_append_op, offset: u64);
     pub fn lsd_append_op_cmpxattr(
         op: *mut lsd_append_op,
         name: *const c_char,

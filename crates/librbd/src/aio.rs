@@ -17,7 +17,6 @@ use futures::FutureExt;
 use nix::libc;
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
-use std::task::{Context, Poll, Waker};
 
 /// What a completion reports for success.
 #[derive(Clone, Copy)]
@@ -37,25 +36,11 @@ fn submit(
 ) -> Outcome<c_int> {
     let completion = arm(handle)?;
     let in_flight = InFlight::begin(image);
-    let core = image.core;
-    let mut operation = Box::pin(AssertUnwindSafe(operation).catch_unwind());
-    let first = {
-        let _context = core.handle().enter();
-        operation.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    };
-    match first {
-        Poll::Ready(outcome) => {
-            // It holds the image, and rbd_close must be the last to let the image go.
-            drop(operation);
-            finish(completion, in_flight, success, outcome);
-        }
-        Poll::Pending => {
-            core.handle().spawn(async move {
-                let outcome = operation.await;
-                finish(completion, in_flight, success, outcome);
-            });
-        }
-    }
+    let task = Task::new(image.core, async move {
+        let outcome = AssertUnwindSafe(operation).catch_unwind().await;
+        finish(completion, in_flight, success, outcome);
+    });
+    task.run();
     Ok(0)
 }
 

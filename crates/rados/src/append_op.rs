@@ -84,27 +84,35 @@ impl AppendOp {
         self
     }
 
-    /// Creates the object; exclusively: EEXIST if it is there.
+    /// Creates the object: EEXIST if it is there.
     #[must_use]
-    pub fn create(self, exclusive: bool) -> Self {
+    pub fn create(self) -> Self {
         // SAFETY: a live operation.
-        self.step(|lent| unsafe { sys::lsd_append_op_create(lent.raw, exclusive) })
+        self.step(|lent| unsafe { sys::lsd_append_op_create(lent.raw) })
     }
 
+    /// Appends the pieces, as one write of the OSD; nothing if they are empty.
     #[must_use]
-    pub fn append(self, data: Bytes) -> Self {
+    pub fn append(self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        // SAFETY: a live operation.
+        self.lend(pieces).step(|lent| unsafe { sys::lsd_append_op_append(lent.raw) })
+    }
+
+    /// Writes the pieces one after the other from `offset` on, as one write of the OSD.
+    #[must_use]
+    pub fn write(self, offset: u64, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        // SAFETY: a live operation.
+        self.lend(pieces).step(|lent| unsafe { sys::lsd_append_op_write(lent.raw, offset) })
+    }
+
+    fn lend(self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
         self.step(|lent| {
-            // SAFETY: a live operation; the bytes stay where and as they are, and are kept until nobody refers to them.
-            unsafe { sys::lsd_append_op_append(lent.raw, data.as_ptr().cast(), data.len()) };
-            lent.data.push(data);
+            for piece in pieces {
+                // SAFETY: a live operation; the bytes stay where and as they are, and are kept until nobody refers to them.
+                unsafe { sys::lsd_append_op_lend(lent.raw, piece.as_ptr().cast(), piece.len()) };
+                lent.data.push(piece);
+            }
         })
-    }
-
-    /// Sets the object's length.
-    #[must_use]
-    pub fn truncate(self, len: u64) -> Self {
-        // SAFETY: a live operation.
-        self.step(|lent| unsafe { sys::lsd_append_op_truncate(lent.raw, len) })
     }
 
     /// An extended attribute must compare so, else ECANCELED; a missing one is empty, a missing object ENOENT.

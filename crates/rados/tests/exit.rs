@@ -31,7 +31,7 @@ async fn drops_everything_and_ends() {
     let io = common::pool("drops_everything_and_ends", common::POOL).expect("only called with a cluster");
     let name = common::prefix("exit");
     for _ in 0..4 {
-        drop(io.write(&name, AppendOp::new().append(vec![1; 4096].into()), OpFlags::NONE, "test"));
+        drop(io.write(&name, AppendOp::new().append([vec![1; 4096].into()]), OpFlags::NONE, "test"));
     }
     drop(io.write(&name, WriteOp::new().remove(), OpFlags::NONE, "test"));
     drop(io);

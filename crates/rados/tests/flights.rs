@@ -49,7 +49,7 @@ async fn the_last_handle_goes_while_operations_are_in_flight() {
         let Some(doomed) = common::pool(test, common::POOL) else { return };
         let name = format!("{prefix}.{round}");
         for piece in 0..50u8 {
-            let op = AppendOp::new().append(vec![piece; 4096].into());
+            let op = AppendOp::new().append([vec![piece; 4096].into()]);
             drop(doomed.write(&name, op, OpFlags::NONE, "test"));
         }
         std::mem::forget(doomed.read(&name, 0, 1 << 20));
@@ -107,7 +107,7 @@ async fn the_data_of_an_append_stays_until_it_is_sent() {
     let gone = Arc::new(AtomicUsize::new(0));
     let piece = |value: usize| Told { bytes: vec![(value % 200) as u8; PIECE], gone: gone.clone() };
     let append = |value: usize| {
-        let op = AppendOp::new().append(Bytes::from_owner(piece(value)));
+        let op = AppendOp::new().append([Bytes::from_owner(piece(value))]);
         io.write(&name, op, OpFlags::NONE, "test")
     };
     (0..FLIGHTS).for_each(|flight| drop(append(flight)));
@@ -126,8 +126,8 @@ async fn the_data_of_an_append_stays_until_it_is_sent() {
     .await;
 
     let before = gone.load(Ordering::SeqCst);
-    drop(AppendOp::new().append(Bytes::from_owner(piece(0))));
-    let op = AppendOp::new().append(Bytes::from_owner(piece(0))).set_xattr("a\0b", b"value");
+    drop(AppendOp::new().append([Bytes::from_owner(piece(0))]));
+    let op = AppendOp::new().append([Bytes::from_owner(piece(0))]).set_xattr("a\0b", b"value");
     let error = io.write(&name, op, OpFlags::NONE, "test").await.expect_err("a NUL in an attribute's name");
     assert_eq!(error.errno, libc::EINVAL);
     assert!(gone.load(Ordering::SeqCst) >= before + 2, "what was never sent is kept");

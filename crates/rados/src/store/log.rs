@@ -24,12 +24,12 @@ const EPOCH: &str = "lsd.epoch";
 const TAIL: &str = "lsd.tail";
 const TAIL_BYTES: usize = 12;
 
-/// Pieces of at least this many bytes are handed to librados one by one; smaller ones are joined first, because each
-/// piece costs the OSD a write of its own.
+/// Pieces of at least this many bytes are sent from where they are; runs of smaller ones are joined first, because the
+/// messenger takes longer over many small ones.
 const LARGE_PIECE: usize = 256 << 10;
 
-/// Bytes of a new object that are written before its digest is taken away.
-const FIRST_WRITE: usize = 4096;
+/// Bytes of a new object that are written after the rest. The rest then starts at a block of the disk.
+const HEAD_BYTES: usize = 4096;
 
 fn epoch_text(epoch: u64) -> String {
     format!("{epoch:016x}")
@@ -70,11 +70,11 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     // The data goes first among the steps that carry bytes: an OSD receives all of them as one aligned piece, and data at
     // its start is written to the disk from where it is, while data behind a guard's value is copied. A guard that does not
     // hold undoes the steps before it as well.
-    let pieces = writes(&append.data, limits);
+    let pieces = joined(&append.data);
     let guarded = if append.at == 0 {
         first_append(pieces, limits).set_xattr(EPOCH, epoch.as_bytes())
     } else {
-        let written = pieces.into_iter().fold(AppendOp::new(), AppendOp::append);
+        let written = AppendOp::new().append(pieces);
         let expected = tail_bytes(append.at, 0);
         written.compare_xattr(EPOCH, Compare::Equal, epoch.as_bytes()).compare_xattr(TAIL, Compare::Equal, &expected)
     };
@@ -92,41 +92,47 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
 }
 
 /// Creates the object with its first data. A write of a whole object gives it a digest, which the OSD then brings up to date
-/// with every append: one more checksum over all data, where BlueStore has its own. So a little is written first, and a
-/// truncation to its length takes the digest away. An erasure-coded pool has no truncation, and its own way of checking.
+/// with every append: one more checksum over all data, where BlueStore has its own. So the object's head is written after the
+/// rest; neither of the two is whole. An erasure-coded pool takes appends only, and has its own way of checking.
 fn first_append(pieces: Vec<Bytes>, limits: &StoreLimits) -> AppendOp {
-    let mut op = AppendOp::new().create(true);
-    for (index, mut piece) in pieces.into_iter().enumerate() {
-        if index == 0 && limits.append_alignment == 1 {
-            let little = piece.split_to(piece.len().min(FIRST_WRITE));
-            let len = little.len() as u64;
-            op = op.append(little).truncate(len);
-        }
-        if !piece.is_empty() {
-            op = op.append(piece);
-        }
+    let op = AppendOp::new().create();
+    if limits.append_alignment != 1 {
+        return op.append(pieces);
     }
-    op
+    let total: usize = pieces.iter().map(Bytes::len).sum();
+    let (head, rest) = split(pieces, HEAD_BYTES.min(total / 2));
+    let at = head.iter().map(Bytes::len).sum::<usize>() as u64;
+    op.write(at, rest).write(0, head)
 }
 
-/// The data as it is handed to librados: large pieces as they are, runs of small ones joined. Each but the last is aligned.
-fn writes(data: &[Bytes], limits: &StoreLimits) -> Vec<Bytes> {
-    let alignment = limits.append_alignment as usize;
+/// The first `len` bytes, and what follows.
+fn split(pieces: Vec<Bytes>, len: usize) -> (Vec<Bytes>, Vec<Bytes>) {
+    let (mut head, mut rest, mut left) = (Vec::new(), Vec::new(), len);
+    for mut piece in pieces {
+        let first = piece.split_to(piece.len().min(left));
+        left -= first.len();
+        head.extend((!first.is_empty()).then_some(first));
+        rest.extend((!piece.is_empty()).then_some(piece));
+    }
+    (head, rest)
+}
+
+/// The data as it is handed to librados: large pieces as they are, runs of small ones joined.
+fn joined(data: &[Bytes]) -> Vec<Bytes> {
     let mut whole = Vec::new();
-    let mut joined = BytesMut::new();
+    let mut small = BytesMut::new();
     for piece in data {
-        let aligned = piece.len().is_multiple_of(alignment) && joined.len().is_multiple_of(alignment);
-        if piece.len() >= LARGE_PIECE && aligned {
-            whole.extend((!joined.is_empty()).then(|| joined.split().freeze()));
+        if piece.len() >= LARGE_PIECE {
+            whole.extend((!small.is_empty()).then(|| small.split().freeze()));
             whole.push(piece.clone());
         } else {
-            if joined.is_empty() {
-                joined.reserve(data.iter().map(Bytes::len).filter(|len| *len < LARGE_PIECE).sum());
+            if small.is_empty() {
+                small.reserve(data.iter().map(Bytes::len).filter(|len| *len < LARGE_PIECE).sum());
             }
-            joined.extend_from_slice(piece);
+            small.extend_from_slice(piece);
         }
     }
-    whole.extend((!joined.is_empty()).then(|| joined.freeze()));
+    whole.extend((!small.is_empty()).then(|| small.freeze()));
     whole
 }
 

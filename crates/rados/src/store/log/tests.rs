@@ -44,16 +44,26 @@ fn a_tail_comes_back_from_its_attributes() {
 #[test]
 fn small_pieces_are_joined_and_large_ones_kept() {
     let large = LARGE_PIECE;
-    assert!(writes(&pieces(&[]), &limits(1)).is_empty());
-    assert_eq!(lens(&writes(&pieces(&[0, 7, 0]), &limits(1))), [7]);
-    assert_eq!(lens(&writes(&pieces(&[4096, 512, 100]), &limits(1))), [4708]);
-    assert_eq!(lens(&writes(&pieces(&[large, 512]), &limits(1))), [large, 512]);
-    assert_eq!(lens(&writes(&pieces(&[4096, large, 512, 100, large]), &limits(1))), [4096, large, 612, large]);
-    let at_a_stripe = writes(&pieces(&[4096, large, 512]), &limits(8192));
-    assert_eq!(lens(&at_a_stripe), [4096 + large + 512], "each but the last must be whole stripes");
-    assert_eq!(lens(&writes(&pieces(&[large, 0, large + 1]), &limits(1))), [large, large + 1]);
-    assert_eq!(lens(&writes(&pieces(&[large, large + 1]), &limits(8192))), [large, large + 1]);
-    assert_eq!(lens(&writes(&pieces(&[large + 1, large]), &limits(8192))), [2 * large + 1]);
-    let joined = writes(&pieces(&[2, 3]), &limits(1));
-    assert_eq!(&joined[0][..], [0, 0, 1, 1, 1]);
+    assert!(joined(&pieces(&[])).is_empty());
+    assert_eq!(lens(&joined(&pieces(&[0, 7, 0]))), [7]);
+    assert_eq!(lens(&joined(&pieces(&[4096, 512, 100]))), [4708]);
+    assert_eq!(lens(&joined(&pieces(&[large, 512]))), [large, 512]);
+    assert_eq!(lens(&joined(&pieces(&[4096, large, 512, 100, large]))), [4096, large, 612, large]);
+    assert_eq!(lens(&joined(&pieces(&[large, 0, large + 1]))), [large, large + 1]);
+    assert_eq!(&joined(&pieces(&[2, 3]))[0][..], [0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn data_is_split_where_it_should_be() {
+    let split_lens = |len| {
+        let (head, rest) = split(pieces(&[4, 0, 6]), len);
+        (lens(&head), lens(&rest))
+    };
+    assert_eq!(split_lens(0), (vec![], vec![4, 6]));
+    assert_eq!(split_lens(3), (vec![3], vec![1, 6]));
+    assert_eq!(split_lens(4), (vec![4], vec![6]));
+    assert_eq!(split_lens(7), (vec![4, 3], vec![3]));
+    assert_eq!(split_lens(10), (vec![4, 6], vec![]));
+    let (head, rest) = split(pieces(&[4, 0, 6]), 7);
+    assert_eq!([head.concat(), rest.concat()].concat(), [0, 0, 0, 0, 2, 2, 2, 2, 2, 2]);
 }
