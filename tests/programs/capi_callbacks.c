@@ -1,4 +1,4 @@
-/* capi_callbacks POOL NAME: callbacks of reads that come from the cluster: they wait for other operations, block, and close the
+/* capi_callbacks POOL NAME: callbacks of reads that come from the cluster: they wait for other reads and writes, block, and close the
  * image, which stock librbd does not allow everywhere, and nothing else stops. */
 #include "capi.h"
 #include <pthread.h>
@@ -62,6 +62,15 @@ static void waits(rbd_completion_t c, void *arg)
 	OK(rbd_aio_wait_for_complete(plain));
 	IS(rbd_aio_get_return_value(plain), BLOCK);
 	TRUE(is_block_of(data, other));
+	rbd_aio_release(plain);
+	OK(rbd_aio_create_completion(NULL, NULL, &plain));
+	OK(rbd_aio_write(image, other, BLOCK, data, plain));
+	OK(rbd_aio_wait_for_complete(plain));
+	rbd_aio_release(plain);
+	OK(rbd_aio_create_completion(NULL, NULL, &plain));
+	OK(rbd_aio_flush(image, plain));
+	OK(rbd_aio_wait_for_complete(plain));
+	IS(rbd_aio_get_return_value(plain), 0);
 	rbd_aio_release(plain);
 	end();
 }

@@ -142,7 +142,7 @@ impl Session {
     /// Opens what `image` names in the place of `location`.
     pub async fn open_ref(&self, location: &Location, image: ImageRef, read_only: bool) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let options = OpenOptions { read_only, settings: self.image_settings() };
+        let options = OpenOptions { read_only, settings: self.image_settings(), ..OpenOptions::default() };
         let opened = Image::open(&store, &image, &options).await;
         let image = opened.map_err(|e| Failure::engine(&format!("error opening image {}", location.image), &e))?;
         if location.snap.is_some() {

@@ -59,7 +59,7 @@ async fn main() {
     thresholds.stop_percent = number(6, thresholds.stop_percent.into()) as u32;
     thresholds.limit_percent = number(7, thresholds.limit_percent.into()) as u32;
     settings.gc_thresholds.least_live = settings.gc_thresholds.least_live.min(size_mib * MIB / 8);
-    let options = OpenOptions { read_only: false, settings };
+    let options = OpenOptions { read_only: false, settings, ..OpenOptions::default() };
     let image = Image::open(&store, &ImageRef::Name("disk".into()), &options).await.expect("open");
     image.flush().await.expect("flush");
 

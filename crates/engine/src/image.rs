@@ -55,8 +55,7 @@ impl Image {
         clock: Arc<dyn Clock>,
     ) -> Result<Image> {
         let found = loader::find(store, image).await?;
-        let (settings, read_only) = (options.settings.clone(), options.read_only);
-        Ok(Image { inner: Inner::open(found, settings, read_only, clock).await? })
+        Ok(Image { inner: Inner::open(found, options.clone(), clock).await? })
     }
 
     /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify: then nothing was removed. An

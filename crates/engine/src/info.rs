@@ -1,5 +1,5 @@
 //! What describes an image: the options it is created with and what an open one tells of itself.
-use crate::{Features, Settings};
+use crate::{Executor, Features, Settings};
 use lsd_store::PoolId;
 use std::fmt;
 
@@ -55,6 +55,7 @@ impl Default for CreateOptions {
 pub struct OpenOptions {
     pub read_only: bool,
     pub settings: Settings,
+    pub executor: Executor,
 }
 
 /// Seconds and nanoseconds since the epoch.

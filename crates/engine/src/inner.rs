@@ -19,7 +19,10 @@ use crate::shared::Shared;
 use crate::turns::Turns;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
-use crate::{AckMode, Error, ErrorKind, Result, Settings, UpdateEvent, lock, requests, takeover};
+use crate::{
+    AckMode, Error, ErrorKind, Executor, OpenOptions, Result, Settings, UpdateEvent, lock, requests, takeover,
+};
+use futures::FutureExt;
 use lsd_core::format::header::{ImageRecord, StateRecord};
 use lsd_core::format::notice::Notice;
 use lsd_core::units::{BLOCK_BYTES, Epoch};
@@ -45,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) objects: Objects,
     pub(crate) image: ImageRecord,
     pub(crate) settings: Settings,
+    executor: Executor,
     pub(crate) read_only: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
@@ -78,12 +82,8 @@ pub(crate) enum Role {
 }
 
 impl Inner {
-    pub(crate) async fn open(
-        found: Found,
-        settings: Settings,
-        read_only: bool,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Inner>> {
+    pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
+        let OpenOptions { read_only, settings, executor } = options;
         let news = Arc::new(News::default());
         let watch = match watch::watch(&found.objects, &news, settings.watch_timeout).await {
             Ok(watch) => Some(watch),
@@ -108,6 +108,7 @@ impl Inner {
             image: header.image.clone(),
             shared,
             settings,
+            executor,
             read_only,
             clock,
             news,
@@ -268,12 +269,15 @@ impl Inner {
         };
         let (jobs, queue) = mpsc::unbounded_channel();
         let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
-        let appender = self.spawn(appender.run(queue));
+        // Ending the task that awaits the appender ends the appender.
+        let (appender, handle) = appender.run(queue).remote_handle();
+        let ending = self.spawn(handle);
+        self.executor.run(appender.boxed());
         let mut state = self.shared.lock();
         state.log = log;
         state.pace.start(self.settings.gc.then_some(self.settings.gc_thresholds));
         state.writer = Some(Writer::new(config, jobs, end, first_segment));
-        Ok((epoch, appender))
+        Ok((epoch, ending))
     }
 
     /// Reads what the header says of the image, without its data.

@@ -24,7 +24,7 @@ async fn written(close: bool) -> (MemoryCluster, Arc<dyn ObjectStore>) {
 
 /// Opens and reads everything: the error, or the content.
 async fn try_all(store: &Arc<dyn ObjectStore>) -> lsd_engine::Result<Vec<u8>> {
-    let options = OpenOptions { read_only: true, settings: settings() };
+    let options = OpenOptions { read_only: true, settings: settings(), ..OpenOptions::default() };
     let image = Image::open(store, &ImageRef::Name("disk".into()), &options).await?;
     let data = image.read(0, 8 * MIB).await.map(|data| data.to_bytes().to_vec());
     image.close().await?;

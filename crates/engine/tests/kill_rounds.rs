@@ -144,7 +144,7 @@ impl Round {
 
 async fn open(dir: &Path, settings: Settings) -> Image {
     let store: Arc<dyn ObjectStore> = Arc::new(DirStore::open(dir).unwrap());
-    let options = OpenOptions { read_only: false, settings };
+    let options = OpenOptions { read_only: false, settings, ..OpenOptions::default() };
     Image::open(&store, &ImageRef::Name("disk".into()), &options).await.unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! The asynchronous data calls.
 //!
-//! An operation is polled once in the caller's thread: most writes are accepted in memory and reads found in the
-//! cache, and then no task is made. Otherwise the runtime goes on with it; with reads the completion thread does. What an entry returns says only whether
-//! the operation was started; its result is the completion's: bytes for reads, 0 for the rest.
+//! An operation is polled first in the caller's thread: most writes are accepted in memory and reads found in the cache, and
+//! then that is all. Otherwise whoever brings what it waits for goes on with it (module `task`). What an entry returns says only
+//! whether the operation was started; its result is the completion's: bytes for reads, 0 for the rest.
 use crate::caller::CallerMemory;
 use crate::completion::{Completion, Done, arm};
 use crate::ctypes::{rbd_completion_t, rbd_image_t};
@@ -12,7 +12,7 @@ use crate::io::{check_pattern, mismatch_to};
 use crate::operation::{self, OpFlags};
 use crate::panic::with_image;
 use crate::slab::Ref;
-use crate::task::Task;
+use crate::task::{Patience, Task};
 use futures::FutureExt;
 use nix::libc;
 use std::ffi::{c_char, c_int};
@@ -36,7 +36,7 @@ fn submit(
 ) -> Outcome<c_int> {
     let completion = arm(handle)?;
     let in_flight = InFlight::begin(image);
-    let task = Task::new(image.core, async move {
+    let task = Task::new(image.core, Patience::Waits, async move {
         let outcome = AssertUnwindSafe(operation).catch_unwind().await;
         finish(completion, in_flight, success, outcome);
     });
@@ -60,7 +60,7 @@ fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcom
     Done { completion, image: Some(image), result }.deliver(core);
 }
 
-/// A read goes on without a worker of the runtime: see `task`.
+/// A read may be started by the completion thread; it has no order among other operations.
 fn submit_read(image: rbd_image_t, off: u64, target: Outcome<CallerMemory>, c: rbd_completion_t) -> c_int {
     with_image(image, |image| {
         let operation = operation::read(image.clone(), off, target?);

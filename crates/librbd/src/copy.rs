@@ -72,7 +72,7 @@ async fn copy_to_new(
     }
     let create_options = create_options(&pool, info.size, wanted, options.as_deref())?;
     Image::create(&pool.store, &image_name, &create_options).await?;
-    let open_options = OpenOptions { read_only: false, settings: pool.settings() };
+    let open_options = OpenOptions { settings: pool.settings(), ..OpenOptions::default() };
     let end = pool.end();
     let target = Image::open(&pool.store, &ImageRef::Name(image_name), &open_options).await?;
     let copied = copy_data(&source.engine, &target, progress, true).await;

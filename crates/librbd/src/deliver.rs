@@ -1,8 +1,8 @@
 //! The completion thread: the only place where callbacks of callers run.
 //!
-//! It also goes on with reads whose data has come, between callbacks; where a callback takes its time, the runtime does. What is
-//! done together costs everybody fewer wake-ups, down to the OSD: so before it sleeps this thread gives way to those that bring
-//! it work, and while it is awake it starts the reads of callers.
+//! It also goes on with operations that something has come for, and with the work behind them, between callbacks; where a callback
+//! takes its time, the runtime does. What is done together costs everybody fewer wake-ups, down to the OSD: so before it sleeps
+//! this thread gives way to those that bring it work, and while it is awake it starts the reads of callers.
 //!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
@@ -10,15 +10,15 @@
 use crate::completion::Done;
 use crate::errno::{Errno, Outcome};
 use crate::notify::Wakeups;
-use crate::task::Task;
+use crate::task::{Patience, Task};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long reads wait for a callback to return before the runtime goes on with them. Most callbacks return at once, and a timer for
-/// each of those that a read came upon is not free.
+/// How long operations wait for a callback to return before the runtime goes on with them. Most callbacks return at once, and a
+/// timer for each of those that something came upon is not free.
 const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 
 /// How often this thread lets others run before it sleeps. Where processors are idle that is a microsecond each time.
@@ -81,9 +81,14 @@ impl Deliverer {
         }
     }
 
-    /// Queues a read to be polled. `runtime`: goes on with it if a callback keeps this thread.
+    /// Queues a task to be polled. `runtime`: goes on with it if a callback keeps this thread.
     pub fn push_task(&self, task: Arc<Task>, runtime: &Handle) {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.in_callbacks && task.patience == Patience::None {
+            drop(waiting);
+            runtime.spawn(async move { task.run() });
+            return;
+        }
         waiting.tasks.push(task);
         let wake = std::mem::take(&mut waiting.thread_sleeps);
         let watch = waiting.in_callbacks && !std::mem::replace(&mut waiting.watched, true);

@@ -4,6 +4,8 @@
 //! Does not own: what runs on them.
 use crate::deliver::Deliverer;
 use crate::errno::{Errno, Outcome};
+use crate::task::{Patience, Task, with_found};
+use lsd_engine::Executor;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -58,6 +60,11 @@ impl Core {
         self.runtime.handle()
     }
 
+    /// Runs an image's appender: where its news come up, so in the thread that gives it a batch or takes completions.
+    pub fn executor(&'static self) -> Executor {
+        Executor::new(move |work| Task::new(self, Patience::None, work).run())
+    }
+
     /// Waits for a future in the calling thread, whichever it is: a caller's, one of its callbacks, nested or not.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let _context = self.runtime.enter();
@@ -66,7 +73,7 @@ impl Core {
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
-            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            if let Poll::Ready(value) = with_found(|| future.as_mut().poll(&mut context)) {
                 return value;
             }
             parker.park();

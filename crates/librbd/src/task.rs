@@ -1,59 +1,149 @@
-//! Reads that wait for RADOS: polled first in the caller's thread, or by the completion thread if it is awake, then on that.
+//! Operations that wait for RADOS, and the work behind them: polled first in the caller's thread, or by the completion thread
+//! if it is awake, then on that.
 //!
-//! Owns: polling such a future again when it is woken. Does not own: where it is polled (module `deliver`).
-//! Only reads: they hold nothing that another operation waits for, so one that is not polled for a while, because a
-//! callback takes its time, keeps nobody else waiting. A read on a runtime's worker would pass through one more thread.
+//! Each thread that an operation passes through costs a wake-up, some ten microseconds of both cores. So a runtime's workers have
+//! no part in it, and whoever wakes a task by what it is polling goes on with that task itself.
+//!
+//! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled when no
+//! thread is at it (module `deliver`).
 use crate::runtime::Core;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Waits to be woken.
+const IDLE: u8 = 0;
+/// Somebody will poll it soon: it was woken, or is new.
+const QUEUED: u8 = 1;
+/// Is being polled.
+const POLLED: u8 = 2;
+/// Is being polled, and was woken since that began: so there is more to do after it.
+const WOKEN: u8 = 3;
+
+/// What a task does while a callback keeps the completion thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// One operation of a caller: it waits a little, for most callbacks return at once.
+    Waits,
+    /// Others wait for it.
+    None,
+}
+
 pub struct Task {
     core: &'static Core,
+    pub patience: Patience,
     /// `None` once it has ended.
     work: Mutex<Option<Work>>,
-    /// It waits to be polled already.
-    queued: AtomicBool,
+    state: AtomicU8,
+}
+
+thread_local! {
+    /// The tasks that were woken by what this thread polls; `None` while it polls nothing.
+    static FOUND: RefCell<Option<Vec<Arc<Task>>>> = const { RefCell::new(None) };
 }
 
 impl Task {
+    /// Nobody can wake it before it was polled, so it counts as queued, which it may be.
+    pub fn new(core: &'static Core, patience: Patience, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        let work: Work = Box::pin(work);
+        Arc::new(Self { core, patience, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
+    }
+
     /// Polls the work now or very soon; whenever it is woken it goes on by itself.
     pub fn start(core: &'static Core, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(task) = core.deliverer.push_new_task(Self::new(core, work)) {
+        if let Some(task) = core.deliverer.push_new_task(Self::new(core, Patience::Waits, work)) {
             task.run();
         }
     }
 
-    /// Nobody can wake it before it was polled, so it counts as queued, which it may be.
-    pub fn new(core: &'static Core, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
-        let work: Work = Box::pin(work);
-        Arc::new(Self { core, work: Mutex::new(Some(work)), queued: AtomicBool::new(true) })
+    /// Polls the work once, if it has not ended, and then what that has woken. Only for a task that is queued, once.
+    pub fn run(self: Arc<Self>) {
+        with_found(|| self.poll());
     }
 
-    /// Polls the work once, if it has not ended.
-    pub fn run(self: Arc<Self>) {
-        // Before the poll: a wake-up during it means that there is more to do after it.
-        self.queued.store(false, Ordering::Release);
+    fn poll(self: Arc<Self>) {
+        self.state.store(POLLED, Ordering::Release);
         let waker = Waker::from(self.clone());
-        let _context = self.core.handle().enter();
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = work.as_mut()
-            && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
-        {
-            *work = None;
+        let ended = {
+            let _context = self.core.handle().enter();
+            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+            let ready =
+                work.as_mut().is_none_or(|work| work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            if ready {
+                *work = None;
+            }
+            ready
+        };
+        let idle = || self.state.compare_exchange(POLLED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if !ended && !idle() {
+            // Not at once in this thread, which may be a caller's and have something else to do.
+            self.state.store(QUEUED, Ordering::Release);
+            let core = self.core;
+            core.deliverer.push_task(self, core.handle());
         }
     }
 }
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            let core = self.core;
-            core.deliverer.push_task(self, core.handle());
+        let next = |state| match state {
+            IDLE => Some(QUEUED),
+            POLLED => Some(WOKEN),
+            _ => None,
+        };
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
+            && let Some(task) = keep_found(self)
+        {
+            let core = task.core;
+            core.deliverer.push_task(task, core.handle());
         }
     }
 }
+
+/// Leaves a task to what this thread does after its poll; gives it back if it polls nothing.
+fn keep_found(task: Arc<Task>) -> Option<Arc<Task>> {
+    FOUND.with_borrow_mut(|found| match found {
+        Some(found) => {
+            found.push(task);
+            None
+        }
+        None => Some(task),
+    })
+}
+
+/// Polls something, and then the tasks that this and they have woken.
+pub fn with_found<T>(poll: impl FnOnce() -> T) -> T {
+    if FOUND.with_borrow(Option::is_some) {
+        return poll();
+    }
+    FOUND.set(Some(Vec::new()));
+    let _end = End;
+    let value = poll();
+    loop {
+        let found = FOUND.with_borrow_mut(|found| found.as_mut().map(std::mem::take).unwrap_or_default());
+        if found.is_empty() {
+            return value;
+        }
+        found.into_iter().for_each(Task::poll);
+    }
+}
+
+/// Also after a panic nothing stays behind.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        for task in FOUND.take().into_iter().flatten() {
+            let core = task.core;
+            core.deliverer.push_task(task, core.handle());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ pub fn settings(random: &mut StdRng) -> Settings {
 
 impl Life {
     pub async fn live(mut self) {
-        let options = OpenOptions { read_only: false, settings: settings(&mut self.random) };
+        let options = OpenOptions { read_only: false, settings: settings(&mut self.random), ..OpenOptions::default() };
         let Some(image) = self.open(&options).await else { return };
         if !self.own(&image).await {
             return;

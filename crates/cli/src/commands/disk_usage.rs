@@ -104,7 +104,7 @@ async fn all_usages(
 }
 
 async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
-    let options = OpenOptions { read_only: true, settings: session.image_settings() };
+    let options = OpenOptions { read_only: true, settings: session.image_settings(), ..OpenOptions::default() };
     let image = Image::open(store, &ImageRef::Id(entry.id.clone()), &options).await?;
     let (provisioned, used, space) = (image.size(), image.used_bytes(), image.space());
     image.close().await?;

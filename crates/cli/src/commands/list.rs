@@ -64,7 +64,7 @@ async fn open_all(
 ) -> (Vec<Listed>, Option<i32>) {
     let settings = session.image_settings();
     let opening = entries.into_iter().map(|entry| {
-        let options = OpenOptions { read_only: true, settings: settings.clone() };
+        let options = OpenOptions { read_only: true, settings: settings.clone(), ..OpenOptions::default() };
         async move { (describe(store, &entry, &options).await, entry) }
     });
     let mut listed = Vec::new();

@@ -27,20 +27,22 @@ impl Client {
     pub async fn try_open(cluster: &MemoryCluster, settings: Settings, read_only: bool) -> lsd_engine::Result<Client> {
         let memory = cluster.client();
         let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
-        Self::open_through(memory, store, OpenOptions { read_only, settings }).await
+        Self::open_through(memory, store, OpenOptions { read_only, settings, ..OpenOptions::default() }).await
     }
 
     /// A client whose operations pass a gate.
     pub async fn open_gated(cluster: &MemoryCluster, settings: Settings) -> (Client, Arc<Gate>) {
         let memory = cluster.client();
         let gate = Gate::new(Arc::new(memory.clone()));
-        let options = OpenOptions { read_only: false, settings };
+        let options = OpenOptions { read_only: false, settings, ..OpenOptions::default() };
         (Self::open_through(memory, gate.clone(), options).await.unwrap(), gate)
     }
 
     /// A client that the gate stands before from the start.
     pub async fn open_behind(gate: Arc<Gate>, memory: MemoryStore, settings: Settings) -> Client {
-        Self::open_through(memory, gate, OpenOptions { read_only: true, settings }).await.unwrap()
+        Self::open_through(memory, gate, OpenOptions { read_only: true, settings, ..OpenOptions::default() })
+            .await
+            .unwrap()
     }
 
     async fn open_through(

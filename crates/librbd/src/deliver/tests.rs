@@ -7,7 +7,20 @@ fn idle() -> Deliverer {
 }
 
 fn task() -> Arc<Task> {
-    Task::new(core().unwrap(), async {})
+    Task::new(core().unwrap(), Patience::Waits, async {})
+}
+
+/// While a callback runs, the runtime takes what others wait for at once, and a caller's operations only later.
+#[test]
+fn what_others_wait_for_does_not_wait_for_a_callback() {
+    let deliverer = idle();
+    set(&deliverer, |waiting| (waiting.in_callbacks, waiting.watched) = (true, true));
+    let (ran, wait) = std::sync::mpsc::channel();
+    let core = core().unwrap();
+    deliverer.push_task(Task::new(core, Patience::None, async move { ran.send(()).unwrap() }), core.handle());
+    assert_eq!(wait.recv_timeout(Duration::from_secs(20)), Ok(()));
+    deliverer.push_task(task(), core.handle());
+    assert_eq!(deliverer.queue.take_stuck_tasks().len(), 1);
 }
 
 fn set(deliverer: &Deliverer, change: impl FnOnce(&mut Waiting)) {

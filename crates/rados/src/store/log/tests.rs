@@ -1,10 +1,6 @@
 use super::*;
 use std::collections::BTreeMap;
 
-fn limits(append_alignment: u32) -> StoreLimits {
-    StoreLimits { append_alignment, max_write: 64 << 20, atomic_appends: true, keyed_objects: true }
-}
-
 fn pieces(lens: &[usize]) -> Vec<Bytes> {
     lens.iter().enumerate().map(|(index, len)| vec![index as u8; *len].into()).collect()
 }
