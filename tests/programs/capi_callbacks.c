@@ -45,6 +45,13 @@ static void end(void)
 	__atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST);
 }
 
+static void ends_with(rbd_completion_t plain, int result)
+{
+	OK(rbd_aio_wait_for_complete(plain));
+	IS(rbd_aio_get_return_value(plain), result);
+	rbd_aio_release(plain);
+}
+
 static void waits(rbd_completion_t c, void *arg)
 {
 	struct reading *reading = arg;
@@ -59,19 +66,14 @@ static void waits(rbd_completion_t c, void *arg)
 	other += BLOCK;
 	OK(rbd_aio_create_completion(NULL, NULL, &plain));
 	OK(rbd_aio_read(image, other, BLOCK, data, plain));
-	OK(rbd_aio_wait_for_complete(plain));
-	IS(rbd_aio_get_return_value(plain), BLOCK);
+	ends_with(plain, BLOCK);
 	TRUE(is_block_of(data, other));
-	rbd_aio_release(plain);
 	OK(rbd_aio_create_completion(NULL, NULL, &plain));
 	OK(rbd_aio_write(image, other, BLOCK, data, plain));
-	OK(rbd_aio_wait_for_complete(plain));
-	rbd_aio_release(plain);
+	ends_with(plain, 0);
 	OK(rbd_aio_create_completion(NULL, NULL, &plain));
 	OK(rbd_aio_flush(image, plain));
-	OK(rbd_aio_wait_for_complete(plain));
-	IS(rbd_aio_get_return_value(plain), 0);
-	rbd_aio_release(plain);
+	ends_with(plain, 0);
 	end();
 }
 

@@ -17,6 +17,7 @@ use futures::FutureExt;
 use nix::libc;
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 /// What a completion reports for success.
 #[derive(Clone, Copy)]
@@ -27,21 +28,31 @@ enum Success {
 
 type Panicked = Box<dyn std::any::Any + Send>;
 
-/// Starts an operation. EINVAL or EBADF if the completion cannot take one; all other errors go to the completion.
+/// Starts an operation in this thread, so that it has its place among those before and after it. EINVAL or EBADF if the
+/// completion cannot take one; all other errors go to the completion.
 fn submit(
     image: &Ref<OpenImage>,
     handle: rbd_completion_t,
     success: Success,
     operation: impl Future<Output = Outcome<u64>> + Send + 'static,
 ) -> Outcome<c_int> {
+    task(image, handle, success, operation)?.run();
+    Ok(0)
+}
+
+/// An operation with its completion, ready to be started; errors as [`submit`].
+fn task(
+    image: &Ref<OpenImage>,
+    handle: rbd_completion_t,
+    success: Success,
+    operation: impl Future<Output = Outcome<u64>> + Send + 'static,
+) -> Outcome<Arc<Task>> {
     let completion = arm(handle)?;
     let in_flight = InFlight::begin(image);
-    let task = Task::new(image.core, Patience::Waits, async move {
+    Ok(Task::new(image.core, Patience::Waits, async move {
         let outcome = AssertUnwindSafe(operation).catch_unwind().await;
         finish(completion, in_flight, success, outcome);
-    });
-    task.run();
-    Ok(0)
+    }))
 }
 
 fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcome: Result<Outcome<u64>, Panicked>) {
@@ -63,13 +74,7 @@ fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcom
 /// A read may be started by the completion thread; it has no order among other operations.
 fn submit_read(image: rbd_image_t, off: u64, target: Outcome<CallerMemory>, c: rbd_completion_t) -> c_int {
     with_image(image, |image| {
-        let operation = operation::read(image.clone(), off, target?);
-        let completion = arm(c)?;
-        let in_flight = InFlight::begin(image);
-        Task::start(image.core, async move {
-            let outcome = AssertUnwindSafe(operation).catch_unwind().await;
-            finish(completion, in_flight, Success::Bytes, outcome);
-        });
+        task(image, c, Success::Bytes, operation::read(image.clone(), off, target?))?.start();
         Ok(0)
     })
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The engine's work is mostly waiting for RADOS and copying; librados has its own threads for the network.
+/// For background work, which is mostly waiting for RADOS and copying; librados has its own threads for the network.
 const WORKER_THREADS: usize = 2;
 
 /// What one process has of threads. Never dropped: threads may be in use until the process ends.

@@ -8,6 +8,7 @@
 //! thread is at it (module `deliver`).
 use crate::runtime::Core;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -44,7 +45,7 @@ pub struct Task {
 
 thread_local! {
     /// The tasks that were woken by what this thread polls; `None` while it polls nothing.
-    static FOUND: RefCell<Option<Vec<Arc<Task>>>> = const { RefCell::new(None) };
+    static FOUND: RefCell<Option<VecDeque<Arc<Task>>>> = const { RefCell::new(None) };
 }
 
 impl Task {
@@ -54,11 +55,18 @@ impl Task {
         Arc::new(Self { core, patience, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
     }
 
-    /// Polls the work now or very soon; whenever it is woken it goes on by itself.
-    pub fn start(core: &'static Core, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(task) = core.deliverer.push_new_task(Self::new(core, Patience::Waits, work)) {
+    /// Polls new work now or very soon; whenever it is woken it goes on by itself.
+    pub fn start(self: Arc<Self>) {
+        let core = self.core;
+        if let Some(task) = core.deliverer.push_new_task(self) {
             task.run();
         }
+    }
+
+    /// Leaves it to the completion thread.
+    fn queue(self: Arc<Self>) {
+        let core = self.core;
+        core.deliverer.push_task(self, core.handle());
     }
 
     /// Polls the work once, if it has not ended, and then what that has woken. Only for a task that is queued, once.
@@ -83,8 +91,7 @@ impl Task {
         if !ended && !idle() {
             // Not at once in this thread, which may be a caller's and have something else to do.
             self.state.store(QUEUED, Ordering::Release);
-            let core = self.core;
-            core.deliverer.push_task(self, core.handle());
+            self.queue();
         }
     }
 }
@@ -99,8 +106,7 @@ impl Wake for Task {
         if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
             && let Some(task) = keep_found(self)
         {
-            let core = task.core;
-            core.deliverer.push_task(task, core.handle());
+            task.queue();
         }
     }
 }
@@ -109,7 +115,7 @@ impl Wake for Task {
 fn keep_found(task: Arc<Task>) -> Option<Arc<Task>> {
     FOUND.with_borrow_mut(|found| match found {
         Some(found) => {
-            found.push(task);
+            found.push_back(task);
             None
         }
         None => Some(task),
@@ -121,16 +127,13 @@ pub fn with_found<T>(poll: impl FnOnce() -> T) -> T {
     if FOUND.with_borrow(Option::is_some) {
         return poll();
     }
-    FOUND.set(Some(Vec::new()));
+    FOUND.set(Some(VecDeque::new()));
     let _end = End;
     let value = poll();
-    loop {
-        let found = FOUND.with_borrow_mut(|found| found.as_mut().map(std::mem::take).unwrap_or_default());
-        if found.is_empty() {
-            return value;
-        }
-        found.into_iter().for_each(Task::poll);
+    while let Some(task) = FOUND.with_borrow_mut(|found| found.as_mut().and_then(VecDeque::pop_front)) {
+        task.poll();
     }
+    value
 }
 
 /// Also after a panic nothing stays behind.
@@ -138,10 +141,7 @@ struct End;
 
 impl Drop for End {
     fn drop(&mut self) {
-        for task in FOUND.take().into_iter().flatten() {
-            let core = task.core;
-            core.deliverer.push_task(task, core.handle());
-        }
+        FOUND.take().into_iter().flatten().for_each(Task::queue);
     }
 }
 

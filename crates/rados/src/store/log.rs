@@ -100,9 +100,9 @@ fn first_append(pieces: Vec<Bytes>, limits: &StoreLimits) -> AppendOp {
         return op.append(pieces);
     }
     let total: usize = pieces.iter().map(Bytes::len).sum();
-    let (head, rest) = split(pieces, HEAD_BYTES.min(total / 2));
-    let at = head.iter().map(Bytes::len).sum::<usize>() as u64;
-    op.write(at, rest).write(0, head)
+    let at = HEAD_BYTES.min(total / 2);
+    let (head, rest) = split(pieces, at);
+    op.write(at as u64, rest).write(0, head)
 }
 
 /// The first `len` bytes, and what follows.
