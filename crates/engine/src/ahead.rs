@@ -28,7 +28,9 @@ impl Inner {
         if let Some((offset, len)) = ahead {
             let (objects, shared) = (self.objects.clone(), self.shared.clone());
             tokio::spawn(async move {
-                let _ = reader::read(&objects, &shared, offset, len, Keep::Always).await;
+                if let Ok(parts) = reader::read(&objects, &shared, offset, len).await {
+                    let _ = parts.into_data(&shared, Keep::Always);
+                }
             });
         }
     }

@@ -63,17 +63,16 @@ impl Buffers {
         self.map.insert(loc, Buffer { bytes, dirty: true, referenced: false });
     }
 
-    /// The buffer at `loc` can be read from the store now.
+    /// The buffer at `loc` can be read from the store now. It stays if it was read, like anything that was read from there.
     pub(crate) fn written(&mut self, loc: Loc) {
         let Some(buffer) = self.map.get_mut(&loc) else { return };
+        if !buffer.referenced {
+            self.map.remove(&loc);
+            return;
+        }
         buffer.dirty = false;
         self.clean_bytes += buffer.bytes.len() as u64;
         self.clock.push_back(loc);
-    }
-
-    /// The buffer at `loc` can be read from the store now and is not worth keeping: nobody asked for it.
-    pub(crate) fn drop_written(&mut self, loc: Loc) {
-        self.map.remove(&loc);
     }
 
     /// Data read from the store. Nothing happens where the start is in memory already.

@@ -6,8 +6,8 @@ use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
 use crate::{
-    ReadData, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle, loader,
-    reader, removal,
+    ReadData, ReadTarget, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle,
+    loader, reader, removal,
 };
 use bytes::Bytes;
 use lsd_core::format::names;
@@ -125,6 +125,12 @@ impl Image {
     /// `Invalid` outside the image (the whole range must lie inside it).
     pub async fn read(&self, offset: u64, len: u64) -> Result<ReadData> {
         self.inner.read(offset, len).await
+    }
+
+    /// The same into memory of the caller's: one pass over what came from the store instead of two. After `Corrupt` some of it may
+    /// have been given.
+    pub async fn read_into(&self, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
+        self.inner.read_into(offset, len, target).await
     }
 
     /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.

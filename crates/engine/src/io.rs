@@ -3,9 +3,10 @@ use crate::ahead::Before;
 use crate::buffers::Keep;
 use crate::error::invalid;
 use crate::inner::{Inner, waits_for_log};
+use crate::reader::{self, Parts};
 use crate::state::{Attempt, Chunk, State};
 use crate::write_data::WriteData;
-use crate::{Error, ErrorKind, ReadData, ReadPiece, Result, reader};
+use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
 use lsd_core::units::Seq;
@@ -19,9 +20,17 @@ const MADE_BYTES: u64 = 1 << 20;
 
 impl Inner {
     pub(crate) async fn read(self: &Arc<Self>, offset: u64, len: u64) -> Result<ReadData> {
+        self.read_parts(offset, len).await?.into_data(&self.shared, Keep::IfUsedAgain)
+    }
+
+    pub(crate) async fn read_into(self: &Arc<Self>, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
+        self.read_parts(offset, len).await?.copy_to(target, &self.shared, Keep::IfUsedAgain)
+    }
+
+    async fn read_parts(self: &Arc<Self>, offset: u64, len: u64) -> Result<Parts> {
         self.check_open()?;
         if len == 0 {
-            return Ok(ReadData::default());
+            return Ok(Parts::default());
         }
         let size = {
             let state = self.shared.lock();
@@ -32,10 +41,9 @@ impl Inner {
             self.read_ahead(offset, len, size);
         }
         self.load_ahead(offset, len, Before::Reading);
-        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
-        let data = self.steadily(read).await;
+        let parts = self.steadily(|| reader::read(&self.objects, &self.shared, offset, len)).await;
         self.shared.trim_leaves(self.settings.map_cache_bytes);
-        data
+        parts
     }
 
     pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: WriteData, fua: bool) -> Result<()> {
@@ -241,8 +249,8 @@ impl Inner {
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
         let held = self.hold(range.clone()).await?;
-        let read = || reader::read(&self.objects, &self.shared, offset, len, Keep::IfUsedAgain);
-        let present = self.steadily(read).await?;
+        let read = || reader::read(&self.objects, &self.shared, offset, len);
+        let present = self.steadily(read).await?.into_data(&self.shared, Keep::IfUsedAgain)?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }

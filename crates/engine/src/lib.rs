@@ -64,7 +64,7 @@ pub use image::Image;
 pub use info::{CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};
 pub use lsd_core::gc::{Space, Thresholds};
 pub use namespaces::Namespaces;
-pub use read_data::{ReadData, ReadPiece};
+pub use read_data::{ReadData, ReadPiece, ReadTarget};
 pub use settings::{AckMode, Settings};
 pub use write_data::WriteData;
 

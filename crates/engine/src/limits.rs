@@ -24,6 +24,10 @@ pub(crate) const SYNC_IN_FLIGHT: usize = 4;
 /// The guest's writes are divided by how often their place is overwritten while a group of them has at least this part of a
 /// segment; smaller ones would cost more operations and header pages than they save copies.
 pub(crate) const DIVIDED_FRACTION: u32 = 32;
+/// A segment whose records have so many bytes on average may become longer than others by this factor: fewer objects to make, seal
+/// and remove. Its last batch may still be one of small writes.
+pub(crate) const LARGE_RECORD_BYTES: u32 = 256 << 10;
+pub(crate) const LARGE_RECORDS_FACTOR: u32 = 2;
 /// A segment with less room than this is sealed instead of getting another batch.
 pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
 /// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add
@@ -89,6 +93,10 @@ pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
 pub(crate) const LEAVES_AHEAD: u32 = 4;
+/// Leaves around one that is needed which are read with it, at most, and the bytes of all of them: a page's of half a GiB of an
+/// image. Beyond it a leaf is read when it is needed.
+pub(crate) const LEAVES_TOGETHER: u32 = 32;
+pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 /// Bytes that operations in order have touched before a leaf is loaded ahead of them.
 pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.

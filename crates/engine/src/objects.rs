@@ -71,18 +71,29 @@ impl Objects {
         for at in leaves.iter().flat_map(|(_, place)| place.pointers()) {
             by_page.entry((at.checkpoint, at.page)).or_default().push(at);
         }
+        by_page.values_mut().for_each(|page| page.sort_unstable_by_key(|at| at.offset));
         let reads =
             by_page.values().flat_map(|page| page.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(some).boxed()));
         let read = parallel::try_all(reads.collect()).await?.into_iter().flatten().collect();
         leaves.into_iter().map(|(leaf, place)| self.decode_leaf(leaf, place, &read)).collect()
     }
 
-    /// The bytes at pointers into one page.
+    /// The bytes at pointers into one page, in the order of their offsets; what lies side by side is read in one piece.
     async fn read_of_page(&self, pointers: &[LeafPointer]) -> Result<Vec<(LeafPointer, Bytes)>> {
         let Some(first) = pointers.first() else { return Ok(Vec::new()) };
-        let ranges: Vec<_> = pointers.iter().map(|at| (u64::from(at.offset), u64::from(at.len))).collect();
+        let runs: Vec<&[LeafPointer]> = pointers.chunk_by(|one, next| one.offset + one.len == next.offset).collect();
+        let len = |run: &[LeafPointer]| run.iter().map(|at| u64::from(at.len)).sum();
+        let ranges: Vec<_> = runs.iter().map(|run| (u64::from(run[0].offset), len(run))).collect();
         let read = self.meta.read_many(&self.page(first.checkpoint, first.page), &ranges).await?;
-        Ok(pointers.iter().copied().zip(read).collect())
+        let cut = |(run, bytes): (&[LeafPointer], Bytes)| {
+            let start = run[0].offset;
+            // Less than wanted does not verify.
+            let part = |at: &LeafPointer| {
+                bytes.len().min((at.offset - start) as usize)..bytes.len().min((at.offset - start + at.len) as usize)
+            };
+            run.iter().map(|at| (*at, bytes.slice(part(at)))).collect::<Vec<_>>()
+        };
+        Ok(runs.into_iter().zip(read).flat_map(cut).collect())
     }
 
     fn decode_leaf(&self, leaf: LeafNo, at: LeafPlace, read: &BTreeMap<LeafPointer, Bytes>) -> Result<LoadedLeaf> {

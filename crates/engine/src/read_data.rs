@@ -1,5 +1,12 @@
-//! What a read returns: pieces of shared buffers and zeroes, copied only once, into the caller's memory.
+//! What a read returns: pieces of shared buffers and zeroes; or where it puts them, copied once.
 use bytes::Bytes;
+
+/// Where a read puts its bytes, in order of the image's addresses: exactly as many as were asked for.
+pub trait ReadTarget: Send {
+    fn data(&mut self, bytes: &[u8]);
+    /// This many bytes of zeroes.
+    fn zeroes(&mut self, len: u64);
+}
 
 /// One consecutive piece of a read.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
 use crate::buffers::{Cached, Keep};
-use crate::fetch::{Fetched, fetch, fetch_many};
+use crate::fetch::{Fetched, Unchecked, fetch, fetch_many};
 use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::sums::Sums;
-use crate::{Error, ErrorKind, ReadData, ReadPiece, Result};
+use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use futures::future::try_join_all;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::Extent;
@@ -17,6 +17,65 @@ enum Plan {
     Fetch { loc: Loc, len: u32, epoch: Epoch },
 }
 
+/// One piece of a read, in memory.
+enum Part {
+    Ready(ReadPiece),
+    /// `len` bytes at `loc`, with what was fetched for them.
+    Fetched {
+        loc: Loc,
+        len: u32,
+        blocks: Unchecked,
+    },
+}
+
+/// A read with all it needs in memory; what came from the store has yet to be checked.
+#[derive(Default)]
+pub(crate) struct Parts(Vec<Part>);
+
+impl Parts {
+    /// As buffers that nobody copied. `Corrupt`.
+    pub(crate) fn into_data(self, shared: &Shared, keep: Keep) -> Result<ReadData> {
+        let (mut pieces, mut fetched) = (Vec::with_capacity(self.0.len()), Vec::new());
+        for part in self.0 {
+            pieces.push(match part {
+                Part::Ready(piece) => piece,
+                Part::Fetched { loc, len, blocks } => {
+                    let blocks = blocks.check()?;
+                    let piece = ReadPiece::Data(blocks.part(loc, len));
+                    fetched.push(blocks);
+                    piece
+                }
+            });
+        }
+        offer(shared, fetched, keep);
+        Ok(ReadData { pieces })
+    }
+
+    /// Copied to where they go. `Corrupt`.
+    pub(crate) fn copy_to(self, target: &mut dyn ReadTarget, shared: &Shared, keep: Keep) -> Result<()> {
+        let mut fetched = Vec::new();
+        for part in self.0 {
+            match part {
+                Part::Ready(ReadPiece::Data(bytes)) => target.data(&bytes),
+                Part::Ready(ReadPiece::Zero(len)) => target.zeroes(len),
+                Part::Fetched { loc, len, blocks } => fetched.push(blocks.check_into(loc, len, target)?),
+            }
+        }
+        offer(shared, fetched, keep);
+        Ok(())
+    }
+}
+
+fn offer(shared: &Shared, fetched: Vec<Fetched>, keep: Keep) {
+    if fetched.is_empty() {
+        return;
+    }
+    let mut state = shared.lock();
+    for Fetched { loc, bytes } in fetched {
+        state.buffers.offer(loc, bytes, keep);
+    }
+}
+
 enum Lookup {
     Plan(Vec<Plan>),
     NeedLeaves(Vec<(LeafNo, LeafPlace)>),
@@ -24,31 +83,18 @@ enum Lookup {
 
 /// Reads a range that lies inside the image. `NotFound` when a segment or page vanished: its data was moved on
 /// (`moved.rs`).
-pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64, keep: Keep) -> Result<ReadData> {
+pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Parts> {
     let plan = loop {
         match look_up(shared, offset, len)? {
             Lookup::Plan(plan) => break plan,
             Lookup::NeedLeaves(leaves) => Box::pin(shared.load_leaves(objects, leaves)).await?,
         }
     };
-    if plan.iter().all(|part| matches!(part, Plan::Ready(_))) {
-        let ready = |part| match part {
-            Plan::Ready(piece) => piece,
-            Plan::Fetch { len, .. } => ReadPiece::Zero(u64::from(len)),
-        };
-        return Ok(ReadData { pieces: plan.into_iter().map(ready).collect() });
-    }
-    let got = match <[Plan; 1]>::try_from(plan) {
+    Ok(Parts(match <[Plan; 1]>::try_from(plan) {
         // Most reads, and without the machinery for several at once.
         Ok([part]) => vec![get(objects, &shared.sums, part).await?],
         Err(plan) => Box::pin(get_all(objects, &shared.sums, plan)).await?,
-    };
-    let (pieces, fetched): (Vec<_>, Vec<_>) = got.into_iter().unzip();
-    let mut state = shared.lock();
-    for Fetched { loc, bytes } in fetched.into_iter().flatten() {
-        state.buffers.offer(loc, bytes, keep);
-    }
-    Ok(ReadData { pieces })
+    }))
 }
 
 fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
@@ -89,12 +135,12 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
 }
 
 /// Several parts: those of one segment in one operation.
-async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<(ReadPiece, Option<Fetched>)>> {
-    let mut got: Vec<Option<(ReadPiece, Option<Fetched>)>> = Vec::with_capacity(plan.len());
+async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<Part>> {
+    let mut got: Vec<Option<Part>> = Vec::with_capacity(plan.len());
     let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
     for (index, part) in plan.into_iter().enumerate() {
         match part {
-            Plan::Ready(piece) => got.push(Some((piece, None))),
+            Plan::Ready(piece) => got.push(Some(Part::Ready(piece))),
             Plan::Fetch { loc, len, epoch } => {
                 got.push(None);
                 let of_segment = || Wanted { epoch, parts: Vec::new(), indices: Vec::new() };
@@ -108,8 +154,8 @@ async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<
         wanted.iter().map(|(segment, Wanted { epoch, parts, .. })| fetch_many(objects, sums, *epoch, *segment, parts));
     let fetched = try_join_all(fetching).await?;
     for (Wanted { parts, indices, .. }, fetched) in wanted.values().zip(fetched) {
-        for (((loc, len), index), fetched) in parts.iter().zip(indices).zip(fetched) {
-            got[*index] = Some((ReadPiece::Data(fetched.part(*loc, *len)), Some(fetched)));
+        for ((&(loc, len), index), blocks) in parts.iter().zip(indices).zip(fetched) {
+            got[*index] = Some(Part::Fetched { loc, len, blocks });
         }
     }
     Ok(got.into_iter().flatten().collect())
@@ -122,13 +168,13 @@ struct Wanted {
     indices: Vec<usize>,
 }
 
-async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<(ReadPiece, Option<Fetched>)> {
-    let (loc, len, epoch) = match part {
-        Plan::Ready(piece) => return Ok((piece, None)),
-        Plan::Fetch { loc, len, epoch } => (loc, len, epoch),
-    };
-    let fetched = fetch(objects, sums, epoch, loc, len).await?;
-    Ok((ReadPiece::Data(fetched.part(loc, len)), Some(fetched)))
+async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<Part> {
+    match part {
+        Plan::Ready(piece) => Ok(Part::Ready(piece)),
+        Plan::Fetch { loc, len, epoch } => {
+            Ok(Part::Fetched { loc, len, blocks: fetch(objects, sums, epoch, loc, len).await? })
+        }
+    }
 }
 
 /// What of a range has content (`NotFound` as for a read): extents that cover it, data and holes alternating.

@@ -1,5 +1,7 @@
 //! The options of one open image: plain data, read from ceph.conf by whoever opens it.
+use crate::limits::LARGE_RECORDS_FACTOR;
 use lsd_core::gc::Thresholds;
+use lsd_core::units::MAX_SEGMENT_BYTES;
 use std::time::Duration;
 
 /// When a write is acknowledged (option `lsd_ack`).
@@ -28,7 +30,7 @@ pub struct Settings {
     pub map_cache_bytes: u64,
     /// How long a dead lock owner's watch counts as alive (`lsd_watch_timeout_ms`).
     pub watch_timeout: Duration,
-    /// The largest segment, bytes (`lsd_segment_bytes`, 1..=8 MiB).
+    /// The largest segment, bytes (`lsd_segment_bytes`, 1..=8 MiB); of large writes twice as much.
     pub segment_bytes: u32,
     /// Log bytes since the last checkpoint before the next is considered (`lsd_checkpoint_log_bytes`). More: fewer
     /// checkpoints and a longer replay after a crash.
@@ -39,6 +41,9 @@ pub struct Settings {
     /// bytes, `lsd_gc_least_live_bytes`).
     pub gc_thresholds: Thresholds,
 }
+
+const MOST_SEGMENT_BYTES: u32 = 8 << 20;
+const _: () = assert!(MOST_SEGMENT_BYTES * LARGE_RECORDS_FACTOR <= MAX_SEGMENT_BYTES);
 
 /// The bound on space is 1.5 times the live bytes: the limit, what is being written, and map pages.
 const THRESHOLDS: Thresholds =
@@ -55,7 +60,7 @@ impl Default for Settings {
             skip_partial_discard: true,
             map_cache_bytes: 256 << 20,
             watch_timeout: Duration::from_secs(30),
-            segment_bytes: 8 << 20,
+            segment_bytes: MOST_SEGMENT_BYTES,
             checkpoint_log_bytes: 64 << 20,
             gc: true,
             gc_thresholds: THRESHOLDS,
@@ -105,7 +110,7 @@ impl Settings {
             settings.watch_timeout = Duration::from_millis(ms.clamp(1000, 3_600_000));
         }
         if let Some(bytes) = number("lsd_segment_bytes") {
-            settings.segment_bytes = bytes.clamp(1 << 20, 8 << 20) as u32;
+            settings.segment_bytes = bytes.clamp(1 << 20, MOST_SEGMENT_BYTES.into()) as u32;
         }
         if let Some(bytes) = number("lsd_checkpoint_log_bytes") {
             settings.checkpoint_log_bytes = bytes.clamp(1 << 20, 1 << 40);

@@ -1,4 +1,5 @@
 //! The state of an open image with those who wait for it to change.
+use crate::leaf_ahead;
 use crate::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE};
 use crate::objects::Objects;
 use crate::protocol;
@@ -201,11 +202,20 @@ impl Shared {
     pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let Some((first, _)) = leaves.first() else { return Ok(()) };
         let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
-        {
+        let together = {
             let state = self.lock();
             leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
-        }
-        let loaded = objects.read_leaves(leaves).await?;
+            if let [needed] = leaves[..] {
+                leaf_ahead::together(&state.map, state.size, needed)
+            } else {
+                leaves.clone()
+            }
+        };
+        let loaded = match objects.read_leaves(together).await {
+            Ok(loaded) => loaded,
+            // Perhaps of one that nobody needs.
+            Err(_) => objects.read_leaves(leaves).await?,
+        };
         self.leaves_loaded.store(true, Ordering::Relaxed);
         self.lock().install(objects, loaded)
     }

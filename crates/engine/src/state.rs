@@ -334,8 +334,9 @@ impl State {
     pub(crate) fn batch_durable(&mut self, job: &BatchJob) {
         for record in &job.batch.records {
             match record.kind {
-                RecordKind::Write { data_offset, .. } => self.buffers.written(job.batch.loc(data_offset)),
-                RecordKind::Relocate { data_offset, .. } => self.buffers.drop_written(job.batch.loc(data_offset)),
+                RecordKind::Write { data_offset, .. } | RecordKind::Relocate { data_offset, .. } => {
+                    self.buffers.written(job.batch.loc(data_offset));
+                }
                 _ => {}
             }
         }

@@ -122,6 +122,40 @@ async fn a_flipped_bit_in_the_map_is_found() {
     }
 }
 
+/// Small leaves are read together; one that is damaged concerns nobody who does not need it.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_leaf_does_not_keep_its_neighbours() {
+    const LEAF: u64 = 16 * MIB;
+    let cluster = cluster_with_image(3 * LEAF).await;
+    let client = Client::open(&cluster, settings()).await;
+    for leaf in 0..3 {
+        client.image.write(leaf * LEAF, pattern(leaf, 4096), false).await.unwrap();
+    }
+    client.image.close().await.unwrap();
+    let store = cluster.client();
+    let page = store.list("lsd_map.").await.unwrap().remove(0);
+    let mut harmless = 0;
+    for at in 44..store.stat(&page).await.unwrap() {
+        let before = store.read(&page, at, 1).await.unwrap()[0];
+        assert!(cluster.corrupt(MEMORY_POOL, &page.0, at as usize, &[before ^ 0x10]));
+        let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+        let mut damaged = 0;
+        for leaf in 0..3 {
+            match reader.image.read(leaf * LEAF, 4096).await {
+                Ok(data) => assert_eq!(data.to_bytes(), pattern(leaf, 4096)),
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::Corrupt);
+                    damaged += 1;
+                }
+            }
+        }
+        assert!(damaged <= 1, "byte {at} of {page} damages {damaged} leaves");
+        harmless += usize::from(damaged == 0);
+        assert!(cluster.corrupt(MEMORY_POOL, &page.0, at as usize, &[before]));
+    }
+    assert_eq!(harmless, 0, "bytes of leaves that nobody checks");
+}
+
 #[tokio::test(start_paused = true)]
 async fn unknown_images_and_bad_arguments_have_their_errors() {
     let cluster = cluster_with_image(MIB).await;

@@ -2,9 +2,13 @@
 //!
 //! Every function here checks for null and for sizes; what it cannot check (that a pointer is valid for the
 //! length that came with it) is the contract of librbd.h.
+mod target;
+
+pub use target::CallerTarget;
+
 use crate::errno::{Errno, Outcome};
 use bytes::{Bytes, BytesMut};
-use lsd_engine::{ReadData, ReadPiece, WriteData};
+use lsd_engine::WriteData;
 use nix::libc;
 use std::ffi::{CStr, c_char, c_int};
 
@@ -221,32 +225,9 @@ impl CallerMemory {
         not_empty.map(|piece| unsafe { std::slice::from_raw_parts(piece.start, piece.len) })
     }
 
-    /// Copies what was read to the start of the memory.
-    pub fn fill(&self, data: &ReadData) {
-        let mut pieces = self.pieces.iter().copied();
-        let mut place = Piece { start: std::ptr::null_mut(), len: 0 };
-        for source in &data.pieces {
-            let mut done = 0_usize;
-            while (done as u64) < source.len() {
-                if place.len == 0 {
-                    let Some(next) = pieces.next() else { return };
-                    place = next;
-                    continue;
-                }
-                let now = place.len.min(source.len() as usize - done);
-                match source {
-                    // SAFETY: both sides have `now` bytes; the engine's buffers are never the caller's memory.
-                    ReadPiece::Data(bytes) => unsafe {
-                        place.start.copy_from_nonoverlapping(bytes[done..].as_ptr(), now);
-                    },
-                    // SAFETY: the place has `now` bytes.
-                    ReadPiece::Zero(_) => unsafe { place.start.write_bytes(0, now) },
-                }
-                // SAFETY: `now` is at most the length of the place.
-                place = Piece { start: unsafe { place.start.add(now) }, len: place.len - now };
-                done += now;
-            }
-        }
+    /// Where a read puts its bytes: the start of the memory.
+    pub fn target(&self) -> CallerTarget<'_> {
+        CallerTarget::new(&self.pieces)
     }
 }
 

@@ -46,8 +46,7 @@ fn clip_for_write(image: &OpenImage, offset: u64, len: u64) -> Outcome<u64> {
 pub async fn read(image: Ref<OpenImage>, offset: u64, target: CallerMemory) -> Outcome<u64> {
     let len = clip(&image, offset, target.len())?;
     if len > 0 {
-        let data = image.engine.read(offset, len).await?;
-        target.fill(&data);
+        image.engine.read_into(offset, len, &mut target.target()).await?;
     }
     Ok(len)
 }

@@ -26,6 +26,10 @@ const POLLED: u8 = 2;
 /// Is being polled, and was woken since that began: so there is more to do after it.
 const WOKEN: u8 = 3;
 
+/// Polls in a row of a task that is woken while it is polled: `FuturesUnordered` does that after each future that is new to it, and there is
+/// nothing to do then. Not more, for this may be a caller's thread that has something else to do.
+const POLLS: usize = 3;
+
 /// What a task does while a callback keeps the completion thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -75,24 +79,28 @@ impl Task {
     }
 
     fn poll(self: Arc<Self>) {
-        self.state.store(POLLED, Ordering::Release);
-        let waker = Waker::from(self.clone());
-        let ended = {
-            let _context = self.core.handle().enter();
-            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-            let ready =
-                work.as_mut().is_none_or(|work| work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
-            if ready {
-                *work = None;
+        for _ in 0..POLLS {
+            self.state.store(POLLED, Ordering::Release);
+            let ended = self.poll_once();
+            let idle = || self.state.compare_exchange(POLLED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            if ended || idle() {
+                return;
             }
-            ready
-        };
-        let idle = || self.state.compare_exchange(POLLED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if !ended && !idle() {
-            // Not at once in this thread, which may be a caller's and have something else to do.
-            self.state.store(QUEUED, Ordering::Release);
-            self.queue();
         }
+        self.state.store(QUEUED, Ordering::Release);
+        self.queue();
+    }
+
+    /// Returns true when the work has ended.
+    fn poll_once(self: &Arc<Self>) -> bool {
+        let waker = Waker::from(self.clone());
+        let _context = self.core.handle().enter();
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = work.as_mut().is_none_or(|work| work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        if ended {
+            *work = None;
+        }
+        ended
     }
 }
 

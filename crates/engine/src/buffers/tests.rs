@@ -35,6 +35,20 @@ fn what_is_read_once_is_not_kept() {
 }
 
 #[test]
+fn what_is_written_is_kept_if_it_was_read_meanwhile() {
+    let mut buffers = Buffers::new(1000);
+    let data = || Bytes::from_static(b"data");
+    buffers.insert_dirty(loc(0), data());
+    buffers.insert_dirty(loc(4096), data());
+    assert_eq!(look(&mut buffers, 0, 4), [Cached::Hit(data())]);
+    buffers.written(loc(0));
+    buffers.written(loc(4096));
+    assert_eq!(look(&mut buffers, 0, 4), [Cached::Hit(data())]);
+    assert_eq!(look(&mut buffers, 4096, 4), [Cached::Miss(4)]);
+    assert_eq!(buffers.clean_bytes, 4);
+}
+
+#[test]
 fn dirty_data_is_never_dropped_and_clean_data_is_bounded() {
     let mut buffers = Buffers::new(100);
     for index in 0..50 {

@@ -3,7 +3,7 @@
 use super::Copies;
 use super::survey::{LiveExtent, Survey};
 use crate::error::corrupt;
-use crate::fetch::{Fetched, fetch as fetch_checked};
+use crate::fetch::{Fetched, fetch as fetch_blocks};
 use crate::limits::COPY_READ_GAP_BYTES;
 use crate::objects::Objects;
 use crate::state::Relocation;
@@ -20,7 +20,7 @@ pub(super) async fn fetch(objects: &Objects, sums: &Sums, survey: Survey) -> Res
     let Survey { segment, epoch, mut extents } = survey;
     let name = objects.segment(epoch, segment);
     extents.sort_by_key(|extent| extent.from);
-    let read = |(at, len)| fetch_checked(objects, sums, epoch, at, len).boxed();
+    let read = |(at, len)| async move { fetch_blocks(objects, sums, epoch, at, len).await?.check() }.boxed();
     let pieces = parallel::try_all(ranges(&extents).into_iter().map(read).collect()).await?;
     extents.sort_by_key(|extent| extent.offset);
     let mut copies = Copies::default();

@@ -6,7 +6,7 @@
 use super::survey::LiveExtent;
 use super::{Collector, Damaged, batches};
 use crate::checkpoint::Checkpointer;
-use crate::fetch::{Fetched, fetch_many};
+use crate::fetch::{Unchecked, fetch_many};
 use crate::limits::{SORT_EXTENT_BYTES, SORT_LEAVES};
 use crate::state::{Chunk, Relocation};
 use crate::writer::Stream;
@@ -114,12 +114,11 @@ impl Collector {
         let Some(epoch) = self.shared.lock().log.epoch_of(segment) else { return Ok(Vec::new()) };
         let parts: Vec<(Loc, u32)> = extents.iter().map(|extent| (extent.from, extent.len)).collect();
         let fetched = fetch_many(&self.objects, &self.shared.sums, epoch, segment, &parts).await?;
-        let copy = |(extent, fetched): (&LiveExtent, Fetched)| Relocation {
-            offset: extent.offset,
-            from: extent.from,
-            chunk: Chunk::new(fetched.part(extent.from, extent.len)),
+        let copy = |(extent, blocks): (&LiveExtent, Unchecked)| {
+            let chunk = Chunk::new(blocks.check()?.part(extent.from, extent.len));
+            Ok(Relocation { offset: extent.offset, from: extent.from, chunk })
         };
-        Ok(extents.iter().zip(fetched).map(copy).collect())
+        extents.iter().zip(fetched).map(copy).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The segments that are being filled, side by side: each stream of writes has lanes of its own.
 //!
 //! Owns: segment numbers, how full a segment is, when it ends. Does not own: batches that are being filled, sequence numbers.
-use crate::limits::{COPY_LANES, LANES};
+use crate::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
 use lsd_core::format::batch::{BATCH_HEADER_BYTES, Batch, MAX_BATCH_RECORDS};
 use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, seal_len};
 use lsd_core::units::{BLOCK_BYTES, SegmentNo};
@@ -139,9 +139,16 @@ impl Lanes {
         if segment.records + MAX_BATCH_RECORDS > MAX_SEGMENT_RECORDS {
             return Some(0);
         }
-        let blocks = (self.segment_bytes / BLOCK_BYTES) as usize;
+        let most = self.most_bytes(segment);
+        let blocks = (most / BLOCK_BYTES) as usize;
         let seal = seal_len(blocks, segment.batches.len() + 1, segment.records) as u32;
-        Some(self.segment_bytes.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal))
+        Some(most.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal))
+    }
+
+    /// How long the segment may become. Large writes are overwritten together, so collection does not need them in small parts.
+    fn most_bytes(&self, segment: &OpenSegment) -> u32 {
+        let large = segment.len / LARGE_RECORD_BYTES >= segment.records as u32;
+        if large && segment.records > 0 { self.segment_bytes * LARGE_RECORDS_FACTOR } else { self.segment_bytes }
     }
 
     /// Takes a lane's segment out if it has no room for `needed` bytes more: it will be sealed.
@@ -165,3 +172,6 @@ impl Lanes {
         (0..ALL_LANES).filter_map(|lane| if is_meant(self, lane) { self.end(lane) } else { None }).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

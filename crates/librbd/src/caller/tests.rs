@@ -1,4 +1,5 @@
 use super::*;
+use lsd_engine::ReadTarget;
 
 #[test]
 fn texts_need_a_place_for_their_zero() {
@@ -64,12 +65,10 @@ fn iovecs_are_gathered_and_scattered_in_order() {
     assert_eq!(memory.len(), 8);
     assert_eq!(memory.copy_out(8), "abcdefgh");
     assert_eq!(memory.copy_out(4), "abcd");
-    let pieces = vec![
-        ReadPiece::Data(Bytes::from_static(b"01")),
-        ReadPiece::Zero(3),
-        ReadPiece::Data(Bytes::from_static(b"56")),
-    ];
-    memory.fill(&ReadData { pieces });
+    let mut target = memory.target();
+    target.data(b"01");
+    target.zeroes(3);
+    target.data(b"56");
     assert_eq!((one, two), (*b"01\0", *b"\0\x0056h"));
 }
 

@@ -111,6 +111,26 @@ fn a_wake_up_during_a_poll_leads_to_another() {
     watched.await_polls(2);
 }
 
+/// A task that wakes itself is polled again without another thread, but does not keep a caller's thread.
+#[test]
+fn a_task_that_wakes_itself_is_polled_again_at_once_a_few_times() {
+    let watched = Watched::default();
+    let polled_by = Arc::new(Mutex::new(Vec::new()));
+    let (again, seen) = (watched.clone(), polled_by.clone());
+    let task = watched.task(move |poll| {
+        seen.lock().unwrap().push(thread::current().id());
+        if poll < 2 * POLLS {
+            again.wake();
+        }
+    });
+    task.run();
+    watched.await_polls(2 * POLLS + 1);
+    let here = thread::current().id();
+    let polled_by = polled_by.lock().unwrap();
+    assert!(polled_by[..POLLS].iter().all(|thread| *thread == here));
+    assert!(polled_by[POLLS..].iter().all(|thread| *thread != here));
+}
+
 /// Found tasks are not lost with the poll that found them.
 #[test]
 fn a_panic_leaves_nothing_behind() {
