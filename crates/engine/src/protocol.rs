@@ -4,8 +4,10 @@
 //! The tests are in `crates/engine/tests/ordering/`; `tests/mutations` takes the rules away one by one and shows that they fail.
 //!
 //! 1. *Log order = map order = acknowledgement order*: sequence, location and map change happen in one critical section
-//!    (`state.rs`), so replay of the log gives the map that readers saw.
-//!    Test: `replay_applies_writes_in_the_order_in_which_they_were_seen`.
+//!    (`state.rs`), so replay of the log gives the map that readers saw. A write takes the place of an earlier one only in the open
+//!    group, which counts as a whole, and where the map still points at all of that.
+//!    Tests: `replay_applies_writes_in_the_order_in_which_they_were_seen`,
+//!    `a_write_takes_the_place_of_an_earlier_one_only_where_nothing_has_touched_that`.
 //! 2. *Flush waits for the frontier*, not for single batches: [`is_durable`].
 //!    Test: `a_flush_waits_for_every_batch_before_its_own`.
 //! 3. *A segment number is created only within a window*: [`may_create`].

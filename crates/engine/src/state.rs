@@ -21,7 +21,7 @@ use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
-use lsd_core::map::{ExtentMap, Superseded};
+use lsd_core::map::{Extent, ExtentMap, Superseded};
 use lsd_core::replay::in_order;
 use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
 
@@ -174,6 +174,10 @@ impl State {
         let mut at = offset;
         for chunk in chunks {
             let len = chunk.len();
+            if self.rewrite(at, chunk)? {
+                at += len;
+                continue;
+            }
             let stream = self.stream_of(at, len);
             let (seq, loc) = self.writer()?.push_write(stream, at, chunk.piece.clone(), chunk.crc);
             self.buffers.insert_dirty(loc, chunk.piece.data.clone());
@@ -183,6 +187,22 @@ impl State {
         }
         self.book_sealed();
         Ok(Attempt::Done(self.end))
+    }
+
+    /// Lets a write take the place of the last one there, if that is in a batch that was not sealed yet and nothing has touched a part
+    /// of it since. Returns whether it did; then it is durable with what was accepted last.
+    fn rewrite(&mut self, offset: u64, chunk: &Chunk) -> Result<bool> {
+        let writer = self.writer()?;
+        let len = chunk.len();
+        let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
+        let mut found = Vec::new();
+        self.map.lookup(offset, len, &mut found).map_err(not_loaded)?;
+        if found != [Extent { offset, len, loc: Some(write.loc) }] {
+            return Ok(false);
+        }
+        self.buffers.insert_dirty(write.loc, chunk.piece.data.clone());
+        self.writer()?.rewrite(write, chunk.piece.clone(), chunk.crc);
+        Ok(true)
     }
 
     /// The same for a record without data: the range has no content afterwards.

@@ -5,6 +5,7 @@
 //! under the image's lock (rule 1).
 mod group;
 mod lanes;
+mod recent;
 
 pub(crate) use lanes::{OpenSegment, Stream};
 
@@ -22,6 +23,7 @@ use lsd_core::format::block_sums::BlockSums;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::frontier::Frontier;
 use lsd_core::units::{Epoch, Loc, SegmentNo, Seq};
+use recent::{At, Recent};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -55,6 +57,13 @@ pub(crate) struct Piece {
     pub(crate) sums: Option<BlockSums>,
 }
 
+/// A write in the open group: it can still be replaced, until the lock is given back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenWrite {
+    at: At,
+    pub(crate) loc: Loc,
+}
+
 /// What every new writer needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterConfig {
@@ -84,6 +93,7 @@ pub(crate) struct Writer {
     last_seq: Seq,
     lanes: Lanes,
     open: Option<OpenGroup>,
+    recent: Recent,
     /// Data bytes of the last group of the guest's writes.
     last_group_bytes: u32,
     in_flight: usize,
@@ -105,6 +115,7 @@ impl Writer {
             last_seq: end,
             lanes,
             open: None,
+            recent: Recent::default(),
             last_group_bytes: 0,
             in_flight: 0,
             wanted: Seq(0),
@@ -177,20 +188,43 @@ impl Writer {
 
     fn push_data(&mut self, stream: Stream, offset: u64, piece: Piece, kind: impl FnOnce(u32) -> RecordKind) -> Loc {
         let len = piece.data.len() as u32;
-        let (step, batch) = self.batch_with_room(stream, len);
+        let Room { group, step, index, batch } = self.batch_with_room(stream, len);
         let (data_offset, loc) = batch.push_data(piece);
         let kind = kind(data_offset);
-        if matches!(kind, RecordKind::Write { .. }) {
-            batch.dirty_bytes += u64::from(len);
-        }
+        let at = At { batch: index, record: batch.records.len(), piece: batch.pieces.len() - 1 };
         batch.push(step, Record { offset, kind });
+        if matches!(kind, RecordKind::Write { .. }) {
+            batch.accepted_bytes += u64::from(len);
+            self.recent.note(group, offset, at);
+        }
         self.last_seq = self.last_seq.next();
         loc
     }
 
+    /// Where the open group has a write of `len` bytes at `offset` of the image, if it is known to.
+    pub(crate) fn open_write(&self, offset: u64, len: u32) -> Option<OpenWrite> {
+        let group = self.open.as_ref()?;
+        let at = self.recent.find(group.first_seq, offset)?;
+        let batch = &group.batches[at.batch];
+        match batch.records[at.record].kind {
+            RecordKind::Write { len: known, data_offset, .. } if known == len => {
+                Some(OpenWrite { at, loc: batch.loc(data_offset) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Another write to the place of one in the open group, to which the map still points with all of it: it takes the other's
+    /// place, as if it had come first. Nothing that came between them has touched that place, and the group counts as a whole.
+    pub(crate) fn rewrite(&mut self, write: OpenWrite, piece: Piece, crc: u32) {
+        let Some(group) = &mut self.open else { return };
+        group.batches[write.at.batch].rewrite(write.at, piece, crc);
+        self.seal_if_worth_it();
+    }
+
     /// Accepts a record without data.
     pub(crate) fn push_plain(&mut self, record: Record) -> Seq {
-        let (step, batch) = self.batch_with_room(Stream::Fresh, 0);
+        let Room { step, batch, .. } = self.batch_with_room(Stream::Fresh, 0);
         batch.push(step, record);
         self.last_seq = self.last_seq.next();
         self.seal_if_worth_it();
@@ -201,12 +235,12 @@ impl Writer {
     /// large ones when it is busy. A divided group is never small: it has twice the operations and header pages.
     fn seal_if_worth_it(&mut self) {
         let worth = self.open.as_ref().is_some_and(|open| {
-            let enough = match self.in_flight {
-                0..EAGER_IN_FLIGHT if open.batches.len() == 1 => BATCH_EAGER_BYTES,
-                0..BUSY_IN_FLIGHT => BATCH_TARGET_BYTES,
-                _ => MAX_BATCH_DATA_BYTES,
+            let (bytes, enough) = match self.in_flight {
+                0..EAGER_IN_FLIGHT if open.batches.len() == 1 => (open.accepted_bytes(), BATCH_EAGER_BYTES),
+                0..BUSY_IN_FLIGHT => (open.accepted_bytes(), BATCH_TARGET_BYTES),
+                _ => (open.data_len().into(), MAX_BATCH_DATA_BYTES),
             };
-            open.data_len() >= enough || open.records() >= MAX_BATCH_RECORDS
+            bytes >= u64::from(enough) || open.records() >= MAX_BATCH_RECORDS
         });
         if worth {
             self.seal();
@@ -255,7 +289,7 @@ impl Writer {
         let total_len = open.total_len(self.config.alignment);
         let timestamp_ns = self.config.clock.now_ns();
         let share = open.take_share(group_records);
-        let OpenBatch { stream, lane, place, records, pieces, data_len, dirty_bytes, largest, .. } = open;
+        let OpenBatch { stream, lane, place, records, pieces, data_len, accepted_bytes, largest, .. } = open;
         let batch = Arc::new(Batch { place, first_seq, timestamp_ns, total_len, records, share });
         if stream.is_fresh() {
             self.in_flight += 1;
@@ -265,7 +299,7 @@ impl Writer {
         // The next write is probably like the largest of these: where it would not fit, the segment ends here.
         let full = self.lanes.end_if_full(lane, largest.max(MIN_BATCH_ROOM_BYTES));
         let seals = full.map(|full| self.book_end(full).batches);
-        self.send(BatchJob { batch, pieces, data_len, dirty_bytes, seals });
+        self.send(BatchJob { batch, pieces, data_len, dirty_bytes: accepted_bytes, seals });
     }
 
     /// A segment gets no more batches; the caller sends what seals it.
@@ -319,8 +353,8 @@ impl Writer {
         }
     }
 
-    /// The open batch of the stream with room for `len` data bytes, and the step of its next record.
-    fn batch_with_room(&mut self, stream: Stream, len: u32) -> (u32, &mut OpenBatch) {
+    /// The open batch of the stream, with room for `len` data bytes.
+    fn batch_with_room(&mut self, stream: Stream, len: u32) -> Room<'_> {
         let fits = self.open.as_ref().is_none_or(|group| match group.position(stream) {
             Some(index) => group.batches[index].fits(len),
             None => group.admits(stream),
@@ -334,7 +368,8 @@ impl Writer {
         let group = self.open.get_or_insert_with(|| OpenGroup { first_seq: next, batches: Vec::with_capacity(2) });
         group.batches.extend(opened);
         let index = known.unwrap_or(group.batches.len() - 1);
-        ((next.0 - group.first_seq.0) as u32, &mut group.batches[index])
+        let first = group.first_seq;
+        Room { group: first, step: (next.0 - first.0) as u32, index, batch: &mut group.batches[index] }
     }
 
     fn open_batch(&mut self, stream: Stream, len: u32) -> OpenBatch {
@@ -347,6 +382,17 @@ impl Writer {
         let place = BatchPlace { image: self.config.uuid, epoch: self.config.epoch, segment, offset };
         OpenBatch::new(stream, lane, place, room.min(MAX_BATCH_DATA_BYTES).max(len))
     }
+}
+
+/// An open batch for one more record.
+struct Room<'a> {
+    /// The first sequence of the group.
+    group: Seq,
+    /// The record's.
+    step: u32,
+    /// Of the batch in the group.
+    index: usize,
+    batch: &'a mut OpenBatch,
 }
 
 /// A batch has either copies or what the guest did.

@@ -2,10 +2,11 @@
 //! their place is overwritten. They are sealed together, count together, and share their sequence numbers.
 //!
 //! Owns: what an open batch holds. Does not own: where batches go, when the group is sealed.
+use super::recent::At;
 use super::{Piece, Stream};
 use bytes::Bytes;
 use lsd_core::format::batch::{BATCH_HEADER_BYTES, BatchPlace, INLINE_RECORDS};
-use lsd_core::format::record::{RECORD_BYTES, Record};
+use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
 use lsd_core::format::share::Share;
 use lsd_core::units::{BLOCK_BYTES, Loc, Seq};
 
@@ -29,7 +30,8 @@ pub(super) struct OpenBatch {
     pub(super) pieces: Vec<Piece>,
     pub(super) data_len: u32,
     room: u32,
-    pub(super) dirty_bytes: u64,
+    /// Of the guest's writes, those included whose place another has taken.
+    pub(super) accepted_bytes: u64,
     /// Bytes of its largest record.
     pub(super) largest: u32,
 }
@@ -46,6 +48,12 @@ impl OpenGroup {
 
     pub(super) fn data_len(&self) -> u32 {
         self.batches.iter().map(|batch| batch.data_len).sum()
+    }
+
+    /// Data bytes, or what the guest has written of them if that is more.
+    pub(super) fn accepted_bytes(&self) -> u64 {
+        let accepted = self.batches.iter().map(|batch| batch.accepted_bytes).sum();
+        u64::from(self.data_len()).max(accepted)
     }
 
     pub(super) fn records(&self) -> usize {
@@ -65,7 +73,7 @@ impl OpenBatch {
             pieces: Vec::new(),
             data_len: 0,
             room,
-            dirty_bytes: 0,
+            accepted_bytes: 0,
             largest: 0,
         }
     }
@@ -90,7 +98,21 @@ impl OpenBatch {
         self.data_len += padding + len;
         self.largest = self.largest.max(len);
         self.pieces.push(piece);
-        (data_offset, Loc::new(self.place.segment, self.place.offset + data_offset))
+        (data_offset, self.loc(data_offset))
+    }
+
+    /// Where the data of a record of it lives.
+    pub(super) fn loc(&self, data_offset: u32) -> Loc {
+        Loc::new(self.place.segment, self.place.offset + data_offset)
+    }
+
+    /// Another write takes the place of one that is as long.
+    pub(super) fn rewrite(&mut self, at: At, piece: Piece, crc: u32) {
+        let RecordKind::Write { len, data_crc, .. } = &mut self.records[at.record].kind else { return };
+        debug_assert_eq!(piece.data.len() as u32, *len, "another length");
+        *data_crc = crc;
+        self.accepted_bytes += u64::from(*len);
+        self.pieces[at.piece] = piece;
     }
 
     /// Data of whole blocks starts at a block of the segment, so that reading it touches no more blocks than it has.

@@ -8,13 +8,30 @@ use std::sync::Arc;
 async fn replay_applies_writes_in_the_order_in_which_they_were_seen() {
     let cluster = cluster_with_image(MIB).await;
     let client = Client::open(&cluster, settings()).await;
-    for seed in 1..6 {
-        put(&client.image, 0, seed).await;
+    // Of two lengths in turn, so that none takes the place of another.
+    for seed in [1, 3, 5] {
+        put_both(&client.image, 0, seed).await;
+        put(&client.image, 0, seed + 1).await;
     }
-    assert_eq!(read(&client.image, 0, BLOCK).await, content(5));
+    assert_eq!(read(&client.image, 0, BLOCK).await, content(6));
     client.image.flush().await.unwrap();
     client.crash(&cluster);
-    expect(&cluster, "a flush returned", &[(0, 5)]).await;
+    expect(&cluster, "a flush returned", &[(0, 6), (1, 5)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_takes_the_place_of_an_earlier_one_only_where_nothing_has_touched_that() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    put_both(&client.image, 0, 1).await;
+    put(&client.image, 1, 2).await;
+    put_both(&client.image, 0, 3).await;
+    put_both(&client.image, 2, 4).await;
+    client.image.discard(2 * BLOCK, BLOCK, false).await.unwrap();
+    put_both(&client.image, 2, 5).await;
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    expect(&cluster, "a flush returned", &[(0, 3), (1, 3), (2, 5), (3, 5)]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,11 @@ async fn put(image: &Image, block: u64, seed: u64) {
     image.write(block * BLOCK, content(seed), false).await.unwrap();
 }
 
+/// This block and the next, with the same content, in one write.
+async fn put_both(image: &Image, block: u64, seed: u64) {
+    image.write(block * BLOCK, bytes::Bytes::from(content(seed).repeat(2)), false).await.unwrap();
+}
+
 /// A write that is durable when it returns, under way.
 fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Error>> {
     let image = image.clone();

@@ -1,0 +1,59 @@
+//! Overwrites inside a batch: what is written over and over before it goes to the store goes there once.
+mod common;
+
+use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use lsd_store::MEMORY_POOL;
+
+const BLOCK: usize = 4096;
+
+/// Bytes that arrive in the store from the first write to the end of a flush.
+async fn written_for(writes: impl IntoIterator<Item = (u64, usize)>) -> u64 {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(MIB / 2, pattern(0, BLOCK), true).await.unwrap();
+    let before = cluster.written_bytes(MEMORY_POOL);
+    let mut model = vec![0; MIB as usize];
+    model[MIB as usize / 2..][..BLOCK].copy_from_slice(&pattern(0, BLOCK));
+    for (seed, (offset, len)) in writes.into_iter().enumerate() {
+        let data = pattern(seed as u64, len);
+        client.image.write(offset, data.clone(), false).await.unwrap();
+        model[offset as usize..][..len].copy_from_slice(&data);
+    }
+    assert_eq!(read(&client.image, 0, MIB).await, model);
+    client.image.flush().await.unwrap();
+    let written = cluster.written_bytes(MEMORY_POOL) - before;
+    client.crash(&cluster);
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    assert_eq!(read(&reader.image, 0, MIB).await, model);
+    written
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_is_written_over_and_over_goes_to_the_store_once() {
+    let once = written_for([(0, BLOCK), (8192, 1000)]).await;
+    let often = written_for((0..30).flat_map(|_| [(0, BLOCK), (8192, 1000)])).await;
+    assert_eq!(often, once);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_only_overlap_all_go_there() {
+    let overlapping = written_for((0..8).map(|index| (index * 2048, BLOCK))).await;
+    assert!(overlapping >= 8 * BLOCK as u64, "{overlapping}");
+}
+
+/// What the store has nothing to do for does not stay in memory the longer.
+#[tokio::test(start_paused = true)]
+async fn overwriting_does_not_keep_a_batch_from_going() {
+    let cluster = cluster_with_image(MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.flush().await.unwrap();
+    let before = cluster.written_bytes(MEMORY_POOL);
+    for seed in 0..200 {
+        client.image.write(0, pattern(seed, BLOCK), false).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let written = cluster.written_bytes(MEMORY_POOL) - before;
+    assert!(written >= BLOCK as u64, "nothing of 800 KiB was sent");
+    assert!(written < 16 * BLOCK as u64, "{written} bytes for one block");
+    client.crash(&cluster);
+}
