@@ -366,8 +366,8 @@ fn said(cmd: Cmd, program: &str) -> Said {
     }
 }
 
-/// Log lines of librbd and of librados stand between rbd's words, or in the middle of a line of them. Each is followed by
-/// an empty line. An end of a line that was lost among them is made good.
+/// Log lines of librbd and of librados stand between rbd's words, or in the middle of a line of them, or have some of them at
+/// their end. Each is followed by an empty line. An end of a line that was lost among them is made good.
 fn without_log(text: &str) -> String {
     if !text.lines().any(|line| log_start(line).is_some()) {
         return text.to_owned();
@@ -375,7 +375,13 @@ fn without_log(text: &str) -> String {
     let mut words = String::new();
     for line in text.split('\n').filter(|line| !line.is_empty()) {
         match log_start(line) {
-            Some(start) => words.push_str(&line[..start]),
+            Some(start) => {
+                words.push_str(&line[..start]);
+                if let Some(own) = own_words(&line[start..]) {
+                    words.push_str(own);
+                    words.push('\n');
+                }
+            }
             None => {
                 words.push_str(line);
                 words.push('\n');
@@ -383,6 +389,24 @@ fn without_log(text: &str) -> String {
         }
     }
     words
+}
+
+/// What rbd itself said behind a log line, which names `librbd` only.
+fn own_words(log: &str) -> Option<&str> {
+    let is_own = |at: &usize| !log[..*at].ends_with(char::is_alphanumeric);
+    log.match_indices("rbd: ").map(|(at, _)| at).find(is_own).map(|at| &log[at..])
+}
+
+#[test]
+fn words_of_rbd_among_its_log_lines_are_found() {
+    let log = "2026-11-21T03:01:49.627+0000 7f4f288db380 -1 librbd: rbd image in already exists";
+    for text in [
+        format!("{log}\n\nrbd: image creation failed\nrest"),
+        format!("rbd: image crea{log}\n\ntion failed\nrest"),
+        format!("{log}rbd: image creation failed\n\nrest"),
+    ] {
+        assert_eq!(without_log(&text), "rbd: image creation failed\nrest\n", "{text}");
+    }
 }
 
 /// Where the time stamp of a log line begins: `2026-11-21T03:01:49.627+0000 7f4f288db380 -1 librbd: ...`.
