@@ -93,8 +93,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
 pub(crate) const LEAVES_AHEAD: u32 = 4;
-/// Leaves around one that is needed which are read with it, at most, and the bytes of all of them: a page's of half a GiB of an
-/// image. Beyond it a leaf is read when it is needed.
+/// Leaves that are read together where one of them is needed (those of half a GiB of the image), and their bytes. Beyond it a leaf is
+/// read when it is needed itself.
 pub(crate) const LEAVES_TOGETHER: u32 = 32;
 pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 /// Bytes that operations in order have touched before a leaf is loaded ahead of them.
