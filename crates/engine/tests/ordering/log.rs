@@ -89,11 +89,12 @@ async fn a_segment_that_replay_looks_for_stays() {
     let cluster = cluster_with_image(16 * MIB).await;
     let settings = Settings { checkpoint_log_bytes: 1, ..settings() };
     let (client, gate) = Client::open_gated(&cluster, settings).await;
-    for seed in 0..4 {
+    // One lane gets little, so that its segment stays open behind those of the others.
+    for seed in 0..16 {
         put(&client.image, 0, seed).await;
         client.image.flush().await.unwrap();
         for lane in 1..8 {
-            client.image.write(lane * MIB, pattern(seed, 800 << 10), false).await.unwrap();
+            client.image.write(lane * MIB, pattern(seed, 200 << 10), false).await.unwrap();
             client.image.flush().await.unwrap();
         }
         tokio::time::sleep(LONG).await;

@@ -45,10 +45,10 @@ async fn expect_nothing_left_behind(owner: &Client) {
     assert!(stored == known, "{} bytes of the log stay in the pool and nobody knows of them", stored - known);
 }
 
-/// More segments than an owner may create at once, one batch each.
+/// More segments than an owner may create at once, one batch each: a second one of this size does not fit.
 async fn fill_segments(image: &Image) {
-    for index in 1..28 {
-        image.write(index * MIB, pattern(index, 800 << 10), false).await.unwrap();
+    for index in 1..23 {
+        image.write(index * MIB, pattern(index, 1 << 20), false).await.unwrap();
     }
     tokio::time::sleep(LONG).await;
 }
