@@ -393,7 +393,7 @@ fn without_log(text: &str) -> String {
 
 /// What rbd itself said behind a log line, which names `librbd` only.
 fn own_words(log: &str) -> Option<&str> {
-    let is_own = |at: &usize| !log[..*at].ends_with(char::is_alphanumeric);
+    let is_own = |at: &usize| !log[..*at].ends_with("lib");
     log.match_indices("rbd: ").map(|(at, _)| at).find(is_own).map(|at| &log[at..])
 }
 
