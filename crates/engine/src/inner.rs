@@ -386,6 +386,9 @@ async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer
     loop {
         shared.checkpoint_due.notified().await;
         let Some(inner) = inner.upgrade() else { return };
+        if !shared.checkpoint_is_due() {
+            continue;
+        }
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
         if checkpointer.write(&inner.objects, &inner.shared, false).await.is_ok() {
             inner.shared.evict_leaves(inner.settings.map_cache_bytes);

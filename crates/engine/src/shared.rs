@@ -180,6 +180,12 @@ impl Shared {
         }
     }
 
+    /// Whether a checkpoint is due. Batches that became durable while one was written saw the log before it as well, and asked for
+    /// another.
+    pub(crate) fn checkpoint_is_due(&self) -> bool {
+        checkpoint_due(&self.lock(), self.checkpoint_log_bytes)
+    }
+
     /// Waits until everything up to `seq` is durable.
     pub(crate) async fn wait_durable(&self, seq: Seq) -> Result<()> {
         let waiter = {
