@@ -2,6 +2,7 @@
 //!
 //! Owns: both kinds of buffers and which clean ones go. Does not own: the map (a location never changes its content, so nothing here
 //! is ever out of date).
+use crate::places::place;
 use bytes::Bytes;
 use lsd_core::units::Loc;
 use std::collections::btree_map::Entry;
@@ -65,9 +66,10 @@ impl Buffers {
 
     /// The buffer at `loc` can be read from the store now. It stays if it was read, like anything that was read from there.
     pub(crate) fn written(&mut self, loc: Loc) {
-        let Some(buffer) = self.map.get_mut(&loc) else { return };
+        let Entry::Occupied(mut place) = self.map.entry(loc) else { return };
+        let buffer = place.get_mut();
         if !buffer.referenced {
-            self.map.remove(&loc);
+            place.remove();
             return;
         }
         buffer.dirty = false;
@@ -90,9 +92,7 @@ impl Buffers {
 
     /// Whether this data was read not long ago: what is read only once would push out what is used.
     fn seen_before(&mut self, loc: Loc) -> bool {
-        // Fibonacci hashing: neighbours spread over the whole table.
-        let place = (loc.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEEN_BITS)) as usize;
-        std::mem::replace(&mut self.seen[place], loc.0) == loc.0
+        std::mem::replace(&mut self.seen[place(loc.0, SEEN_BITS)], loc.0) == loc.0
     }
 
     /// Drops clean buffers until they fit the capacity.

@@ -45,7 +45,7 @@ impl LeafAhead {
     }
 }
 
-/// A leaf that is needed and those around it that its page has as well, as long as they are small: what large writes left is a
+/// A leaf that is needed, and behind it those around it that its page has as well, as long as they are small: what large writes left is a
 /// hundred bytes for each leaf, and an operation brings many of them as well as one.
 pub(crate) fn together(map: &ExtentMap<LeafPlace>, size: u64, needed: (LeafNo, LeafPlace)) -> Vec<(LeafNo, LeafPlace)> {
     let first = LeafNo(needed.0.0 / LEAVES_TOGETHER * LEAVES_TOGETHER);

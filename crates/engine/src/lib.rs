@@ -34,6 +34,7 @@ mod namespaces;
 mod objects;
 mod pace;
 mod parallel;
+mod places;
 mod protocol;
 mod ranges;
 mod read_data;

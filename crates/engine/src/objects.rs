@@ -66,7 +66,7 @@ impl Objects {
 
     /// Several leaves in this order, their bases and patches side by side, those of one page in few operations; each has its
     /// own checksum, which is checked.
-    pub(crate) async fn read_leaves(&self, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<Vec<LoadedLeaf>> {
+    pub(crate) async fn read_leaves(&self, leaves: &[(LeafNo, LeafPlace)]) -> Result<Vec<LoadedLeaf>> {
         let mut by_page: BTreeMap<(CheckpointId, u32), Vec<LeafPointer>> = BTreeMap::new();
         for at in leaves.iter().flat_map(|(_, place)| place.pointers()) {
             by_page.entry((at.checkpoint, at.page)).or_default().push(at);
@@ -75,7 +75,7 @@ impl Objects {
         let reads =
             by_page.values().flat_map(|page| page.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(some).boxed()));
         let read = parallel::try_all(reads.collect()).await?.into_iter().flatten().collect();
-        leaves.into_iter().map(|(leaf, place)| self.decode_leaf(leaf, place, &read)).collect()
+        leaves.iter().map(|(leaf, place)| self.decode_leaf(*leaf, *place, &read)).collect()
     }
 
     /// The bytes at pointers into one page, in the order of their offsets; what lies side by side is read in one piece.
@@ -85,13 +85,10 @@ impl Objects {
         let len = |run: &[LeafPointer]| run.iter().map(|at| u64::from(at.len)).sum();
         let ranges: Vec<_> = runs.iter().map(|run| (u64::from(run[0].offset), len(run))).collect();
         let read = self.meta.read_many(&self.page(first.checkpoint, first.page), &ranges).await?;
-        let cut = |(run, bytes): (&[LeafPointer], Bytes)| {
-            let start = run[0].offset;
+        let cut = |(run, mut bytes): (&[LeafPointer], Bytes)| {
             // Less than wanted does not verify.
-            let part = |at: &LeafPointer| {
-                bytes.len().min((at.offset - start) as usize)..bytes.len().min((at.offset - start + at.len) as usize)
-            };
-            run.iter().map(|at| (*at, bytes.slice(part(at)))).collect::<Vec<_>>()
+            let next = |at: &LeafPointer| (*at, bytes.split_to(bytes.len().min(at.len as usize)));
+            run.iter().map(next).collect::<Vec<_>>()
         };
         Ok(runs.into_iter().zip(read).flat_map(cut).collect())
     }

@@ -139,7 +139,7 @@ pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contig
         missing.sort_by_key(|(leaf, _)| *leaf);
         missing.dedup_by_key(|(leaf, _)| *leaf);
         if !missing.is_empty() {
-            let loaded = objects.read_leaves(missing).await?;
+            let loaded = objects.read_leaves(&missing).await?;
             state.install(objects, loaded)?;
         }
         state.replay(group)?;

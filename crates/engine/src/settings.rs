@@ -42,6 +42,7 @@ pub struct Settings {
     pub gc_thresholds: Thresholds,
 }
 
+/// A larger setting counts as this: a segment of large writes has no more than fits the format.
 const MOST_SEGMENT_BYTES: u32 = 8 << 20;
 const _: () = assert!(MOST_SEGMENT_BYTES * LARGE_RECORDS_FACTOR <= MAX_SEGMENT_BYTES);
 

@@ -208,19 +208,19 @@ impl Shared {
     pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let Some((first, _)) = leaves.first() else { return Ok(()) };
         let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
-        let together = {
+        let needed = {
             let state = self.lock();
             leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
-            if let [needed] = leaves[..] {
-                leaf_ahead::together(&state.map, state.size, needed)
-            } else {
-                leaves.clone()
+            let needed = leaves.len();
+            if let [one] = leaves[..] {
+                leaves = leaf_ahead::together(&state.map, state.size, one);
             }
+            needed
         };
-        let loaded = match objects.read_leaves(together).await {
-            Ok(loaded) => loaded,
-            // Perhaps of one that nobody needs.
-            Err(_) => objects.read_leaves(leaves).await?,
+        let loaded = match objects.read_leaves(&leaves).await {
+            // Perhaps of one that nobody needs; those come last.
+            Err(_) if leaves.len() > needed => objects.read_leaves(&leaves[..needed]).await?,
+            loaded => loaded?,
         };
         self.leaves_loaded.store(true, Ordering::Relaxed);
         self.lock().install(objects, loaded)

@@ -173,36 +173,13 @@ impl State {
         }
         let mut at = offset;
         for chunk in chunks {
-            let len = chunk.len();
-            if self.rewrite(at, chunk)? {
-                at += len;
-                continue;
+            if !self.rewrite(at, chunk)? {
+                self.append(at, chunk)?;
             }
-            let stream = self.stream_of(at, len);
-            let (seq, loc) = self.writer()?.push_write(stream, at, chunk.piece.clone(), chunk.crc);
-            self.buffers.insert_dirty(loc, chunk.piece.data.clone());
-            self.map_to(at, len, loc)?;
-            self.end = seq;
-            at += len;
+            at += chunk.len();
         }
         self.book_sealed();
         Ok(Attempt::Done(self.end))
-    }
-
-    /// Lets a write take the place of the last one there, if that is in a batch that was not sealed yet and nothing has touched a part
-    /// of it since. Returns whether it did; then it is durable with what was accepted last.
-    fn rewrite(&mut self, offset: u64, chunk: &Chunk) -> Result<bool> {
-        let writer = self.writer()?;
-        let len = chunk.len();
-        let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
-        let mut found = Vec::new();
-        self.map.lookup(offset, len, &mut found).map_err(not_loaded)?;
-        if found != [Extent { offset, len, loc: Some(write.loc) }] {
-            return Ok(false);
-        }
-        self.buffers.insert_dirty(write.loc, chunk.piece.data.clone());
-        self.writer()?.rewrite(write, chunk.piece.clone(), chunk.crc);
-        Ok(true)
     }
 
     /// The same for a record without data: the range has no content afterwards.
@@ -222,6 +199,33 @@ impl State {
         self.urge();
         self.book_sealed();
         Ok(Attempt::Done(self.end))
+    }
+
+    /// Enters a write at the end of the log.
+    fn append(&mut self, offset: u64, chunk: &Chunk) -> Result<()> {
+        let len = chunk.len();
+        let stream = self.stream_of(offset, len);
+        let (seq, loc) = self.writer()?.push_write(stream, offset, chunk.piece.clone(), chunk.crc);
+        self.buffers.insert_dirty(loc, chunk.piece.data.clone());
+        self.map_to(offset, len, loc)?;
+        self.end = seq;
+        Ok(())
+    }
+
+    /// Lets a write take the place of the last one there, if that is in a batch that was not sealed yet and nothing has touched a part
+    /// of it since. Returns whether it did; then it is durable with what was accepted last.
+    fn rewrite(&mut self, offset: u64, chunk: &Chunk) -> Result<bool> {
+        let writer = self.writer()?;
+        let len = chunk.len();
+        let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
+        let mut found = Vec::new();
+        self.map.lookup(offset, len, &mut found).map_err(not_loaded)?;
+        if found != [Extent { offset, len, loc: Some(write.loc) }] {
+            return Ok(false);
+        }
+        self.buffers.insert_dirty(write.loc, chunk.piece.data.clone());
+        self.writer()?.rewrite(write, chunk.piece.clone(), chunk.crc);
+        Ok(true)
     }
 
     fn obstacle(&mut self, offset: u64, len: u64, owned: bool) -> Result<Option<Attempt>> {

@@ -208,7 +208,7 @@ impl Writer {
         let batch = &group.batches[at.batch];
         match batch.records[at.record].kind {
             RecordKind::Write { len: known, data_offset, .. } if known == len => {
-                Some(OpenWrite { at, loc: batch.loc(data_offset) })
+                Some(OpenWrite { at, loc: batch.place.loc(data_offset) })
             }
             _ => None,
         }

@@ -41,7 +41,7 @@ async fn writes_that_only_overlap_all_go_there() {
     assert!(overlapping >= 8 * BLOCK as u64, "{overlapping}");
 }
 
-/// What the store has nothing to do for does not stay in memory the longer.
+/// A store that has nothing to do gets what was accepted as soon as without coalescing.
 #[tokio::test(start_paused = true)]
 async fn overwriting_does_not_keep_a_batch_from_going() {
     let cluster = cluster_with_image(MIB).await;

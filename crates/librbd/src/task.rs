@@ -73,7 +73,7 @@ impl Task {
         core.deliverer.push_task(self, core.handle());
     }
 
-    /// Polls the work once, if it has not ended, and then what that has woken. Only for a task that is queued, once.
+    /// Polls the work, if it has not ended, and then what that has woken. Only for a task that is queued, once.
     pub fn run(self: Arc<Self>) {
         with_found(|| self.poll());
     }

@@ -35,6 +35,13 @@ pub struct BatchPlace {
     pub offset: u32,
 }
 
+impl BatchPlace {
+    /// Where the data of a record of the batch lives.
+    pub fn loc(&self, data_offset: u32) -> Loc {
+        Loc::new(self.segment, self.offset + data_offset)
+    }
+}
+
 /// A batch without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -81,7 +88,7 @@ impl Batch {
 
     /// Where the data of a record lives.
     pub fn loc(&self, data_offset: u32) -> Loc {
-        Loc::new(self.place.segment, self.place.offset + data_offset)
+        self.place.loc(data_offset)
     }
 }
 

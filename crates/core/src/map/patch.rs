@@ -49,6 +49,11 @@ pub(super) fn may_follow(base: &Leaf) -> bool {
     base.run_count() * RUN_BYTES > LEAST_PATCHED_BYTES as usize
 }
 
+/// False for a change that no patch can tell: it has whole blocks only.
+pub(super) fn may_tell(start: u32, len: u32) -> bool {
+    (start | len).is_multiple_of(BLOCK_BYTES)
+}
+
 /// About what a checkpoint writes for a patch of so many blocks: each may need a segment of its own.
 pub(super) fn likely_bytes(blocks: u32) -> usize {
     HEADER_BYTES + blocks as usize * (GROUP_BYTES + ENTRY_BYTES)

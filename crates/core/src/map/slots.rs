@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{BlockSet, Leaf, NotLoaded, patch};
-use crate::units::{BLOCK_BYTES, LeafNo};
+use crate::units::LeafNo;
 
 /// Memory of a loaded leaf besides what [`Leaf::heap_bytes`] counts: the struct and the two counts of its `Arc`.
 const LEAF_BYTES: usize = size_of::<Leaf>() + 2 * size_of::<usize>();
@@ -113,8 +113,8 @@ impl<S> Slot<S> {
     }
 
     fn mark(&mut self, start: u32, len: u32) {
-        if !start.is_multiple_of(BLOCK_BYTES) || !len.is_multiple_of(BLOCK_BYTES) {
-            // A patch has whole blocks only, so the next checkpoint writes the whole leaf, and that is what it will cost.
+        if !patch::may_tell(start, len) {
+            // So the next checkpoint writes the whole leaf, and that is what it will cost.
             (self.since_base, self.since_snapshot) = (None, None);
             return;
         }

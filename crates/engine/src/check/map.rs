@@ -24,7 +24,7 @@ pub(super) async fn for_each_run(objects: &Objects, state: &mut State, mut f: im
     let stored: Vec<(LeafNo, LeafPlace)> = stored.map(|(leaf, at, _)| (leaf, *at)).collect();
     let mut dirty = dirty.into_iter().peekable();
     for group in stored.chunks(LEAVES_AT_ONCE) {
-        for LoadedLeaf { leaf, content, .. } in objects.read_leaves(group.to_vec()).await? {
+        for LoadedLeaf { leaf, content, .. } in objects.read_leaves(group).await? {
             while let Some((number, changed)) = dirty.next_if(|(number, _)| *number < leaf) {
                 changed.content.runs().for_each(|run| f(number, run));
             }

@@ -174,7 +174,10 @@ async fn verify_patched(
     let is_left = |(leaf, place, _): &&LeafAt| place.patch.is_some() && !found.lost.contains(leaf);
     let patched: Vec<LeafAt> = leaves.iter().filter(is_left).copied().collect();
     for group in patched.chunks(LEAVES_AT_ONCE) {
-        let reads = group.iter().map(|(leaf, place, _)| objects.read_leaves(vec![(*leaf, *place)]).boxed()).collect();
+        let reads = group
+            .iter()
+            .map(|&(leaf, place, _)| async move { objects.read_leaves(&[(leaf, place)]).await }.boxed())
+            .collect();
         for ((leaf, place, mapped), read) in group.iter().zip(parallel::all(reads).await) {
             let verified = match read {
                 Ok(loaded) => loaded.iter().try_for_each(|loaded| take_in(&loaded.content, *mapped, found, report)),

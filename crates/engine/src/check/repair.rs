@@ -239,7 +239,7 @@ async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> R
     for range in &ranges {
         let (offset, len) = (range.start, range.end - range.start);
         let missing = state.map.missing(offset, len);
-        let loaded = objects.read_leaves(missing).await?;
+        let loaded = objects.read_leaves(&missing).await?;
         state.install(objects, loaded)?;
         let not_loaded = |error| Error::new(ErrorKind::Io { errno: nix::libc::EIO }, format!("{error}"));
         state.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;

@@ -15,7 +15,7 @@ impl ReadTarget for Collected {
     }
 }
 
-/// Blocks from number 2 of a segment, around `len` bytes at `from` of it.
+/// `len` bytes at `from` of a segment, and the blocks around them as they came, perhaps with one damaged byte of the segment.
 fn fetched(from: u32, len: u32, damaged: Option<usize>) -> (Vec<u8>, Unchecked) {
     let segment: Vec<u8> = (0..16 * BLOCK).map(|at| ((at * 7919) >> 3) as u8).collect();
     let table = Table::new(BlockSums::of(&segment).0.as_slice().to_vec());

@@ -98,12 +98,7 @@ impl OpenBatch {
         self.data_len += padding + len;
         self.largest = self.largest.max(len);
         self.pieces.push(piece);
-        (data_offset, self.loc(data_offset))
-    }
-
-    /// Where the data of a record of it lives.
-    pub(super) fn loc(&self, data_offset: u32) -> Loc {
-        Loc::new(self.place.segment, self.place.offset + data_offset)
+        (data_offset, self.place.loc(data_offset))
     }
 
     /// Another write takes the place of one that is as long.

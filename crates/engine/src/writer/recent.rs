@@ -2,6 +2,7 @@
 //! the place in the log of an earlier one (LSVD coalesces overwrites inside a batch as well).
 //!
 //! Owns: finding them. Does not own: whether the map still points at one (`state.rs`).
+use crate::places::place;
 use lsd_core::units::Seq;
 
 /// Places (a power of two, as bits), 10 KiB; a newer write takes the place of an older one, which is then found no more.
@@ -34,16 +35,11 @@ impl Default for Recent {
 
 impl Recent {
     pub(super) fn note(&mut self, group: Seq, offset: u64, at: At) {
-        self.0[place(offset)] = Noted { group, offset, at };
+        self.0[place(offset, PLACE_BITS)] = Noted { group, offset, at };
     }
 
     pub(super) fn find(&self, group: Seq, offset: u64) -> Option<At> {
-        let noted = self.0[place(offset)];
+        let noted = self.0[place(offset, PLACE_BITS)];
         (noted.group == group && noted.offset == offset).then_some(noted.at)
     }
-}
-
-fn place(offset: u64) -> usize {
-    // Fibonacci hashing: neighbours spread over the whole table.
-    (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACE_BITS)) as usize
 }
