@@ -384,7 +384,8 @@ fn without_ids(line: &str) -> String {
     for lead in ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"] {
         let mut from = 0;
         while let Some(at) = text[from..].find(lead).map(|at| from + at + lead.len()) {
-            let end = text[at..].find(|c: char| !c.is_ascii_hexdigit() && c != '.').map_or(text.len(), |end| at + end);
+            let end =
+                text[at..].find(|c: char| !c.is_ascii_alphanumeric() && c != '.').map_or(text.len(), |end| at + end);
             text.replace_range(at..end, "ID");
             from = at + 2;
         }

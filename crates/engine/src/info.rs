@@ -3,7 +3,7 @@ use crate::{Executor, Features, Settings};
 use lsd_store::PoolId;
 use std::fmt;
 
-/// An image's immutable id: lower-case hexadecimal, as librbd's.
+/// An image's immutable id: digits and lower-case letters, where librbd's are hexadecimal; opaque to clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageId(pub String);
 

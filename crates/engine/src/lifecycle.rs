@@ -28,7 +28,7 @@ pub(crate) async fn create(
     uuid: Uuid,
 ) -> Result<ImageId> {
     let catalog = Catalog::new(store.clone());
-    let id = options.id.clone().unwrap_or_else(|| ImageId(format!("{:014x}", uuid.as_u128() & ((1 << 56) - 1))));
+    let id = options.id.clone().unwrap_or_else(|| ImageId(names::new_id(uuid.as_u64_pair().1)));
     let (record, features) = image_record(store, &id, uuid, options, clock.now_ns()).await?;
     if catalog.id_of(name).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));

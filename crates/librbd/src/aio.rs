@@ -12,12 +12,11 @@ use crate::io::{check_pattern, mismatch_to};
 use crate::operation::{self, OpFlags};
 use crate::panic::with_image;
 use crate::slab::Ref;
-use crate::task::{Patience, Task};
+use crate::task::{Kind, Task};
 use futures::FutureExt;
 use nix::libc;
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 /// What a completion reports for success.
 #[derive(Clone, Copy)]
@@ -36,23 +35,14 @@ fn submit(
     success: Success,
     operation: impl Future<Output = Outcome<u64>> + Send + 'static,
 ) -> Outcome<c_int> {
-    task(image, handle, success, operation)?.run();
-    Ok(0)
-}
-
-/// An operation with its completion, ready to be started; errors as [`submit`].
-fn task(
-    image: &Ref<OpenImage>,
-    handle: rbd_completion_t,
-    success: Success,
-    operation: impl Future<Output = Outcome<u64>> + Send + 'static,
-) -> Outcome<Arc<Task>> {
     let completion = arm(handle)?;
     let in_flight = InFlight::begin(image);
-    Ok(Task::new(image.core, Patience::Waits, async move {
+    let task = Task::new(image.core, Kind::Operation, async move {
         let outcome = AssertUnwindSafe(operation).catch_unwind().await;
         finish(completion, in_flight, success, outcome);
-    }))
+    });
+    task.run();
+    Ok(0)
 }
 
 fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcome: Result<Outcome<u64>, Panicked>) {
@@ -71,12 +61,8 @@ fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcom
     Done { completion, image: Some(image), result }.deliver(core);
 }
 
-/// A read may be started by the completion thread; it has no order among other operations.
 fn submit_read(image: rbd_image_t, off: u64, target: Outcome<CallerMemory>, c: rbd_completion_t) -> c_int {
-    with_image(image, |image| {
-        task(image, c, Success::Bytes, operation::read(image.clone(), off, target?))?.start();
-        Ok(0)
-    })
+    with_image(image, |image| submit(image, c, Success::Bytes, operation::read(image.clone(), off, target?)))
 }
 
 fn submit_write(

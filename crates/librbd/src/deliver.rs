@@ -1,8 +1,8 @@
 //! The completion thread: the only place where callbacks of callers run.
 //!
-//! It also goes on with operations that something has come for, and with the work behind them, between callbacks; where a callback
-//! takes its time, the runtime does. What is done together costs everybody fewer wake-ups, down to the OSD: so before it sleeps
-//! this thread gives way to those that bring it work, and while it is awake it starts the reads of callers.
+//! Between callbacks it also goes on with the work behind operations that something has come for; where a callback takes its time,
+//! the runtime does. What is done together costs everybody fewer wake-ups, down to the OSD: so before it sleeps this thread
+//! gives way to those that bring it work.
 //!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
@@ -10,7 +10,7 @@
 use crate::completion::Done;
 use crate::errno::{Errno, Outcome};
 use crate::notify::Wakeups;
-use crate::task::{Patience, Task};
+use crate::task::{Kind, Task};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -23,8 +23,6 @@ const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 
 /// How often this thread lets others run before it sleeps. Where processors are idle that is a microsecond each time.
 const YIELDS: u32 = 8;
-/// So many reads may wait for this thread; a caller starts further ones itself.
-const WAITING_READS: usize = 8;
 
 pub enum Item {
     Done(Done),
@@ -84,7 +82,7 @@ impl Deliverer {
     /// Queues a task to be polled. `runtime`: goes on with it if a callback keeps this thread.
     pub fn push_task(&self, task: Arc<Task>, runtime: &Handle) {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.in_callbacks && task.patience == Patience::None {
+        if waiting.in_callbacks && task.kind == Kind::Background {
             drop(waiting);
             runtime.spawn(async move { task.run() });
             return;
@@ -103,16 +101,6 @@ impl Deliverer {
                 queue.take_stuck_tasks().into_iter().for_each(Task::run);
             });
         }
-    }
-
-    /// Queues a new read if this thread is awake and not in a callback; else gives it back.
-    pub fn push_new_task(&self, task: Arc<Task>) -> Option<Arc<Task>> {
-        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.thread_sleeps || waiting.in_callbacks || waiting.tasks.len() >= WAITING_READS {
-            return Some(task);
-        }
-        waiting.tasks.push(task);
-        None
     }
 
     /// Waits until everything queued before has run; inside a callback, not at all.

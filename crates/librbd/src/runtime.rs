@@ -4,7 +4,7 @@
 //! Does not own: what runs on them.
 use crate::deliver::Deliverer;
 use crate::errno::{Errno, Outcome};
-use crate::task::{Patience, Task, with_found};
+use crate::task::{Kind, Task, with_found};
 use lsd_engine::Executor;
 use std::future::Future;
 use std::pin::pin;
@@ -62,7 +62,7 @@ impl Core {
 
     /// Runs an image's appender: where its news come up, so in the thread that gives it a batch or takes completions.
     pub fn executor(&'static self) -> Executor {
-        Executor::new(move |work| Task::new(self, Patience::None, work).run())
+        Executor::new(move |work| Task::new(self, Kind::Background, work).run())
     }
 
     /// Waits for a future in the calling thread, whichever it is: a caller's, one of its callbacks, nested or not.

@@ -1,15 +1,18 @@
-//! Operations that wait for RADOS, and the work behind them: polled first in the caller's thread, or by the completion thread
-//! if it is awake, then on that.
+//! Operations that wait for RADOS, and the work behind them: polled first in the caller's thread, then operations by the thread
+//! of librados that brings what they wait for, and the work behind them by the completion thread.
 //!
 //! Each thread that an operation passes through costs a wake-up, some ten microseconds of both cores. So a runtime's workers have
-//! no part in it, and whoever wakes a task by what it is polling goes on with that task itself.
+//! no part in it, and whoever wakes a task by what it is polling goes on with that task itself. Nothing polled here may
+//! block: librados calls back for one operation of a connection at a time.
 //!
 //! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled when no
 //! thread is at it (module `deliver`).
 use crate::runtime::Core;
+use lsd_rados::on_librados_thread;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,18 +33,19 @@ const WOKEN: u8 = 3;
 /// nothing to do then. Not more, for this may be a caller's thread that has something else to do.
 const POLLS: usize = 3;
 
-/// What a task does while a callback keeps the completion thread.
+/// What a task is, which says who goes on with it when it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// One operation of a caller: it waits a little, for most callbacks return at once.
-    Waits,
-    /// Others wait for it.
-    None,
+pub enum Kind {
+    /// One operation of a caller. librados' thread goes on with it. If something else wakes it, the completion thread does, and
+    /// a callback may keep it waiting a little, for most callbacks return at once.
+    Operation,
+    /// What many operations wait for. It has more to do than librados' thread should, and never waits for a callback.
+    Background,
 }
 
 pub struct Task {
     core: &'static Core,
-    pub patience: Patience,
+    pub kind: Kind,
     /// `None` once it has ended.
     work: Mutex<Option<Work>>,
     state: AtomicU8,
@@ -54,16 +58,18 @@ thread_local! {
 
 impl Task {
     /// Nobody can wake it before it was polled, so it counts as queued, which it may be.
-    pub fn new(core: &'static Core, patience: Patience, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+    pub fn new(core: &'static Core, kind: Kind, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
         let work: Work = Box::pin(work);
-        Arc::new(Self { core, patience, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
+        Arc::new(Self { core, kind, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
     }
 
-    /// Polls new work now or very soon; whenever it is woken it goes on by itself.
-    pub fn start(self: Arc<Self>) {
-        let core = self.core;
-        if let Some(task) = core.deliverer.push_new_task(self) {
-            task.run();
+    /// Goes on with a task that nobody is polling.
+    fn go_on(self: Arc<Self>) {
+        if self.kind == Kind::Operation && on_librados_thread() {
+            // A panic must not reach librados, and is the task's alone.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.run()));
+        } else {
+            self.queue();
         }
     }
 
@@ -114,13 +120,16 @@ impl Wake for Task {
         if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
             && let Some(task) = keep_found(self)
         {
-            task.queue();
+            task.go_on();
         }
     }
 }
 
-/// Leaves a task to what this thread does after its poll; gives it back if it polls nothing.
+/// Leaves a task to what this thread does after its poll; gives it back if it polls nothing, or is not to do it.
 fn keep_found(task: Arc<Task>) -> Option<Arc<Task>> {
+    if task.kind == Kind::Background && on_librados_thread() {
+        return Some(task);
+    }
     FOUND.with_borrow_mut(|found| match found {
         Some(found) => {
             found.push_back(task);

@@ -25,6 +25,6 @@ impl Drop for CallbackScope {
 }
 
 /// True inside a callback from librados.
-pub(crate) fn on_librados_thread() -> bool {
+pub fn on_librados_thread() -> bool {
     DEPTH.get() > 0
 }

@@ -29,6 +29,7 @@ mod watchers;
 mod write_op;
 
 pub use append_op::AppendOp;
+pub use callback::on_librados_thread;
 pub use cluster::{Cluster, ClusterStat, ClusterUse};
 pub use error::{RadosError, RadosResult};
 pub use ioctx::{IoCtx, ObjectStat, PoolStat};

@@ -9,6 +9,19 @@ const HEADER_PREFIX: &str = "lsd_header.";
 const DATA_PREFIX: &str = "lsd_data.";
 const MAP_PREFIX: &str = "lsd_map.";
 
+/// Characters of a new image's id. With ten of them a segment's name has 39 bytes, as many as those of RBD's objects: what serves
+/// objects takes its memory by sizes, and with 43 bytes, of the next size, reads cost it a tenth more (docs/PERFORMANCE.md).
+const ID_CHARS: usize = 10;
+
+/// The id of a new image: 52 of the random bits, as digits and lower-case letters.
+pub fn new_id(random: u64) -> String {
+    let digit = |place: usize| {
+        let value = random / 36_u64.pow(place as u32) % 36;
+        char::from_digit(value as u32, 36).unwrap_or('0')
+    };
+    (0..ID_CHARS).map(digit).collect()
+}
+
 /// The header object of an image.
 pub fn header(id: &str) -> String {
     format!("{HEADER_PREFIX}{id}")

@@ -17,7 +17,7 @@ struct Watched {
 impl Watched {
     fn task(&self, mut in_poll: impl FnMut(usize) + Send + 'static) -> Arc<Task> {
         let watched = self.clone();
-        Task::new(core().unwrap(), Patience::Waits, async move {
+        Task::new(core().unwrap(), Kind::Operation, async move {
             std::future::poll_fn(move |context| {
                 *watched.waker.lock().unwrap() = Some(context.waker().clone());
                 in_poll(watched.polls.fetch_add(1, Ordering::SeqCst));
