@@ -2,6 +2,8 @@
 //! code, what `--repair` puts right, and that nothing that can be read is lost by it.
 mod common;
 use common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
+use lsd_core::format::names;
+use lsd_core::units::{Epoch, SegmentNo};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -255,7 +257,8 @@ fn objects_that_nothing_needs_are_found_and_deleted() {
     let file = junk.path().join("junk");
     std::fs::write(&file, b"junk").unwrap();
     let id = id_of(&image);
-    for name in [format!("lsd_map.{id}.0000000100000077.00000000"), format!("lsd_data.{id}.00000001.0000000fff")] {
+    let segment = names::segment(&id, Epoch(1), SegmentNo(0xfff));
+    for name in [format!("lsd_map.{id}.0000000100000077.00000000"), segment] {
         ceph.rados(&image.pool).args(["put", &name]).arg(&file).ok();
     }
     let (code, report) = check(&image, &[]);

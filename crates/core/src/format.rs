@@ -10,6 +10,7 @@ pub mod codec;
 pub mod header;
 pub mod names;
 pub mod notice;
+mod placement;
 pub mod record;
 pub mod root;
 pub mod segment;

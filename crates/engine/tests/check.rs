@@ -3,10 +3,11 @@
 mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
-use lsd_core::format::ImageUuid;
 use lsd_core::format::checkpoint::{PageIdentity, encode_page};
 use lsd_core::format::header::{ImageRecord, LogRecord};
 use lsd_core::format::root::RootPages;
+use lsd_core::format::{ImageUuid, names};
+use lsd_core::units::{Epoch, SegmentNo};
 use lsd_engine::{CheckReport, ErrorKind, Fault, Image, ImageRef, RepairOptions, RepairReport, Severity};
 use lsd_store::{Append, KvPresence, KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore};
 use std::sync::Arc;
@@ -334,7 +335,7 @@ async fn orphans_are_leaks_and_go() {
     let id = rig.objects("header").await.remove(0).0["lsd_header.".len()..].to_owned();
     let page = ObjectName(format!("lsd_map.{id}.0000000100000063.00000000"));
     rig.store.put(&page, pattern(1, 5000)).await.unwrap();
-    let segment = ObjectName(format!("lsd_data.{id}.00000001.00000000ff"));
+    let segment = ObjectName::from(names::segment(&id, Epoch(1), SegmentNo(0xff)));
     let append = Append { epoch: 1, at: 0, data: vec![pattern(2, 8192)], summary_len: 0, urgent: false };
     rig.store.append(&segment, append).await.unwrap();
     let stranger = ObjectName(format!("lsd_map.{id}.something else"));

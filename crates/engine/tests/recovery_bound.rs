@@ -4,6 +4,7 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, settings};
 use lsd_core::format::header::{LogRecord, key};
+use lsd_core::format::names;
 use lsd_core::format::segment::seal_len;
 use lsd_engine::Settings;
 use lsd_store::{MEMORY_POOL, MemoryCluster, MemoryReads, ObjectStore};
@@ -22,9 +23,10 @@ async fn behind_the_checkpoint(cluster: &MemoryCluster) -> (u64, u64) {
     let header = store.list("lsd_header.").await.unwrap().remove(0);
     let log = LogRecord::decode(&store.kv_get(&header, key::LOG).await.unwrap()[key::LOG]).unwrap();
     let (mut segments, mut bytes) = (0, 0);
+    let id = &header.0["lsd_header.".len()..];
     for name in store.list("lsd_data.").await.unwrap() {
-        let number = u64::from_str_radix(name.0.rsplit('.').next().unwrap(), 16).unwrap();
-        if number >= log.replay_from.0 {
+        let (_, number) = names::parse_segment(id, &name.0).unwrap();
+        if number >= log.replay_from {
             segments += 1;
             bytes += store.stat(&name).await.unwrap();
         }

@@ -1,4 +1,5 @@
 //! Names of an image's objects in its pools.
+use super::placement;
 use crate::units::{CheckpointId, Epoch, SegmentNo};
 
 /// The directory of a pool (and namespace): image names and ids.
@@ -11,6 +12,7 @@ const MAP_PREFIX: &str = "lsd_map.";
 
 /// Characters of a new image's id. With ten of them a segment's name has 39 bytes, as many as those of RBD's objects: what serves
 /// objects takes its memory by sizes, and with 43 bytes, of the next size, reads cost it a tenth more (docs/PERFORMANCE.md).
+/// 2^32 segments later, some 30 PiB, a name becomes longer.
 const ID_CHARS: usize = 10;
 
 /// The id of a new image: 52 of the random bits, as digits and lower-case letters.
@@ -33,9 +35,16 @@ pub fn data_prefix(id: &str) -> String {
 }
 
 /// A log segment. The epoch is part of the name, so that a writer who lost the image cannot create an object under a
-/// name that the next writer uses.
+/// name that the next writer uses. Two letters at the end spread the segments; images made before there were such names, whose
+/// ids are longer, have none.
 pub fn segment(id: &str, epoch: Epoch, segment: SegmentNo) -> String {
-    format!("{DATA_PREFIX}{id}.{:08x}.{:010x}", epoch.0, segment.0)
+    if id.len() != ID_CHARS {
+        return format!("{DATA_PREFIX}{id}.{:08x}.{:010x}", epoch.0, segment.0);
+    }
+    let mut name = format!("{DATA_PREFIX}{id}.{:08x}.{:08x}", epoch.0, segment.0);
+    let letters = placement::letters(&name, id, segment);
+    name.extend(letters.map(char::from));
+    name
 }
 
 /// What the names of an image's map pages start with.
@@ -52,7 +61,9 @@ pub fn map_page(id: &str, checkpoint: CheckpointId, page: u32) -> String {
 pub fn parse_segment(id: &str, name: &str) -> Option<(Epoch, SegmentNo)> {
     let rest = name.strip_prefix(DATA_PREFIX)?.strip_prefix(id)?.strip_prefix('.')?;
     let (epoch, number) = rest.split_once('.')?;
-    Some((Epoch(u64::from_str_radix(epoch, 16).ok()?), SegmentNo(u64::from_str_radix(number, 16).ok()?)))
+    let number = number.trim_end_matches(|letter: char| !letter.is_ascii_hexdigit());
+    let found = (Epoch(u64::from_str_radix(epoch, 16).ok()?), SegmentNo(u64::from_str_radix(number, 16).ok()?));
+    (segment(id, found.0, found.1) == name).then_some(found)
 }
 
 /// The checkpoint and page number in a map page's name, if it is one of this image's.

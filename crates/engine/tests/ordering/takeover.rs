@@ -277,7 +277,7 @@ async fn an_old_owner_does_not_begin_a_deleted_segment_again() {
     heir.image.flush().await.unwrap();
     heir.image.collect(&|_, _| Ok(())).await.unwrap();
     let names = heir.store.list("lsd_data.").await.unwrap();
-    assert!(names.iter().all(|name| !name.0.ends_with(".00000001.0000000001")), "it is deleted: {names:?}");
+    assert!(names.iter().all(|name| !name.0.contains(".00000001.00000001")), "it is deleted: {names:?}");
     gate.open();
     refused(&cluster, late.await.unwrap(), &[(20, 2)]).await;
 }
