@@ -21,7 +21,8 @@ use tokio::runtime::Handle;
 /// timer for each of those that something came upon is not free.
 const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 
-/// How often this thread lets others run before it sleeps. Where processors are idle that is a microsecond each time.
+/// How often this thread lets others run before it sleeps, if it has polled tasks: then answers to more operations may be on
+/// their way. Where processors are idle that is a microsecond each time.
 const YIELDS: u32 = 8;
 
 pub enum Item {
@@ -123,8 +124,10 @@ impl Deliverer {
 impl Queue {
     /// Runs everything queued, a bunch at a time: one lock and one write to an event socket for many completions.
     fn run(&self) {
+        let mut yields = 0;
         loop {
-            let tasks = self.wait();
+            let tasks = self.wait(yields);
+            yields = if tasks.is_empty() { 0 } else { YIELDS };
             // Without this thread every later operation would hang, so a panic ends one task or item only.
             for task in tasks {
                 let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
@@ -141,11 +144,11 @@ impl Queue {
         }
     }
 
-    /// Waits until there is something to do; takes the tasks.
-    fn wait(&self) -> Vec<Arc<Task>> {
+    /// Waits until there is something to do, having given way at most `yields` times; takes the tasks.
+    fn wait(&self, yields: u32) -> Vec<Arc<Task>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.in_callbacks = false;
-        for _ in 0..YIELDS {
+        for _ in 0..yields {
             if !waiting.is_empty() {
                 break;
             }
