@@ -3,7 +3,8 @@
 //!
 //! Each thread that an operation passes through costs a wake-up, some ten microseconds of both cores. So a runtime's workers have
 //! no part in it, and whoever wakes a task by what it is polling goes on with that task itself. Nothing polled here may
-//! block: librados calls back for one operation of a connection at a time.
+//! block: librados calls back for one operation of a connection at a time. (Starting another operation may wait for room
+//! among those in flight; that is made by another of librados' threads.)
 //!
 //! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled when no
 //! thread is at it (module `deliver`).
@@ -63,13 +64,18 @@ impl Task {
         Arc::new(Self { core, kind, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
     }
 
-    /// Goes on with a task that nobody is polling.
+    /// Sees to it that a task that was woken is polled, by the thread that should.
     fn go_on(self: Arc<Self>) {
-        if self.kind == Kind::Operation && on_librados_thread() {
+        let on_librados_thread = on_librados_thread();
+        if on_librados_thread && self.kind == Kind::Background {
+            return self.queue();
+        }
+        let Some(task) = keep_found(self) else { return };
+        if on_librados_thread {
             // A panic must not reach librados, and is the task's alone.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.run()));
+            let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
         } else {
-            self.queue();
+            task.queue();
         }
     }
 
@@ -117,19 +123,14 @@ impl Wake for Task {
             POLLED => Some(WOKEN),
             _ => None,
         };
-        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
-            && let Some(task) = keep_found(self)
-        {
-            task.go_on();
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE) {
+            self.go_on();
         }
     }
 }
 
-/// Leaves a task to what this thread does after its poll; gives it back if it polls nothing, or is not to do it.
+/// Leaves a task to what this thread does after its poll; gives it back if it polls nothing.
 fn keep_found(task: Arc<Task>) -> Option<Arc<Task>> {
-    if task.kind == Kind::Background && on_librados_thread() {
-        return Some(task);
-    }
     FOUND.with_borrow_mut(|found| match found {
         Some(found) => {
             found.push_back(task);

@@ -19,12 +19,13 @@ pub(super) fn letters(rest: &str, image: &str, segment: SegmentNo) -> [u8; 2] {
     // Every read of a segment needs its name: what all candidates begin with is hashed once.
     let (blocks, tail) = rest.as_bytes().as_chunks();
     let begun = blocks.iter().fold(Hash::START, Hash::block);
-    let mut end = [tail, &LETTERS[..2]].concat();
-    let last = end.len() - 2;
+    let mut end = [0; BLOCK_BYTES + 1];
+    let end = &mut end[..tail.len() + 2];
+    end[..tail.len()].copy_from_slice(tail);
     for first in LETTERS {
         for second in LETTERS {
-            end[last..].copy_from_slice(&[first, second]);
-            if begun.end(&end, rest.len() + 2) % (1 << TURN_BITS) == wanted {
+            end[tail.len()..].copy_from_slice(&[first, second]);
+            if begun.end(end, rest.len() + 2) % (1 << TURN_BITS) == wanted {
                 return [first, second];
             }
         }
@@ -49,10 +50,13 @@ fn hash(name: &[u8]) -> u32 {
 #[derive(Clone, Copy)]
 struct Hash(u32, u32, u32);
 
+/// Bytes that are mixed in at once.
+const BLOCK_BYTES: usize = 12;
+
 impl Hash {
     const START: Self = Self(0x9e37_79b9, 0x9e37_79b9, 0);
 
-    fn block(self, block: &[u8; 12]) -> Self {
+    fn block(self, block: &[u8; BLOCK_BYTES]) -> Self {
         let Self(a, b, c) = self;
         let word = |from: usize| little_endian(&block[from..from + 4]);
         mix(a.wrapping_add(word(0)), b.wrapping_add(word(4)), c.wrapping_add(word(8)))
