@@ -37,11 +37,10 @@ fn submit(
 ) -> Outcome<c_int> {
     let completion = arm(handle)?;
     let in_flight = InFlight::begin(image);
-    let task = Task::new(image.core, Kind::Operation, async move {
-        let outcome = AssertUnwindSafe(operation).catch_unwind().await;
-        finish(completion, in_flight, success, outcome);
-    });
-    task.run();
+    // Not an async block, in which the operation would have its place twice.
+    let ended = AssertUnwindSafe(operation).catch_unwind();
+    let work = ended.map(move |outcome| finish(completion, in_flight, success, outcome));
+    Task::new(image.core, Kind::Operation, work).run();
     Ok(0)
 }
 

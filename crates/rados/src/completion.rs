@@ -1,25 +1,32 @@
 //! Asynchronous operations: from a librados completion to a future.
 //!
 //! Owns: who owns what an operation in flight uses. Everything is in one allocation that belongs to librados from the
-//! submission to its callback; the future holds only the receiving end of a channel.
+//! submission to its callback; the future holds the receiving end of a channel and the names for an error. It is small, as
+//! futures made of it should be: memory of more than a kilobyte for each operation is not among what malloc has at hand.
 use crate::callback::CallbackScope;
 use crate::error::{RadosError, RadosResult};
-use crate::ioctx::IoHandle;
+use crate::ioctx::{IoCtx, IoHandle, object_name};
 use futures::channel::oneshot;
 use lsd_librados_sys as sys;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 
 /// What an operation in flight owns.
 struct InFlight<T> {
     payload: T,
-    done: oneshot::Sender<Done<T>>,
+    answer: oneshot::Sender<Answer<T>>,
     /// Last, so that it is dropped last: it keeps the pool's and the cluster's handles.
     _keep: Arc<IoHandle>,
+}
+
+struct Answer<T> {
+    code: c_int,
+    version: u64,
+    payload: T,
 }
 
 /// A completed operation.
@@ -30,77 +37,137 @@ pub(crate) struct Done<T> {
     pub version: u64,
     /// The buffers, as librados left them.
     pub payload: T,
-}
-
-/// An operation that was submitted, or refused at once.
-pub(crate) enum Submitted<T> {
-    Refused(c_int),
-    Waiting(oneshot::Receiver<Done<T>>),
-}
-
-impl<T> Future for Submitted<T> {
-    type Output = Result<Done<T>, c_int>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Refused(code) => Poll::Ready(Err(*code)),
-            Self::Waiting(receiver) => {
-                // librados calls back for every operation it accepted; a lost sender would be its shutdown.
-                Pin::new(receiver).poll(context).map(|done| done.map_err(|_| -nix::libc::ESHUTDOWN))
-            }
-        }
-    }
+    operation: &'static str,
+    object: CString,
 }
 
 impl<T> Done<T> {
     /// Itself if the operation succeeded.
-    pub fn check(self, operation: &'static str, object: &str) -> RadosResult<Self> {
-        if self.code < 0 { Err(RadosError::new(self.code, operation, object)) } else { Ok(self) }
+    pub fn check(self) -> RadosResult<Self> {
+        if self.code < 0 { Err(self.error(self.code)) } else { Ok(self) }
+    }
+
+    /// The error with this code.
+    pub fn error(&self, code: c_int) -> RadosError {
+        named(code, self.operation, &self.object)
     }
 }
 
-/// Submits an operation with `start`, which gets where its payload will stay until the callback, and the completion.
+fn named(code: c_int, operation: &'static str, object: &CStr) -> RadosError {
+    RadosError::new(code, operation, object.to_string_lossy())
+}
+
+/// An operation that was submitted, or never was. Nothing is asked of it after it has given its result.
+pub(crate) struct Submitted<T> {
+    waiting: Result<oneshot::Receiver<Answer<T>>, c_int>,
+    operation: &'static str,
+    object: CString,
+}
+
+impl<T> Submitted<T> {
+    /// One that failed before librados saw it.
+    pub fn failed(error: RadosError) -> Self {
+        // No name of an error has a NUL inside: such are told with it escaped (`error::c_string`).
+        Self {
+            waiting: Err(error.errno),
+            operation: error.operation,
+            object: CString::new(error.object).unwrap_or_default(),
+        }
+    }
+}
+
+impl<T> Future for Submitted<T> {
+    type Output = RadosResult<Done<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.waiting {
+            // librados calls back for every operation it accepted; a lost sender would be its shutdown.
+            Ok(receiver) => ready!(Pin::new(receiver).poll(context)).map_err(|_| nix::libc::ESHUTDOWN),
+            Err(code) => Err(*code),
+        };
+        let (operation, object) = (self.operation, std::mem::take(&mut self.object));
+        Poll::Ready(match answer {
+            Ok(Answer { code, version, payload }) => Ok(Done { code, version, payload, operation, object }),
+            Err(code) => Err(named(code, operation, &object)),
+        })
+    }
+}
+
+/// What librados is given to start an operation with.
+pub(crate) struct Start<'a, T> {
+    /// Where the payload will stay until the callback.
+    pub place: *mut T,
+    pub completion: sys::rados_completion_t,
+    /// As long as `start` runs.
+    pub object: &'a CStr,
+}
+
+impl IoCtx {
+    /// Submits an operation on an object with `start`. EINVAL for a name that is empty or has a NUL inside.
+    ///
+    /// # Safety
+    /// As [`submit`].
+    pub(crate) unsafe fn submit<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        payload: T,
+        start: impl FnOnce(Start<'_, T>) -> c_int,
+    ) -> Submitted<T> {
+        match object_name(object, operation) {
+            // SAFETY: by the contract.
+            Ok(object) => unsafe { submit(self.handle(), operation, object, payload, start) },
+            Err(error) => Submitted::failed(error),
+        }
+    }
+}
+
+/// Submits an operation with `start`. `object`: its name, if it has one.
 ///
 /// # Safety
 /// `start` calls exactly one `rados_aio_*` function with that completion and returns what it returned. What it passes
 /// lives in the payload, or is copied by that function.
 pub(crate) unsafe fn submit<T: Send + 'static>(
     keep: &Arc<IoHandle>,
+    operation: &'static str,
+    object: CString,
     payload: T,
-    start: impl FnOnce(*mut T, sys::rados_completion_t) -> c_int,
+    start: impl FnOnce(Start<'_, T>) -> c_int,
 ) -> Submitted<T> {
-    let (done, receiver) = oneshot::channel();
-    let raw = Box::into_raw(Box::new(InFlight { payload, done, _keep: Arc::clone(keep) }));
+    let (answer, receiver) = oneshot::channel();
+    let refused = |code, object| Submitted { waiting: Err(code), operation, object };
+    let raw = Box::into_raw(Box::new(InFlight { payload, answer, _keep: Arc::clone(keep) }));
     let mut completion: sys::rados_completion_t = ptr::null_mut();
     // SAFETY: the callback takes exactly the type of `raw`; librados stores the completion.
     let code = unsafe { sys::rados_aio_create_completion2(raw.cast(), Some(completed::<T>), &mut completion) };
     if code < 0 {
         // SAFETY: nobody else has seen `raw`.
         drop(unsafe { Box::from_raw(raw) });
-        return Submitted::Refused(code);
+        return refused(code, object);
     }
     // SAFETY: `raw` is allocated, and nobody frees it before `start` has submitted.
-    let code = start(unsafe { &raw mut (*raw).payload }, completion);
+    let place = unsafe { &raw mut (*raw).payload };
+    let code = start(Start { place, completion, object: &object });
     // SAFETY: ours to release once; librados keeps its own reference until it has called back.
     unsafe { sys::rados_aio_release(completion) };
     if code < 0 {
         // SAFETY: an operation that was refused is never called back, so `raw` is still ours alone.
         drop(unsafe { Box::from_raw(raw) });
-        return Submitted::Refused(code);
+        return refused(code, object);
     }
-    Submitted::Waiting(receiver)
+    Submitted { waiting: Ok(receiver), operation, object }
 }
 
 extern "C" fn completed<T: Send>(completion: sys::rados_completion_t, argument: *mut c_void) {
     let scope = CallbackScope::enter();
     // SAFETY: the pointer given at creation, given back exactly once, when librados no longer uses the payload.
     let in_flight = unsafe { Box::from_raw(argument.cast::<InFlight<T>>()) };
-    let InFlight { payload, done, _keep: keep } = *in_flight;
+    let InFlight { payload, answer, _keep: keep } = *in_flight;
     // SAFETY: a live completion inside its own callback.
     let (code, version) =
         unsafe { (sys::rados_aio_get_return_value(completion), sys::rados_aio_get_version(completion)) };
     // Nobody waits any more: the payload is dropped here.
-    let _ = done.send(Done { code, version, payload });
+    let _ = answer.send(Answer { code, version, payload });
     drop(keep);
     drop(scope);
 }

@@ -2,10 +2,11 @@
 //!
 //! Owns: the `rados_read_op_t` and the places its results go to, which stay where they are until librados is done.
 //! Operating consumes it. Each kind of read can be asked once, of data any number.
-use crate::completion::submit;
+use crate::completion::{Start, Submitted};
 use crate::error::{RadosError, RadosResult};
-use crate::ioctx::{IoCtx, ObjectStat, object_name};
+use crate::ioctx::{IoCtx, ObjectStat};
 use bytes::Bytes;
+use futures::FutureExt;
 use lsd_librados_sys as sys;
 use nix::libc;
 use std::collections::BTreeMap;
@@ -237,24 +238,22 @@ impl IoCtx {
     ) -> impl Future<Output = RadosResult<ReadOutcome>> + Send + use<> {
         let io = self.raw();
         let fault = |_| RadosError::new(libc::EINVAL, operation, object);
-        let submitted = object_name(object, operation).and_then(|name| {
-            let (after, prefix) = op.omap.as_ref().map_or(("", ""), |range| (&range.after, &range.prefix));
-            let (after, prefix) = (CString::new(after).map_err(fault)?, CString::new(prefix).map_err(fault)?);
+        let (after, prefix) = op.omap.as_ref().map_or(("", ""), |range| (&range.after, &range.prefix));
+        let texts = CString::new(after).and_then(|after| Ok((after, CString::new(prefix)?))).map_err(fault);
+        let submitted = texts.map(|(after, prefix)| {
             // SAFETY: one aio call; the operation and its results are in the payload; names are copied.
-            Ok(unsafe {
-                submit(self.handle(), Flight::new(&op), |place, completion| {
+            unsafe {
+                self.submit(operation, object, Flight::new(&op), |Start { place, completion, object }| {
                     Flight::prepare(place, &op, &after, &prefix);
                     let raw = (*place).raw;
-                    sys::rados_aio_read_op_operate(raw, io, completion, name.as_ptr(), 0)
+                    sys::rados_aio_read_op_operate(raw, io, completion, object.as_ptr(), 0)
                 })
-            })
+            }
         });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, operation, object.as_str()))?;
-            let done = done.check(operation, &object)?;
+        submitted.unwrap_or_else(Submitted::failed).map(move |done| {
+            let done = done?.check()?;
             Ok(done.payload.outcome(&op, done.version))
-        }
+        })
     }
 
     /// All keys that start with `prefix`, with their values, all of one state of the object: if it changes between

@@ -4,10 +4,11 @@
 //! callbacks are flushed; only then is the handler released. Answers of a handler are awaited on the runtime that was
 //! given with it, and acknowledged when they are there.
 use crate::callback::CallbackScope;
-use crate::completion::{Submitted, submit};
+use crate::completion::{Start, Submitted, submit};
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::{IoCtx, object_name};
 use bytes::Bytes;
+use futures::FutureExt;
 use lsd_librados_sys as sys;
 use lsd_store::{NotifyReply, StoreError, WatchHandler, WatchId, Watcher};
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -86,9 +87,9 @@ impl Watch {
         // Should the runtime be gone, the task is dropped without having run, and the context leaks: librados could
         // still be using it.
         Some(runtime.spawn(async move {
-            let result = completed(unwatched, "unwatch").await;
+            let result = completed(unwatched).await;
             // A callback that began before the watch ended may still be running.
-            let flushed = completed(flush(&context.get().io), "watch_flush").await;
+            let flushed = completed(flush(&context.get().io)).await;
             if flushed.is_ok() {
                 // SAFETY: unregistered, and every callback has returned.
                 unsafe { context.release() };
@@ -108,20 +109,25 @@ fn gone(operation: &'static str) -> RadosError {
     RadosError::new(nix::libc::ESHUTDOWN, operation, "the runtime has ended")
 }
 
-async fn completed(submitted: Submitted<()>, operation: &'static str) -> RadosResult<()> {
-    let done = submitted.await.map_err(|code| RadosError::new(code, operation, ""))?;
-    done.check(operation, "").map(drop)
+async fn completed(submitted: Submitted<()>) -> RadosResult<()> {
+    submitted.await?.check().map(drop)
 }
 
 fn unwatch(io: &IoCtx, cookie: u64) -> Submitted<()> {
     // SAFETY: one aio call without buffers.
-    unsafe { submit(io.handle(), (), |_, completion| sys::rados_aio_unwatch(io.raw(), cookie, completion)) }
+    unsafe {
+        let start = |start: Start<'_, ()>| sys::rados_aio_unwatch(io.raw(), cookie, start.completion);
+        submit(io.handle(), "unwatch", CString::default(), (), start)
+    }
 }
 
 fn flush(io: &IoCtx) -> Submitted<()> {
     let cluster = io.cluster().raw();
     // SAFETY: one aio call without buffers.
-    unsafe { submit(io.handle(), (), |_, completion| sys::rados_aio_watch_flush(cluster, completion)) }
+    unsafe {
+        let start = |start: Start<'_, ()>| sys::rados_aio_watch_flush(cluster, start.completion);
+        submit(io.handle(), "watch_flush", CString::default(), (), start)
+    }
 }
 
 /// What a registration in flight owns: the cookie's place, and the watch as soon as librados knows it.
@@ -139,7 +145,7 @@ impl Registration {
     /// not be used any more; but a callback may still be running.
     async fn give_up(mut self) {
         let Some(context) = self.context.take() else { return };
-        if completed(flush(&context.get().io), "watch_flush").await.is_ok() {
+        if completed(flush(&context.get().io)).await.is_ok() {
             // SAFETY: librados dropped the watch, and every callback has returned.
             unsafe { context.release() };
         }
@@ -167,23 +173,23 @@ impl IoCtx {
             // SAFETY: one aio call; the cookie's place is in the payload; the context stays until the watch has
             // ended; the callbacks expect it.
             unsafe {
-                submit(self.handle(), registration, |place, completion| {
+                submit(self.handle(), "watch", name, registration, |Start { place, completion, object }| {
                     let cookie = &raw mut (*place).cookie;
                     let argument = argument.cast_mut().cast();
                     let (heard, broken) = (Some(heard as _), Some(broken as _));
-                    sys::rados_aio_watch2(io, name.as_ptr(), completion, cookie, heard, broken, seconds, argument)
+                    sys::rados_aio_watch2(io, object.as_ptr(), completion, cookie, heard, broken, seconds, argument)
                 })
             }
         });
-        let object = object.to_owned();
         // In a task, so that a watch whose future was dropped is ended, not left behind.
         let registered = runtime.spawn(async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "watch", object.as_str()))?;
+            let done = submitted?.await?;
             if done.code == 0 {
                 return Ok(done.payload.into_watch());
             }
+            let error = done.error(done.code);
             done.payload.give_up().await;
-            Err(RadosError::new(done.code, "watch", object))
+            Err(error)
         });
         async move { registered.await.unwrap_or_else(|_| Err(gone("watch"))) }
     }
@@ -199,26 +205,24 @@ impl IoCtx {
         let io = self.raw();
         // Zero would be librados' default.
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        let submitted = object_name(object, "notify").and_then(|name| {
-            let len =
-                c_int::try_from(payload.len()).map_err(|_| RadosError::new(nix::libc::EINVAL, "notify", object))?;
+        let submitted = match c_int::try_from(payload.len()) {
             // SAFETY: one aio call; both results are in the payload; name and notification are copied.
-            Ok(unsafe {
-                submit(self.handle(), reply::ReplyBuffer::default(), |place, completion| {
+            Ok(len) => unsafe {
+                self.submit("notify", object, reply::ReplyBuffer::default(), |Start { place, completion, object }| {
                     let (buffer, size) = (&raw mut (*place).data, &raw mut (*place).len);
                     let data = payload.as_ptr().cast();
-                    sys::rados_aio_notify(io, name.as_ptr(), completion, data, len, milliseconds, buffer, size)
+                    sys::rados_aio_notify(io, object.as_ptr(), completion, data, len, milliseconds, buffer, size)
                 })
-            })
-        });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "notify", object.as_str()))?;
+            },
+            Err(_) => Submitted::failed(RadosError::new(nix::libc::EINVAL, "notify", object)),
+        };
+        submitted.map(|done| {
+            let done = done?;
             if done.code < 0 && done.code != -nix::libc::ETIMEDOUT {
-                return Err(RadosError::new(done.code, "notify", object));
+                return Err(done.error(done.code));
             }
-            done.payload.decode().map_err(|code| RadosError::new(code, "notify", object))
-        }
+            done.payload.decode().map_err(|code| done.error(code))
+        })
     }
 }
 

@@ -3,9 +3,10 @@
 //! Owns: the `rados_write_op_t`. librados empties it when it is operated, so operating consumes it. Every step copies
 //! what it is given. A step that cannot be expressed (a name with a NUL inside) makes the whole operation fail with
 //! EINVAL when it is operated; nothing is sent. Does not own: appends (`append_op`), which are submitted here too.
-use crate::completion::submit;
+use crate::completion::{Start, Submitted};
 use crate::error::{RadosError, RadosResult, c_string};
-use crate::ioctx::{IoCtx, object_name};
+use crate::ioctx::IoCtx;
+use futures::FutureExt;
 use lsd_librados_sys as sys;
 use nix::libc;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -263,22 +264,16 @@ impl IoCtx {
         operation: &'static str,
     ) -> impl Future<Output = RadosResult<u64>> + Send + use<O> {
         let io = self.raw();
-        let submitted = object_name(object, operation).and_then(|name| {
-            let mut op = op;
-            if let Some(fault) = op.take_fault() {
-                return Err(RadosError { errno: libc::EINVAL, ..fault });
-            }
+        let mut op = op;
+        let submitted = match op.take_fault() {
+            Some(fault) => Submitted::failed(RadosError { errno: libc::EINVAL, ..fault }),
             // SAFETY: one aio call; the operation is in the payload.
-            Ok(unsafe {
-                submit(self.handle(), op, |op, completion| {
-                    O::operate(op, &Target { io, completion, object: &name, flags })
+            None => unsafe {
+                self.submit(operation, object, op, |Start { place, completion, object }| {
+                    O::operate(place, &Target { io, completion, object, flags })
                 })
-            })
-        });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, operation, object.as_str()))?;
-            Ok(done.check(operation, &object)?.version)
-        }
+            },
+        };
+        submitted.map(|done| Ok(done?.check()?.version))
     }
 }

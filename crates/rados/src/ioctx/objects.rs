@@ -1,9 +1,10 @@
 //! Operations on single objects that need no compound operation, and the walk over a pool.
 use super::{IoCtx, object_name};
-use crate::completion::submit;
+use crate::completion::{Done, Start, Submitted};
 use crate::error::{RadosError, RadosResult, check};
 use crate::read_data::ReadData;
 use bytes::Bytes;
+use futures::FutureExt;
 use lsd_librados_sys as sys;
 use nix::libc;
 use std::ffi::c_char;
@@ -38,68 +39,59 @@ fn filled(mut buffer: Vec<u8>, len: i32) -> Bytes {
     buffer.into()
 }
 
+fn all_filled(done: RadosResult<Done<Vec<u8>>>) -> RadosResult<Bytes> {
+    let done = done?.check()?;
+    Ok(filled(done.payload, done.code))
+}
+
 impl IoCtx {
     /// Reads up to `len` bytes from `offset`: shorter at the end of the object, empty beyond it. ENOENT; EINVAL from
     /// 2 GiB on.
     pub fn read(&self, object: &str, offset: u64, len: u64) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
         let io = self.raw();
-        let submitted = object_name(object, "read").and_then(|name| {
-            // librados counts the bytes of a read in an int.
-            let len = i32::try_from(len).map_err(|_| RadosError::new(libc::EINVAL, "read", object))?;
+        // librados counts the bytes of a read in an int.
+        let submitted = match i32::try_from(len) {
             // SAFETY: one aio call, live objects; the payload stays until the callback.
-            Ok(unsafe {
-                submit(self.handle(), ReadData::new(), |place, completion| {
-                    ReadData::read(place, io, completion, &name, len as usize, offset)
+            Ok(len) => unsafe {
+                self.submit("read", object, ReadData::new(), |Start { place, completion, object }| {
+                    ReadData::read(place, io, completion, object, len as usize, offset)
                 })
-            })
-        });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "read", object.as_str()))?;
-            Ok(done.check("read", &object)?.payload.into_bytes())
-        }
+            },
+            Err(_) => Submitted::failed(RadosError::new(libc::EINVAL, "read", object)),
+        };
+        submitted.map(|done| Ok(done?.check()?.payload.into_bytes()))
     }
 
     /// Size and time of an object. ENOENT.
     pub fn stat(&self, object: &str) -> impl Future<Output = RadosResult<ObjectStat>> + Send + use<> {
         let io = self.raw();
-        let submitted = object_name(object, "stat").map(|name| {
-            // SAFETY: one aio call; both results are in the payload; the name is copied.
-            unsafe {
-                submit(self.handle(), (0u64, 0 as sys::time_t), |place, completion| {
-                    let (size, time) = (&raw mut (*place).0, &raw mut (*place).1);
-                    sys::rados_aio_stat(io, name.as_ptr(), completion, size, time)
-                })
-            }
-        });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "stat", object.as_str()))?;
-            let (size, modified_at) = done.check("stat", &object)?.payload;
+        // SAFETY: one aio call; both results are in the payload; the name is copied.
+        let submitted = unsafe {
+            self.submit("stat", object, (0u64, 0 as sys::time_t), |Start { place, completion, object }| {
+                let (size, time) = (&raw mut (*place).0, &raw mut (*place).1);
+                sys::rados_aio_stat(io, object.as_ptr(), completion, size, time)
+            })
+        };
+        submitted.map(|done| {
+            let (size, modified_at) = done?.check()?.payload;
             Ok(ObjectStat { size, modified_at })
-        }
+        })
     }
 
     /// An extended attribute, up to 64 KiB. ENOENT: no object; ENODATA: no such attribute.
     pub fn get_xattr(&self, object: &str, attribute: &str) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
         let io = self.raw();
-        let submitted = object_name(object, "getxattr").and_then(|name| {
-            let attribute = object_name(attribute, "getxattr")?;
+        let submitted = object_name(attribute, "getxattr").map(|attribute| {
             let buffer = Vec::<u8>::with_capacity(XATTR_BYTES);
             // SAFETY: one aio call; the buffer is in the payload and has that much room; the names are copied.
-            Ok(unsafe {
-                submit(self.handle(), buffer, |buffer, completion| {
-                    let data = (*buffer).as_mut_ptr().cast();
-                    sys::rados_aio_getxattr(io, name.as_ptr(), completion, attribute.as_ptr(), data, XATTR_BYTES)
+            unsafe {
+                self.submit("getxattr", object, buffer, |Start { place, completion, object }| {
+                    let data = (*place).as_mut_ptr().cast();
+                    sys::rados_aio_getxattr(io, object.as_ptr(), completion, attribute.as_ptr(), data, XATTR_BYTES)
                 })
-            })
+            }
         });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "getxattr", object.as_str()))?;
-            let done = done.check("getxattr", &object)?;
-            Ok(filled(done.payload, done.code))
-        }
+        submitted.unwrap_or_else(Submitted::failed).map(all_filled)
     }
 
     /// Calls a method of an object class and returns its answer, up to 1 MiB. A method that writes answers nothing;
@@ -112,25 +104,20 @@ impl IoCtx {
         input: &[u8],
     ) -> impl Future<Output = RadosResult<Bytes>> + Send + use<> {
         let io = self.raw();
-        let submitted = object_name(object, "exec").and_then(|name| {
-            let (class, method) = (object_name(class, "exec")?, object_name(method, "exec")?);
+        let names = object_name(class, "exec").and_then(|class| Ok((class, object_name(method, "exec")?)));
+        let submitted = names.map(|(class, method)| {
             let buffer = Vec::<u8>::with_capacity(EXEC_BYTES);
             // SAFETY: one aio call; the buffer is in the payload and has that much room; names and input are copied.
-            Ok(unsafe {
-                submit(self.handle(), buffer, |buffer, completion| {
-                    let data: *mut c_char = (*buffer).as_mut_ptr().cast();
+            unsafe {
+                self.submit("exec", object, buffer, |Start { place, completion, object }| {
+                    let data: *mut c_char = (*place).as_mut_ptr().cast();
                     let (input, len) = (input.as_ptr().cast(), input.len());
                     let (class, method) = (class.as_ptr(), method.as_ptr());
-                    sys::rados_aio_exec(io, name.as_ptr(), completion, class, method, input, len, data, EXEC_BYTES)
+                    sys::rados_aio_exec(io, object.as_ptr(), completion, class, method, input, len, data, EXEC_BYTES)
                 })
-            })
+            }
         });
-        let object = object.to_owned();
-        async move {
-            let done = submitted?.await.map_err(|code| RadosError::new(code, "exec", object.as_str()))?;
-            let done = done.check("exec", &object)?;
-            Ok(filled(done.payload, done.code))
-        }
+        submitted.unwrap_or_else(Submitted::failed).map(all_filled)
     }
 
     /// The names of all objects of the pool and namespace that start with `prefix`, in no order. Walks over the whole

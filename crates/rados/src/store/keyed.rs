@@ -3,6 +3,7 @@ use super::boxed;
 use crate::error::RadosError;
 use crate::ioctx::IoCtx;
 use crate::write_op::{Compare, OpFlags, WriteOp};
+use futures::TryFutureExt;
 use lsd_store::{KvMap, KvPresence, KvUpdate, StoreFuture};
 use nix::libc;
 
@@ -46,5 +47,5 @@ pub(super) fn kv_update(io: &IoCtx, name: &str, update: &KvUpdate) -> StoreFutur
     // What exists can be changed in a full pool: headers tell where space is freed.
     let flags = if update.presence == KvPresence::MustExist { OpFlags::FULL_FORCE } else { OpFlags::FULL_TRY };
     let written = io.write(name, op, flags, "kv_update");
-    boxed(async move { written.await.map(drop) })
+    boxed(written.map_ok(drop))
 }

@@ -17,6 +17,7 @@ use crate::ioctx::IoCtx;
 use crate::read_op::{ReadOp, ReadOutcome};
 use crate::write_op::{Compare, OpFlags, WriteOp};
 use bytes::{Buf, Bytes, BytesMut};
+use futures::TryFutureExt;
 use lsd_store::{Append, LogTail, StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 use nix::libc;
 
@@ -82,13 +83,11 @@ pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Appe
     let creates = append.at == 0;
     let flags = if append.urgent || append.data.is_empty() { OpFlags::FULL_FORCE } else { OpFlags::FULL_TRY };
     let written = io.write(name, op, flags, "append");
-    boxed(async move {
-        written.await.map(drop).map_err(|error| match error.errno {
-            // A missing object has no tail, so the guard does not hold.
-            libc::ENOENT if !creates => RadosError { errno: libc::ECANCELED, ..error },
-            _ => error,
-        })
-    })
+    boxed(written.map_ok(drop).map_err(move |error| match error.errno {
+        // A missing object has no tail, so the guard does not hold.
+        libc::ENOENT if !creates => RadosError { errno: libc::ECANCELED, ..error },
+        _ => error,
+    }))
 }
 
 /// Creates the object with its first data. A write of a whole object gives it a digest, which the OSD then brings up to date

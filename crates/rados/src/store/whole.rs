@@ -4,6 +4,7 @@ use crate::ioctx::IoCtx;
 use crate::read_op::ReadOp;
 use crate::write_op::{OpFlags, WriteOp};
 use bytes::Bytes;
+use futures::TryFutureExt;
 use futures::future::try_join_all;
 use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 
@@ -15,7 +16,7 @@ pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture
     if len == 0 {
         // librados takes a length of zero for "all".
         let stat = io.stat(name);
-        return boxed(async move { stat.await.map(|_| Bytes::new()) });
+        return boxed(stat.map_ok(|_| Bytes::new()));
     }
     boxed(io.read(name, offset, len.min(LONGEST_READ)))
 }
@@ -40,7 +41,7 @@ fn read_some(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<B
     }
     let op = ranges.iter().fold(ReadOp::new(), |op, (offset, len)| op.data(*offset, *len as usize));
     let reading = io.read_op(name, op, "read");
-    boxed(async move { reading.await.map(|outcome| outcome.data) })
+    boxed(reading.map_ok(|outcome| outcome.data))
 }
 
 /// See [`lsd_store::ObjectStore::put`]. It passes in a full pool.
@@ -51,17 +52,17 @@ pub(super) fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> 
     }
     let op = WriteOp::new().create(true).write_full(data);
     let written = io.write(name, op, OpFlags::FULL_FORCE, "put");
-    boxed(async move { written.await.map(drop) })
+    boxed(written.map_ok(drop))
 }
 
 /// See [`lsd_store::ObjectStore::remove`]. A removal frees space, so a full pool lets it pass.
 pub(super) fn remove(io: &IoCtx, name: &str) -> StoreFuture<()> {
     let written = io.write(name, WriteOp::new().remove(), OpFlags::FULL_TRY, "remove");
-    boxed(async move { written.await.map(drop) })
+    boxed(written.map_ok(drop))
 }
 
 /// See [`lsd_store::ObjectStore::stat`].
 pub(super) fn stat(io: &IoCtx, name: &str) -> StoreFuture<u64> {
     let stat = io.stat(name);
-    boxed(async move { Ok(stat.await?.size) })
+    boxed(stat.map_ok(|stat| stat.size))
 }
