@@ -18,6 +18,7 @@ fn every_row_is_measured_stored_and_drawn() {
         size: SIZE,
         osds: 1,
         ec: false,
+        apart: false,
         json: Some(json.clone()),
         chart: Some(chart.clone()),
         against: None,
@@ -49,8 +50,9 @@ fn every_row_is_measured_stored_and_drawn() {
         .arg(&chart)
         .ok();
 
-    let again = Options { rows: vec!["rand4k".into()], against: Some(json), json: None, chart: None, ..options };
-    assert_eq!(lsd_bench::run(&again).unwrap().rows.len(), 1);
+    let rows = vec!["rand4k".into(), "nbd-rand4k".into()];
+    let again = Options { rows, apart: true, against: Some(json), json: None, chart: None, ..options };
+    assert_eq!(lsd_bench::run(&again).unwrap().rows.len(), 2);
     let left = ceph.stock("rbd").args(["ls", "rbd"]).ok().text();
     let ours = format!("bench-{}-", std::process::id());
     assert!(!left.contains(&ours), "images are left: {left}");

@@ -2,11 +2,12 @@
 //! run; what must be shown is in [`matrix::ROWS`]. It judges nothing but the targets: a slow run is no failure.
 //!
 //! This file owns the course of a run. What is measured: [`matrix`]; one row: [`measure`]; fio: [`fio`]; the cluster:
-//! [`cluster`]; what the OSDs did: [`osds`]; the two sides: [`sides`]; what comes out: [`report`].
+//! [`cluster`]; what the OSDs did: [`osds`]; the two sides: [`sides`]; processors: [`apart`]; what comes out: [`report`].
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub mod apart;
 pub mod cluster;
 pub mod fio;
 pub mod matrix;
@@ -38,6 +39,8 @@ pub struct Options {
     pub osds: u32,
     /// The data is in erasure-coded pools.
     pub ec: bool,
+    /// Clients and OSDs share no processor.
+    pub apart: bool,
     pub json: Option<PathBuf>,
     pub chart: Option<PathBuf>,
     pub against: Option<PathBuf>,
@@ -71,6 +74,11 @@ pub fn run(options: &Options) -> Result<Report> {
     if bench.osds.is_none() {
         eprintln!("lsd-bench: there are OSDs that are not on this machine, so what they did is not in the figures");
     }
+    let _confined = match (&bench.osds, options.apart) {
+        (Some(osds), true) => Some(apart::Confined::new(osds.pids()?)?),
+        (None, true) => bail!("--apart needs OSDs on this machine"),
+        (_, false) => None,
+    };
     let mut report = Report {
         commit: commit(&options.build),
         date: chrono::Local::now().format("%Y-%m-%d %H:%M").to_string(),
@@ -119,6 +127,7 @@ fn bench(options: &Options, cluster: &Cluster, scratch: &Path) -> Result<Bench> 
         build: options.build.clone(),
         scratch: scratch.to_owned(),
         pool: POOL.to_owned(),
+        apart: options.apart,
         data_pools: options.ec.then(|| [EC_OVERWRITES_POOL.to_owned(), EC_POOL.to_owned()]),
     };
     let settle = if options.hurry { Duration::ZERO } else { SETTLE };
@@ -146,6 +155,7 @@ fn setup(options: &Options, place: &Place, load: f64) -> Result<Setup> {
         size_mib: options.size,
         osds: if options.ceph_conf.is_some() { 0 } else { options.osds },
         ec: options.ec,
+        apart: options.apart,
         lsd_conf: options.lsd_conf.clone(),
         cores: std::thread::available_parallelism().map_or(0, |cores| cores.get()),
         load,

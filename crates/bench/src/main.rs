@@ -28,6 +28,9 @@ struct Arguments {
     /// Data in erasure-coded pools (k=2 m=1; with overwrites for stock, without for lsd); needs --osds 3
     #[arg(long)]
     ec: bool,
+    /// Clients on one processor and the OSDs on the others, as on machines of their own
+    #[arg(long)]
+    apart: bool,
     /// Write the figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -76,6 +79,7 @@ fn measure(given: Arguments) -> Result<()> {
         size: given.size,
         osds: given.osds,
         ec: given.ec,
+        apart: given.apart,
         json: given.json,
         chart: given.chart,
         against: given.against,

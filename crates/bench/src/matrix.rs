@@ -182,7 +182,7 @@ pub const ROWS: &[Row] = &[
         "4 KiB random read, QD1, cold",
         Iops,
         1.0,
-        job(&["--rw=randread", "--bs=4k", "--iodepth=1"], 0.01),
+        job(&["--rw=randread", "--bs=4k", "--iodepth=1"], 0.05),
     ),
     row("randread", "4 KiB random read, QD32, cold", Iops, 1.1, job(RAND_READ, 0.25)),
     aiming(1.3, row("seqread", "1 MiB sequential read, QD16, after seq. write", Bandwidth, 1.0, job(SEQ_READ, 1.0))),

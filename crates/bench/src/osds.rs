@@ -49,6 +49,10 @@ impl Osds {
         Ok(Some(Self { sockets }))
     }
 
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        self.sockets.iter().map(|socket| Ok(perf_dump(socket)?.0)).collect()
+    }
+
     pub fn usage(&self) -> Result<Usage> {
         let mut sum = Usage::default();
         for socket in &self.sockets {

@@ -31,6 +31,9 @@ pub struct Setup {
     /// Number of OSDs; 0 for a cluster that was given.
     pub osds: u32,
     pub ec: bool,
+    /// Clients and OSDs shared no processor.
+    #[serde(default)]
+    pub apart: bool,
     pub lsd_conf: Vec<String>,
     pub cores: usize,
     /// Of the last minute when the run began: a figure from a busy machine should be seen as one.
@@ -42,11 +45,12 @@ pub struct Setup {
 impl Setup {
     /// The cluster, for people.
     fn cluster(&self) -> String {
-        match self.osds {
+        let cluster = match self.osds {
             0 => "a given cluster".to_owned(),
             1 => "1 OSD".to_owned(),
             osds => format!("{osds} OSDs{}", if self.ec { ", erasure-coded data pools" } else { "" }),
-        }
+        };
+        cluster + if self.apart { ", on processors of its own" } else { "" }
     }
 }
 
