@@ -74,17 +74,18 @@ pub fn run(options: &Options) -> Result<Report> {
     if bench.osds.is_none() {
         eprintln!("lsd-bench: there are OSDs that are not on this machine, so what they did is not in the figures");
     }
-    let _confined = match (&bench.osds, options.apart) {
-        (Some(osds), true) => Some(apart::Confined::new(osds.pids()?)?),
-        (None, true) => bail!("--apart needs OSDs on this machine"),
-        (_, false) => None,
-    };
     let mut report = Report {
         commit: commit(&options.build),
         date: chrono::Local::now().format("%Y-%m-%d %H:%M").to_string(),
         setup: setup(options, &bench.place, load)?,
         rados_bench: Vec::new(),
         rows: Vec::new(),
+    };
+    // After the setup was noted, which counts the processors that this process may use.
+    let _apart = match (&bench.osds, options.apart) {
+        (Some(osds), true) => Some(apart::Apart::new(osds.pids()?)?),
+        (None, true) => bail!("--apart needs OSDs on this machine"),
+        (_, false) => None,
     };
     let seconds = if options.hurry { 1 } else { RADOS_BENCH_SECONDS };
     report.rados_bench.push(bench.rados_bench(seconds)?);
@@ -127,7 +128,6 @@ fn bench(options: &Options, cluster: &Cluster, scratch: &Path) -> Result<Bench> 
         build: options.build.clone(),
         scratch: scratch.to_owned(),
         pool: POOL.to_owned(),
-        apart: options.apart,
         data_pools: options.ec.then(|| [EC_OVERWRITES_POOL.to_owned(), EC_POOL.to_owned()]),
     };
     let settle = if options.hurry { Duration::ZERO } else { SETTLE };

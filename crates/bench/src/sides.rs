@@ -1,10 +1,8 @@
 //! The two sides that are compared, and what each does in its own way: images, garbage collection, NBD servers.
-use crate::apart;
 use crate::program::{self, command, output};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -30,8 +28,6 @@ pub struct Place {
     pub build: PathBuf,
     pub scratch: PathBuf,
     pub pool: String,
-    /// Clients run on a processor of their own.
-    pub apart: bool,
     /// Pools for the data: stock's and ours.
     pub data_pools: Option<[String; 2]>,
 }
@@ -67,15 +63,10 @@ impl Side {
 impl Place {
     /// A client program on this side's librbd.
     pub fn client(&self, side: Side, program: &str) -> Command {
-        let start = |program: &OsStr| match side {
+        match side {
             Side::Stock => command(program, &self.conf, None),
             Side::Lsd => command(program, &self.lsd_conf, Some(&self.library)),
-        };
-        self.placed(start, program.as_ref())
-    }
-
-    fn placed(&self, start: impl FnOnce(&OsStr) -> Command, program: &OsStr) -> Command {
-        if self.apart { apart::client(start, program) } else { start(program) }
+        }
     }
 
     /// The command line tool of this side: `rbd` needs the system's librbd, `lsd` none.
@@ -120,15 +111,13 @@ impl Place {
         let _ = std::fs::remove_file(&socket);
         let mut server = match side {
             Side::Stock => {
-                let start = |program: &OsStr| program::server(program, &self.conf, None);
-                let mut server = self.placed(start, "qemu-nbd".as_ref());
+                let mut server = program::server("qemu-nbd", &self.conf, None);
                 let image = format!("rbd:{}:conf={}", self.spec(image), self.conf.display());
                 server.args(["--format=raw", "--persistent", "--cache=writeback"]).arg("-k").arg(&socket).arg(image);
                 server
             }
             Side::Lsd => {
-                let start = |program: &OsStr| program::server(program, &self.lsd_conf, None);
-                let mut server = self.placed(start, self.build.join("lsd-nbd").as_ref());
+                let mut server = program::server(self.build.join("lsd-nbd"), &self.lsd_conf, None);
                 server.arg("serve").arg("--socket").arg(&socket).arg(self.spec(image));
                 server
             }

@@ -23,7 +23,8 @@ struct InFlight<T> {
     _keep: Arc<IoHandle>,
 }
 
-struct Answer<T> {
+/// What librados calls back with.
+pub(crate) struct Answer<T> {
     code: c_int,
     version: u64,
     payload: T,
@@ -58,37 +59,25 @@ fn named(code: c_int, operation: &'static str, object: &CStr) -> RadosError {
 }
 
 /// An operation that was submitted, or never was. Nothing is asked of it after it has given its result.
-pub(crate) struct Submitted<T> {
-    waiting: Result<oneshot::Receiver<Answer<T>>, c_int>,
-    operation: &'static str,
-    object: CString,
-}
-
-impl<T> Submitted<T> {
-    /// One that failed before librados saw it.
-    pub fn failed(error: RadosError) -> Self {
-        // No name of an error has a NUL inside: such are told with it escaped (`error::c_string`).
-        Self {
-            waiting: Err(error.errno),
-            operation: error.operation,
-            object: CString::new(error.object).unwrap_or_default(),
-        }
-    }
+pub(crate) enum Submitted<T> {
+    Failed(RadosError),
+    Waiting { answer: oneshot::Receiver<Answer<T>>, operation: &'static str, object: CString },
 }
 
 impl<T> Future for Submitted<T> {
     type Output = RadosResult<Done<T>>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.waiting {
-            // librados calls back for every operation it accepted; a lost sender would be its shutdown.
-            Ok(receiver) => ready!(Pin::new(receiver).poll(context)).map_err(|_| nix::libc::ESHUTDOWN),
-            Err(code) => Err(*code),
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (answer, operation, object) = match self.get_mut() {
+            Self::Failed(error) => return Poll::Ready(Err(error.clone())),
+            Self::Waiting { answer, operation, object } => (answer, *operation, object),
         };
-        let (operation, object) = (self.operation, std::mem::take(&mut self.object));
+        let answer = ready!(Pin::new(answer).poll(context));
+        let object = std::mem::take(object);
         Poll::Ready(match answer {
             Ok(Answer { code, version, payload }) => Ok(Done { code, version, payload, operation, object }),
-            Err(code) => Err(named(code, operation, &object)),
+            // librados calls back for every operation it accepted; a lost sender would be its shutdown.
+            Err(_) => Err(named(nix::libc::ESHUTDOWN, operation, &object)),
         })
     }
 }
@@ -117,7 +106,7 @@ impl IoCtx {
         match object_name(object, operation) {
             // SAFETY: by the contract.
             Ok(object) => unsafe { submit(self.handle(), operation, object, payload, start) },
-            Err(error) => Submitted::failed(error),
+            Err(error) => Submitted::Failed(error),
         }
     }
 }
@@ -134,8 +123,8 @@ pub(crate) unsafe fn submit<T: Send + 'static>(
     payload: T,
     start: impl FnOnce(Start<'_, T>) -> c_int,
 ) -> Submitted<T> {
-    let (answer, receiver) = oneshot::channel();
-    let refused = |code, object| Submitted { waiting: Err(code), operation, object };
+    let (answer, answered) = oneshot::channel();
+    let refused = |code, object: &CStr| Submitted::Failed(named(code, operation, object));
     let raw = Box::into_raw(Box::new(InFlight { payload, answer, _keep: Arc::clone(keep) }));
     let mut completion: sys::rados_completion_t = ptr::null_mut();
     // SAFETY: the callback takes exactly the type of `raw`; librados stores the completion.
@@ -143,7 +132,7 @@ pub(crate) unsafe fn submit<T: Send + 'static>(
     if code < 0 {
         // SAFETY: nobody else has seen `raw`.
         drop(unsafe { Box::from_raw(raw) });
-        return refused(code, object);
+        return refused(code, &object);
     }
     // SAFETY: `raw` is allocated, and nobody frees it before `start` has submitted.
     let place = unsafe { &raw mut (*raw).payload };
@@ -153,9 +142,9 @@ pub(crate) unsafe fn submit<T: Send + 'static>(
     if code < 0 {
         // SAFETY: an operation that was refused is never called back, so `raw` is still ours alone.
         drop(unsafe { Box::from_raw(raw) });
-        return refused(code, object);
+        return refused(code, &object);
     }
-    Submitted { waiting: Ok(receiver), operation, object }
+    Submitted::Waiting { answer: answered, operation, object }
 }
 
 extern "C" fn completed<T: Send>(completion: sys::rados_completion_t, argument: *mut c_void) {

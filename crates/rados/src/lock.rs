@@ -6,6 +6,7 @@
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use crate::write_op::{OpFlags, WriteOp};
+use futures::TryFutureExt;
 use lsd_store::{LockMode, LockState};
 use std::time::Duration;
 
@@ -84,6 +85,6 @@ impl IoCtx {
         request: &[u8],
     ) -> impl Future<Output = RadosResult<()>> + Send + use<> {
         let written = self.write(object, WriteOp::new().exec(CLASS, method, request), OpFlags::FULL_TRY, method);
-        async move { written.await.map(drop) }
+        written.map_ok(drop)
     }
 }

@@ -250,7 +250,7 @@ impl IoCtx {
                 })
             }
         });
-        submitted.unwrap_or_else(Submitted::failed).map(move |done| {
+        submitted.unwrap_or_else(Submitted::Failed).map(move |done| {
             let done = done?.check()?;
             Ok(done.payload.outcome(&op, done.version))
         })

@@ -214,7 +214,7 @@ impl IoCtx {
                     sys::rados_aio_notify(io, object.as_ptr(), completion, data, len, milliseconds, buffer, size)
                 })
             },
-            Err(_) => Submitted::failed(RadosError::new(nix::libc::EINVAL, "notify", object)),
+            Err(_) => Submitted::Failed(RadosError::new(nix::libc::EINVAL, "notify", object)),
         };
         submitted.map(|done| {
             let done = done?;

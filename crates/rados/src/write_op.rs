@@ -259,14 +259,13 @@ impl IoCtx {
     pub fn write<O: Operation>(
         &self,
         object: &str,
-        op: O,
+        mut op: O,
         flags: OpFlags,
         operation: &'static str,
     ) -> impl Future<Output = RadosResult<u64>> + Send + use<O> {
         let io = self.raw();
-        let mut op = op;
         let submitted = match op.take_fault() {
-            Some(fault) => Submitted::failed(RadosError { errno: libc::EINVAL, ..fault }),
+            Some(fault) => Submitted::Failed(RadosError { errno: libc::EINVAL, ..fault }),
             // SAFETY: one aio call; the operation is in the payload.
             None => unsafe {
                 self.submit(operation, object, op, |Start { place, completion, object }| {

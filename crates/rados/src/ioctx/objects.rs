@@ -57,7 +57,7 @@ impl IoCtx {
                     ReadData::read(place, io, completion, object, len as usize, offset)
                 })
             },
-            Err(_) => Submitted::failed(RadosError::new(libc::EINVAL, "read", object)),
+            Err(_) => Submitted::Failed(RadosError::new(libc::EINVAL, "read", object)),
         };
         submitted.map(|done| Ok(done?.check()?.payload.into_bytes()))
     }
@@ -91,7 +91,7 @@ impl IoCtx {
                 })
             }
         });
-        submitted.unwrap_or_else(Submitted::failed).map(all_filled)
+        submitted.unwrap_or_else(Submitted::Failed).map(all_filled)
     }
 
     /// Calls a method of an object class and returns its answer, up to 1 MiB. A method that writes answers nothing;
@@ -117,7 +117,7 @@ impl IoCtx {
                 })
             }
         });
-        submitted.unwrap_or_else(Submitted::failed).map(all_filled)
+        submitted.unwrap_or_else(Submitted::Failed).map(all_filled)
     }
 
     /// The names of all objects of the pool and namespace that start with `prefix`, in no order. Walks over the whole
