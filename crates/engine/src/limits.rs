@@ -1,4 +1,5 @@
 //! Every bound of the engine: what it is, and what happens beyond it.
+use lsd_core::format::batch::MAX_BATCH_DATA_BYTES;
 use std::time::Duration;
 
 /// Lanes: segments that are filled side by side (a journal's splay width). An OSD takes guarded appends to one object
@@ -12,15 +13,18 @@ pub(crate) const STALE_SEGMENT_NUMBERS: u64 = 32;
 /// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
 /// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
 pub(crate) const CREATE_WINDOW: u64 = 16;
-/// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed; beyond
-/// that only a full one.
+/// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight and fewer than [`BUSY_BYTES_IN_FLIGHT`] bytes, a batch with this many
+/// data bytes is sealed; beyond that only a full one.
 pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
 pub(crate) const BUSY_IN_FLIGHT: usize = 2;
 /// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
 pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
 pub(crate) const EAGER_IN_FLIGHT: usize = 1;
-/// While this many batches are in flight, those who wait for durability gather in the open batch (group commit).
+/// While this many batches are in flight, or so many bytes, those who wait for durability gather in the open batch (group commit).
+/// The bytes are a full batch: large writes then come in batches of one length, and an OSD finds memory for each where the
+/// last one was, still in the processor's cache.
 pub(crate) const SYNC_IN_FLIGHT: usize = 4;
+pub(crate) const BUSY_BYTES_IN_FLIGHT: u64 = MAX_BATCH_DATA_BYTES as u64;
 /// The guest's writes are divided by how often their place is overwritten while a group of them has at least this part of a
 /// segment; smaller ones would cost more operations and header pages than they save copies.
 pub(crate) const DIVIDED_FRACTION: u32 = 32;

@@ -80,8 +80,12 @@ impl Shared {
             permit.forget();
             return Ok(());
         }
-        // What is in the open batch comes back only when the batch goes.
-        self.lock().seal();
+        // What is in the open batch comes back only when the batch goes. It need not go at once: what is in flight comes back first.
+        {
+            let mut state = self.lock();
+            let end = state.end;
+            state.want_durable(end);
+        }
         let mut full = self.full.subscribe();
         tokio::select! {
             biased;

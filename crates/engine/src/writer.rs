@@ -1,8 +1,9 @@
 //! The owner's end of the log: the open group of batches and what is in flight.
 //!
-//! Owns: sequence numbers, when a batch is sealed. Does not own: what an open batch holds (`writer/group.rs`), places in segments
-//! (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything here is synchronous and called
+//! Owns: sequence numbers, sealing. Does not own: how large a batch becomes before that (`writer/flow.rs`), what an open batch holds
+//! (`writer/group.rs`), places in segments (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything here is synchronous and called
 //! under the image's lock (rule 1).
+mod flow;
 mod group;
 mod lanes;
 mod recent;
@@ -10,11 +11,9 @@ mod recent;
 pub(crate) use lanes::{OpenSegment, Stream};
 
 use crate::clock::Clock;
-use crate::limits::{
-    BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_IN_FLIGHT, DIVIDED_FRACTION, EAGER_IN_FLIGHT, MIN_BATCH_ROOM_BYTES,
-    STALE_SEGMENT_NUMBERS, SYNC_IN_FLIGHT,
-};
+use crate::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
 use bytes::Bytes;
+use flow::InFlight;
 use group::{OpenBatch, OpenGroup};
 use lanes::{Ended, Lanes};
 use lsd_core::format::ImageUuid;
@@ -96,7 +95,7 @@ pub(crate) struct Writer {
     recent: Recent,
     /// Data bytes of the last group of the guest's writes.
     last_group_bytes: u32,
-    in_flight: usize,
+    in_flight: InFlight,
     /// The highest sequence that somebody waits to become durable.
     wanted: Seq,
     sealed: Vec<Sealed>,
@@ -117,7 +116,7 @@ impl Writer {
             open: None,
             recent: Recent::default(),
             last_group_bytes: 0,
-            in_flight: 0,
+            in_flight: InFlight::default(),
             wanted: Seq(0),
             sealed: Vec::new(),
             is_closing: false,
@@ -231,18 +230,8 @@ impl Writer {
         self.last_seq
     }
 
-    /// The more is in flight, the larger a batch becomes before it goes: small ones when the store is idle, few and
-    /// large ones when it is busy. A divided group is never small: it has twice the operations and header pages.
     fn seal_if_worth_it(&mut self) {
-        let worth = self.open.as_ref().is_some_and(|open| {
-            let (bytes, enough) = match self.in_flight {
-                0..EAGER_IN_FLIGHT if open.batches.len() == 1 => (open.accepted_bytes(), BATCH_EAGER_BYTES),
-                0..BUSY_IN_FLIGHT => (open.accepted_bytes(), BATCH_TARGET_BYTES),
-                _ => (open.data_len().into(), MAX_BATCH_DATA_BYTES),
-            };
-            bytes >= u64::from(enough) || open.records() >= MAX_BATCH_RECORDS
-        });
-        if worth {
+        if self.open.as_ref().is_some_and(|open| self.in_flight.is_worth_sending(open)) {
             self.seal();
         }
     }
@@ -255,7 +244,7 @@ impl Writer {
 
     fn seal_if_wanted(&mut self) {
         let wanted = self.open.as_ref().is_some_and(|open| open.first_seq <= self.wanted);
-        if wanted && self.in_flight < SYNC_IN_FLIGHT {
+        if wanted && self.in_flight.admits_wanted() {
             self.seal();
         }
     }
@@ -263,7 +252,7 @@ impl Writer {
     /// A batch is durable. Returns the new frontier if it moved.
     pub(crate) fn batch_durable(&mut self, batch: &Batch) -> Option<Seq> {
         if !is_of_copies(batch) {
-            self.in_flight = self.in_flight.saturating_sub(1);
+            self.in_flight.remove(batch.total_len);
         }
         self.lanes.batch_durable(batch.place.segment);
         let frontier = self.frontier.complete(batch.first_seq);
@@ -292,7 +281,7 @@ impl Writer {
         let OpenBatch { stream, lane, place, records, pieces, data_len, accepted_bytes, largest, .. } = open;
         let batch = Arc::new(Batch { place, first_seq, timestamp_ns, total_len, records, share });
         if stream.is_fresh() {
-            self.in_flight += 1;
+            self.in_flight.add(total_len);
         }
         let segment_len = self.lanes.add(lane, &batch);
         self.sealed.push(Sealed { segment: place.segment, segment_len, bytes: total_len, timestamp_ns });

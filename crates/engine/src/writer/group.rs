@@ -5,7 +5,9 @@
 use super::recent::At;
 use super::{Piece, Stream};
 use bytes::Bytes;
-use lsd_core::format::batch::{BATCH_HEADER_BYTES, BatchPlace, INLINE_RECORDS};
+use lsd_core::format::batch::{
+    BATCH_HEADER_BYTES, BatchPlace, INLINE_RECORDS, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS,
+};
 use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
 use lsd_core::format::share::Share;
 use lsd_core::units::{BLOCK_BYTES, Loc, Seq};
@@ -54,6 +56,13 @@ impl OpenGroup {
     pub(super) fn accepted_bytes(&self) -> u64 {
         let accepted = self.batches.iter().map(|batch| batch.accepted_bytes).sum();
         u64::from(self.data_len()).max(accepted)
+    }
+
+    /// Whether it has all that it should have: the next write is probably like the largest of these, and would not fit.
+    pub(super) fn is_full(&self) -> bool {
+        self.data_len() >= MAX_BATCH_DATA_BYTES
+            || self.records() >= MAX_BATCH_RECORDS
+            || self.batches.iter().any(|batch| !batch.fits(batch.largest))
     }
 
     pub(super) fn records(&self) -> usize {

@@ -33,6 +33,10 @@ pub struct Late(Vec<Operation>);
 type Operation = Box<dyn FnOnce(bool) + Send>;
 
 impl Late {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// They arrive, in the order of the calls.
     pub fn arrive(self) {
         self.0.into_iter().for_each(|operation| operation(true));
