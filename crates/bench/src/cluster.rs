@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// An OSD's disk: it grows with everything written up to this and no further, since a full disk stops the machine. The first
-/// part holds BlueStore's own data and `rados bench`; both sides' images and their garbage are less than eight sizes.
+/// part holds BlueStore's own data and `rados bench`; both sides' images and their garbage are less than eight sizes, and as much again
+/// stays free: what is freed by one side leaves gaps for the other.
 const DISK_BASE: u64 = 8 << 30;
-const DISK_SIZES: u64 = 8;
+const DISK_SIZES: u64 = 16;
+/// From images of this size on a single OSD's disk is written once before the run. New places of a sparse file cost more than those of
+/// a disk, and a log writes to new places. Several OSDs would take too much space and smaller images mean nothing.
+const WRITTEN_DISK_LEAST_MIB: u64 = 512;
 /// The pool that vstart makes for logs: erasure-coded k=2 m=1, no overwrites.
 pub const EC_POOL: &str = "rbd-ec";
 /// Stock librbd needs overwrites, so it has a pool of its own with the same profile.
@@ -43,6 +47,9 @@ impl Cluster {
         start.arg("start").arg(&dir).args(["--osds", &osds.to_string()]).stdin(Stdio::null());
         let disk = DISK_BASE + DISK_SIZES * (size_mib << 20);
         start.env_remove("LD_LIBRARY_PATH").env("VSTART_BLOCK_SIZE", disk.to_string());
+        if osds == 1 && size_mib >= WRITTEN_DISK_LEAST_MIB {
+            start.env("VSTART_WRITE_DISKS", "1");
+        }
         output(&mut start).context("the cluster did not start")?;
         Ok(cluster)
     }
