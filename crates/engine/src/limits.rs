@@ -20,10 +20,11 @@ pub(crate) const BUSY_IN_FLIGHT: usize = 2;
 /// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
 pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
 pub(crate) const EAGER_IN_FLIGHT: usize = 1;
-/// While this many batches are in flight, or so many bytes, those who wait for durability gather in the open batch (group commit).
-/// The bytes are a full batch: large writes then come in batches of one length, and an OSD finds memory for each where the
-/// last one was, still in the processor's cache.
+/// While this many batches are in flight, or [`BUSY_BYTES_IN_FLIGHT`] bytes, those who wait, for durability or for dirty memory, gather
+/// in the open batch (group commit).
 pub(crate) const SYNC_IN_FLIGHT: usize = 4;
+/// While this many bytes are in flight, a full batch, only another full one goes: large writes then come in batches of one length,
+/// and an OSD finds memory for each where the last one was, still in the processor's cache.
 pub(crate) const BUSY_BYTES_IN_FLIGHT: u64 = MAX_BATCH_DATA_BYTES as u64;
 /// The guest's writes are divided by how often their place is overwritten while a group of them has at least this part of a
 /// segment; smaller ones would cost more operations and header pages than they save copies.

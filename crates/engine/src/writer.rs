@@ -1,8 +1,8 @@
 //! The owner's end of the log: the open group of batches and what is in flight.
 //!
 //! Owns: sequence numbers, sealing. Does not own: how large a batch becomes before that (`writer/flow.rs`), what an open batch holds
-//! (`writer/group.rs`), places in segments (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything here is synchronous and called
-//! under the image's lock (rule 1).
+//! (`writer/group.rs`), places in segments (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything
+//! here is synchronous and called under the image's lock (rule 1).
 mod flow;
 mod group;
 mod lanes;

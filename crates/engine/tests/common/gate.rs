@@ -33,10 +33,6 @@ pub struct Late(Vec<Operation>);
 type Operation = Box<dyn FnOnce(bool) + Send>;
 
 impl Late {
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// They arrive, in the order of the calls.
     pub fn arrive(self) {
         self.0.into_iter().for_each(|operation| operation(true));
@@ -85,15 +81,20 @@ impl Gate {
         std::mem::take(&mut self.state().waiting)
     }
 
+    /// How many operations wait.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting.0.len()
+    }
+
     /// Returns when `count` operations wait. Panics if they do not come.
     pub async fn until_waiting(&self, count: usize) {
         for _ in 0..10_000 {
-            if self.state().waiting.0.len() >= count {
+            if self.waiting() >= count {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!("{} operations wait at the gate instead of {count}", self.state().waiting.0.len());
+        panic!("{} operations wait at the gate instead of {count}", self.waiting());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
