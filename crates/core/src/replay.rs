@@ -7,7 +7,8 @@ use crate::format::header::EpochStart;
 use crate::format::record::Record;
 use crate::format::segment::SegmentIdentity;
 use crate::format::{FormatError, FormatResult, Refusal};
-use crate::units::Seq;
+use crate::units::{BLOCK_BYTES, Epoch, Seq};
+use std::collections::BTreeMap;
 
 /// What may follow the last good batch of an open segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,23 +19,68 @@ pub enum TailRule {
     MayBeTorn,
 }
 
+/// What an open segment's bytes hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    pub batches: Vec<Batch>,
+    /// Where bytes begin that do not decode, if there are any.
+    pub torn_at: Option<u32>,
+    /// The highest frontier that a batch says, those behind bytes that do not decode included.
+    pub durable: Seq,
+}
+
 /// Reads the batches of an open segment from its bytes, data checksums included.
 ///
 /// Errors: the first batch that does not decode under [`TailRule::Whole`].
-pub fn scan_segment(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) -> FormatResult<Vec<Batch>> {
-    let mut batches = Vec::new();
+pub fn scan_segment(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) -> FormatResult<Scanned> {
+    let mut scanned = Scanned::default();
     let mut offset = 0usize;
     while offset < bytes.len() {
         match batch::decode(&identity.place(offset as u32), &bytes[offset..], true) {
             Ok(found) => {
                 offset += found.total_len as usize;
-                batches.push(found);
+                scanned.durable = scanned.durable.max(found.durable);
+                scanned.batches.push(found);
             }
-            Err(_) if rule == TailRule::MayBeTorn => break,
+            Err(_) if rule == TailRule::MayBeTorn => {
+                scanned.torn_at = Some(offset as u32);
+                scanned.durable = scanned.durable.max(said_behind(identity, bytes, offset));
+                break;
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(batches)
+    Ok(scanned)
+}
+
+/// The highest frontier that a whole header page from `offset` on says: what is behind bytes that do not decode does not
+/// count, and still tells whether they are damage.
+pub fn said_behind(identity: &SegmentIdentity, bytes: &[u8], offset: usize) -> Seq {
+    let pages = (offset..bytes.len()).step_by(BLOCK_BYTES as usize);
+    pages.filter_map(|at| batch::durable_before(&identity.place(at as u32), &bytes[at..])).max().unwrap_or_default()
+}
+
+/// What the writers of a log said was durable: each epoch's highest frontier. A log that ends below it has lost something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Promises(BTreeMap<Epoch, Seq>);
+
+impl Promises {
+    /// `durable`: 0 if nothing was said.
+    pub fn add(&mut self, epoch: Epoch, durable: Seq) {
+        let said = self.0.entry(epoch).or_default();
+        *said = durable.max(*said);
+    }
+
+    /// How far the log must reach. What an epoch said beyond the start of a later one was given up there, by a repair; an epoch
+    /// that the header does not know counts for nothing.
+    pub fn reach(&self, epochs: &[EpochStart]) -> Seq {
+        let said = |(index, start): (usize, &EpochStart)| {
+            let said = self.0.get(&start.epoch).copied().unwrap_or_default();
+            let next = epochs.get(index + 1).map_or(said, |next| Seq(next.first_seq.0.saturating_sub(1)));
+            said.min(next)
+        };
+        epochs.iter().enumerate().map(said).max().unwrap_or_default()
+    }
 }
 
 /// The contiguous log after a checkpoint.

@@ -7,6 +7,9 @@ pub const BLOCK_BYTES: u32 = 4096;
 pub const LEAF_SPAN_BYTES: u32 = 16 << 20;
 /// Offsets within a segment fit 24 bits, so no segment exceeds this.
 pub const MAX_SEGMENT_BYTES: u32 = 1 << 24;
+/// The longest segment that is read. Until November 2026 a segment of large writes that ended with small ones could get longer than
+/// [`MAX_SEGMENT_BYTES`]: records behind the data, checksums and summary lay beyond it, data never did. Nobody writes such now.
+pub const MAX_READ_SEGMENT_BYTES: u32 = MAX_SEGMENT_BYTES + (2 << 20);
 /// Segment numbers fit 40 bits: an image can write 2^40 segments (4 EiB in 4 MiB segments) in its life;
 /// beyond that creating a segment is an error.
 pub const MAX_SEGMENT_NO: u64 = (1 << 40) - 1;

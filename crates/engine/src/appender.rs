@@ -15,7 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use lsd_core::format::batch::{self, Batch};
 use lsd_core::format::block_sums::SumBuilder;
 use lsd_core::format::segment::{SegmentIdentity, encode_seal};
-use lsd_core::units::{Epoch, SegmentNo};
+use lsd_core::units::{Epoch, MAX_SEGMENT_BYTES, SegmentNo, Seq};
 use lsd_store::{Append, LogTail, StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -93,15 +93,19 @@ impl Appender {
                     }
                 }
                 job = jobs.recv(), if open => match job {
-                    Some(job) => self.enqueue(job),
+                    Some(job) => if let Err(error) = self.enqueue(job) {
+                        self.shared.fail(error);
+                        return;
+                    },
                     None => open = false,
                 },
             }
         }
     }
 
-    fn enqueue(&mut self, job: Job) {
+    fn enqueue(&mut self, job: Job) -> Result<()> {
         let (segment, append) = self.encode(&job);
+        check_length(segment, &append)?;
         while self.next_number <= segment {
             self.uncreated.insert(self.next_number);
             self.next_number = self.next_number.next();
@@ -109,6 +113,7 @@ impl Appender {
         let entry = Entry { job, append, submitted: false, landed: false };
         self.pipelines.entry(segment).or_default().entries.push_back(entry);
         self.submit(segment);
+        Ok(())
     }
 
     fn encode(&self, job: &Job) -> (SegmentNo, Append) {
@@ -123,22 +128,22 @@ impl Appender {
                 data.extend(job.pieces.iter().map(|piece| piece.data.clone()));
                 data.extend((!parts.tail.is_empty()).then(|| Bytes::from(parts.tail)));
                 self.shared.sums.extend(segment, &block_sums(&data, &job.pieces));
-                let seal = job.seals.as_ref().map(|batches| self.seal(segment, batches));
+                let seal = job.seals.as_ref().map(|batches| self.seal(segment, batches, batch.durable));
                 let summary_len = seal.as_ref().map_or(0, |seal| seal.len() as u32);
                 data.extend(seal);
                 let at = u64::from(batch.place.offset);
                 (segment, Append { epoch: self.epoch.0, at, data, summary_len, urgent: false })
             }
-            Job::Seal { segment, at, batches } => {
-                let seal = self.seal(*segment, batches);
+            Job::Seal { segment, at, batches, durable } => {
+                let seal = self.seal(*segment, batches, *durable);
                 (*segment, sealing_append(self.epoch, *at, seal))
             }
         }
     }
 
-    fn seal(&self, segment: SegmentNo, batches: &[Arc<Batch>]) -> Bytes {
+    fn seal(&self, segment: SegmentNo, batches: &[Arc<Batch>], durable: Seq) -> Bytes {
         let identity = self.objects.segment_identity(self.epoch, segment);
-        sealing_part(&identity, &self.shared.sums, batches, self.alignment)
+        sealing_part(&identity, &self.shared.sums, batches, durable, self.alignment)
     }
 
     /// Submits what is queued for a segment, as far as it may be.
@@ -281,6 +286,16 @@ impl Pipeline {
     }
 }
 
+/// What is longer than the format has room for would be refused by the next opening: it must not get there.
+fn check_length(segment: SegmentNo, append: &Append) -> Result<()> {
+    let end = append.at + append.len();
+    if end <= MAX_SEGMENT_BYTES.into() {
+        return Ok(());
+    }
+    let reason = format!("segment {segment} would get {end} bytes, more than the format has room for");
+    Err(Error::new(ErrorKind::Io { errno: nix::libc::EFBIG }, reason))
+}
+
 /// The tail of a segment of this owner; `NotFound` only if no other owner can have deleted it (rule 10).
 async fn tail_as_owner(
     objects: &Objects,
@@ -304,8 +319,14 @@ async fn tail_as_owner(
 }
 
 /// What seals a segment of this handle, whose batches are all encoded.
-pub(crate) fn sealing_part(identity: &SegmentIdentity, sums: &Sums, batches: &[Arc<Batch>], alignment: u32) -> Bytes {
-    encode_seal(identity, &sums.seal(identity.segment), batches, alignment).into()
+pub(crate) fn sealing_part(
+    identity: &SegmentIdentity,
+    sums: &Sums,
+    batches: &[Arc<Batch>],
+    durable: Seq,
+    alignment: u32,
+) -> Bytes {
+    encode_seal(identity, &sums.seal(identity.segment), batches, durable, alignment).into()
 }
 
 /// Appends it: also in a full pool, since only a segment that has ended can go.

@@ -141,7 +141,7 @@ impl Checkpointer {
     async fn seal_ended(&self, objects: &Objects, shared: &Shared, capture: &Capture) {
         let seal = |ended: &OpenSegment| {
             let identity = objects.segment_identity(self.epoch, ended.number);
-            let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.alignment);
+            let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.covers, capture.alignment);
             let append = sealing_append(self.epoch, ended.len, seal);
             objects.data.append(&objects.segment(self.epoch, ended.number), append)
         };

@@ -1,9 +1,9 @@
 //! Opening: from a store and a reference to everything an image handle needs.
 use crate::header::Header;
 use crate::objects::Objects;
-use crate::recovery::{self, Tails};
+use crate::recovery::{self, ReadLog, Tails};
 use crate::state::State;
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, protocol};
 use lsd_store::{ObjectStore, PoolId};
 use std::sync::Arc;
 
@@ -59,16 +59,38 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
     Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be read", found.objects.header())))
 }
 
+/// Of an image that may be written meanwhile.
 async fn load(objects: &Objects, header: &Header, settings: &Settings) -> Result<(State, Tails)> {
     let tails = recovery::probe(objects, &header.log).await?;
-    let state = load_with(objects, header, &tails, settings).await?;
-    Ok((state, tails))
+    let read = recovery::read_log(objects, &header.log, &tails).await?;
+    let Some(lost) = read.lost() else { return Ok((state_of(objects, header, &tails, &read, settings).await?, tails)) };
+    // A living owner goes on appending: a segment that was looked at late may speak of records in one that was looked at before
+    // they came. Whatever was durable then is there when all are looked at again.
+    let again = recovery::probe(objects, &header.log).await?;
+    let read = recovery::read_log(objects, &header.log, &again).await?;
+    if protocol::is_lost(read.log.end, lost.reach) {
+        return Err(lost.error(objects, &header.log, &again, &read.torn));
+    }
+    Ok((state_of(objects, header, &again, &read, settings).await?, again))
 }
 
-/// The image from its checkpoint and exactly these segments.
+/// The image from its checkpoint and exactly these segments, to which nobody appends any more.
 pub(crate) async fn load_with(objects: &Objects, header: &Header, tails: &Tails, settings: &Settings) -> Result<State> {
+    let read = recovery::read_log(objects, &header.log, tails).await?;
+    if let Some(lost) = read.lost() {
+        return Err(lost.error(objects, &header.log, tails, &read.torn));
+    }
+    state_of(objects, header, tails, &read, settings).await
+}
+
+async fn state_of(
+    objects: &Objects,
+    header: &Header,
+    tails: &Tails,
+    read: &ReadLog,
+    settings: &Settings,
+) -> Result<State> {
     let mut state = recovery::load_checkpoint(objects, &header.log, header.state.size, settings.cache_bytes).await?;
-    let log = recovery::read_log(objects, &header.log, tails).await?;
-    recovery::apply_log(objects, &mut state, &log, tails).await?;
+    recovery::apply_log(objects, &mut state, &read.log, tails).await?;
     Ok(state)
 }

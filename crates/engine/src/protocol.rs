@@ -48,6 +48,15 @@
 //! 12. *What was read of a log counts if the header still says the same afterwards* (`loader.rs`): a living owner deletes the beginning of
 //!     its log once a checkpoint has it, and to who read the header before that looks like the log's end.
 //!     Test: `a_reader_that_opens_while_the_log_moves_on_sees_all_of_it`.
+//! 13. *A log that ends below what its own writers said was durable has lost something* ([`is_lost`]): each batch and each summary
+//!     says up to where the log was durable when it was written. Nobody opens such an image as if a crash had ended it there, and
+//!     nobody begins a log behind it; only a repair that is told to discard what is damaged does (`recovery.rs`, `loader.rs`).
+//!     Tests: `a_segment_that_is_lost_is_no_end_of_the_log`, `a_flipped_bit_in_an_open_segment_is_no_torn_tail`,
+//!     `what_an_owner_appends_meanwhile_is_not_lost`.
+//! 14. *No segment gets longer than the format has room for* (`writer/budget.rs`, `check_length` in `appender.rs`): what a batch needs is
+//!     counted with everything that is written behind its data. A write for which there is no room fails; one that was accepted
+//!     would be refused by the next opening, with all that came before it.
+//!     Test: `an_image_of_mixed_sizes_opens_again`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;
@@ -65,6 +74,12 @@ pub(crate) fn is_durable(record: Seq, frontier: Seq) -> bool {
 /// `oldest_uncreated`: the lowest number that is not known to exist in the store.
 pub(crate) fn may_create(segment: SegmentNo, oldest_uncreated: SegmentNo) -> bool {
     segment.0 < oldest_uncreated.0 + CREATE_WINDOW
+}
+
+/// Rule 13. `end`: the last record that is there with all before it. `reach`: the highest frontier that any batch or summary of the log
+/// says. What its writer said had been acknowledged by the store by then.
+pub(crate) fn is_lost(end: Seq, reach: Seq) -> bool {
+    end < reach
 }
 
 /// Rule 4. A checkpoint that names locations which never became durable would turn a crash into corruption.

@@ -7,18 +7,17 @@ use crate::limits::CREATE_WINDOW;
 use crate::objects::Objects;
 use crate::segments::Segments;
 use crate::state::{State, cleared_range};
-use crate::{ErrorKind, Result, parallel};
+use crate::{ErrorKind, Result, parallel, protocol};
 use futures::FutureExt;
-use lsd_core::format::batch::Batch;
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
 use lsd_core::format::record::RecordKind;
 use lsd_core::format::root::{Root, RootPages};
 use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
-use lsd_core::replay::{Contiguous, TailRule, join, scan_segment};
+use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, join, scan_segment};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 use lsd_store::{LogTail, StoreErrorKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The segments that exist from a log's replay point on, with their tails.
 pub(crate) type Tails = BTreeMap<SegmentNo, (Epoch, LogTail)>;
@@ -91,16 +90,74 @@ async fn tail_of(
     }
 }
 
+/// What the segments of a log hold.
+#[derive(Debug, Default)]
+pub(crate) struct ReadLog {
+    pub(crate) log: Contiguous,
+    /// How far their writers said that the log is durable.
+    pub(crate) reach: Seq,
+    /// Segments whose end does not decode.
+    pub(crate) torn: Vec<SegmentNo>,
+}
+
+impl ReadLog {
+    /// Rule 13. What is lost of the log, if anything is.
+    pub(crate) fn lost(&self) -> Option<LostLog> {
+        protocol::is_lost(self.log.end, self.reach).then_some(LostLog { after: self.log.end, reach: self.reach })
+    }
+}
+
+/// Records that were durable and are not there: those after `after`, up to at least `reach`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostLog {
+    pub(crate) after: Seq,
+    pub(crate) reach: Seq,
+}
+
+impl LostLog {
+    /// The error of an open. `read`: the segments that are there.
+    pub(crate) fn error(&self, objects: &Objects, log: &LogRecord, tails: &Tails, torn: &[SegmentNo]) -> crate::Error {
+        let missing = suspects(log, tails, torn).into_iter().map(|(epoch, no)| objects.segment(epoch, no));
+        let names: Vec<String> = missing.map(|name| name.0.clone()).collect();
+        let LostLog { after, reach } = self;
+        let why = format!("the log ends after write {after}, but {reach} was durable");
+        let names =
+            if names.is_empty() { String::new() } else { format!("; missing or damaged: {}", names.join(", ")) };
+        corrupt(&objects.header(), why + &names)
+    }
+}
+
+/// Most names that are listed as suspects.
+const SUSPECTS: usize = 8;
+
+/// Where what is lost may have been: segments that do not decode to their end, and numbers without data between those with.
+pub(crate) fn suspects(log: &LogRecord, tails: &Tails, torn: &[SegmentNo]) -> Vec<(Epoch, SegmentNo)> {
+    let with_data = |no: &SegmentNo| tails.get(no).is_some_and(|(_, tail)| tail.len > 0);
+    let last = tails.keys().rev().find(|no| with_data(no)).map_or(0, |no| no.0);
+    let missing = (log.replay_from.0..last).map(SegmentNo).filter(|no| !with_data(no));
+    let mut suspects: BTreeSet<SegmentNo> = torn.iter().copied().collect();
+    suspects.extend(missing);
+    let named = |no| Some((log.epoch_of(no)?, no));
+    suspects.into_iter().filter_map(named).take(SUSPECTS).collect()
+}
+
 /// Reads the records of every segment in `tails` and joins them into the log behind the checkpoint.
-pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) -> Result<Contiguous> {
+pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) -> Result<ReadLog> {
     let mut reads = Vec::with_capacity(tails.len());
     for (segment, (epoch, tail)) in tails {
-        reads.push(read_segment(objects, *segment, *epoch, *tail).boxed());
+        let (segment, epoch, tail) = (*segment, *epoch, *tail);
+        let read = async move { Ok((segment, epoch, read_segment(objects, segment, epoch, tail).await?)) };
+        reads.push(read.boxed());
     }
-    let found = parallel::try_all(reads).await?;
+    let (mut batches, mut promises, mut torn) = (Vec::new(), Promises::default(), Vec::new());
+    for (segment, epoch, found) in parallel::try_all::<_, crate::Error>(reads).await? {
+        batches.extend(found.batches);
+        promises.add(epoch, found.durable);
+        torn.extend(found.torn_at.map(|_| segment));
+    }
     let after = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
-    let found = found.into_iter().flatten().collect();
-    join(found, after, &log.epochs).map_err(|error| corrupt(&objects.header(), error))
+    let joined = join(batches, after, &log.epochs).map_err(|error| corrupt(&objects.header(), error))?;
+    Ok(ReadLog { log: joined, reach: promises.reach(&log.epochs), torn })
 }
 
 /// The batches of one segment: from its summary, or, while it has none, from all its bytes.
@@ -109,14 +166,14 @@ pub(crate) async fn read_segment(
     segment: SegmentNo,
     epoch: Epoch,
     tail: LogTail,
-) -> Result<Vec<Batch>> {
+) -> Result<Scanned> {
     let name = objects.segment(epoch, segment);
     let identity = objects.segment_identity(epoch, segment);
     if tail.summary_len > 0 {
         let at = tail.len.saturating_sub(u64::from(tail.summary_len));
         let bytes = objects.data.read(&name, at, u64::from(tail.summary_len)).await?;
-        let seal = decode_seal(&identity, &bytes).map_err(|error| corrupt(&name, error))?;
-        return Ok(seal.batches);
+        let summary = decode_seal(&identity, &bytes).map_err(|error| corrupt(&name, error))?.summary;
+        return Ok(Scanned { batches: summary.batches, torn_at: None, durable: summary.durable });
     }
     let bytes = objects.data.read(&name, 0, tail.len).await?;
     let atomic = objects.data.limits().atomic_appends;

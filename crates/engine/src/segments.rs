@@ -1,7 +1,7 @@
 //! What each segment of the image holds and how much of it the map still needs.
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::gc::{Candidate, Space};
-use lsd_core::units::{Loc, SegmentNo};
+use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,11 @@ impl Segments {
     pub(crate) fn from_entries(entries: &[SegmentEntry]) -> Self {
         let mut segments = Self::default();
         for entry in entries {
-            let used = SegmentUse { len: entry.len, live: entry.live, timestamp_ns: entry.timestamp_ns };
+            let used = SegmentUse {
+                len: entry.len.min(MAX_SEGMENT_BYTES),
+                live: entry.live,
+                timestamp_ns: entry.timestamp_ns,
+            };
             segments.change(entry.segment, |found| *found = used);
         }
         segments
@@ -56,10 +60,11 @@ impl Segments {
         self.space
     }
 
-    /// The segment has grown to `len` bytes.
+    /// The segment has grown to `len` bytes. Those of a segment that was written too long (`MAX_READ_SEGMENT_BYTES`) and hold no data
+    /// are not counted, so that the next root is in the format again.
     pub(crate) fn grow(&mut self, segment: SegmentNo, len: u32, timestamp_ns: u64) {
         self.change(segment, |used| {
-            used.len = used.len.max(len);
+            used.len = used.len.max(len.min(MAX_SEGMENT_BYTES));
             used.timestamp_ns = used.timestamp_ns.max(timestamp_ns);
         });
     }

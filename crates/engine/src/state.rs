@@ -194,7 +194,7 @@ impl State {
         if !missing.is_empty() {
             return Ok(Attempt::NeedLeaves(missing));
         }
-        self.end = self.writer()?.push_plain(record);
+        self.end = self.writer()?.push_plain(record)?;
         self.clear(offset, len)?;
         self.urge();
         self.book_sealed();
@@ -205,7 +205,7 @@ impl State {
     fn append(&mut self, offset: u64, chunk: &Chunk) -> Result<()> {
         let len = chunk.len();
         let stream = self.stream_of(offset, len);
-        let (seq, loc) = self.writer()?.push_write(stream, offset, chunk.piece.clone(), chunk.crc);
+        let (seq, loc) = self.writer()?.push_write(stream, offset, chunk.piece.clone(), chunk.crc)?;
         self.buffers.insert_dirty(loc, chunk.piece.data.clone());
         self.map_to(offset, len, loc)?;
         self.end = seq;

@@ -3,6 +3,7 @@
 //! Owns: sequence numbers, sealing. Does not own: how large a batch becomes before that (`writer/flow.rs`), what an open batch holds
 //! (`writer/group.rs`), places in segments (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything
 //! here is synchronous and called under the image's lock (rule 1).
+mod budget;
 mod flow;
 mod group;
 mod lanes;
@@ -12,12 +13,13 @@ pub(crate) use lanes::{OpenSegment, Stream};
 
 use crate::clock::Clock;
 use crate::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
+use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use flow::InFlight;
 use group::{OpenBatch, OpenGroup};
 use lanes::{Ended, Lanes};
 use lsd_core::format::ImageUuid;
-use lsd_core::format::batch::{Batch, BatchPlace, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS};
+use lsd_core::format::batch::{Batch, BatchPlace, MAX_BATCH_RECORDS};
 use lsd_core::format::block_sums::BlockSums;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::frontier::Frontier;
@@ -35,6 +37,8 @@ pub(crate) enum Job {
         segment: SegmentNo,
         at: u32,
         batches: Vec<Arc<Batch>>,
+        /// What was durable when it ended.
+        durable: Seq,
     },
 }
 
@@ -158,12 +162,18 @@ impl Writer {
     }
 
     /// Accepts a write record; returns its sequence and where its data lives.
-    pub(crate) fn push_write(&mut self, stream: Stream, offset: u64, piece: Piece, data_crc: u32) -> (Seq, Loc) {
+    pub(crate) fn push_write(
+        &mut self,
+        stream: Stream,
+        offset: u64,
+        piece: Piece,
+        data_crc: u32,
+    ) -> Result<(Seq, Loc)> {
         let len = piece.data.len() as u32;
         let kind = |data_offset| RecordKind::Write { len, data_offset, data_crc };
-        let loc = self.push_data(stream, offset, piece, kind);
+        let loc = self.push_data(stream, offset, piece, kind)?;
         self.seal_if_worth_it();
-        (self.last_seq, loc)
+        Ok((self.last_seq, loc))
     }
 
     /// Accepts a copy of the data at `from`; returns its sequence and where the copy lives. The caller seals the
@@ -175,19 +185,25 @@ impl Writer {
         from: Loc,
         piece: Piece,
         data_crc: u32,
-    ) -> (Seq, Loc) {
+    ) -> Result<(Seq, Loc)> {
         let len = piece.data.len() as u32;
         let kind = |data_offset| RecordKind::Relocate { len, data_offset, data_crc, from };
-        let loc = self.push_data(stream, offset, piece, kind);
+        let loc = self.push_data(stream, offset, piece, kind)?;
         if self.open.as_ref().is_some_and(|open| open.records() >= MAX_BATCH_RECORDS) {
             self.seal();
         }
-        (self.last_seq, loc)
+        Ok((self.last_seq, loc))
     }
 
-    fn push_data(&mut self, stream: Stream, offset: u64, piece: Piece, kind: impl FnOnce(u32) -> RecordKind) -> Loc {
+    fn push_data(
+        &mut self,
+        stream: Stream,
+        offset: u64,
+        piece: Piece,
+        kind: impl FnOnce(u32) -> RecordKind,
+    ) -> Result<Loc> {
         let len = piece.data.len() as u32;
-        let Room { group, step, index, batch } = self.batch_with_room(stream, len);
+        let Room { group, step, index, batch } = self.batch_with_room(stream, len)?;
         let (data_offset, loc) = batch.push_data(piece);
         let kind = kind(data_offset);
         let at = At { batch: index, record: batch.records.len(), piece: batch.pieces.len() - 1 };
@@ -197,7 +213,7 @@ impl Writer {
             self.recent.note(group, offset, at);
         }
         self.last_seq = self.last_seq.next();
-        loc
+        Ok(loc)
     }
 
     /// Where the open group has a write of `len` bytes at `offset` of the image, if it is known to.
@@ -222,12 +238,12 @@ impl Writer {
     }
 
     /// Accepts a record without data.
-    pub(crate) fn push_plain(&mut self, record: Record) -> Seq {
-        let Room { step, batch, .. } = self.batch_with_room(Stream::Fresh, 0);
+    pub(crate) fn push_plain(&mut self, record: Record) -> Result<Seq> {
+        let Room { step, batch, .. } = self.batch_with_room(Stream::Fresh, 0)?;
         batch.push(step, record);
         self.last_seq = self.last_seq.next();
         self.seal_if_worth_it();
-        self.last_seq
+        Ok(self.last_seq)
     }
 
     fn seal_if_worth_it(&mut self) {
@@ -278,8 +294,9 @@ impl Writer {
         let total_len = open.total_len(self.config.alignment);
         let timestamp_ns = self.config.clock.now_ns();
         let share = open.take_share(group_records);
+        let durable = self.frontier.durable();
         let OpenBatch { stream, lane, place, records, pieces, data_len, accepted_bytes, largest, .. } = open;
-        let batch = Arc::new(Batch { place, first_seq, timestamp_ns, total_len, records, share });
+        let batch = Arc::new(Batch { place, first_seq, timestamp_ns, durable, total_len, records, share });
         if stream.is_fresh() {
             self.in_flight.add(total_len);
         }
@@ -300,7 +317,8 @@ impl Writer {
     }
 
     fn send_seal(&self, full: OpenSegment) {
-        let _ = self.jobs.send(Job::Seal { segment: full.number, at: full.len, batches: full.batches });
+        let OpenSegment { number: segment, len: at, batches, .. } = full;
+        let _ = self.jobs.send(Job::Seal { segment, at, batches, durable: self.frontier.durable() });
     }
 
     fn send(&self, job: BatchJob) {
@@ -342,8 +360,8 @@ impl Writer {
         }
     }
 
-    /// The open batch of the stream, with room for `len` data bytes.
-    fn batch_with_room(&mut self, stream: Stream, len: u32) -> Room<'_> {
+    /// The open batch of the stream, with room for a record of `len` data bytes. An error if there is none: then nothing was accepted.
+    fn batch_with_room(&mut self, stream: Stream, len: u32) -> Result<Room<'_>> {
         let fits = self.open.as_ref().is_none_or(|group| match group.position(stream) {
             Some(index) => group.batches[index].fits(len),
             None => group.admits(stream),
@@ -353,23 +371,24 @@ impl Writer {
         }
         let next = self.last_seq.next();
         let known = self.open.as_ref().and_then(|group| group.position(stream));
-        let opened = if known.is_none() { Some(self.open_batch(stream, len)) } else { None };
+        let opened = if known.is_none() { Some(self.open_batch(stream, len)?) } else { None };
         let group = self.open.get_or_insert_with(|| OpenGroup { first_seq: next, batches: Vec::with_capacity(2) });
         group.batches.extend(opened);
         let index = known.unwrap_or(group.batches.len() - 1);
         let first = group.first_seq;
-        Room { group: first, step: (next.0 - first.0) as u32, index, batch: &mut group.batches[index] }
+        Ok(Room { group: first, step: (next.0 - first.0) as u32, index, batch: &mut group.batches[index] })
     }
 
-    fn open_batch(&mut self, stream: Stream, len: u32) -> OpenBatch {
+    fn open_batch(&mut self, stream: Stream, len: u32) -> Result<OpenBatch> {
         let lane = self.lanes.pick(stream);
         if let Some(full) = self.lanes.end_if_full(lane, len.max(MIN_BATCH_ROOM_BYTES)) {
             let full = self.book_end(full);
             self.send_seal(full);
         }
-        let (segment, offset, room) = self.lanes.place(lane);
-        let place = BatchPlace { image: self.config.uuid, epoch: self.config.epoch, segment, offset };
-        OpenBatch::new(stream, lane, place, room.min(MAX_BATCH_DATA_BYTES).max(len))
+        let (segment, budget) = self.lanes.place(lane);
+        let place = BatchPlace { image: self.config.uuid, epoch: self.config.epoch, segment, offset: budget.len };
+        let batch = OpenBatch::new(stream, lane, place, budget);
+        if batch.is_possible(len) { Ok(batch) } else { Err(no_room(segment, len)) }
     }
 }
 
@@ -384,7 +403,16 @@ struct Room<'a> {
     batch: &'a mut OpenBatch,
 }
 
+/// The write fails before anything of it is in the log: what the format has no room for would be lost with the next opening.
+fn no_room(segment: SegmentNo, len: u32) -> Error {
+    let reason = format!("segment {segment} has no room for {len} bytes, which no record should need");
+    Error::new(ErrorKind::Io { errno: nix::libc::EFBIG }, reason)
+}
+
 /// A batch has either copies or what the guest did.
 fn is_of_copies(batch: &Batch) -> bool {
     matches!(batch.records.first(), Some(Record { kind: RecordKind::Relocate { .. }, .. }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ async fn a_missing_object_is_named() {
                 assert_eq!(error.kind, ErrorKind::Corrupt, "{name}");
                 assert!(error.to_string().contains(&name.0), "{error}");
             }
-            // Without a checkpoint a missing segment looks like the end of the log: the rest is still a prefix.
+            // Of the last of the log nothing says that it was durable: the rest is a prefix.
             Ok(data) => assert!(!close && is_prefix(&data, &whole), "{name}"),
         }
     }

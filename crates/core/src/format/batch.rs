@@ -4,8 +4,8 @@ use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::share::{Share, Steps};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
-use crate::units::{Epoch, Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
-use std::ops::Range;
+use crate::units::{Epoch, Loc, MAX_READ_SEGMENT_BYTES, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+use std::ops::{Range, RangeInclusive};
 
 const WHAT: &str = "batch";
 /// "LSDB"
@@ -13,6 +13,8 @@ pub const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"LSDB");
 pub const BATCH_VERSION: u16 = 1;
 /// The version of a batch that is a share of a group.
 pub const BATCH_SHARE_VERSION: u16 = 2;
+/// What a reader understands.
+const BATCH_VERSIONS: RangeInclusive<u16> = BATCH_VERSION..=BATCH_SHARE_VERSION;
 /// Bytes of the header page; the data follows it, so 4 KiB data stays aligned.
 pub const BATCH_HEADER_BYTES: usize = 4096;
 const FIXED_BYTES: usize = 128;
@@ -50,6 +52,9 @@ pub struct Batch {
     pub first_seq: Seq,
     /// Wall clock of the writer when the batch was sealed, nanoseconds since 1970.
     pub timestamp_ns: u64,
+    /// Everything up to and including it was durable when the batch was sealed, as far as its writer knew: a log that ends before
+    /// it has lost something. 0: not said, as in a batch that was read from a summary.
+    pub durable: Seq,
     /// Bytes in the segment: header page, data, further records, padding.
     pub total_len: u32,
     pub records: Vec<Record>,
@@ -62,6 +67,11 @@ impl Batch {
     pub fn last_seq(&self) -> Seq {
         let records = self.share.as_ref().map_or(self.records.len(), |share| share.group_records as usize);
         Seq(self.first_seq.0 + records as u64 - 1)
+    }
+
+    /// Whether a summary's entry says the same; it does not say what was durable.
+    pub fn matches_entry(&self, entry: &Batch) -> bool {
+        *entry == Batch { durable: Seq(0), ..self.clone() }
     }
 
     /// The records with their sequence numbers, ascending.
@@ -102,18 +112,23 @@ pub struct EncodedBatch {
     pub total_len: u32,
 }
 
+/// Bytes of a batch with so many data bytes and records; `alignment` pads it. What every bound on segments counts with.
+pub fn encoded_len(data_len: u32, records: usize, alignment: u32) -> u64 {
+    let further = records.saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
+    (BATCH_HEADER_BYTES as u64 + u64::from(data_len) + further as u64).next_multiple_of(alignment.max(1).into())
+}
+
 /// Encodes head and tail of a batch whose data takes `data_len` bytes; `alignment` (a power of two or any divisor
 /// the store asks for) pads the whole. The length in `batch` is not looked at: this gives it.
 pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
-    let Batch { place, first_seq, timestamp_ns, records, share, .. } = batch;
+    let Batch { place, first_seq, timestamp_ns, durable, records, share, .. } = batch;
     assert!(!records.is_empty() && records.len() <= MAX_BATCH_RECORDS, "a batch has 1..=MAX_BATCH_RECORDS records");
     let inline = records.len().min(INLINE_RECORDS);
     let mut tail = Vec::new();
     batch.encode_records(inline..records.len(), &mut tail);
     let overflow_crc = crc32c(&tail);
-    let unpadded = BATCH_HEADER_BYTES as u32 + data_len + tail.len() as u32;
-    let total_len = unpadded.next_multiple_of(alignment.max(1));
-    tail.resize(tail.len() + (total_len - unpadded) as usize, 0);
+    let total_len = encoded_len(data_len, records.len(), alignment) as u32;
+    tail.resize(total_len as usize - BATCH_HEADER_BYTES - data_len as usize, 0);
 
     let mut head = Vec::with_capacity(BATCH_HEADER_BYTES);
     head.put_u32(BATCH_MAGIC);
@@ -131,6 +146,8 @@ pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
     head.put_u32(data_len);
     head.put_u32(overflow_crc);
     head.put_u32(batch.stored_group_records());
+    head.put_u32(0);
+    head.put_u64(durable.0);
     head.resize(FIXED_BYTES, 0);
     batch.encode_records(0..inline, &mut head);
     head.resize(BATCH_HEADER_BYTES, 0);
@@ -139,9 +156,20 @@ pub fn encode(batch: &Batch, data_len: u32, alignment: u32) -> EncodedBatch {
     EncodedBatch { head, tail, total_len }
 }
 
-/// Decodes the batch at the start of `bytes` (which may go on) and checks that it belongs to `place`, that every record's data
-/// lies inside it, and the checksums of header and further records; of the data only with `check_data`.
-pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResult<Batch> {
+/// The fields of a header page.
+struct Head {
+    total_len: u32,
+    count: usize,
+    first_seq: Seq,
+    timestamp_ns: u64,
+    data_len: u32,
+    overflow_crc: u32,
+    group_records: u32,
+    durable: Seq,
+}
+
+/// Decodes the header page at the start of `bytes` and checks that it belongs to `place`, and its checksum.
+fn decode_head(place: &BatchPlace, bytes: &[u8]) -> FormatResult<Head> {
     let refuse = |why| Err(FormatError::new(WHAT, why));
     if bytes.len() < BATCH_HEADER_BYTES {
         return refuse(Refusal::Truncated);
@@ -152,7 +180,7 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
         return refuse(Refusal::Magic);
     }
     let version = take.u16()?;
-    if version != BATCH_VERSION && version != BATCH_SHARE_VERSION {
+    if !BATCH_VERSIONS.contains(&version) {
         return refuse(Refusal::Version(version));
     }
     take.u16()?;
@@ -169,28 +197,50 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
     let data_len = take.u32()?;
     let overflow_crc = take.u32()?;
     let group_records = take.u32()?;
+    take.u32()?;
+    let durable = Seq(take.u64()?);
     if (group_records > 0) != (version == BATCH_SHARE_VERSION) {
         return refuse(Refusal::Value("records of the group"));
     }
     if count == 0 || count > MAX_BATCH_RECORDS || !sequences_fit(first_seq, count, group_records) {
         return refuse(Refusal::Value("record count"));
     }
+    // What was durable came before.
+    if durable >= first_seq {
+        return refuse(Refusal::Value("durable frontier"));
+    }
+    Ok(Head { total_len, count, first_seq, timestamp_ns, data_len, overflow_crc, group_records, durable })
+}
+
+/// What the batch at `place` says was durable before it, if at least its header page is whole.
+pub fn durable_before(place: &BatchPlace, bytes: &[u8]) -> Option<Seq> {
+    decode_head(place, bytes).ok().map(|head| head.durable)
+}
+
+/// Decodes the batch at the start of `bytes` (which may go on) and checks that it belongs to `place`, that every record's data
+/// lies inside it, and the checksums of header and further records; of the data only with `check_data`.
+pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResult<Batch> {
+    let refuse = |why| Err(FormatError::new(WHAT, why));
+    let head = decode_head(place, bytes)?;
+    let Head { total_len, count, first_seq, timestamp_ns, data_len, group_records, durable, .. } = head;
     let overflow_len = count.saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
     let data_end = BATCH_HEADER_BYTES as u64 + u64::from(data_len);
     let needed = data_end + overflow_len as u64;
-    if u64::from(total_len) < needed || u64::from(place.offset) + u64::from(total_len) > u64::from(MAX_SEGMENT_BYTES) {
+    let end = u64::from(place.offset) + u64::from(total_len);
+    let data_fits = u64::from(place.offset) + data_end <= u64::from(MAX_SEGMENT_BYTES);
+    if u64::from(total_len) < needed || end > u64::from(MAX_READ_SEGMENT_BYTES) || !data_fits {
         return refuse(Refusal::Value("length"));
     }
     if bytes.len() < total_len as usize {
         return refuse(Refusal::Truncated);
     }
     let overflow = &bytes[data_end as usize..needed as usize];
-    if crc32c(overflow) != overflow_crc {
+    if crc32c(overflow) != head.overflow_crc {
         return refuse(Refusal::Checksum);
     }
     let mut records = Vec::with_capacity(count);
     let mut steps = Steps::new(group_records, count);
-    let mut inline = Take::new(WHAT, &page[FIXED_BYTES..]);
+    let mut inline = Take::new(WHAT, &bytes[FIXED_BYTES..BATCH_HEADER_BYTES]);
     for _ in 0..count.min(INLINE_RECORDS) {
         records.push(steps.accept(Record::decode(&mut inline)?)?);
     }
@@ -201,7 +251,7 @@ pub fn decode(place: &BatchPlace, bytes: &[u8], check_data: bool) -> FormatResul
     for record in &records {
         check_record(record, data_end, bytes, check_data)?;
     }
-    Ok(Batch { place: *place, first_seq, timestamp_ns, total_len, records, share: steps.finish()? })
+    Ok(Batch { place: *place, first_seq, timestamp_ns, durable, total_len, records, share: steps.finish()? })
 }
 
 /// Whether the last sequence is a number.

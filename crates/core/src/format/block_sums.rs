@@ -6,7 +6,7 @@
 use super::codec::{Put, Take, crc32c};
 use super::segment::{HEADER_BYTES, SegmentIdentity, begin_part, close_part, open_part};
 use super::{FormatError, FormatResult, Refusal};
-use crate::units::{BLOCK_BYTES, MAX_SEGMENT_BYTES};
+use crate::units::{BLOCK_BYTES, MAX_READ_SEGMENT_BYTES};
 
 const WHAT: &str = "block checksums";
 /// "LSDK"
@@ -212,7 +212,7 @@ pub fn decode_block_table(identity: &SegmentIdentity, bytes: &[u8]) -> FormatRes
     let versions = BLOCK_TABLE_VERSION..=BLOCK_TABLE_VERSION;
     let (mut take, _, len) = open_part(WHAT, BLOCK_TABLE_MAGIC, versions, identity, bytes)?;
     let blocks = take.u32()? as usize;
-    if blocks > (MAX_SEGMENT_BYTES / BLOCK_BYTES) as usize || len != block_table_len(blocks) {
+    if blocks > (MAX_READ_SEGMENT_BYTES / BLOCK_BYTES) as usize || len != block_table_len(blocks) {
         return Err(FormatError::new(WHAT, Refusal::Value("block count")));
     }
     let mut take = Take::new(WHAT, &bytes[HEADER_BYTES..len]);

@@ -8,7 +8,7 @@ use super::checkpoint::{
 };
 use super::codec::{Put, Take};
 use super::{FormatError, FormatResult, Refusal};
-use crate::units::{CheckpointId, LeafNo, MAX_SEGMENT_BYTES, SegmentNo};
+use crate::units::{CheckpointId, LeafNo, MAX_READ_SEGMENT_BYTES, SegmentNo};
 
 const WHAT: &str = "checkpoint root";
 const LEAF_ENTRY_BYTES: usize = 28;
@@ -156,7 +156,7 @@ impl Root {
                 timestamp_ns: take.u64()?,
             };
             let ascends = root.segments.last().is_none_or(|last| last.segment < entry.segment);
-            if !ascends || entry.segment.0 == 0 || entry.len > MAX_SEGMENT_BYTES || entry.live > entry.len {
+            if !ascends || entry.segment.0 == 0 || entry.len > MAX_READ_SEGMENT_BYTES || entry.live > entry.len {
                 return refuse("segment entry");
             }
             root.segments.push(entry);

@@ -6,7 +6,7 @@ use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::share::Steps;
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
-use crate::units::{Epoch, SegmentNo, Seq};
+use crate::units::{BLOCK_BYTES, Epoch, MAX_READ_SEGMENT_BYTES, MAX_SEGMENT_BYTES, SegmentNo, Seq};
 use std::borrow::Borrow;
 use std::ops::RangeInclusive;
 
@@ -42,15 +42,23 @@ pub fn seal_len(blocks: usize, batches: usize, records: usize) -> usize {
     block_table_len(blocks) + summary_len(batches, records)
 }
 
-/// Encodes what seals a segment whose data has these block sums, padded with zeroes to a multiple of `alignment`.
+/// Bytes of a segment that ends after `len` bytes of batches, with what seals it. What every bound on segments counts with.
+pub fn sealed_len(len: u64, batches: usize, records: usize, alignment: u32) -> u64 {
+    let blocks = (len / u64::from(BLOCK_BYTES)) as usize;
+    len + (seal_len(blocks, batches, records) as u64).next_multiple_of(alignment.max(1).into())
+}
+
+/// Encodes what seals a segment whose data has these block sums, padded with zeroes to a multiple of `alignment`. `durable`: what its
+/// writer knows to be durable, as in [`Batch::durable`].
 pub fn encode_seal<B: Borrow<Batch>>(
     identity: &SegmentIdentity,
     sums: &[u32],
     batches: &[B],
+    durable: Seq,
     alignment: u32,
 ) -> Vec<u8> {
     let mut out = encode_block_table(identity, sums);
-    out.extend_from_slice(&encode_summary(identity, batches, 1));
+    out.extend_from_slice(&encode_summary(identity, batches, durable, 1));
     out.resize(out.len().next_multiple_of(alignment.max(1) as usize), 0);
     out
 }
@@ -60,13 +68,21 @@ pub fn encode_seal<B: Borrow<Batch>>(
 pub struct Seal {
     /// One for each block before the sealing part.
     pub sums: Vec<u32>,
+    pub summary: Summary,
+}
+
+/// What a summary says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
     pub batches: Vec<Batch>,
+    /// Everything up to and including it was durable when the segment was sealed, as far as its writer knew. 0: not said.
+    pub durable: Seq,
 }
 
 /// Decodes a sealing part (with its padding) and checks that it is this segment's.
 pub fn decode_seal(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Seal> {
     let (sums, len) = decode_block_table(identity, bytes)?;
-    Ok(Seal { sums, batches: decode_summary(identity, &bytes[len..])? })
+    Ok(Seal { sums, summary: decode_summary(identity, &bytes[len..])? })
 }
 
 /// Bytes of the summary of a segment with these many batches and records, without padding.
@@ -75,7 +91,12 @@ pub fn summary_len(batches: usize, records: usize) -> usize {
 }
 
 /// Encodes the summary of `batches`, padded with zeroes to a multiple of `alignment`.
-pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B], alignment: u32) -> Vec<u8> {
+pub fn encode_summary<B: Borrow<Batch>>(
+    identity: &SegmentIdentity,
+    batches: &[B],
+    durable: Seq,
+    alignment: u32,
+) -> Vec<u8> {
     let records: usize = batches.iter().map(|batch| batch.borrow().records.len()).sum();
     let len = summary_len(batches.len(), records);
     let mut out = Vec::with_capacity(len.next_multiple_of(alignment.max(1) as usize));
@@ -84,7 +105,7 @@ pub fn encode_summary<B: Borrow<Batch>>(identity: &SegmentIdentity, batches: &[B
     begin_part(&mut out, SUMMARY_MAGIC, version, len, identity);
     out.put_u32(batches.len() as u32);
     out.put_u32(records as u32);
-    out.resize(HEADER_BYTES, 0);
+    out.put_u64(durable.0);
     for batch in batches.iter().map(Borrow::borrow) {
         out.put_u32(batch.place.offset);
         out.put_u32(batch.total_len);
@@ -155,12 +176,13 @@ pub(super) fn open_part<'a>(
 }
 
 /// Decodes a summary (with its padding) and checks that it is this segment's.
-pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Vec<Batch>> {
+pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<Summary> {
     let refuse = |why| Err(FormatError::new(WHAT, why));
     let versions = SUMMARY_VERSION..=SUMMARY_SHARES_VERSION;
     let (mut take, version, len) = open_part(WHAT, SUMMARY_MAGIC, versions, identity, bytes)?;
     let batch_count = take.u32()? as usize;
     let record_count = take.u32()? as usize;
+    let durable = Seq(take.u64()?);
     let entries = len - HEADER_BYTES;
     if record_count > entries / RECORD_BYTES || len != summary_len(batch_count, record_count) {
         return refuse(Refusal::Value("counts"));
@@ -175,7 +197,7 @@ pub fn decode_summary(identity: &SegmentIdentity, bytes: &[u8]) -> FormatResult<
     if batches.iter().any(|batch| batch.share.is_some()) != (version == SUMMARY_SHARES_VERSION) {
         return refuse(Refusal::Value("shares"));
     }
-    Ok(batches)
+    Ok(Summary { batches, durable })
 }
 
 fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut Take<'_>) -> FormatResult<Batch> {
@@ -185,7 +207,7 @@ fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut T
     let timestamp_ns = entry.u64()?;
     let count = entry.u32()? as usize;
     let group_records = entry.u32()?;
-    let fits = u64::from(offset) + u64::from(total_len) <= u64::from(crate::units::MAX_SEGMENT_BYTES);
+    let fits = u64::from(offset) + u64::from(total_len) <= u64::from(MAX_READ_SEGMENT_BYTES);
     if count == 0 || count > MAX_BATCH_RECORDS || !fits || !sequences_fit(first_seq, count, group_records) {
         return Err(FormatError::new(WHAT, Refusal::Value("batch entry")));
     }
@@ -194,10 +216,12 @@ fn decode_entry(identity: &SegmentIdentity, entry: &mut Take<'_>, record: &mut T
     for _ in 0..count {
         let next = steps.accept(Record::decode(record)?)?;
         let data_end = next.data().map_or(0, |data| u64::from(data.offset) + u64::from(data.len));
-        if data_end > u64::from(total_len) {
+        let in_segment = u64::from(offset) + data_end <= u64::from(MAX_SEGMENT_BYTES);
+        if data_end > u64::from(total_len) || !in_segment {
             return Err(FormatError::new(WHAT, Refusal::Value("data offset")));
         }
         records.push(next);
     }
-    Ok(Batch { place: identity.place(offset), first_seq, timestamp_ns, total_len, records, share: steps.finish()? })
+    let (place, durable) = (identity.place(offset), Seq(0));
+    Ok(Batch { place, first_seq, timestamp_ns, durable, total_len, records, share: steps.finish()? })
 }

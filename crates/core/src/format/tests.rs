@@ -6,7 +6,7 @@ use super::header::{CheckpointPointer, EpochStart, ImageRecord, LogRecord, State
 use super::header::{encode_epoch, encode_text};
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Root, RootPages, SegmentEntry};
-use super::segment::{Seal, SegmentIdentity, decode_seal, decode_summary, encode_seal, encode_summary};
+use super::segment::{Seal, SegmentIdentity, Summary, decode_seal, decode_summary, encode_seal, encode_summary};
 use super::share::Share;
 use super::*;
 use crate::units::{CheckpointId, Epoch, LeafNo, Loc, SegmentNo, Seq};
@@ -38,7 +38,8 @@ fn sample_batch(records: usize) -> (Vec<u8>, Batch) {
 }
 
 fn batch_of(place: BatchPlace, first_seq: Seq, records: Vec<Record>) -> Batch {
-    Batch { place, first_seq, timestamp_ns: 1_700_000_000_000_000_000, total_len: 0, records, share: None }
+    let timestamp_ns = 1_700_000_000_000_000_000;
+    Batch { place, first_seq, timestamp_ns, durable: Seq(0), total_len: 0, records, share: None }
 }
 
 fn encoded(mut batch: Batch, data: &[u8]) -> (Vec<u8>, Batch) {
@@ -67,6 +68,13 @@ fn sample_relocations() -> (Vec<u8>, Batch) {
     ];
     let place = IDENTITY.place(0);
     encoded(batch_of(place, Seq(77), records), &data)
+}
+
+/// It says what was durable before it.
+fn sample_durable() -> (Vec<u8>, Batch) {
+    let record = Record { offset: 0, kind: RecordKind::Discard { len: 4096 } };
+    let batch = batch_of(IDENTITY.place(0), Seq(1000), vec![record]);
+    encoded(Batch { durable: Seq(998), ..batch }, &[])
 }
 
 /// The same records as a share of a group that has some more between them.
@@ -145,7 +153,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("batch", sample_batch(130).0, include_bytes!("../../testdata/v1/batch.bin")),
         (
             "summary",
-            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_batch(130).1], 4096),
+            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_batch(130).1], Seq(0), 4096),
             include_bytes!("../../testdata/v1/summary.bin"),
         ),
         ("header-image", sample_image().encode(), include_bytes!("../../testdata/v1/header-image.bin")),
@@ -156,13 +164,19 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("root-page", root_page(&sample_root()), include_bytes!("../../testdata/v1/root-page.bin")),
         (
             "seal",
-            encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], 4096),
+            encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], Seq(0), 4096),
             include_bytes!("../../testdata/v1/seal.bin"),
         ),
         ("share", sample_share(130).0, include_bytes!("../../testdata/v2/share.bin")),
+        ("durable", sample_durable().0, include_bytes!("../../testdata/v2/durable.bin")),
+        (
+            "summary-durable",
+            encode_summary(&IDENTITY, &[sample_durable().1], Seq(999), 4096),
+            include_bytes!("../../testdata/v2/summary-durable.bin"),
+        ),
         (
             "summary-shares",
-            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_share(130).1], 4096),
+            encode_summary(&IDENTITY, &[sample_batch(3).1, sample_share(130).1], Seq(0), 4096),
             include_bytes!("../../testdata/v2/summary-shares.bin"),
         ),
         ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
@@ -174,8 +188,8 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
     ]
 }
 
-/// Golden files of a second version; all others are of the first.
-const V2: &[&str] = &["patched-root-page", "share", "summary-shares"];
+/// Golden files of a second version, or with a field that was reserved in the first; all others are of the first.
+const V2: &[&str] = &["durable", "patched-root-page", "share", "summary-durable", "summary-shares"];
 
 #[test]
 fn bytes_are_as_released() {
@@ -199,12 +213,15 @@ fn everything_comes_back() {
     assert_eq!(decode(&IDENTITY.place(0), &bytes, true).unwrap(), relocations);
     let (bytes, share) = sample_share(130);
     assert_eq!(decode(&IDENTITY.place(8192), &bytes, true).unwrap(), share);
+    let (bytes, durable) = sample_durable();
+    assert_eq!(decode(&IDENTITY.place(0), &bytes, true).unwrap(), durable);
     let batches = vec![sample_batch(3).1, batch, relocations, share];
-    let summary = encode_summary(&IDENTITY, &batches, 4096);
-    assert_eq!(decode_summary(&IDENTITY, &summary).unwrap(), batches);
-    let seal = encode_seal(&IDENTITY, &[7, 8], &batches, 4096);
-    assert_eq!(decode_seal(&IDENTITY, &seal).unwrap(), Seal { sums: vec![7, 8], batches });
-    assert!(decode_seal(&IDENTITY, &summary).is_err(), "a summary alone");
+    let encoded = encode_summary(&IDENTITY, &batches, Seq(5), 4096);
+    let summary = Summary { batches: batches.clone(), durable: Seq(5) };
+    assert_eq!(decode_summary(&IDENTITY, &encoded).unwrap(), summary);
+    let seal = encode_seal(&IDENTITY, &[7, 8], &batches, Seq(5), 4096);
+    assert_eq!(decode_seal(&IDENTITY, &seal).unwrap(), Seal { sums: vec![7, 8], summary });
+    assert!(decode_seal(&IDENTITY, &encoded).is_err(), "a summary alone");
     assert_eq!(ImageRecord::decode(&sample_image().encode()).unwrap(), sample_image());
     assert_eq!(StateRecord::decode(&STATE.encode()).unwrap(), STATE);
     assert_eq!(decode_epoch(&encode_epoch(Epoch(3))).unwrap(), Epoch(3));

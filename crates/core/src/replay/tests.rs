@@ -13,6 +13,7 @@ fn batch(epoch: u64, segment: u64, first: u64, records: usize) -> Batch {
         place: BatchPlace { image: IMAGE, epoch: Epoch(epoch), segment: SegmentNo(segment), offset: 0 },
         first_seq: Seq(first),
         timestamp_ns: 0,
+        durable: Seq(0),
         total_len: 4096,
         records: vec![Record { offset: 0, kind: RecordKind::Discard { len: 1 } }; records],
         share: None,
@@ -101,18 +102,36 @@ fn a_torn_tail_ends_an_open_segment_only_where_it_may() {
     let mut bytes = Vec::new();
     for seq in [1, 2] {
         let place = identity.place(bytes.len() as u32);
-        let planned =
-            Batch { place, first_seq: Seq(seq), timestamp_ns: 0, total_len: 0, records: records.to_vec(), share: None };
+        let planned = Batch { place, durable: Seq(seq - 1), records: records.to_vec(), ..batch(1, 9, seq, 1) };
         let encoded = batch::encode(&planned, 4096, 1);
         bytes.extend_from_slice(&encoded.head);
         bytes.extend_from_slice(&data);
         bytes.extend_from_slice(&encoded.tail);
     }
-    assert_eq!(scan_segment(&identity, &bytes, TailRule::Whole).unwrap().len(), 2);
+    let scan = |bytes: &[u8], rule| {
+        scan_segment(&identity, bytes, rule).map(|found| (found.batches.len(), found.torn_at, found.durable))
+    };
+    assert_eq!(scan(&bytes, TailRule::Whole), Ok((2, None, Seq(1))));
     let torn = &bytes[..bytes.len() - 100];
-    assert_eq!(scan_segment(&identity, torn, TailRule::MayBeTorn).unwrap().len(), 1);
-    assert!(scan_segment(&identity, torn, TailRule::Whole).is_err());
+    assert_eq!(scan(torn, TailRule::MayBeTorn), Ok((1, Some(8192), Seq(1))), "what its header says still counts");
+    assert_eq!(scan(&bytes[..8192 + 100], TailRule::MayBeTorn), Ok((1, Some(8192), Seq(0))));
+    assert!(scan(torn, TailRule::Whole).is_err());
     let mut flipped = bytes.clone();
     flipped[4096 + 10] ^= 1;
-    assert!(scan_segment(&identity, &flipped, TailRule::Whole).is_err());
+    assert!(scan(&flipped, TailRule::Whole).is_err());
+    // Behind the damage stands that the damaged one was durable.
+    assert_eq!(scan(&flipped, TailRule::MayBeTorn), Ok((0, Some(0), Seq(1))));
+}
+
+#[test]
+fn a_log_must_reach_what_its_writers_said_was_durable() {
+    let mut promises = Promises::default();
+    assert_eq!(promises.reach(&[start(1, 1, 1)]), Seq(0));
+    promises.add(Epoch(1), Seq(7));
+    promises.add(Epoch(1), Seq(4));
+    assert_eq!(promises.reach(&[start(1, 1, 1)]), Seq(7));
+    assert_eq!(promises.reach(&[start(1, 1, 1), start(2, 3, 6)]), Seq(5), "given up by who began there");
+    promises.add(Epoch(2), Seq(9));
+    promises.add(Epoch(3), Seq(99));
+    assert_eq!(promises.reach(&[start(1, 1, 1), start(2, 3, 6)]), Seq(9));
 }

@@ -8,10 +8,10 @@ use super::{header, map, orphans, pages, segments};
 use crate::header::Header;
 use crate::objects::Objects;
 use crate::state::State;
-use crate::{ImageId, Progress, Result, loader, recovery};
+use crate::{ImageId, Progress, Result, loader, protocol, recovery};
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::names;
-use lsd_core::replay::{Contiguous, join};
+use lsd_core::replay::{Contiguous, Promises, join};
 use lsd_core::units::{LeafNo, SegmentNo, Seq};
 use lsd_store::{KvMap, ObjectStore, PoolId};
 use std::collections::BTreeSet;
@@ -76,7 +76,7 @@ async fn content(
     let Checkpoint { state, lost, pages, .. } = checkpoint;
     let root_known = state.is_some();
     let mut state = state;
-    let (log, log_damaged) = read_log(&objects, &header.log, &segments, report);
+    let (log, log_damaged) = read_log(&objects, &header.log, &segments, report).await?;
     if let Some(state) = &mut state {
         recovery::apply_log(&objects, state, &log, &segments.tails(&header.log)).await?;
     }
@@ -113,22 +113,57 @@ async fn wanted(objects: &Objects, checkpoint: &Checkpoint, map_whole: bool) -> 
 }
 
 /// The log behind the checkpoint, and whether opening would refuse it.
-fn read_log(objects: &Objects, log: &LogRecord, segments: &Segments, report: &mut CheckReport) -> (Contiguous, bool) {
+async fn read_log(
+    objects: &Objects,
+    log: &LogRecord,
+    segments: &Segments,
+    report: &mut CheckReport,
+) -> Result<(Contiguous, bool)> {
     let after = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
     let behind = || segments.found.range(log.replay_from..).filter(|_| !log.clean);
     let batches = behind().flat_map(|(_, segment)| segment.content.batches.iter().cloned()).collect();
     let damaged = behind().any(|(_, segment)| !segment.damage.is_empty());
-    match join(batches, after, &log.epochs) {
-        Ok(joined) => {
-            if joined.dropped > 0 {
-                report.add(objects.header(), Fault::Gap { after: joined.end.0, batches: joined.dropped });
-            }
-            (joined, damaged)
-        }
+    let joined = match join(batches, after, &log.epochs) {
+        Ok(joined) => joined,
         Err(error) => {
             report.add(objects.header(), Fault::Order { why: error.to_string() });
-            (Contiguous { end: after, ..Contiguous::default() }, true)
+            return Ok((Contiguous { end: after, ..Contiguous::default() }, true));
         }
+    };
+    let mut promises = Promises::default();
+    behind().for_each(|(_, segment)| promises.add(segment.epoch, segment.durable));
+    let reach = promises.reach(&log.epochs);
+    // What a living owner appended between the looks at two segments is no loss.
+    let lost = protocol::is_lost(joined.end, reach) && !(report.in_use && reaches_now(objects, log, reach).await);
+    if lost {
+        add_lost(objects, log, segments, (joined.end, reach), report);
+    } else if joined.dropped > 0 {
+        report.add(objects.header(), Fault::Gap { after: joined.end.0, batches: joined.dropped });
+    }
+    Ok((joined, damaged || lost))
+}
+
+async fn reaches_now(objects: &Objects, log: &LogRecord, reach: Seq) -> bool {
+    let Ok(tails) = recovery::probe(objects, log).await else { return false };
+    recovery::read_log(objects, log, &tails).await.is_ok_and(|read| !protocol::is_lost(read.log.end, reach))
+}
+
+/// A finding for each object that what is lost may have been in; the header if there is none.
+fn add_lost(
+    objects: &Objects,
+    log: &LogRecord,
+    segments: &Segments,
+    (after, reach): (Seq, Seq),
+    report: &mut CheckReport,
+) {
+    let torn: Vec<SegmentNo> =
+        segments.found.iter().filter(|(_, segment)| segment.content.is_torn).map(|(no, _)| *no).collect();
+    let suspects = recovery::suspects(log, &segments.tails(log), &torn);
+    let names = suspects.into_iter().map(|(epoch, no)| objects.segment(epoch, no));
+    let names: Vec<_> = names.collect();
+    let names = if names.is_empty() { vec![objects.header()] } else { names };
+    for name in names {
+        report.add(name, Fault::LogLost { after: after.0, durable: reach.0 });
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Fault {
     Live { recorded: u32, needed: u32 },
     /// Batches of the log claim the same place in the order of writes.
     Order { why: String },
+    /// Writes after this one, up to at least that, were durable and are not there; the object is where they may have been.
+    LogLost { after: u64, durable: u64 },
     /// Batches beyond a gap in the order of writes, which count for nobody. A crash leaves them, a lost segment as well.
     Gap { after: u64, batches: usize },
     /// An append that a power cut tore; nobody was told that it was durable.

@@ -23,6 +23,8 @@ pub(super) struct Content {
     pub(super) damage: Vec<(Range<u32>, Fault)>,
     /// Faults that leave every byte readable.
     pub(super) other: Vec<Fault>,
+    /// Bytes at its end do not decode, as a torn append would leave them.
+    pub(super) is_torn: bool,
     /// A batch whose records are not known lies among the batches, or behind them.
     pub(super) has_unknown: bool,
 }
@@ -89,7 +91,7 @@ fn bad_blocks(bytes: &[u8], sums: &[u32]) -> Vec<u32> {
 /// follow the last batch of an open segment.
 pub(super) fn verify(identity: &SegmentIdentity, bytes: &[u8], seal: Option<&Seal>, rule: TailRule) -> Content {
     let bad = bad_blocks(bytes, seal.map_or(&[][..], |seal| &seal.sums));
-    let mut content = verify_batches(identity, bytes, seal.map(|seal| &seal.batches[..]), &bad, rule);
+    let mut content = verify_batches(identity, bytes, seal.map(|seal| &seal.summary.batches[..]), &bad, rule);
     for block in bad {
         let at = block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES;
         let meets = |range: &Range<u32>| range.start < at.end && at.start < range.end;
@@ -119,7 +121,7 @@ fn verify_batches(
         // A torn append may have its header and not its data.
         let error = match batch::decode(&identity.place(at), &bytes[offset..], may_be_torn) {
             Ok(found) => {
-                if summary.is_some() && entry != Some(&found) {
+                if summary.is_some() && !entry.is_some_and(|entry| found.matches_entry(entry)) {
                     content.other.push(Fault::SummaryDiffers { offset: at });
                 }
                 offset += found.total_len as usize;
@@ -138,6 +140,7 @@ fn verify_batches(
         }
         let next = next_batch(identity, bytes, offset);
         if next.is_none() && may_be_torn {
+            content.is_torn = true;
             content.other.push(Fault::TornTail { at: at..bytes.len() as u32 });
             return content;
         }

@@ -11,8 +11,8 @@ use lsd_core::format::batch::Batch;
 use lsd_core::format::block_sums::block_table_len;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::segment::{Seal, decode_seal, decode_summary};
-use lsd_core::replay::TailRule;
-use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_SEGMENT_BYTES, SegmentNo};
+use lsd_core::replay::{TailRule, said_behind};
+use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_READ_SEGMENT_BYTES, SegmentNo, Seq};
 use lsd_store::{LogTail, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -25,6 +25,8 @@ pub(super) struct Segment {
     pub(super) content: Content,
     /// Its last append may be torn, because the store can tear appends and nothing was appended since.
     pub(super) may_be_torn: bool,
+    /// Up to where its writer said that the log was durable.
+    pub(super) durable: Seq,
     /// Bytes that must not be believed, each with its finding.
     pub(super) damage: Vec<(Range<u32>, usize)>,
 }
@@ -71,7 +73,9 @@ pub(super) async fn verify(
     for (no, (epoch, tail)) in looks {
         let name = objects.segment(epoch, no);
         match tail {
-            Look::Found(tail) if tail.len > u64::from(MAX_SEGMENT_BYTES) || u64::from(tail.summary_len) > tail.len => {
+            Look::Found(tail)
+                if tail.len > u64::from(MAX_READ_SEGMENT_BYTES) || u64::from(tail.summary_len) > tail.len =>
+            {
                 report.add(&name, Fault::Tail { why: format!("{} bytes, summary {}", tail.len, tail.summary_len) });
             }
             // A tombstone, or a name that was taken and not yet used.
@@ -83,7 +87,7 @@ pub(super) async fn verify(
                 report.add(&name, Fault::Tail { why });
                 // What the attributes do not say the bytes may still tell.
                 if let Look::Found(len) = look(objects.data.stat(&name).await)? {
-                    let len = len.min(u64::from(MAX_SEGMENT_BYTES));
+                    let len = len.min(u64::from(MAX_READ_SEGMENT_BYTES));
                     present.push((no, epoch, LogTail { epoch: epoch.0, len, summary_len: 0 }));
                 }
             }
@@ -140,7 +144,14 @@ async fn probe(objects: &Objects, log: &LogRecord) -> Result<Looks> {
 /// A segment's content, and what kept it from being read whole.
 struct Read {
     content: Content,
+    durable: Seq,
     faults: Vec<Fault>,
+}
+
+impl Read {
+    fn failed(why: String) -> Self {
+        Self { content: Content::default(), durable: Seq(0), faults: vec![Fault::Tail { why }] }
+    }
 }
 
 /// `replayed`: replay will read it, so its end is what replay makes of it.
@@ -150,14 +161,8 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail, rep
     let mut faults = Vec::new();
     let bytes = match look(objects.data.read(&name, 0, tail.len).await)? {
         Look::Found(bytes) => bytes,
-        Look::Gone => {
-            faults.push(Fault::Tail { why: "it went away".to_owned() });
-            return Ok(Read { content: Content::default(), faults });
-        }
-        Look::Damaged(why) => {
-            faults.push(Fault::Tail { why });
-            return Ok(Read { content: Content::default(), faults });
-        }
+        Look::Gone => return Ok(Read::failed("it went away".to_owned())),
+        Look::Damaged(why) => return Ok(Read::failed(why)),
     };
     let atomic = objects.data.limits().atomic_appends;
     if (bytes.len() as u64) < tail.len && (atomic || tail.summary_len > 0) {
@@ -172,13 +177,15 @@ async fn read(objects: &Objects, no: SegmentNo, epoch: Epoch, tail: LogTail, rep
                 faults.push(Fault::Summary { why: error.to_string() });
                 // Of the two parts of the seal the second may still be good.
                 let summary = seal.get(block_table_len(data.len() / BLOCK_BYTES as usize)..).unwrap_or_default();
-                decode_summary(&identity, summary).map(|batches| Seal { sums: Vec::new(), batches })
+                decode_summary(&identity, summary).map(|summary| Seal { sums: Vec::new(), summary })
             })
             .ok(),
     };
     let rule = if replayed && !atomic { TailRule::MayBeTorn } else { TailRule::Whole };
     let content = segment::verify(&identity, data, seal.as_ref(), rule);
-    Ok(Read { content, faults })
+    let sealed = seal.as_ref().map_or(Seq(0), |seal| seal.summary.durable);
+    let durable = said_behind(&identity, data, 0).max(sealed);
+    Ok(Read { content, durable, faults })
 }
 
 fn take_in(
@@ -189,7 +196,7 @@ fn take_in(
     read: Read,
     report: &mut CheckReport,
 ) -> Segment {
-    let Read { mut content, faults } = read;
+    let Read { mut content, durable, faults } = read;
     let batches = &content.batches;
     report.checked.segments += 1;
     report.checked.log_bytes += tail.len;
@@ -200,5 +207,5 @@ fn take_in(
     }
     let damage = std::mem::take(&mut content.damage);
     let damage = damage.into_iter().map(|(at, fault)| (at, report.add(name, fault))).collect();
-    Segment { epoch, tail, content, may_be_torn, damage }
+    Segment { epoch, tail, content, may_be_torn, durable, damage }
 }

@@ -32,8 +32,8 @@ pub(super) struct Survey {
 pub(super) async fn survey(objects: &Objects, shared: &Shared, segment: SegmentNo) -> Result<Option<Survey>> {
     let Some(epoch) = shared.lock().log.epoch_of(segment) else { return Ok(None) };
     let tail = objects.data.log_tail(&objects.segment(epoch, segment)).await?;
-    let batches = recovery::read_segment(objects, segment, epoch, tail).await?;
-    let of_batch = batches.iter().flat_map(|batch| batch.records.iter().map(move |record| (batch, record)));
+    let found = recovery::read_segment(objects, segment, epoch, tail).await?;
+    let of_batch = found.batches.iter().flat_map(|batch| batch.records.iter().map(move |record| (batch, record)));
     let with_data = of_batch.filter_map(|(batch, record)| Some((record, batch.loc(record.data()?.offset))));
     let all: Vec<(&Record, Loc)> = with_data.collect();
     let mut survey = Survey { segment, epoch, extents: Vec::new() };

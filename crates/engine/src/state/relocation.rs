@@ -51,7 +51,7 @@ impl State {
                 continue;
             }
             let Chunk { piece, crc } = &copy.chunk;
-            let (seq, loc) = self.writer()?.push_copy(stream, copy.offset, copy.from, piece.clone(), *crc);
+            let (seq, loc) = self.writer()?.push_copy(stream, copy.offset, copy.from, piece.clone(), *crc)?;
             self.buffers.insert_dirty(loc, piece.data.clone());
             self.move_to(copy.range(), copy.from, loc)?;
             self.end = seq;

@@ -56,6 +56,7 @@ fn damaged_data_of_any_kind_makes_its_blocks_unreadable_and_no_others() {
         place: identity.place(0),
         first_seq: lsd_core::units::Seq(1),
         timestamp_ns: 0,
+        durable: lsd_core::units::Seq(0),
         total_len: 0,
         records: records.to_vec(),
         share: None,

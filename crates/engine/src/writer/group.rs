@@ -2,13 +2,12 @@
 //! their place is overwritten. They are sealed together, count together, and share their sequence numbers.
 //!
 //! Owns: what an open batch holds. Does not own: where batches go, when the group is sealed.
+use super::budget::Budget;
 use super::recent::At;
 use super::{Piece, Stream};
 use bytes::Bytes;
-use lsd_core::format::batch::{
-    BATCH_HEADER_BYTES, BatchPlace, INLINE_RECORDS, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS,
-};
-use lsd_core::format::record::{RECORD_BYTES, Record, RecordKind};
+use lsd_core::format::batch::{BATCH_HEADER_BYTES, BatchPlace, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS, encoded_len};
+use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::format::share::Share;
 use lsd_core::units::{BLOCK_BYTES, Loc, Seq};
 
@@ -31,7 +30,7 @@ pub(super) struct OpenBatch {
     steps: Vec<u32>,
     pub(super) pieces: Vec<Piece>,
     pub(super) data_len: u32,
-    room: u32,
+    budget: Budget,
     /// Of the guest's writes, those included whose place another has taken.
     pub(super) accepted_bytes: u64,
     /// Bytes of its largest record.
@@ -71,8 +70,7 @@ impl OpenGroup {
 }
 
 impl OpenBatch {
-    /// `room`: data bytes that it may have.
-    pub(super) fn new(stream: Stream, lane: usize, place: BatchPlace, room: u32) -> Self {
+    pub(super) fn new(stream: Stream, lane: usize, place: BatchPlace, budget: Budget) -> Self {
         Self {
             stream,
             lane,
@@ -81,14 +79,27 @@ impl OpenBatch {
             steps: Vec::new(),
             pieces: Vec::new(),
             data_len: 0,
-            room,
+            budget,
             accepted_bytes: 0,
             largest: 0,
         }
     }
 
+    /// Whether it may have one more record of `len` data bytes; a first one always, as far as the format has room.
     pub(super) fn fits(&self, len: u32) -> bool {
-        self.padding_before(len) + len <= self.room - self.data_len
+        let (data_len, records) = self.with(len);
+        self.budget.admits(data_len, records) || (self.records.is_empty() && self.is_possible(len))
+    }
+
+    /// Whether the format has room for one more record.
+    pub(super) fn is_possible(&self, len: u32) -> bool {
+        let (data_len, records) = self.with(len);
+        self.budget.is_possible(data_len, records)
+    }
+
+    /// What it has with one more record.
+    fn with(&self, len: u32) -> (u32, usize) {
+        (self.data_len + self.padding_before(len) + len, self.records.len() + 1)
     }
 
     pub(super) fn push(&mut self, step: u32, record: Record) {
@@ -126,8 +137,7 @@ impl OpenBatch {
 
     /// Bytes that it takes in the segment.
     pub(super) fn total_len(&self, alignment: u32) -> u32 {
-        let further = self.records.len().saturating_sub(INLINE_RECORDS) * RECORD_BYTES;
-        (BATCH_HEADER_BYTES as u32 + self.data_len + further as u32).next_multiple_of(alignment)
+        encoded_len(self.data_len, self.records.len(), alignment) as u32
     }
 
     /// What it says of a group with so many records; `None` if they are all in it.

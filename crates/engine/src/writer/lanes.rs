@@ -1,10 +1,11 @@
 //! The segments that are being filled, side by side: each stream of writes has lanes of its own.
 //!
 //! Owns: segment numbers, how full a segment is, when it ends. Does not own: batches that are being filled, sequence numbers.
+use super::budget::Budget;
 use crate::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
-use lsd_core::format::batch::{BATCH_HEADER_BYTES, Batch, MAX_BATCH_RECORDS};
-use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, seal_len};
-use lsd_core::units::{BLOCK_BYTES, SegmentNo};
+use lsd_core::format::batch::{Batch, MAX_BATCH_RECORDS};
+use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, sealed_len};
+use lsd_core::units::SegmentNo;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -102,16 +103,15 @@ impl Lanes {
         lane
     }
 
-    /// The lane's segment, begun if there is none: its number, where the next batch goes, and the data bytes that one may have.
-    pub(super) fn place(&mut self, lane: usize) -> (SegmentNo, u32, u32) {
+    /// The lane's segment, begun if there is none: its number, and what the next batch may have, which goes to its end.
+    pub(super) fn place(&mut self, lane: usize) -> (SegmentNo, Budget) {
         let next = &mut self.next_segment;
         let segment = self.lanes[lane].segment.get_or_insert_with(|| {
             let number = *next;
             *next = number.next();
             OpenSegment { number, len: 0, records: 0, batches: Vec::new() }
         });
-        let (number, at) = (segment.number, segment.len);
-        (number, at, self.room(lane).unwrap_or(0))
+        (segment.number, budget(segment, self.segment_bytes, self.alignment))
     }
 
     /// A batch goes to the end of the lane's segment. Returns the segment's length with it.
@@ -133,36 +133,21 @@ impl Lanes {
         }
     }
 
-    /// Data bytes that another batch in the lane's segment may have; `None` without a segment.
-    fn room(&self, lane: usize) -> Option<u32> {
-        let segment = self.lanes[lane].segment.as_ref()?;
-        if segment.records + MAX_BATCH_RECORDS > MAX_SEGMENT_RECORDS {
-            return Some(0);
-        }
-        let most = self.most_bytes(segment);
-        let blocks = (most / BLOCK_BYTES) as usize;
-        let seal = seal_len(blocks, segment.batches.len() + 1, segment.records) as u32;
-        Some(most.saturating_sub(segment.len + BATCH_HEADER_BYTES as u32 + seal))
-    }
-
-    /// How long the segment may become. Large writes are overwritten together, so collection does not need them in small parts.
-    fn most_bytes(&self, segment: &OpenSegment) -> u32 {
-        let large = segment.len / LARGE_RECORD_BYTES >= segment.records as u32;
-        if large && segment.records > 0 { self.segment_bytes * LARGE_RECORDS_FACTOR } else { self.segment_bytes }
-    }
-
-    /// Takes a lane's segment out if it has no room for `needed` bytes more: it will be sealed.
+    /// Takes a lane's segment out if it has no room for `needed` bytes of data more: it will be sealed.
     pub(super) fn end_if_full(&mut self, lane: usize, needed: u32) -> Option<Ended> {
-        if self.room(lane).is_none_or(|room| room >= needed) { None } else { self.end(lane) }
+        let segment = self.lanes[lane].segment.as_ref()?;
+        // Room for a full batch, so that how many records it gets does not matter.
+        let counts = segment.records + MAX_BATCH_RECORDS <= MAX_SEGMENT_RECORDS;
+        let has_room = counts && budget(segment, self.segment_bytes, self.alignment).admits(needed, 1);
+        if has_room { None } else { self.end(lane) }
     }
 
     /// Takes a lane's segment out; the caller sends what seals it.
     fn end(&mut self, lane: usize) -> Option<Ended> {
         // What is still in flight there does not slow down the segment that comes next.
         let segment = std::mem::take(&mut self.lanes[lane]).segment.filter(|segment| segment.len > 0)?;
-        let blocks = (segment.len / BLOCK_BYTES) as usize;
-        let seal = seal_len(blocks, segment.batches.len(), segment.records);
-        Some(Ended { seal_len: seal.next_multiple_of(self.alignment as usize) as u32, segment })
+        let sealed = sealed_len(segment.len.into(), segment.batches.len(), segment.records, self.alignment);
+        Some(Ended { seal_len: (sealed - u64::from(segment.len)) as u32, segment })
     }
 
     /// Takes out every segment before `end`.
@@ -171,6 +156,14 @@ impl Lanes {
             |lanes: &Self, lane: usize| lanes.lanes[lane].segment.as_ref().is_some_and(|open| open.number < end);
         (0..ALL_LANES).filter_map(|lane| if is_meant(self, lane) { self.end(lane) } else { None }).collect()
     }
+}
+
+fn budget(segment: &OpenSegment, segment_bytes: u32, alignment: u32) -> Budget {
+    let OpenSegment { len, records, ref batches, .. } = *segment;
+    // Large writes are overwritten together, so collection does not need them in small parts.
+    let large = records > 0 && len / LARGE_RECORD_BYTES >= records as u32;
+    let most = if large { segment_bytes * LARGE_RECORDS_FACTOR } else { segment_bytes };
+    Budget { len, batches: batches.len(), records, most, alignment }
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 mod common;
 mod handover;
 mod log;
+mod lost;
 mod takeover;
 
 use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
-use lsd_engine::{Error, ErrorKind, Image, Settings};
-use lsd_store::MemoryCluster;
+use lsd_engine::{Error, ErrorKind, Image, OpenOptions, Settings};
+use lsd_store::{MemoryCluster, ObjectStore};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 

@@ -35,6 +35,7 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::NotData => "not_data",
         Fault::Live { .. } => "live",
         Fault::Order { .. } => "order",
+        Fault::LogLost { .. } => "log_lost",
         Fault::Gap { .. } => "gap",
         Fault::TornTail { .. } => "torn_tail",
         Fault::OrphanPage => "orphan_page",
@@ -62,6 +63,9 @@ fn fault_words(fault: &Fault) -> String {
         Fault::NotData => "the map points at bytes that are no data".to_owned(),
         Fault::Live { recorded, needed } => format!("{recorded} bytes are recorded as needed, {needed} are"),
         Fault::Order { why } => why.clone(),
+        Fault::LogLost { after, durable } => {
+            format!("missing or damaged: the log ends after write {after}, but write {durable} was durable")
+        }
         Fault::Gap { after, batches } => {
             format!(
                 "{batches} batches lie beyond a gap after write {after} and do not count; a crash leaves such batches"

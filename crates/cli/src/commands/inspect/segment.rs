@@ -108,7 +108,7 @@ async fn read(
     if tail.summary_len > 0 {
         let bytes = data.read(name, content_len, summary_len).await.map_err(failed)?;
         match decode_seal(&identity, &bytes) {
-            Ok(seal) if !look.check => return Ok((seal.batches, None)),
+            Ok(seal) if !look.check => return Ok((seal.summary.batches, None)),
             Ok(seal) => sealed = Some(seal),
             Err(error) => damage = Some(damaged(name, &error)),
         }
@@ -118,9 +118,11 @@ async fn read(
     // Where appends may be torn, an open segment may end in the middle of one.
     let may_be_torn = !data.limits().atomic_appends && tail.summary_len == 0 && !look.settled;
     damage = damage.or_else(|| end.filter(|_| !may_be_torn).map(|error| damaged(name, &error)));
-    if let Some(Seal { sums, batches: summary }) = sealed.filter(|_| damage.is_none()) {
+    if let Some(Seal { sums, summary }) = sealed.filter(|_| damage.is_none()) {
         let differs = format!("{name}: the summary differs from the batches");
-        damage = (summary != batches).then(|| Failure::new(libc::EIO, differs));
+        let same = summary.batches.len() == batches.len()
+            && batches.iter().zip(&summary.batches).all(|(batch, entry)| batch.matches_entry(entry));
+        damage = (!same).then(|| Failure::new(libc::EIO, differs));
         damage = damage.or_else(|| check_blocks(&sums, 0, &bytes).err().map(|error| damaged(name, &error)));
     }
     Ok((batches, damage))

@@ -1,10 +1,12 @@
 use super::*;
 use crate::limits::MIN_BATCH_ROOM_BYTES;
+use crate::writer::budget::Budget;
 use crate::writer::group::OpenBatch;
 use crate::writer::{Piece, Stream};
 use bytes::Bytes;
 use lsd_core::format::ImageUuid;
 use lsd_core::format::batch::{BatchPlace, MAX_BATCH_DATA_BYTES};
+use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 const MIB: u32 = 1 << 20;
@@ -12,9 +14,13 @@ const MIB: u32 = 1 << 20;
 /// One batch with so many writes of `len` bytes, where the segment has `room` left.
 fn group(writes: u32, len: u32, room: u32) -> OpenGroup {
     let place = BatchPlace { image: ImageUuid([0; 16]), epoch: Epoch(1), segment: SegmentNo(1), offset: 0 };
-    let mut batch = OpenBatch::new(Stream::Fresh, 0, place, room);
-    for _ in 0..writes {
-        batch.push_data(Piece { data: Bytes::from(vec![0; len as usize]), sums: None });
+    // Beside the data: a header page, and the checksums and the summary of a segment with little else.
+    let most = room + (32 << 10);
+    let budget = Budget { len: 0, batches: 0, records: 0, most, alignment: 4096 };
+    let mut batch = OpenBatch::new(Stream::Fresh, 0, place, budget);
+    for step in 0..writes {
+        let (data_offset, _) = batch.push_data(Piece { data: Bytes::from(vec![0; len as usize]), sums: None });
+        batch.push(step, Record { offset: 0, kind: RecordKind::Write { len, data_offset, data_crc: 0 } });
     }
     OpenGroup { first_seq: Seq(1), batches: vec![batch] }
 }
