@@ -1,8 +1,10 @@
 //! The image header as read from its keyed object.
 use crate::error::corrupt;
 use crate::objects::Objects;
-use crate::{ErrorKind, Result};
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
+use crate::{Error, ErrorKind, Result};
+use lsd_core::format::header::{
+    ImageRecord, LogRecord, REQUIRES_KNOWN, StateRecord, decode_epoch, decode_requires, decode_text, key,
+};
 use lsd_core::format::{FormatError, FormatResult};
 use lsd_core::units::Epoch;
 use lsd_store::{KvMap, ObjectName};
@@ -25,12 +27,13 @@ impl Header {
         Self::decode(&objects.header(), &objects.read_header().await?)
     }
 
-    /// `Corrupt`: a value is missing or does not verify.
+    /// `Corrupt`: a value is missing or does not verify. `Unsupported`: as [`check_understood`] has it.
     pub(crate) fn decode(object: &ObjectName, values: &KvMap) -> Result<Self> {
         let get = |key: &str| match values.get(key) {
             Some(value) => Ok(value.as_ref()),
             None => Err(crate::Error::new(ErrorKind::Corrupt, format!("{object}: no value {key:?}"))),
         };
+        check_understood(object, values)?;
         let bad = |error: FormatError| corrupt(object, error);
         let metadata = values
             .iter()
@@ -47,4 +50,17 @@ impl Header {
             metadata,
         })
     }
+}
+
+/// `Unsupported`: the image requires something that this version of lsd does not know, so that opening, repairing or removing it could
+/// destroy what belongs to it. `Corrupt`: what it requires does not verify.
+pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()> {
+    let Some(value) = values.get(key::REQUIRES) else { return Ok(()) };
+    let unknown = decode_requires(value).map_err(|error| corrupt(object, error))? & !REQUIRES_KNOWN;
+    if unknown == 0 {
+        return Ok(());
+    }
+    let reason =
+        format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
+    Err(Error::new(ErrorKind::Unsupported, reason))
 }

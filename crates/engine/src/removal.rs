@@ -2,6 +2,7 @@
 //!
 //! Owns: what is found. Does not own: the order of deletion
 //! (`lifecycle.rs`), images whose header verifies.
+use crate::header::check_understood;
 use crate::lifecycle::{self, Doomed};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result, loader};
 use lsd_core::format::header::{ImageRecord, key};
@@ -23,6 +24,9 @@ pub(crate) async fn remove_by_walking(
         Err(error) if error.kind == StoreErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
+    if let Some(values) = &values {
+        check_understood(&header, values)?;
+    }
     let has_header = values.is_some();
     if has_header {
         lifecycle::check_unwatched(store, &header, &id.0).await?;

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::checkpoint::{PageIdentity, encode_page};
-use lsd_core::format::header::{ImageRecord, LogRecord};
+use lsd_core::format::header::{ImageRecord, LogRecord, encode_requires, key};
 use lsd_core::format::root::RootPages;
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, SegmentNo};
@@ -101,6 +101,31 @@ impl Rig {
         assert!(read(&client.image, 0, 8 * MIB).await == expected, "other bytes than expected");
         client.image.close().await.unwrap();
     }
+}
+
+/// What a later version keeps beside what this one knows is not opened, not repaired and not removed, however it is asked.
+#[tokio::test(start_paused = true)]
+async fn an_image_that_requires_what_is_not_known_is_left_alone() {
+    let rig = Rig::new(true).await;
+    rig.set_header_value(key::REQUIRES, encode_requires(1 << 40)).await;
+    let all = async || rig.store.list("lsd_").await.unwrap();
+    let before = all().await;
+    let unknown = |error: lsd_engine::Error| {
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("0x10000000000"), "{error}");
+    };
+    for read_only in [true, false] {
+        unknown(Client::try_open(&rig.cluster, settings(), read_only).await.map(drop).unwrap_err());
+    }
+    unknown(Image::check(&rig.store, &disk(), &quiet).await.map(drop).unwrap_err());
+    for discard in [false, true] {
+        unknown(rig.try_repair(discard).await.map(drop).unwrap_err());
+    }
+    unknown(Image::remove(&rig.store, &disk(), &quiet).await.unwrap_err());
+    unknown(Image::remove_damaged(&rig.store, &disk(), &quiet).await.unwrap_err());
+    assert_eq!(all().await, before);
+    rig.set_header_value(key::REQUIRES, encode_requires(0)).await;
+    rig.reads_with_zeroes(&[]).await;
 }
 
 /// The faults that are no notes, with their objects.

@@ -180,12 +180,12 @@ fn decode_head(place: &BatchPlace, bytes: &[u8]) -> FormatResult<Head> {
         return refuse(Refusal::Magic);
     }
     let version = take.u16()?;
-    if !BATCH_VERSIONS.contains(&version) {
-        return refuse(Refusal::Version(version));
-    }
     take.u16()?;
     if take.u32()? != crc32c_with_hole(page, CRC_AT) {
         return refuse(Refusal::Checksum);
+    }
+    if !BATCH_VERSIONS.contains(&version) {
+        return refuse(Refusal::Version(version));
     }
     let total_len = take.u32()?;
     let image = ImageUuid(take.array()?);

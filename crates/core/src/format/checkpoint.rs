@@ -74,7 +74,8 @@ pub fn encode_page(identity: &PageIdentity, kind: PageKind, payload: &[u8]) -> V
 /// Checks a whole page object and returns its payload.
 pub fn decode_page<'a>(identity: &PageIdentity, kind: PageKind, bytes: &'a [u8]) -> FormatResult<&'a [u8]> {
     const WHAT: &str = "checkpoint page";
-    let mut take = Take::new(WHAT, open_envelope(WHAT, PAGE_MAGIC, kind.version(), kind.number(), bytes)?);
+    let mut take =
+        Take::new(WHAT, open_envelope(WHAT, PAGE_MAGIC, kind.version()..=kind.version(), kind.number(), bytes)?);
     let found = PageIdentity {
         image: ImageUuid(take.array()?),
         checkpoint: CheckpointId { epoch: take.u32()?, number: take.u32()? },

@@ -1,5 +1,6 @@
 //! Little-endian reading and writing, CRC-32C, and the envelope that small structures share.
 use super::{FormatError, FormatResult, Refusal};
+use std::ops::RangeInclusive;
 
 /// CRC-32C (Castagnoli) of `data`.
 pub fn crc32c(data: &[u8]) -> u32 {
@@ -121,11 +122,12 @@ pub fn seal_envelope(magic: u32, version: u16, kind: u16, payload: &[u8]) -> Vec
     out
 }
 
-/// Checks an envelope of exactly these bytes and returns its payload.
+/// Checks an envelope of exactly these bytes and returns its payload. `versions`: those that the reader understands; one that does not
+/// is told of only if the checksum is right, so that it is no damage.
 pub fn open_envelope<'a>(
     what: &'static str,
     magic: u32,
-    version: u16,
+    versions: RangeInclusive<u16>,
     kind: u16,
     bytes: &'a [u8],
 ) -> FormatResult<&'a [u8]> {
@@ -133,10 +135,7 @@ pub fn open_envelope<'a>(
     if take.u32()? != magic {
         return Err(FormatError::new(what, Refusal::Magic));
     }
-    let found = take.u16()?;
-    if found != version {
-        return Err(FormatError::new(what, Refusal::Version(found)));
-    }
+    let version = take.u16()?;
     let found_kind = take.u16()?;
     let len = take.u32()? as usize;
     let crc = take.u32()?;
@@ -144,6 +143,9 @@ pub fn open_envelope<'a>(
     take.end()?;
     if crc32c_with_hole(bytes, 12) != crc {
         return Err(FormatError::new(what, Refusal::Checksum));
+    }
+    if !versions.contains(&version) {
+        return Err(FormatError::new(what, Refusal::Version(version)));
     }
     if found_kind != kind {
         return Err(FormatError::new(what, Refusal::Foreign("kind")));

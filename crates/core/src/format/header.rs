@@ -2,10 +2,16 @@
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{CheckpointId, Epoch, MAX_IMAGE_BYTES, SegmentNo, Seq};
+use std::ops::RangeInclusive;
 
 /// "LSDH"
 pub const HEADER_MAGIC: u32 = u32::from_le_bytes(*b"LSDH");
 pub const HEADER_VERSION: u16 = 1;
+/// What a reader understands.
+const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
+/// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
+/// own before it is used.
+pub const REQUIRES_KNOWN: u64 = 0;
 
 /// Keys of the header object. `snap.`, `client.` and `ancestry` are kept for snapshots, journal clients and clones.
 pub mod key {
@@ -14,6 +20,8 @@ pub mod key {
     pub const EPOCH: &str = "epoch";
     pub const LOG: &str = "log";
     pub const NAME: &str = "name";
+    /// What who touches the image must understand; absent: nothing beyond the rest.
+    pub const REQUIRES: &str = "requires";
     /// Prefix of the user's metadata: `meta.<key>`.
     pub const META: &str = "meta.";
 }
@@ -24,6 +32,7 @@ mod kind {
     pub const EPOCH: u16 = 3;
     pub const LOG: u16 = 4;
     pub const TEXT: u16 = 5;
+    pub const REQUIRES: u16 = 7;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -31,7 +40,7 @@ fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn open<'a>(what: &'static str, kind: u16, bytes: &'a [u8]) -> FormatResult<&'a [u8]> {
-    open_envelope(what, HEADER_MAGIC, HEADER_VERSION, kind, bytes)
+    open_envelope(what, HEADER_MAGIC, HEADER_VERSIONS, kind, bytes)
 }
 
 /// What never changes after creation.
@@ -139,6 +148,21 @@ pub fn decode_epoch(bytes: &[u8]) -> FormatResult<Epoch> {
         return Err(FormatError::new(WHAT, Refusal::Value("epoch")));
     }
     Ok(epoch)
+}
+
+/// What an image requires of who touches it: bits of which none is given out yet.
+pub fn encode_requires(bits: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_u64(bits);
+    seal(kind::REQUIRES, &out)
+}
+
+pub fn decode_requires(bytes: &[u8]) -> FormatResult<u64> {
+    const WHAT: &str = "header requirements";
+    let mut take = Take::new(WHAT, open(WHAT, kind::REQUIRES, bytes)?);
+    let bits = take.u64()?;
+    take.end()?;
+    Ok(bits)
 }
 
 /// A name or a metadata value.

@@ -7,6 +7,8 @@ use super::{FormatError, FormatResult, Refusal};
 /// "LSDN"
 pub const NOTICE_MAGIC: u32 = u32::from_le_bytes(*b"LSDN");
 pub const NOTICE_VERSION: u16 = 1;
+/// What a receiver understands.
+const NOTICE_VERSIONS: std::ops::RangeInclusive<u16> = 1..=NOTICE_VERSION;
 const NOTICE: &str = "notice";
 const ANSWER: &str = "answer to a notice";
 const NOTICE_KIND: u16 = 1;
@@ -91,7 +93,7 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
 /// `Value` or `Version` for a notice of a later version: an owner answers it with [`Answer::Unsupported`], everybody
 /// else ignores it.
 pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
-    let mut take = Take::new(NOTICE, open_envelope(NOTICE, NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, bytes)?);
+    let mut take = Take::new(NOTICE, open_envelope(NOTICE, NOTICE_MAGIC, NOTICE_VERSIONS, NOTICE_KIND, bytes)?);
     let notice = match take.u8()? {
         1 => Notice::HeaderChanged,
         2 => Notice::LockWanted,
@@ -129,7 +131,7 @@ pub fn encode_answer(answer: &Answer) -> Vec<u8> {
 }
 
 pub fn decode_answer(bytes: &[u8]) -> FormatResult<Answer> {
-    let mut take = Take::new(ANSWER, open_envelope(ANSWER, NOTICE_MAGIC, NOTICE_VERSION, ANSWER_KIND, bytes)?);
+    let mut take = Take::new(ANSWER, open_envelope(ANSWER, NOTICE_MAGIC, NOTICE_VERSIONS, ANSWER_KIND, bytes)?);
     let answer = match take.u8()? {
         1 => Answer::WillRelease,
         2 => Answer::Keeps,

@@ -155,9 +155,6 @@ pub(super) fn open_part<'a>(
         return refuse(Refusal::Magic);
     }
     let version = take.u16()?;
-    if !versions.contains(&version) {
-        return refuse(Refusal::Version(version));
-    }
     take.u16()?;
     let crc = take.u32()?;
     let len = take.u32()? as usize;
@@ -166,6 +163,9 @@ pub(super) fn open_part<'a>(
     }
     if crc32c_with_hole(&bytes[..len], CRC_AT) != crc {
         return refuse(Refusal::Checksum);
+    }
+    if !versions.contains(&version) {
+        return refuse(Refusal::Version(version));
     }
     let image = ImageUuid(take.array()?);
     let found = SegmentIdentity { image, epoch: Epoch(take.u64()?), segment: SegmentNo(take.u64()?) };

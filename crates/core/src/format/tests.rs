@@ -2,8 +2,10 @@
 use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
-use super::header::{CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text};
-use super::header::{encode_epoch, encode_text};
+use super::header::{
+    CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_requires, decode_text,
+    encode_epoch, encode_requires, encode_text,
+};
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Root, RootPages, SegmentEntry};
 use super::segment::{Seal, SegmentIdentity, Summary, decode_seal, decode_summary, encode_seal, encode_summary};
@@ -160,6 +162,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("header-state", STATE.encode(), include_bytes!("../../testdata/v1/header-state.bin")),
         ("header-epoch", encode_epoch(Epoch(3)), include_bytes!("../../testdata/v1/header-epoch.bin")),
         ("header-log", sample_log().encode(), include_bytes!("../../testdata/v1/header-log.bin")),
+        ("header-requires", encode_requires(5), include_bytes!("../../testdata/v1/header-requires.bin")),
         ("header-text", encode_text("grüße"), include_bytes!("../../testdata/v1/header-text.bin")),
         ("root-page", root_page(&sample_root()), include_bytes!("../../testdata/v1/root-page.bin")),
         (
@@ -226,6 +229,7 @@ fn everything_comes_back() {
     assert_eq!(StateRecord::decode(&STATE.encode()).unwrap(), STATE);
     assert_eq!(decode_epoch(&encode_epoch(Epoch(3))).unwrap(), Epoch(3));
     assert_eq!(LogRecord::decode(&sample_log().encode()).unwrap(), sample_log());
+    assert_eq!(decode_requires(&encode_requires(5)).unwrap(), 5);
     assert_eq!(decode_text(&encode_text("grüße")).unwrap(), "grüße");
     for root in [sample_root(), sample_patched_root()] {
         assert_eq!(decode_root(&root_page(&root)).unwrap(), root);
@@ -314,6 +318,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = StateRecord::decode(bytes);
     let _ = decode_epoch(bytes);
     let _ = LogRecord::decode(bytes);
+    let _ = decode_requires(bytes);
     let _ = decode_text(bytes);
     let _ = decode_root(bytes);
     let _ = Root::decode(PageKind::Root, bytes);

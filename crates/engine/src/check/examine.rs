@@ -5,7 +5,7 @@ use super::orphans::{InForce, Orphan};
 use super::pages::Checkpoint;
 use super::segments::Segments;
 use super::{header, map, orphans, pages, segments};
-use crate::header::Header;
+use crate::header::{Header, check_understood};
 use crate::objects::Objects;
 use crate::state::State;
 use crate::{ImageId, Progress, Result, loader, protocol, recovery};
@@ -52,6 +52,7 @@ pub(super) async fn examine(
         report.add(object, Fault::HeaderGone);
         return Ok(Examined { report, content: None });
     };
+    check_understood(&object.clone().into(), values)?;
     report.in_use = !store.watchers(&object.into()).await?.is_empty();
     let Some(header) = header::verify(id, values, &mut report) else {
         return Ok(Examined { report, content: None });
