@@ -59,13 +59,17 @@ fn kill_round(
     Ok((flushed, last_number(&checked, "prefix").unwrap()))
 }
 
+/// In an image of this size the writer fills whole segments besides, of large and small writes.
+const MIXED_SIZES: &str = "128M";
+const SMALL: &str = "16M";
+
 fn small_image(ceph: &Ceph) -> Image {
-    ceph.image("prefix").create("16M")
+    ceph.image("prefix").create(SMALL)
 }
 
 /// Kills one writer after the other, on one image.
-fn kill_rounds(ceph: &Ceph, flush_every: &str) {
-    let image = small_image(ceph);
+fn kill_rounds(ceph: &Ceph, size: &str, flush_every: &str) {
+    let image = ceph.image("prefix").create(size);
     let dir = scratch_dir();
     let state = dir.path().join("state");
     let first = number_from_environment("LSD_TEST_SEED", 1000);
@@ -89,18 +93,18 @@ fn kill_rounds(ceph: &Ceph, flush_every: &str) {
 
 #[test]
 fn what_survives_kill_9_is_a_prefix_with_all_that_was_flushed() {
-    kill_rounds(&requires_ceph!().with_short_watches(), FLUSH_EVERY);
+    kill_rounds(&requires_ceph!().with_short_watches(), MIXED_SIZES, FLUSH_EVERY);
 }
 
 #[test]
 fn the_same_while_checkpoints_are_written_and_garbage_is_collected() {
-    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), FLUSH_EVERY);
+    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), SMALL, FLUSH_EVERY);
 }
 
 /// Nothing but the age of a write makes it durable.
 #[test]
 fn a_prefix_survives_kill_9_of_a_writer_that_never_flushes() {
-    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), NEVER_FLUSH);
+    kill_rounds(&requires_ceph!().with_short_watches().with_client_conf(&BUSY_BEHIND), SMALL, NEVER_FLUSH);
 }
 
 #[test]

@@ -5,6 +5,7 @@
  *       Sends COUNT overlapping writes and write-zeroes, numbered on from the state in the file STATE (which may be
  *       missing), DEPTH of them in flight, with a flush before the first and after every FLUSH_EVERY. Prints "flushed N"
  *       when a flush that came after operation N has succeeded, and "done N" at the end. Meant to be killed.
+ *       In an image of at least 128 MiB, large and small writes behind what is checked come between: they fill whole segments.
  *   prefix check  POOL IMAGE STATE SEED FLUSHED
  *       Opens the image, writes one sector outside of what is checked, so that it is the image's writer from then on and
  *       nothing that the dead one still had on its way can land later, finds the number P up to which operations are on it, and fails unless every sector holds what
@@ -29,6 +30,9 @@
 #define SECTORS (SPAN / SECTOR)
 #define MAX_OPERATION 128 /* sectors */
 #define DEPTH_MAX 256
+#define BULK_AT (64u << 20) /* large and small writes go there, which nobody checks */
+#define BULK_SPAN (64u << 20)
+#define BULK_EVERY 500
 #define MAGIC UINT64_C(0x7866657270647376)
 
 struct stamp {
@@ -226,15 +230,30 @@ static void send_flush(uint64_t number)
     must("rbd_aio_flush", rbd_aio_flush(image, completion));
 }
 
+/* Large writes, then small ones; 16 to 47 MiB of the large. */
+static void write_bulk(uint64_t random)
+{
+    static char data[1 << 20];
+
+    memset(data, 0xb5, sizeof data);
+    for (uint64_t i = 0; i < 16 + random % 32; i++)
+        must("rbd_write", (int)rbd_write(image, BULK_AT + (i * sizeof data) % BULK_SPAN, sizeof data, data));
+    for (uint64_t i = 0; i < random % 5000; i++)
+        must("rbd_write", (int)rbd_write(image, BULK_AT + (i * 8192) % BULK_SPAN, 4096, data));
+}
+
 static void write_operations(uint64_t seed, uint64_t count, size_t depth, uint64_t flush_every)
 {
-    uint64_t last = state.number + count;
+    uint64_t last = state.number + count, size;
 
     for (size_t i = 0; i < depth; i++)
         unused[unused_count++] = &slots[i];
+    must("rbd_get_size", rbd_get_size(image, &size));
     must("rbd_flush", rbd_flush(image)); /* from here on a write-back cache is one */
     dprintf(STDOUT_FILENO, "flushed %llu\n", (unsigned long long)state.number);
     for (uint64_t number = state.number + 1; number <= last; number++) {
+        if (size >= BULK_AT + BULK_SPAN && number % BULK_EVERY == 0)
+            write_bulk(seed ^ number * 0x9e3779b9);
         send_operation(seed, number);
         if (number % flush_every == 0)
             send_flush(number);

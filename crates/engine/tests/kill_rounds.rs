@@ -20,7 +20,11 @@ const SECTOR: usize = 512;
 /// The changes stay within, so that they overlap often; the image is larger, so that an owner can write outside.
 const SPAN: u64 = 8 << 20;
 const SECTORS: u64 = SPAN / SECTOR as u64;
-const IMAGE_BYTES: u64 = 16 << 20;
+const IMAGE_BYTES: u64 = 64 << 20;
+/// Large and small writes go there in turn, which nobody checks: they fill segments of the default size.
+const BULK: std::ops::Range<u64> = 16 << 20..64 << 20;
+/// Changes between two runs of them.
+const BULK_EVERY: u64 = 500;
 /// Sectors.
 const LARGEST_CHANGE: u64 = 128;
 const DEPTH: usize = 16;
@@ -153,6 +157,18 @@ fn tell_flushed(number: u64) {
     std::io::stdout().write_all(format!("flushed {number}\n").as_bytes()).unwrap();
 }
 
+/// Large writes, then small ones; 16 to 47 MiB.
+async fn write_bulk(image: &Image, random: u64) {
+    let data = Bytes::from(vec![0xb5; 1 << 20]);
+    let span = BULK.end - BULK.start;
+    for index in 0..16 + random % 32 {
+        image.write(BULK.start + (index << 20) % span, data.clone(), false).await.unwrap();
+    }
+    for index in 0..random % 5000 {
+        image.write(BULK.start + index * 8192 % span, data.slice(..4096), false).await.unwrap();
+    }
+}
+
 /// Writes until it is killed.
 async fn write_on(dir: &Path, round: &Round, mut number: u64) {
     let image = open(dir, round.settings()).await;
@@ -160,6 +176,9 @@ async fn write_on(dir: &Path, round: &Round, mut number: u64) {
     tell_flushed(number);
     let mut in_flight = FuturesUnordered::new();
     loop {
+        if !round.busy_behind && number.is_multiple_of(BULK_EVERY) {
+            write_bulk(&image, mixed(round.seed ^ number)).await;
+        }
         number += 1;
         let change = Change::of(round.seed, number);
         let image = &image;

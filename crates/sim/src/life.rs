@@ -33,7 +33,7 @@ pub struct Life {
     pub operations: u32,
 }
 
-/// Options that make a short run see many segments, checkpoints and evictions.
+/// Options that make a short run see many segments, checkpoints and evictions; in half of the lives the segments that users run with.
 pub fn settings(random: &mut StdRng) -> Settings {
     let one_of = |random: &mut StdRng, from: &[u64]| from[random.random_range(0..from.len())];
     Settings {
@@ -44,7 +44,10 @@ pub fn settings(random: &mut StdRng) -> Settings {
         max_age: Duration::from_millis(one_of(random, &[5, 50, 1000])),
         map_cache_bytes: one_of(random, &[0, 4 << 10, 1 << 20]),
         watch_timeout: Duration::from_millis(1000),
-        segment_bytes: one_of(random, &[140 << 10, 256 << 10, 1 << 20]) as u32,
+        segment_bytes: match random.random_bool(0.5) {
+            true => Settings::default().segment_bytes,
+            false => one_of(random, &[140 << 10, 256 << 10, 1 << 20]) as u32,
+        },
         checkpoint_log_bytes: one_of(random, &[64 << 10, 256 << 10, 1 << 20, 64 << 20]),
         gc_thresholds: Thresholds {
             least_live: one_of(random, &[256 << 10, 512 << 10, 256 << 20]),

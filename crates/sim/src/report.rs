@@ -32,6 +32,8 @@ pub struct Coverage {
     pub hand_overs: u64,
     /// Calls of `Image::collect` that succeeded and moved data.
     pub collections: u64,
+    /// Runs of large writes and then small ones, at the default size of segments.
+    pub bulks: u64,
     /// Batches that were one of several of a group.
     pub shares: u64,
     /// Everything that happened.
@@ -39,7 +41,7 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 18] {
+    fn counters(&self) -> [(&'static str, u64); 19] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -57,6 +59,7 @@ impl Coverage {
             ("pages of patches", self.patch_pages),
             ("hand-overs back", self.hand_overs),
             ("collections", self.collections),
+            ("bulks", self.bulks),
             ("shares of groups", self.shares),
             ("events", self.events),
         ]
@@ -87,6 +90,7 @@ impl AddAssign<&Coverage> for Coverage {
         self.patch_pages += other.patch_pages;
         self.hand_overs += other.hand_overs;
         self.collections += other.collections;
+        self.bulks += other.bulks;
         self.shares += other.shares;
         self.events += other.events;
     }

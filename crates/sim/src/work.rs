@@ -1,12 +1,12 @@
 //! The operations that an owner issues, each with its entry in the history.
-use crate::disk::{GRANULE, Stamp};
+use crate::disk::{BULK, GRANULE, Stamp};
 use crate::history::{Kind, Outcome, Tick};
 use crate::world::{SharedHistory, World, lock};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions};
+use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions, Settings};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// A longer write is several records, of which a crash may leave the first.
 const RECORD_GRANULES: usize = (1 << 20) / GRANULE as usize;
+
+/// How often an operation is [`Work::bulk`], in a life that has segments of the default size.
+const BULK_LIKELY: f64 = 0.0005;
 
 #[derive(Clone)]
 pub struct Work {
@@ -81,6 +84,9 @@ impl Work {
         if kind < 10 {
             return async move { work.forget_cache().await }.boxed();
         }
+        if self.has_default_segments() && random.random_bool(BULK_LIKELY) {
+            return self.clone().bulk(random);
+        }
         let fua = random.random_bool(0.08);
         let (lo, count) = self.world.disk.pick(random);
         let hi = (lo + count).min(self.world.disk.first_beyond(self.image.size()));
@@ -102,6 +108,38 @@ impl Work {
             _ if clear => work.write(lo, hi, fua),
             _ => async {}.boxed(),
         }
+    }
+
+    fn has_default_segments(&self) -> bool {
+        self.options.settings.segment_bytes == Settings::default().segment_bytes
+    }
+
+    /// Large writes, then small ones, where nobody looks: enough to fill segments of the default size with both.
+    fn bulk(self, random: &mut StdRng) -> BoxFuture<'static, ()> {
+        self.world.net.count(|coverage| coverage.bulks += 1);
+        let large = random.random_range(1..20u64);
+        let small = random.random_range(0..6000u64);
+        let len = [512, 4096, 4096, 5000][random.random_range(0..4)];
+        async move {
+            if self.image.size() < BULK.end {
+                return;
+            }
+            let data = Bytes::from(vec![0xb5; 1 << 20]);
+            let span = BULK.end - BULK.start;
+            for index in 0..large {
+                let at = BULK.start + (index << 20) % span;
+                if self.image.write(at, data.clone(), false).await.is_err() {
+                    return;
+                }
+            }
+            for index in 0..small {
+                let at = BULK.start + index * 8192 % span;
+                if self.image.write(at, data.slice(..len), false).await.is_err() {
+                    return;
+                }
+            }
+        }
+        .boxed()
     }
 
     /// A discard may reach over several windows.
