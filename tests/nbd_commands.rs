@@ -103,6 +103,29 @@ fn signals_end_a_device_and_a_killed_daemon_can_be_cleared() {
 }
 
 #[test]
+fn an_exclusive_device_is_the_only_writer() {
+    in_guest(
+        r#"
+        head -c 64k /dev/urandom >/tmp/data
+        write() { dd if=/tmp/data of=$1 bs=64k oflag=direct conv=fsync status=none; }
+        one=$($NBD map --exclusive $SPEC)
+        two=$($NBD map --device /dev/nbd5 $SPEC)
+        write $one
+        fails write $two; grep -q 'Input/output error' /tmp/said
+        fails $NBD map --exclusive $SPEC
+        grep -q 'failed to acquire exclusive lock: (30) Read-only file system' /tmp/said
+        write $one
+        $NBD unmap $one
+        # The lock went with the device.
+        one=$($NBD map --exclusive $SPEC)
+        cmp -n 64k $one /tmp/data
+        $NBD unmap $one
+        $NBD unmap $two
+        "#,
+    );
+}
+
+#[test]
 fn foreground_stays_until_it_is_unmapped() {
     in_guest(
         r#"

@@ -202,6 +202,60 @@ fn ext4_over_nbdfuse_and_a_loop_device() {
     bash.timeout(Duration::from_secs(180)).ok().says("trimmed");
 }
 
+/// A second server of the image `served` serves alone: its client cannot write, and with `--exclusive` it does not start.
+fn nobody_else_writes(start: impl Fn(&Path, &[&str]) -> Cmd) {
+    let dir = scratch_dir();
+    let listen = |name: &str, options: &[&str]| {
+        let socket = dir.path().join(name);
+        let mut server = start(&socket, options).start();
+        wait_until("the server listens", Duration::from_secs(30), || {
+            assert!(server.is_alive(), "the server ended before it listened");
+            UnixStream::connect(&socket).is_ok()
+        });
+        (server, format!("nbd+unix:///?socket={}", socket.display()))
+    };
+    // It has the image and gives it away, as any writer does.
+    let (second, of_second) = listen("second", &[]);
+    qemu_io(&of_second, &["write -P 1 0 1M", "flush"]);
+    let (first, of_first) = listen("first", &["--exclusive"]);
+    qemu_io(&of_first, &["read -P 1 0 1M", "write -P 2 0 1M", "flush"]);
+    let write = |url: &str| Cmd::stock("qemu-io").args(["-f", "raw", "-c", "write -P 3 0 1M"]).arg(url).run();
+    let refused = write(&of_second);
+    assert!(refused.says("write failed").code == Some(1), "{refused}");
+    let third = start(&dir.path().join("third"), &["--exclusive"]).run().expect_code(1);
+    third.says("lsd-nbd: failed to acquire exclusive lock: (30) Read-only file system").says("took the lock by hand");
+    // What was refused changed nothing, and the first goes on.
+    qemu_io(&of_first, &["read -P 2 0 1M", "write -P 4 1M 1M", "flush"]);
+    first.stop().expect_code(0);
+    qemu_io(&of_second, &["write -P 5 2M 1M", "flush", "read -P 2 0 1M", "read -P 4 1M 1M", "read -P 5 2M 1M"]);
+    second.stop().expect_code(0);
+}
+
+#[test]
+fn an_exclusive_server_is_the_only_writer() {
+    let dir = scratch_dir();
+    let image = spec(dir.path(), "disk");
+    Cmd::new(built("lsd")).args(["create", "--size", "16M", &image]).ok();
+    nobody_else_writes(|socket, options| {
+        Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).arg(&image)
+    });
+    // Where there is no lock to take, nothing pretends to have it.
+    let shared = spec(dir.path(), "shared");
+    Cmd::new(built("lsd")).args(["create", "--size", "16M", "--image-feature", "layering", &shared]).ok();
+    let socket = dir.path().join("socket");
+    let refused = Cmd::new(built("lsd-nbd")).args(["serve", "--exclusive", "--socket"]).arg(socket).arg(&shared).run();
+    refused.expect_code(1).says("failed to acquire exclusive lock: (22) Invalid argument");
+}
+
+#[test]
+fn an_exclusive_server_of_an_image_in_ceph_is_the_only_writer() {
+    let ceph = requires_ceph!();
+    let image = ceph.image("exclusive").create("16M");
+    nobody_else_writes(|socket, options| {
+        ceph.client(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).arg(image.spec())
+    });
+}
+
 #[test]
 fn an_image_in_ceph_is_served() {
     let ceph = requires_ceph!();

@@ -2,7 +2,7 @@
 use super::args::Options;
 use crate::error::{Failure, Result};
 use crate::session::{Location, Session};
-use lsd_engine::Image;
+use lsd_engine::{ErrorKind, Image};
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, KernelError, Params, sysfs};
 use lsd_nbd::proto::{ExportInfo, Session as NbdSession};
 use lsd_nbd::server::{Stopper, serve_session, transmission_flags};
@@ -53,7 +53,7 @@ impl Mapping {
         }
         let mut signals = Signals::new()?;
         if self.options.exclusive && !image.read_only() {
-            take_ownership(image).await?;
+            take_lock(image).await?;
         }
         let device: Arc<dyn Device> = Arc::new(ImageDevice::new(image.clone()));
         let flags = transmission_flags(&*device);
@@ -143,11 +143,19 @@ impl Mapping {
     }
 }
 
-/// Makes this process the image's one writer, which it stays until the image is closed. The first write would do it; a
-/// write of nothing does it now, and fails now if another client holds the image.
-pub(super) async fn take_ownership(image: &Image) -> Result<()> {
-    let owned = image.write(0, bytes::Bytes::new(), false).await;
-    owned.map_err(|error| Failure::engine("failed to acquire exclusive lock", &error))
+/// Takes the exclusive lock by hand, as rbd-nbd does: it stays with this process until the image is closed, and whoever asks
+/// for it is refused. Fails with EROFS where another client keeps it in the same way, with EINVAL where the image has no
+/// exclusive lock.
+pub(super) async fn take_lock(image: &Image) -> Result<()> {
+    let taken = image.lock_acquire().await;
+    taken.map_err(|error| {
+        let failure = Failure::engine("failed to acquire exclusive lock", &error);
+        // Whose it is would not be said: the errno tells the kind of failure, not the client.
+        match error.kind {
+            ErrorKind::ReadOnly | ErrorKind::Busy => Failure { message: format!("{failure}: {error}"), ..failure },
+            _ => failure,
+        }
+    })
 }
 
 fn cookie_of(index: DeviceIndex) -> Option<String> {

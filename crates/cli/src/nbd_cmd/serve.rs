@@ -1,6 +1,6 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
 use super::Invocation;
-use super::daemon::{Signals, io_failure, take_ownership};
+use super::daemon::{Signals, io_failure, take_lock};
 use crate::error::{Failure, Result};
 use crate::session::Session;
 use lsd_engine::Image;
@@ -49,7 +49,7 @@ async fn open_all(invocation: &Invocation, session: &Session, images: &mut Vec<I
         let image = location.open_image(session, read_only).await?;
         images.push(image.clone());
         if invocation.options.exclusive && !read_only {
-            take_ownership(&image).await?;
+            take_lock(&image).await?;
         }
         let device = Arc::new(ImageDevice::new(image));
         exports.push(Export { name: name.to_owned(), description: None, device });
