@@ -49,15 +49,13 @@ impl Failure {
     }
 
     /// An engine error as rbd words it: `WHAT: (2) No such file or directory`. What the engine knows beyond the
-    /// errno is appended where the errno alone does not tell (anything but "not there", "there already", ...).
+    /// errno is appended where the errno alone does not tell (anything but "not there", "there already", ...): who has the lock,
+    /// for example.
     pub fn engine(what: &str, error: &lsd_engine::Error) -> Self {
         use lsd_engine::ErrorKind;
         let errno = error.errno();
         let mut message = format!("{what}: {}", describe_errno(errno));
-        let plain = matches!(
-            error.kind,
-            ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::Busy | ErrorKind::ReadOnly | ErrorKind::Permission
-        );
+        let plain = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::Permission);
         let context = error.to_string();
         if !plain && !context.is_empty() {
             message.push_str(": ");
@@ -66,15 +64,22 @@ impl Failure {
         Self::new(errno, message)
     }
 
+    /// Something of this machine. What failed without an errno (a name that cannot be looked up) has words of its own.
+    pub fn io(what: &str, error: &std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno) => Self::errno(what, errno),
+            None => Self::new(nix::libc::EIO, format!("{what}: {error}")),
+        }
+    }
+
     /// A file or device of this machine.
     pub fn file(what: &str, path: &Path, error: &std::io::Error) -> Self {
-        let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
-        Self::errno(&format!("{what} {}", path.display()), errno)
+        Self::io(&format!("{what} {}", path.display()), error)
     }
 
     /// Standard output cannot be written (a closed pipe).
     pub fn output(error: &std::io::Error) -> Self {
-        Self::errno("error writing to stdout", error.raw_os_error().unwrap_or(nix::libc::EIO))
+        Self::io("error writing to stdout", error)
     }
 }
 

@@ -72,6 +72,9 @@ impl Buffers {
             place.remove();
             return;
         }
+        // What was written may be a piece of something much larger (a message of an NBD client, a read of a whole segment), all of
+        // which it would keep in memory while it counts for itself alone.
+        buffer.bytes = Bytes::copy_from_slice(&buffer.bytes);
         buffer.dirty = false;
         self.clean_bytes += buffer.bytes.len() as u64;
         self.clock.push_back(loc);

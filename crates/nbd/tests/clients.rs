@@ -1,9 +1,12 @@
 //! Real clients against the server: what they see, read back and compare.
 mod common;
 use common::{FileDevice, Running, nbdsh, pattern, run, try_run};
+use lsd_nbd::server::Bounds;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
@@ -263,4 +266,56 @@ fn fua_and_flush_reach_the_device() {
     let counts = counts.unwrap();
     assert_eq!(counts.fua_writes.load(Ordering::Relaxed), 1);
     assert_eq!(counts.flushes.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_close_the_server_to_others() {
+    let soon = Duration::from_millis(200);
+    let bounds = Bounds { connections: 6, undecided: soon, silent: soon, ..Bounds::default() };
+    let server = Running::start_with(bounds, two_disks);
+    let connect = || TcpStream::connect(("127.0.0.1", server.tcp_port)).unwrap();
+    // More than there are places: the rest waits in the listener's queue.
+    let silent: Vec<TcpStream> = (0..20).map(|_| connect()).collect();
+    assert!(run("nbdinfo", &[&server.tcp_uri("first")]).contains("export-size: 67108864"));
+    drop(silent);
+    // The same by clients that have chosen an export, over both sockets.
+    nbdsh(
+        &server,
+        r#"
+silent = []
+for i in range(20):
+    h = nbd.NBD()
+    h.connect_uri(tcp if i % 2 else uri)
+    silent.append(h)
+last = nbd.NBD()
+last.connect_uri(uri)
+last.pwrite(b"here", 0, nbd.CMD_FLAG_FUA)
+assert last.pread(4, 0) == b"here"
+try:
+    silent[0].pread(4, 0)
+except nbd.Error:
+    pass
+else:
+    raise AssertionError("the first one is still connected")
+"#,
+    );
+    assert!(server.server.held().len() <= 6, "{:?}", server.server.held());
+}
+
+/// A host that is gone says nothing, so the kernel has to ask.
+#[test]
+fn tcp_connections_are_probed() {
+    let server = Running::start(two_disks);
+    let client = TcpStream::connect(("127.0.0.1", server.tcp_port)).unwrap();
+    let mut greeting = [0; 18];
+    std::io::Read::read_exact(&mut &client, &mut greeting).unwrap();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // Of the server's end: established (01), and its timer is that of keep-alive (02).
+    let (local, remote) =
+        (format!(":{:04X}", server.tcp_port), format!(":{:04X}", client.local_addr().unwrap().port()));
+    let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ends_with = |fields: &[&str]| fields[1].ends_with(&local) && fields[2].ends_with(&remote);
+    let server_end = fields.skip(1).find(|fields| ends_with(fields)).expect("the server's end");
+    assert_eq!(server_end[3], "01", "{server_end:?}");
+    assert!(server_end[5].starts_with("02:"), "{server_end:?}");
 }

@@ -2,13 +2,12 @@
 use super::args::Options;
 use crate::error::{Failure, Result};
 use crate::session::{Location, Session};
-use lsd_engine::{ErrorKind, Image};
+use lsd_engine::Image;
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, KernelError, Params, sysfs};
 use lsd_nbd::proto::{ExportInfo, Session as NbdSession};
-use lsd_nbd::server::{Stopper, serve_session, transmission_flags};
+use lsd_nbd::server::{Bounds, Guests, Stopper, serve_session, transmission_flags};
 use lsd_nbd::{Device, ImageDevice};
 use nix::libc;
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -57,9 +56,9 @@ impl Mapping {
         }
         let device: Arc<dyn Device> = Arc::new(ImageDevice::new(image.clone()));
         let flags = transmission_flags(&*device);
-        let (ours, drivers) = UnixStream::pair().map_err(|error| io_failure("socketpair", &error))?;
+        let (ours, drivers) = UnixStream::pair().map_err(|error| Failure::io("socketpair", &error))?;
         let stopper = Stopper::default();
-        let mut serving = serve_driver(ours, device, &stopper)?;
+        let mut serving = serve_driver(ours, device, &self.location.image, &stopper).await?;
         let (sizes, mut changed) = mpsc::unbounded_channel();
         let (watched, listener_sizes) = (image.clone(), sizes.clone());
         let listener = image.add_update_listener(Arc::new(move |_| {
@@ -103,7 +102,7 @@ impl Mapping {
         if generated {
             params.cookie = Some(uuid::Uuid::new_v4().to_string());
         }
-        let cloned = socket.try_clone().map_err(|error| io_failure("socket", &error))?;
+        let cloned = socket.try_clone().map_err(|error| Failure::io("socket", &error))?;
         match kernel::attach(self.options.device, &params, cloned.into()) {
             // A driver without cookies refuses a request that carries one; nobody asked for this one.
             Err(error) if generated && error.errno() == Some(libc::EINVAL) => {
@@ -148,14 +147,7 @@ impl Mapping {
 /// exclusive lock.
 pub(super) async fn take_lock(image: &Image) -> Result<()> {
     let taken = image.lock_acquire().await;
-    taken.map_err(|error| {
-        let failure = Failure::engine("failed to acquire exclusive lock", &error);
-        // Whose it is would not be said: the errno tells the kind of failure, not the client.
-        match error.kind {
-            ErrorKind::ReadOnly | ErrorKind::Busy => Failure { message: format!("{failure}: {error}"), ..failure },
-            _ => failure,
-        }
-    })
+    taken.map_err(|error| Failure::engine("failed to acquire exclusive lock", &error))
 }
 
 fn cookie_of(index: DeviceIndex) -> Option<String> {
@@ -163,15 +155,28 @@ fn cookie_of(index: DeviceIndex) -> Option<String> {
 }
 
 /// Starts the server's end of the driver's connection.
-fn serve_driver(socket: UnixStream, device: Arc<dyn Device>, stopper: &Stopper) -> Result<JoinHandle<()>> {
+async fn serve_driver(
+    socket: UnixStream,
+    device: Arc<dyn Device>,
+    name: &str,
+    stopper: &Stopper,
+) -> Result<JoinHandle<()>> {
     let socket = socket.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(socket));
-    let (reader, writer) = socket.map_err(|error| io_failure("socket", &error))?.into_split();
-    let export =
-        ExportInfo { name: String::new(), description: None, size: device.size(), flags: transmission_flags(&*device) };
+    let (reader, writer) = socket.map_err(|error| Failure::io("socket", &error))?.into_split();
+    let export = ExportInfo {
+        name: name.to_owned(),
+        description: None,
+        size: device.size(),
+        flags: transmission_flags(&*device),
+    };
     // The driver knows simple replies only.
     let session = NbdSession { export, structured_replies: false, base_allocation: false };
     let stop = stopper.watch();
-    Ok(tokio::spawn(serve_session(reader, writer, bytes::BytesMut::new(), session, device, stop)))
+    let seat = Guests::new(Bounds::default()).seat("the kernel".to_owned()).await;
+    let seat = seat.map_err(|error| Failure::new(libc::EIO, format!("no place for the driver: {error}")))?;
+    Ok(tokio::spawn(async move {
+        serve_session(reader, writer, bytes::BytesMut::new(), session, device, stop, &seat).await;
+    }))
 }
 
 /// Keeps the device going until the driver ends the connection.
@@ -212,7 +217,7 @@ pub(super) struct Signals {
 
 impl Signals {
     pub fn new() -> Result<Self> {
-        let open = |kind| signal(kind).map_err(|error| io_failure("signal handler", &error));
+        let open = |kind| signal(kind).map_err(|error| Failure::io("signal handler", &error));
         Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
     }
 
@@ -222,10 +227,6 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-pub(super) fn io_failure(what: &str, error: &io::Error) -> Failure {
-    Failure::errno(what, error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn kernel_failure(what: &str, error: &KernelError) -> Failure {

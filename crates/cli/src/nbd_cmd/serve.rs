@@ -1,16 +1,17 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
 use super::Invocation;
-use super::daemon::{Signals, io_failure, take_lock};
+use super::daemon::{Signals, take_lock};
 use crate::error::{Failure, Result};
 use crate::session::Session;
 use lsd_engine::Image;
 use lsd_nbd::ImageDevice;
-use lsd_nbd::server::{Export, Server};
+use lsd_nbd::server::{Bounds, Export, Held, Server};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(invocation: Invocation) -> Result<()> {
     let options = &invocation.options;
@@ -20,8 +21,36 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
     if options.socket.is_none() && options.listen.is_none() {
         return Err(Failure::usage("must specify --socket or --listen"));
     }
+    options.listen.as_deref().map_or(Ok(()), check_address)?;
+    options.socket.as_deref().map_or(Ok(()), check_path)?;
     let session = invocation.session()?;
     crate::run_to_end(serve(&invocation, session))
+}
+
+/// `HOST:PORT`; only whether there are both: names are looked up later.
+fn check_address(address: &str) -> Result<()> {
+    let parts =
+        address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && (host.starts_with('[') || !host.contains(':')));
+    match parts.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(_) => Ok(()),
+        None => {
+            let wanted = "expected HOST:PORT, such as 127.0.0.1:10809, or 0.0.0.0:10809 for every address of this host";
+            Err(Failure::usage(format!("invalid address '{address}' for --listen: {wanted}")))
+        }
+    }
+}
+
+/// A socket's path has to fit into the address, with a NUL behind it.
+const MOST_PATH_BYTES: usize =
+    size_of::<nix::libc::sockaddr_un>() - std::mem::offset_of!(nix::libc::sockaddr_un, sun_path) - 1;
+
+fn check_path(path: &Path) -> Result<()> {
+    let len = path.as_os_str().len();
+    if len <= MOST_PATH_BYTES {
+        return Ok(());
+    }
+    let what = format!("the path of the socket has {len} bytes, and at most {MOST_PATH_BYTES} are possible");
+    Err(Failure::errno(&what, nix::libc::ENAMETOOLONG))
 }
 
 async fn serve(invocation: &Invocation, session: Session) -> Result<()> {
@@ -67,10 +96,8 @@ async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &
     let unix = invocation.options.socket.as_deref().map(SocketFile::bind).transpose()?;
     let tcp = match &invocation.options.listen {
         Some(address) => {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|error| io_failure(&format!("listen on {address}"), &error))?;
-            Some(listener)
+            let listener = TcpListener::bind(address).await;
+            Some(listener.map_err(|error| Failure::io(&format!("listen on {address}"), &error))?)
         }
         None => None,
     };
@@ -94,8 +121,37 @@ async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &
         signals.next().await;
         server.shutdown();
     };
-    tokio::join!(serve_unix, serve_tcp, wait_for_end);
+    let mut asked = signal(SignalKind::user_defined1()).map_err(|error| Failure::io("signal handler", &error))?;
+    let tell_held = async {
+        while asked.recv().await.is_some() {
+            eprint!("{}", held_words(&server.held()));
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(serve_unix, serve_tcp, wait_for_end) } => {}
+        () = tell_held => {}
+    }
     Ok(())
+}
+
+/// What SIGUSR1 asks for: a line for the server, and one for each connection.
+fn held_words(connections: &[Held]) -> String {
+    let bounds = Bounds::default();
+    let in_flight: u32 = connections.iter().map(|held| held.in_flight_kib).sum();
+    let mut text = format!(
+        "nbd: {} of {} connections, {in_flight} of {} KiB in flight\n",
+        connections.len(),
+        bounds.connections,
+        bounds.in_flight_kib
+    );
+    for Held { peer, serving, working, in_flight_kib, silent } in connections {
+        let stage = if *serving { "" } else { "in the handshake, " };
+        let silent = silent.as_secs();
+        text += &format!(
+            "nbd: {peer}: {stage}{working} requests in work, {in_flight_kib} KiB in flight, silent for {silent} s\n"
+        );
+    }
+    text
 }
 
 /// A listening socket in the file system; removed when dropped.
@@ -107,7 +163,7 @@ struct SocketFile {
 impl SocketFile {
     /// EADDRINUSE if somebody listens there. What a killed server left is replaced.
     fn bind(path: &Path) -> Result<Self> {
-        let failed = |error: std::io::Error| io_failure(&format!("listen on {}", path.display()), &error);
+        let failed = |error: std::io::Error| Failure::io(&format!("listen on {}", path.display()), &error);
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == ErrorKind::AddrInUse && is_abandoned(path) => {
                 std::fs::remove_file(path).map_err(failed)?;
@@ -140,6 +196,29 @@ mod tests {
     fn an_export_is_named_by_its_specification_or_explicitly() {
         assert_eq!(split_name("rbd/a@s"), ("rbd/a@s", "rbd/a@s"));
         assert_eq!(split_name("disk=dir:/d/a"), ("disk", "dir:/d/a"));
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for right in ["127.0.0.1:10809", "[::1]:0", "[::]:33501", "localhost:10809"] {
+            assert!(check_address(right).is_ok(), "{right}");
+        }
+        for wrong in ["127.0.0.1", ":33501", "::1:10809", "[::1]", "host:", "host:70000", "host:nbd", ""] {
+            let failure = check_address(wrong).unwrap_err();
+            assert!(
+                failure.message.starts_with(&format!("invalid address '{wrong}' for --listen: expected HOST:PORT"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_said_to_be() {
+        let longest = "/".repeat(MOST_PATH_BYTES);
+        assert!(check_path(longest.as_ref()).is_ok());
+        assert!(std::os::unix::net::SocketAddr::from_pathname(&longest).is_ok());
+        let failure = check_path(format!("{longest}x").as_ref()).unwrap_err();
+        let words = "the path of the socket has 108 bytes, and at most 107 are possible: (36) File name too long";
+        assert_eq!((failure.code, failure.message.as_str()), (nix::libc::ENAMETOOLONG, words));
     }
 
     #[tokio::test]

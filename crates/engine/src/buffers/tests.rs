@@ -48,6 +48,30 @@ fn what_is_written_is_kept_if_it_was_read_meanwhile() {
     assert_eq!(buffers.clean_bytes, 4);
 }
 
+/// Memory that says when it is given back.
+struct Whole(std::sync::Arc<()>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &[7; 128 << 10]
+    }
+}
+
+#[test]
+fn a_cached_piece_does_not_keep_what_it_was_part_of() {
+    let held = std::sync::Arc::new(());
+    let whole = Bytes::from_owner(Whole(held.clone()));
+    let mut buffers = Buffers::new(1 << 20);
+    buffers.insert_dirty(loc(0), whole.slice(4096..8192));
+    drop(whole);
+    assert_eq!(look(&mut buffers, 0, 4096).len(), 1);
+    assert_eq!(std::sync::Arc::strong_count(&held), 2, "until it is durable it is not copied");
+    buffers.written(loc(0));
+    assert_eq!(std::sync::Arc::strong_count(&held), 1, "4 KiB in the cache keep 128 KiB in memory");
+    assert_eq!(look(&mut buffers, 0, 4096), [Cached::Hit(Bytes::from(vec![7; 4096]))]);
+    assert_eq!(buffers.clean_bytes, 4096);
+}
+
 #[test]
 fn dirty_data_is_never_dropped_and_clean_data_is_bounded() {
     let mut buffers = Buffers::new(100);

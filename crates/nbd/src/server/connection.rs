@@ -1,18 +1,15 @@
 //! One client: handshake, then transmission.
 use super::Stop;
 use super::exports::ExportSet;
+use super::guests::Seat;
 use super::transmission::serve_session;
 use crate::proto::{Handshake, Progress, Session};
 use bytes::BytesMut;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// How long a client may take to choose an export.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// Runs a connection to its end. A client that breaks the protocol or goes away only ends its own connection.
-pub(super) async fn run<R, W>(mut reader: R, mut writer: W, exports: Arc<ExportSet>, mut stop: Stop)
+pub(super) async fn run<R, W>(mut reader: R, mut writer: W, exports: Arc<ExportSet>, mut stop: Stop, seat: Seat)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -20,13 +17,14 @@ where
     let mut input = BytesMut::new();
     let session = tokio::select! {
         () = stop.wait() => return,
-        () = tokio::time::sleep(HANDSHAKE_TIMEOUT) => return,
+        () = seat.guest.has_to_go() => return,
+        () = tokio::time::sleep(seat.guest.bounds().handshake) => return,
         session = handshake(&mut reader, &mut writer, &mut input, &exports) => session,
     };
     let Some(session) = session else { return };
     // The handshake found the name a moment ago and exports never change.
     let Some(device) = exports.device(&session.export.name) else { return };
-    serve_session(reader, writer, input, session, device, stop).await;
+    serve_session(reader, writer, input, session, device, stop, &seat).await;
 }
 
 async fn handshake<R, W>(reader: &mut R, writer: &mut W, input: &mut BytesMut, exports: &ExportSet) -> Option<Session>

@@ -1,10 +1,12 @@
 //! A server of several exports over Unix sockets and TCP.
 //!
-//! Owns: listening, the number of connections, shutdown. Does not own: the handshake's and the requests' meaning
-//! (`proto`), one connection's work (`connection`, `transmission`).
+//! Owns: listening, shutdown. Does not own: the handshake's and the requests' meaning (`proto`), one connection's work
+//! (`connection`, `transmission`), how many there may be and what they hold (`guests`).
 mod connection;
 mod execute;
 mod exports;
+mod failure_log;
+mod guests;
 mod transmission;
 mod writer;
 
@@ -12,22 +14,28 @@ mod writer;
 mod tests;
 
 pub use exports::{Export, ExportError, transmission_flags};
-pub use transmission::serve_session;
+pub use guests::{Bounds, Guests, Held, Seat};
+pub use transmission::{MAX_IN_FLIGHT_KIB, serve_session};
 
 use exports::ExportSet;
+use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Connections at one time; further ones wait in the listener's backlog.
-pub const MAX_CONNECTIONS: usize = 256;
 /// How long shutdown waits for requests in flight before it drops their connections.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// A pause after accept failed, so that running out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A TCP connection on which nothing moved for this long is probed, seconds; this many probes without an answer, this far apart,
+/// end it: two minutes in all.
+const KEEPALIVE_IDLE_S: u32 = 60;
+const KEEPALIVE_INTERVAL_S: u32 = 15;
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// Tells every part of a server that it is to end. Clones watch the same server.
 #[derive(Clone, Debug)]
@@ -63,7 +71,7 @@ impl Stopper {
 
 pub struct Server {
     exports: Arc<ExportSet>,
-    connections: Arc<Semaphore>,
+    guests: Arc<Guests>,
     stopper: Stopper,
 }
 
@@ -71,9 +79,13 @@ impl Server {
     /// The first export also answers the empty name. Fails on none, on a repeated name and on a name that the protocol
     /// cannot carry.
     pub fn new(exports: Vec<Export>) -> Result<Self, ExportError> {
+        Self::with_bounds(exports, Bounds::default())
+    }
+
+    pub fn with_bounds(exports: Vec<Export>, bounds: Bounds) -> Result<Self, ExportError> {
         Ok(Self {
             exports: Arc::new(ExportSet::new(exports)?),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            guests: Guests::new(bounds),
             stopper: Stopper::default(),
         })
     }
@@ -83,68 +95,61 @@ impl Server {
         self.stopper.stop();
     }
 
+    /// Who is connected, and what each of them holds.
+    pub fn held(&self) -> Vec<Held> {
+        self.guests.held()
+    }
+
     /// Serves until [`Self::shutdown`].
     pub async fn serve_unix(&self, listener: &UnixListener) {
-        let mut tasks = JoinSet::new();
-        let mut stop = self.stopper.watch();
-        loop {
-            let Some((stream, permit)) = self.next(&mut stop, &mut tasks, || listener.accept()).await else { break };
-            let (exports, stop) = (self.exports.clone(), stop.clone());
-            tasks.spawn(async move {
-                let (reader, writer) = stream.0.into_split();
-                connection::run(reader, writer, exports, stop).await;
-                drop(permit);
-            });
-        }
-        self.finish(tasks).await;
+        let accept = || async {
+            let (stream, _) = listener.accept().await?;
+            let peer = peer_of(&stream);
+            Ok((stream.into_split(), peer))
+        };
+        self.serve(accept).await;
     }
 
     /// Serves until [`Self::shutdown`].
     pub async fn serve_tcp(&self, listener: &TcpListener) {
+        let accept = || async {
+            let (stream, address) = listener.accept().await?;
+            prepare(&stream);
+            Ok((stream.into_split(), address.to_string()))
+        };
+        self.serve(accept).await;
+    }
+
+    async fn serve<R, W, F>(&self, accept: impl Fn() -> F)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<((R, W), String)>>,
+    {
         let mut tasks = JoinSet::new();
         let mut stop = self.stopper.watch();
         loop {
-            let Some((stream, permit)) = self.next(&mut stop, &mut tasks, || listener.accept()).await else { break };
-            let (exports, stop) = (self.exports.clone(), stop.clone());
-            tasks.spawn(async move {
-                // Replies are written whole, so waiting for more to send only adds latency.
-                let _ = stream.0.set_nodelay(true);
-                let (reader, writer) = stream.0.into_split();
-                connection::run(reader, writer, exports, stop).await;
-                drop(permit);
-            });
-        }
-        self.finish(tasks).await;
-    }
-
-    /// The next connection with its place among [`MAX_CONNECTIONS`]; `None` on shutdown.
-    async fn next<T, F>(
-        &self,
-        stop: &mut Stop,
-        tasks: &mut JoinSet<()>,
-        accept: impl Fn() -> F,
-    ) -> Option<(T, tokio::sync::OwnedSemaphorePermit)>
-    where
-        F: Future<Output = io::Result<T>>,
-    {
-        let permit = tokio::select! {
-            () = stop.wait() => return None,
-            permit = self.connections.clone().acquire_owned() => permit.ok()?,
-        };
-        loop {
             let accepted = tokio::select! {
-                () = stop.wait() => return None,
+                () = stop.wait() => break,
                 Some(_) = tasks.join_next() => continue,
                 accepted = accept() => accepted,
             };
-            match accepted {
-                Ok(stream) => return Some((stream, permit)),
+            let ((reader, writer), peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     eprintln!("nbd: accept: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-            }
+            };
+            let seat = tokio::select! {
+                () = stop.wait() => break,
+                seat = self.guests.seat(peer) => seat,
+            };
+            let Ok(seat) = seat else { break };
+            tasks.spawn(connection::run(reader, writer, self.exports.clone(), stop.clone(), seat));
         }
+        self.finish(tasks).await;
     }
 
     /// Waits for the connections of a listener, then flushes every export.
@@ -154,5 +159,27 @@ impl Server {
             tasks.shutdown().await;
         }
         self.exports.flush().await;
+    }
+}
+
+/// The process at the other end of a Unix socket.
+fn peer_of(stream: &UnixStream) -> String {
+    let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    process.map_or_else(|| "a local client".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// A host that is switched off or cut off says nothing: without probes its connection would stay for ever. One that lives answers
+/// them, however long its client is silent.
+fn prepare(stream: &TcpStream) {
+    // Replies are written whole, so waiting for more to send only adds latency.
+    let _ = stream.set_nodelay(true);
+    let set = || -> nix::Result<()> {
+        setsockopt(stream, sockopt::KeepAlive, &true)?;
+        setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S)?;
+        setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S)?;
+        setsockopt(stream, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)
+    };
+    if let Err(error) = set() {
+        eprintln!("nbd: keep-alive: {error}");
     }
 }

@@ -1,11 +1,14 @@
 //! A connection over an in-memory stream: what a misbehaving client or device may not do to it.
+use super::failure_log::FailureLog;
 use super::*;
 use crate::device::{BoxFuture, Device, DeviceError, Extent};
 use crate::proto::{Piece, wire};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::Semaphore;
 
 const SIZE: u64 = 64 << 20;
 
@@ -73,11 +76,16 @@ struct Client {
 
 /// A connection just after its greeting.
 async fn connect(device: Arc<Odd>) -> Client {
+    connect_to(&Guests::new(Bounds::default()), device).await
+}
+
+async fn connect_to(guests: &Arc<Guests>, device: Arc<Odd>) -> Client {
+    let seat = guests.seat("a test".into()).await.unwrap();
     let exports = Arc::new(ExportSet::new(vec![Export { name: "a".into(), description: None, device }]).unwrap());
     let (mut stream, ours) = tokio::io::duplex(64 << 10);
     let (reader, writer) = tokio::io::split(ours);
     let stopper = Stopper::default();
-    let serving = tokio::spawn(connection::run(reader, writer, exports, stopper.watch()));
+    let serving = tokio::spawn(connection::run(reader, writer, exports, stopper.watch(), seat));
     stream.read_exact(&mut [0; 18]).await.unwrap();
     Client { stream, stopper, serving }
 }
@@ -94,7 +102,11 @@ fn hello() -> Vec<u8> {
 }
 
 async fn open(device: Arc<Odd>) -> Client {
-    let mut client = connect(device).await;
+    open_to(&Guests::new(Bounds::default()), device).await
+}
+
+async fn open_to(guests: &Arc<Guests>, device: Arc<Odd>) -> Client {
+    let mut client = connect_to(guests, device).await;
     client.stream.write_all(&hello()).await.unwrap();
     client.stream.read_exact(&mut [0; 10]).await.unwrap();
     client
@@ -167,6 +179,113 @@ async fn shutdown_answers_what_was_taken() {
     assert_eq!(reply(&mut client.stream).await, (0, 9));
     assert_eq!(client.stream.read(&mut [0; 1]).await.unwrap(), 0, "then the connection ends");
     client.serving.await.unwrap();
+}
+
+/// The server has hung up.
+async fn is_over(client: &mut Client) -> bool {
+    let read = tokio::time::timeout(Duration::from_millis(1), client.stream.read(&mut [0; 1])).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_to_end() {
+    let mut client = connect(Arc::default()).await;
+    client.stream.write_all(&hello()[..10]).await.unwrap();
+    client.serving.await.unwrap();
+    assert_eq!(client.stream.read(&mut [0; 1]).await.unwrap(), 0);
+    // One that has ended may be silent for ever.
+    let mut client = open(Arc::default()).await;
+    tokio::time::sleep(Duration::from_secs(7 * 24 * 3600)).await;
+    assert!(!is_over(&mut client).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_goes_when_its_place_is_needed_and_no_sooner() {
+    let gate = Arc::new(Semaphore::new(0));
+    let stuck = Arc::new(Odd { write_gate: Some(gate.clone()), ..Odd::default() });
+    let guests = Guests::new(Bounds { connections: 3, ..Bounds::default() });
+    let mut waits = open_to(&guests, stuck).await;
+    waits.stream.write_all(&[request(wire::command::WRITE, 1, 0, 1), vec![0]].concat()).await.unwrap();
+    let mut silent = open_to(&guests, Arc::default()).await;
+    let start = tokio::time::Instant::now();
+    let mut greeted = connect_to(&guests, Arc::default()).await;
+    // It did not choose an export.
+    let mut next = open_to(&guests, Arc::default()).await;
+    assert!(is_over(&mut greeted).await && !is_over(&mut silent).await);
+    assert_eq!(guests.held().len(), 3);
+    let hour = Duration::from_secs(3600);
+    let active = async {
+        loop {
+            next.stream.write_all(&request(wire::command::FLUSH, 1, 0, 0)).await.unwrap();
+            assert_eq!(reply(&mut next.stream).await, (0, 1));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    };
+    let mut last = tokio::select! {
+        () = active => unreachable!(),
+        client = open_to(&guests, Arc::default()) => client,
+    };
+    assert!((Bounds::default().silent..hour).contains(&start.elapsed()), "after {:?}", start.elapsed());
+    assert!(is_over(&mut silent).await && !is_over(&mut next).await && !is_over(&mut last).await);
+    // Whoever waits for the device is not silent.
+    gate.add_permits(1);
+    assert_eq!(reply(&mut waits.stream).await, (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_take_no_replies_do_not_keep_the_server_s_memory() {
+    let bounds = Bounds { in_flight_kib: 96 << 10, ..Bounds::default() };
+    let guests = Guests::new(bounds);
+    let mut requests = BytesMut::new();
+    (0..64).for_each(|cookie| requests.put_slice(&request(wire::command::READ, cookie, 0, 1 << 20)));
+    let mut greedy = Vec::new();
+    for _ in 0..2 {
+        let mut client = open_to(&guests, Arc::default()).await;
+        client.stream.write_all(&requests).await.unwrap();
+        greedy.push(client);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let held: u32 = guests.held().iter().map(|held| held.in_flight_kib).sum();
+    assert!((96 << 10..=97 << 10).contains(&held), "{held} KiB are held");
+    let device = Arc::new(Odd::default());
+    let mut other = open_to(&guests, device.clone()).await;
+    other.stream.write_all(&request(wire::command::READ, 7, 0, 1 << 20)).await.unwrap();
+    tokio::time::sleep(bounds.stalled / 2).await;
+    assert_eq!(device.reads.load(Ordering::Relaxed), 0, "the server has no memory for it yet");
+    assert_eq!(reply(&mut other.stream).await, (0, 7));
+    other.stream.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    let mut gone = 0;
+    for client in greedy {
+        // What had been sent is still on its way to it.
+        gone += usize::from(client.serving.is_finished());
+    }
+    assert_eq!(gone, 1, "one of them had to go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_of_the_device_are_told_but_not_all_of_very_many() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let told = lines.clone();
+    let log = FailureLog::new(move |line: &str| told.lock().unwrap().push(line.to_owned()));
+    let guests = Guests::with_log(Bounds::default(), log);
+    let mut client = open_to(&guests, Arc::default()).await;
+    let mut fail = async |count: u64| {
+        for cookie in 0..count {
+            client.stream.write_all(&request(wire::command::READ, cookie, SHORT_AT, 512)).await.unwrap();
+            assert_eq!(reply(&mut client.stream).await, (5, cookie));
+        }
+    };
+    fail(1).await;
+    let line = "nbd: \"a\": read of 512 bytes at 8192 for a test failed: read 511 bytes of 512 (errno 5)";
+    assert_eq!(*lines.lock().unwrap(), [line]);
+    fail(1000).await;
+    assert_eq!(lines.lock().unwrap().len(), failure_log::LINES as usize);
+    tokio::time::sleep(failure_log::WINDOW * 2).await;
+    let left_out = 1001 - failure_log::LINES;
+    let last = format!("nbd: {left_out} more requests failed in the last 10 s");
+    assert_eq!(lines.lock().unwrap().last(), Some(&last));
+    fail(1).await;
+    assert_eq!(lines.lock().unwrap().last().unwrap(), line);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The transmission phase of one connection: reads requests, runs them concurrently, bounds what they hold.
 //!
-//! Invariant: every request taken off the wire holds its share of the budget until its reply is written, so a
-//! client that sends without receiving stops being read instead of filling memory.
+//! Invariant: every request taken off the wire holds its share of the connection's and the server's memory until its reply is
+//! written, so a client that sends without receiving stops being read instead of filling memory.
 use super::Stop;
 use super::execute::execute;
+use super::guests::{Guest, Seat, Share};
 use super::writer::{Outgoing, write_replies};
 use crate::device::Device;
 use crate::proto::{Command, Limits, NbdError, Reply, RequestHeader, Session, wire};
@@ -11,7 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Data of one connection's requests in flight, KiB. At the limit the connection is not read until replies left.
 pub const MAX_IN_FLIGHT_KIB: u32 = 64 << 10;
@@ -19,14 +21,18 @@ pub const MAX_IN_FLIGHT_KIB: u32 = 64 << 10;
 const MIN_COST_KIB: u32 = 16;
 /// What a block status reply may hold, KiB.
 const STATUS_COST_KIB: u32 = 1024;
-/// How much is read from the socket at once, bytes. Payloads up to it are taken out of the buffer without a copy.
+/// How much is read from the socket at once, bytes. Payloads up to it come out of that buffer.
 const READ_BYTES: usize = 128 << 10;
+/// Payloads shorter than this are copied out of that buffer: each would keep all of it for as long as its data is in memory, which
+/// may be long after the reply.
+const COPIED_BYTES: usize = READ_BYTES / 4;
 
 // One request alone must fit, or it would wait for ever.
 const _: () = assert!(wire::MAX_PAYLOAD_BYTES >> 10 <= MAX_IN_FLIGHT_KIB);
 
 /// Serves a device until the client disconnects or breaks the protocol, or `stop` says so; returns when every request
-/// taken is answered or cannot be any more. `input` is what was already read after the handshake.
+/// taken is answered or cannot be any more. `input` is what was already read after the handshake. A client that is sent away
+/// (`guests.rs`) gets no more replies.
 pub async fn serve_session<R, W>(
     reader: R,
     writer: W,
@@ -34,32 +40,47 @@ pub async fn serve_session<R, W>(
     session: Session,
     device: Arc<dyn Device>,
     mut stop: Stop,
+    seat: &Seat,
 ) where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
+    let guest = seat.guest.clone();
+    guest.serves();
     let (replies, outgoing) = mpsc::unbounded_channel();
     let (broken, writer_gone) = oneshot::channel();
-    let writing = tokio::spawn(write_replies(writer, outgoing, broken));
-    let budget = Arc::new(Semaphore::new(MAX_IN_FLIGHT_KIB as usize));
-    let mut receiver = Receiver { reader, input, session, device, budget, replies };
+    let mut writing = Ending(tokio::spawn(write_replies(writer, outgoing, broken, guest.clone())));
+    let mut receiver = Receiver { reader, input, session: Arc::new(session), device, guest: guest.clone(), replies };
     tokio::select! {
         () = stop.wait() => {}
+        () = guest.has_to_go() => return,
         _ = writer_gone => {}
         // The end of the connection's input, however it came, is not an error of the server.
         _ = receiver.run() => {}
     }
     // Dropping the receiver leaves the senders of requests in flight; the writer ends when the last one is answered.
     drop(receiver);
-    let _ = writing.await;
+    tokio::select! {
+        () = guest.has_to_go() => {}
+        _ = &mut writing.0 => {}
+    }
+}
+
+/// A task that ends with who waits for it.
+struct Ending(JoinHandle<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct Receiver<R> {
     reader: R,
     input: BytesMut,
-    session: Session,
+    session: Arc<Session>,
     device: Arc<dyn Device>,
-    budget: Arc<Semaphore>,
+    guest: Arc<Guest>,
     replies: mpsc::UnboundedSender<Outgoing>,
 }
 
@@ -77,14 +98,14 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             match header.check(&limits) {
                 Ok(Command::Disconnect) => return Ok(()),
                 Ok(command) => {
-                    let permit = self.reserve(cost_kib(&command)).await?;
+                    let share = self.reserve(cost_kib(&command)).await?;
                     let payload = self.payload(header.payload_len() as usize).await?;
-                    self.start(header, command, payload, permit);
+                    self.start(header, command, payload, share);
                 }
                 Err(refusal) => {
-                    let permit = self.reserve(MIN_COST_KIB).await?;
+                    let share = self.reserve(MIN_COST_KIB).await?;
                     self.skip(header.payload_len().into()).await?;
-                    let answer = Answer::new(self.replies.clone(), &header, limits.structured_replies, permit);
+                    let answer = Answer::new(self.replies.clone(), &header, limits.structured_replies, share);
                     answer.fail(refusal.error, refusal.reason);
                 }
             }
@@ -107,17 +128,24 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         if self.reader.read_buf(&mut self.input).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.guest.moved();
         Ok(())
     }
 
-    async fn reserve(&self, kib: u32) -> io::Result<OwnedSemaphorePermit> {
-        self.budget.clone().acquire_many_owned(kib).await.map_err(io::Error::other)
+    fn reserve(&self, kib: u32) -> impl Future<Output = io::Result<Share>> + use<R> {
+        let guest = self.guest.clone();
+        async move { guest.reserve(kib).await.map_err(io::Error::other) }
     }
 
     async fn payload(&mut self, len: usize) -> io::Result<Bytes> {
         if len <= READ_BYTES {
             while self.input.len() < len {
                 self.fill().await?;
+            }
+            if len < COPIED_BYTES {
+                let data = Bytes::copy_from_slice(&self.input[..len]);
+                self.input.advance(len);
+                return Ok(data);
             }
             return Ok(self.input.split_to(len).freeze());
         }
@@ -129,6 +157,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             if (&mut self.reader).take(rest).read_buf(&mut data).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.guest.moved();
         }
         Ok(data.freeze())
     }
@@ -145,15 +174,20 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         }
     }
 
-    fn start(&self, header: RequestHeader, command: Command, payload: Bytes, permit: OwnedSemaphorePermit) {
-        let device = self.device.clone();
-        let structured = self.session.structured_replies;
-        let answer = Answer::new(self.replies.clone(), &header, structured, permit);
+    fn start(&self, header: RequestHeader, command: Command, payload: Bytes, share: Share) {
+        let (device, session, guest) = (self.device.clone(), self.session.clone(), self.guest.clone());
+        let structured = session.structured_replies;
+        let answer = Answer::new(self.replies.clone(), &header, structured, share);
+        let working = guest.work();
         tokio::spawn(async move {
-            let cookie = header.cookie;
-            match execute(&*device, cookie, command, payload, structured).await {
+            let done = execute(&*device, header.cookie, command, payload, structured).await;
+            drop(working);
+            match done {
                 Ok(reply) => answer.send(reply),
-                Err(error) => answer.fail(NbdError::from_errno(error.errno), &error.message),
+                Err(error) => {
+                    guest.failed(&session.export.name, &command, &error);
+                    answer.fail(NbdError::from_errno(error.errno), &error.message);
+                }
             }
         });
     }
@@ -173,17 +207,12 @@ struct Answer {
     replies: mpsc::UnboundedSender<Outgoing>,
     cookie: crate::proto::Cookie,
     structured: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    share: Option<Share>,
 }
 
 impl Answer {
-    fn new(
-        replies: mpsc::UnboundedSender<Outgoing>,
-        header: &RequestHeader,
-        structured: bool,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { replies, cookie: header.cookie, structured, permit: Some(permit) }
+    fn new(replies: mpsc::UnboundedSender<Outgoing>, header: &RequestHeader, structured: bool, share: Share) -> Self {
+        Self { replies, cookie: header.cookie, structured, share: Some(share) }
     }
 
     fn send(mut self, reply: Reply) {
@@ -196,9 +225,10 @@ impl Answer {
     }
 
     fn hand_over(&mut self, reply: Reply) {
-        if let Some(permit) = self.permit.take() {
-            // The writer takes replies until every sender is gone, so this fails only as the runtime ends.
-            let _ = self.replies.send(Outgoing { reply, _permit: permit });
+        if let Some(share) = self.share.take() {
+            // The writer takes replies until every sender is gone, so this fails only for a client that was sent away, and as the
+            // runtime ends.
+            let _ = self.replies.send(Outgoing { reply, _share: share });
         }
     }
 }

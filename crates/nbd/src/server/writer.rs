@@ -1,15 +1,17 @@
 //! Sends replies with vectored writes, several replies to a system call when they queue up.
+use super::guests::{Guest, Share};
 use crate::proto::{Part, Reply};
 use bytes::Buf;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-/// A reply and what its request holds of the connection's budget until it is sent.
+/// A reply and what its request holds until it is sent.
 pub(super) struct Outgoing {
     pub reply: Reply,
-    pub _permit: OwnedSemaphorePermit,
+    pub _share: Share,
 }
 
 /// Buffers in one system call; more go in the next.
@@ -25,6 +27,7 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
     mut writer: W,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     broken: oneshot::Sender<()>,
+    guest: Arc<Guest>,
 ) {
     let mut batch = Vec::with_capacity(MAX_GATHERED);
     let mut parts = VecDeque::new();
@@ -32,7 +35,7 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
         for one in &mut batch {
             parts.extend(std::mem::take(&mut one.reply.parts));
         }
-        if write_parts(&mut writer, &mut parts).await.is_err() {
+        if write_parts(&mut writer, &mut parts, &guest).await.is_err() {
             drop(broken);
             batch.clear();
             while outgoing.recv().await.is_some() {}
@@ -43,7 +46,11 @@ pub(super) async fn write_replies<W: AsyncWrite + Unpin>(
     let _ = writer.shutdown().await;
 }
 
-async fn write_parts<W: AsyncWrite + Unpin>(writer: &mut W, parts: &mut VecDeque<Part>) -> io::Result<()> {
+async fn write_parts<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    parts: &mut VecDeque<Part>,
+    guest: &Guest,
+) -> io::Result<()> {
     while !parts.is_empty() {
         let written = {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -53,6 +60,7 @@ async fn write_parts<W: AsyncWrite + Unpin>(writer: &mut W, parts: &mut VecDeque
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        guest.moved();
         consume(parts, written);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! A device on a real file, and a server of such devices for real clients.
 #![allow(dead_code, reason = "each test file uses its own part")]
 use bytes::{Bytes, BytesMut};
-use lsd_nbd::server::{Export, Server};
+use lsd_nbd::server::{Bounds, Export, Server};
 use lsd_nbd::{BoxFuture, Device, DeviceError, Extent, Piece};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Whence, lseek64};
@@ -153,6 +153,10 @@ pub struct Running {
 impl Running {
     /// Serves devices made by `make` in a fresh directory, on the socket `s` there and on a TCP port.
     pub fn start(make: impl FnOnce(&Path) -> Vec<(&'static str, Arc<dyn Device>)>) -> Self {
+        Self::start_with(Bounds::default(), make)
+    }
+
+    pub fn start_with(bounds: Bounds, make: impl FnOnce(&Path) -> Vec<(&'static str, Arc<dyn Device>)>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let export = |(name, device): (&str, Arc<dyn Device>)| Export {
             name: name.to_owned(),
@@ -160,7 +164,7 @@ impl Running {
             device,
         };
         let exports = make(dir.path()).into_iter().map(export).collect();
-        let server = Arc::new(Server::new(exports).unwrap());
+        let server = Arc::new(Server::with_bounds(exports, bounds).unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let path = dir.path().join("s");
         let (tasks, tcp_port) = runtime.block_on(async {
