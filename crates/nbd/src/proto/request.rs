@@ -103,7 +103,8 @@ impl RequestHeader {
             }
             command::TRIM => {
                 self.allow_flags(0)?;
-                self.writable(limits)?;
+                // Only what would need space beyond the end lacks it.
+                self.writable_inside(limits, NbdError::Invalid)?;
                 Ok(Command::Trim { offset, len, fua })
             }
             command::CACHE => {
@@ -154,10 +155,14 @@ impl RequestHeader {
     }
 
     fn writable(&self, limits: &Limits) -> Result<(), Refusal> {
+        self.writable_inside(limits, NbdError::NoSpace)
+    }
+
+    fn writable_inside(&self, limits: &Limits, beyond: NbdError) -> Result<(), Refusal> {
         if limits.read_only {
             return Err(Refusal { error: NbdError::Perm, reason: "the export is read-only" });
         }
-        self.inside(limits, NbdError::NoSpace)
+        self.inside(limits, beyond)
     }
 
     fn payload_fits(&self) -> Result<(), Refusal> {

@@ -198,7 +198,7 @@ fn requests_are_refused_as_the_protocol_says() {
         (read_only, command::WRITE, 0, 0, 1, NbdError::Perm),
         (read_only, command::TRIM, 0, 0, 1, NbdError::Perm),
         (read_only, command::WRITE_ZEROES, 0, 0, 1, NbdError::Perm),
-        (limits, command::TRIM, 0, limits.size, 1, NbdError::NoSpace),
+        (limits, command::TRIM, 0, limits.size, 1, NbdError::Invalid),
         (limits, command::WRITE_ZEROES, command_flag::NO_HOLE | command_flag::FAST_ZERO, 0, 1, NbdError::NotSupported),
         (plain, command::BLOCK_STATUS, 0, 0, 1, NbdError::Invalid),
         (limits, command::BLOCK_STATUS, 0, 0, 0, NbdError::Invalid),
