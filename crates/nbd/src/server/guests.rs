@@ -121,12 +121,18 @@ impl Guests {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Somebody waits for a place. Who has not even chosen an export goes before who has.
+    /// Somebody waits for a place. While there is one who has not even chosen an export, nobody goes who has: otherwise whoever
+    /// opens many connections would end those of disks that are not used at the moment.
     fn make_place(&self) {
         let Bounds { undecided, silent, connections, .. } = self.bounds;
         let why = format!("all {connections} connections are taken");
-        let limit = |held: &Held| if held.serving { silent } else { undecided };
-        self.send_one_away(&why, limit, |held| (!held.serving, held.silent));
+        let all_serve = self.present().iter().all(|guest| guest.serving.load(Ordering::Relaxed));
+        let limit = |held: &Held| match held.serving {
+            true if all_serve => silent,
+            true => Duration::MAX,
+            false => undecided,
+        };
+        self.send_one_away(&why, limit, |held| held.silent);
     }
 
     /// Somebody waits for memory.
