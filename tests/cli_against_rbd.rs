@@ -31,7 +31,7 @@ info --image nofoo foo
 info -p {other} {pool}/foo
 -p {other} info foo
 info {pool}//foo
-info {pool}/
+= info {pool}/
 info /foo
 info foo@s2@s1
 ls
@@ -48,6 +48,34 @@ status foo --format json
 status foo --format xml --pretty-format
 status foo@s1
 status nofoo
+snap ls foo
+snap ls foo --format json
+snap list foo --format xml --pretty-format
+snap ls --all foo
+snap ls nofoo
+snap ls foo@s1
+snap ls
+snap purge foo
+snap purge --no-progress foo
+snap purge nofoo
+snap purge foo@s1
+children foo
+children foo --format json
+children foo --format xml
+children nofoo
+children foo@s1
+children --snap-id 4 foo
+diff foo
+diff foo --format json
+diff foo --format xml
+diff nofoo
+diff foo@s1
+diff foo --from-snap s1
+trash ls
+trash ls {pool} --format json
+trash ls -l {pool}
+trash list --all --format xml {pool}
+trash ls nopool
 resize foo --size 20
 resize foo --size 5
 resize foo
@@ -156,6 +184,10 @@ export in /nodir/x
 export in@nosnap {dir}/e5
 export nofoo {dir}/e5
 export in -
+= diff in
+diff --whole-object in
+diff --whole-object in --format json
+diff --whole-object i
 export --export-format 3 in {dir}/e5
 cp in c
 cp in c

@@ -3,8 +3,10 @@ use crate::command::CommandSpec;
 
 mod bench;
 mod check;
+mod children;
 mod copy;
 mod create;
+mod diff;
 mod disk_usage;
 mod export;
 mod feature;
@@ -22,16 +24,20 @@ mod pool;
 mod remove;
 mod rename;
 mod resize;
+mod snap;
 mod status;
 mod transfer;
+mod trash;
 mod unsupported;
 
 const COMMANDS: &[CommandSpec] = &[
     bench::BENCH,
     bench::BENCH_WRITE,
     check::SPEC,
+    children::SPEC,
     copy::SPEC,
     create::SPEC,
+    diff::SPEC,
     disk_usage::SPEC,
     export::SPEC,
     feature::DISABLE,
@@ -57,7 +63,10 @@ const COMMANDS: &[CommandSpec] = &[
     remove::SPEC,
     rename::SPEC,
     resize::SPEC,
+    snap::LIST,
+    snap::PURGE,
     status::SPEC,
+    trash::LIST,
 ];
 
 /// Every command.

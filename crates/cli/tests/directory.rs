@@ -179,10 +179,36 @@ async fn a_directory_that_is_not_there_is_made_for_new_images_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_is_too_large_is_refused_in_words() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    let words = "(22) Invalid argument: an image has at most 64 PiB, and 9223372036854775808 bytes are more";
+    assert_eq!(bench.fails(&["create", &a, "--size", "8E"]).await, (22, format!("create error: {words}")));
+    bench.lsd(&["create", &a, "--size", "1"]).await.unwrap();
+    let resized = bench.fails(&["resize", "--no-progress", &a, "--size", "8E"]).await;
+    assert_eq!(resized, (22, format!("resize error: {words}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_no_snapshots_works_without_them() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    bench.lsd(&["create", &a, "--size", "1"]).await.unwrap();
+    for words in ["snap ls", "snap purge", "children", "diff"] {
+        let args: Vec<&str> = words.split(' ').chain([a.as_str()]).collect();
+        bench.lsd(&args).await.unwrap();
+        let missing = bench.spec("none");
+        let args: Vec<&str> = words.split(' ').chain([missing.as_str()]).collect();
+        assert_eq!(bench.fails(&args).await.0, 2, "{words}");
+    }
+    bench.lsd(&["trash", "ls", &bench.spec("")]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_yet_says_so() {
     let bench = Bench::new();
     let spec = bench.spec("a");
-    for words in ["snap create", "clone", "trash ls", "mirror image status", "group create", "flatten"] {
+    for words in ["snap create", "clone", "trash mv", "mirror image status", "group create", "flatten"] {
         let args: Vec<&str> = words.split(' ').chain([spec.as_str()]).collect();
         let (code, message) = bench.fails(&args).await;
         assert_eq!(code, 95, "{words}");

@@ -4,6 +4,7 @@ use super::Parsed;
 use crate::error::{Failure, Result};
 use crate::session::Location;
 use crate::spec::{Place, Spec, Strictness, parse_pool_spec};
+use lsd_engine::{ImageId, ImageRef};
 
 /// The image that is worked on or copied from, or the one that is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,21 @@ pub fn image_location(parsed: &Parsed, role: Role, strictness: Strictness, snap:
 /// An existing image, without a snapshot.
 pub fn existing_image(parsed: &Parsed) -> Result<Location> {
     image_location(parsed, Role::Only, Strictness::Lenient, Snap::No)
+}
+
+/// An existing image, without a snapshot, by its name or with `--image-id`.
+pub fn by_name_or_id(parsed: &Parsed) -> Result<(Location, ImageRef)> {
+    let spec = spec_of(parsed, Role::Only, Strictness::Lenient)?;
+    if spec.snap.is_some() {
+        return Err(Failure::invalid("snapshot name specified for a command that doesn't use it"));
+    }
+    let (name, image) = match (parsed.get("image-id"), spec.image) {
+        (Some(_), Some(_)) => return Err(Failure::invalid("trying to access image using both name and id. ")),
+        (Some(id), None) => (id.to_owned(), ImageRef::Id(ImageId(id.to_owned()))),
+        (None, Some(name)) => (name.clone(), ImageRef::Name(name)),
+        (None, None) => return Err(Failure::invalid("image name was not specified")),
+    };
+    Ok((Location { place: spec.place, image: name, snap: None }, image))
 }
 
 /// Where `--pool` and `--namespace` point, for an image that is named by its id.
