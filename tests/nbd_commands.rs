@@ -45,7 +45,10 @@ fn devices_are_listed_and_found_by_image_or_device() {
         cd /dev/shm
         $NBD unmap dir:store/../store/disk
         fails $NBD unmap $SPEC; says "lsd-nbd: $SPEC is not mapped"
-        fails $NBD unmap /dev/nbd0; says "lsd-nbd: /dev/nbd0 is not mapped"
+        # A device that is free already is what was asked for, as for rbd-nbd.
+        $NBD unmap /dev/nbd0; rbd-nbd unmap /dev/nbd0
+        fails rbd-nbd unmap /dev/nbd99; fails $NBD unmap /dev/nbd99
+        fails $NBD unmap /dev/sda; says "lsd-nbd: invalid device path: /dev/sda (expected /dev/nbd{num})"
         [ ! -e /proc/$pid ]
         dev=$($NBD map --device /dev/nbd9 $SPEC)
         [ "$dev" = /dev/nbd9 ]
@@ -70,7 +73,11 @@ fn map_says_what_is_wrong_and_leaves_nothing() {
         [ "$($NBD list-mapped --format json | jq length)" = 1 ]
         [ "$(pgrep -c lsd-nbd)" = 1 ]
         # Another program's device is not ours to take down.
-        fails $NBD unmap /dev/nbd1
+        head -c 1M /dev/zero >/tmp/file
+        qemu-nbd -c /dev/nbd1 -f raw /tmp/file
+        until [ -e /sys/block/nbd1/pid ]; do sleep 0.05; done
+        fails $NBD unmap /dev/nbd1; says "lsd-nbd: /dev/nbd1 is not mapped"
+        [ -e /sys/block/nbd1/pid ]
         "#,
     );
 }
@@ -121,6 +128,31 @@ fn an_exclusive_device_is_the_only_writer() {
         cmp -n 64k $one /tmp/data
         $NBD unmap $one
         $NBD unmap $two
+        "#,
+    );
+}
+
+#[test]
+fn a_device_in_use_is_not_taken_away() {
+    in_guest(
+        r#"
+        dev=$($NBD map $SPEC)
+        mkfs.ext4 -q $dev
+        mkdir /tmp/mnt
+        mount $dev /tmp/mnt
+        echo kept >/tmp/mnt/file
+        words="unmount it first, or give up what is not written by --force"
+        fails $NBD unmap $dev; says "lsd-nbd: $dev is in use (mounted on /tmp/mnt): $words"
+        fails $NBD unmap $SPEC; says "lsd-nbd: $dev is in use (mounted on /tmp/mnt): $words"
+        [ "$(cat /tmp/mnt/file)" = kept ]
+        umount /tmp/mnt
+        $NBD unmap $dev
+        dev=$($NBD map $SPEC)
+        mount $dev /tmp/mnt
+        [ "$(cat /tmp/mnt/file)" = kept ]
+        pid=$(cat /sys/block/nbd0/pid)
+        $NBD unmap --force $dev
+        [ ! -e /proc/$pid ]
         "#,
     );
 }

@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub cookie: Option<String>,
     pub show_cookie: bool,
     pub foreground: bool,
+    /// Unmap a device that is in use.
+    pub force: bool,
     pub format: Option<String>,
     pub pretty_format: bool,
     pub socket: Option<PathBuf>,
@@ -128,6 +130,7 @@ impl Options {
             "pretty-format" => self.pretty_format = true,
             // Netlink comes first anyway.
             "try-netlink" => {}
+            "force" => self.force = true,
             "foreground" | "-f" | "-d" => self.foreground = true,
             _ => return false,
         }

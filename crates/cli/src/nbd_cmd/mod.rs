@@ -4,6 +4,7 @@
 //! protocol and the driver (crate `lsd-nbd`), specifications and opening images.
 use crate::error::Failure;
 use crate::globals::Globals;
+use crate::output::print;
 use crate::session::Session;
 use args::Options;
 use std::ffi::OsString;
@@ -40,6 +41,7 @@ Map options:
   --cookie                      Specify device cookie
 
 Unmap options:
+  --force                       Unmap a device that is mounted or otherwise in use
   --reattach-timeout <sec>      Set how long to wait for the serving process to end (default: 30)
 
 List options:
@@ -52,10 +54,16 @@ Serve options:
   --read-only                   Export read-only
   --exclusive                   Forbid writes by other clients
 
+SIGTERM or SIGINT ends a server once the requests it has are answered; SIGUSR1 makes it tell
+on standard error who is connected.
+
   --conf/-c FILE    read configuration from the given configuration file
   --id/-i ID        set ID portion of my name
   --name/-n TYPE.ID set name
   --cluster NAME    set cluster name (default: ceph)
+  --keyring/-k FILE, --keyfile/-K FILE
+                    read keys, or the one key, from a file
+  -m HOST           monitors to connect to
   --pool/-p POOL    pool of a spec that names none
   --namespace NAME  namespace of a spec that names no pool
   --version         show version and quit
@@ -81,15 +89,11 @@ pub fn lsd_nbd_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<OsString> = args.collect();
     let program = words.first().and_then(|word| Path::new(word).file_name()).unwrap_or("lsd-nbd".as_ref());
     let program = program.to_string_lossy().into_owned();
-    match run(program.clone(), words) {
+    crate::output::set_program(&program);
+    match run(program, words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let message = failure.message.trim_end();
-            match (message.is_empty(), failure.prefixed) {
-                (true, _) => {}
-                (false, true) => eprintln!("{program}: {message}"),
-                (false, false) => eprintln!("{message}"),
-            }
+            crate::report(&failure);
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -102,12 +106,10 @@ fn run(program: String, words: Vec<OsString>) -> crate::error::Result<()> {
     let arguments = words.iter().skip(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let (globals, options) = args::parse(arguments, &|key| std::env::var(key).ok())?;
     if options.help {
-        print!("{USAGE}");
-        return Ok(());
+        return print(USAGE);
     }
     if globals.version {
-        println!("lsd version {}", env!("CARGO_PKG_VERSION"));
-        return Ok(());
+        return print(&format!("lsd version {}\n", crate::version()));
     }
     let invocation = Invocation { program, words, globals, options };
     match invocation.options.command.as_deref() {
