@@ -1,6 +1,6 @@
 //! Clients with the capabilities of ceph-conf/capabilities.md, and with less.
 mod common;
-use common::{Ceph, Cmd, built};
+use common::{Ceph, Cmd, built, scratch_dir};
 
 /// A cephx user of the test's own, with a ceph.conf that holds its key.
 struct User {
@@ -90,9 +90,48 @@ fn a_user_who_may_only_read_cannot_write() {
         .says("Operation not permitted");
 }
 
+/// Each way to have no key says which it is, and who says so.
 #[test]
-fn a_wrong_key_is_refused() {
+fn a_wrong_key_is_refused_with_the_reason() {
     let ceph = requires_ceph!();
-    let wrong = ceph.with_client_conf(&["key = AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="]);
-    wrong.client(built("lsd")).args(["ls", "rbd"]).fails();
+    let dir = scratch_dir();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (none, others, wrong) = (path("none"), path("others"), path("wrong"));
+    let key = "AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==";
+    std::fs::write(&others, format!("[client.other]\n\tkey = {key}\n")).unwrap();
+    std::fs::write(&wrong, format!("[client.admin]\n\tkey = {key}\n[client.nobody]\n\tkey = {key}\n")).unwrap();
+    let refused = |args: &[&str], why: &str| {
+        ceph.client(built("lsd")).args(args).args(["ls", "rbd"]).fails().says(why);
+        let nbd =
+            ceph.client(built("lsd-nbd")).args(args).args(["serve", "--listen", "127.0.0.1:0", "rbd/image"]).fails();
+        nbd.says("lsd-nbd: couldn't connect to the cluster!").says("lsd-nbd: (").says(why);
+    };
+    let unknown = |name: &str| {
+        format!(
+            "(13) Permission denied: the cluster does not know client.{name}, or has another key for it than {wrong}"
+        )
+    };
+    refused(&["-k", &wrong], &unknown("admin"));
+    refused(&["-k", &wrong, "--id", "nobody"], &unknown("nobody"));
+    refused(&["-k", &others], &format!("the keyring {others} has no key of client.admin"));
+    refused(&["-k", &none], &format!("there is no keyring with the key of client.admin, neither {none};"));
+    let folder = dir.path().display().to_string();
+    refused(&["-k", &folder], &format!("{folder} cannot be read: (21) Is a directory"));
+}
+
+/// Secrets that never lie on a disk: `-K <(...)`, and the same for the other files.
+#[test]
+fn keys_and_configuration_come_through_pipes() {
+    let ceph = requires_ceph!();
+    let auth = |command: &str| ceph.stock("ceph").args(["auth", command, "client.admin"]).ok().text();
+    let (key, keyring) = (auth("get-key"), auth("get"));
+    let monitors = ceph.stock("ceph-conf").args(["--name", "client.admin", "mon host"]).ok().text();
+    let lsd = built("lsd").display().to_string();
+    let run = |line: &str| {
+        let cmd = ceph.client("bash").args(["-c", line]).env("LSD", &lsd).env("KEY", key.trim());
+        cmd.env("RING", &keyring).env("MONITORS", monitors.trim()).ok()
+    };
+    run("$LSD -k /nonexistent -K <(echo $KEY) ls rbd");
+    run("$LSD -k <(echo \"$RING\") ls rbd");
+    run("unset CEPH_CONF; $LSD -c <(printf '[global]\nmon_host = %s\nkey = %s\n' \"$MONITORS\" $KEY) ls rbd");
 }

@@ -80,6 +80,10 @@ fn a_closed_pipe_ends_the_program_without_a_panic() {
     let done = Cmd::new("bash").args(["-c", &line]).ok();
     assert_eq!(done.text().trim(), "1000");
     assert!(!done.errors().contains("panicked"), "{done}");
+    // How far it came is what was written, not what was read.
+    let line = format!("{} export {} - | head -c 100 >/dev/null", built("lsd").display(), store.spec("a"));
+    let done = Cmd::new("bash").args(["-c", &line]).ok();
+    done.says("Exporting image: 0% complete...failed.").says("lsd: export error: (32) Broken pipe");
     let line = format!("set -o pipefail; {} help | true", built("lsd").display());
     let done = Cmd::new("bash").args(["-c", &line]).run();
     assert!(!done.errors().contains("panicked"), "{done}");

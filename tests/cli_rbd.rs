@@ -53,6 +53,7 @@ fn create_list_info_remove() {
     );
     lsd(&ceph, &["rm", "--no-progress", &image.spec()]).ok();
     lsd(&ceph, &["info", &image.spec()]).run().expect_code(2);
+    lsd(&ceph, &["info", "rbd/"]).run().expect_code(2).says("'rbd/' names no image: rbd/NAME is one in the pool rbd");
     lsd(&ceph, &["rm", &image.spec()]).run().expect_code(2).says("No such file or directory");
 }
 

@@ -203,7 +203,7 @@ fn ext4_over_nbdfuse_and_a_loop_device() {
 }
 
 /// A second server of the image `served` serves alone: its client cannot write, and with `--exclusive` it does not start.
-fn nobody_else_writes(start: impl Fn(&Path, &[&str]) -> Cmd) {
+fn nobody_else_writes(start: impl Fn(&Path, &[&str]) -> Cmd, lsd_gc: Cmd) {
     let dir = scratch_dir();
     let listen = |name: &str, options: &[&str]| {
         let socket = dir.path().join(name);
@@ -224,6 +224,7 @@ fn nobody_else_writes(start: impl Fn(&Path, &[&str]) -> Cmd) {
     assert!(refused.says("write failed").code == Some(1), "{refused}");
     let third = start(&dir.path().join("third"), &["--exclusive"]).run().expect_code(1);
     third.says("lsd-nbd: failed to acquire exclusive lock: (30) Read-only file system").says("took the lock by hand");
+    lsd_gc.run().expect_code(30).says("lsd: gc failed: (30) Read-only file system").says("took the lock by hand");
     // What was refused changed nothing, and the first goes on.
     qemu_io(&of_first, &["read -P 2 0 1M", "write -P 4 1M 1M", "flush"]);
     first.stop().expect_code(0);
@@ -236,9 +237,10 @@ fn an_exclusive_server_is_the_only_writer() {
     let dir = scratch_dir();
     let image = spec(dir.path(), "disk");
     Cmd::new(built("lsd")).args(["create", "--size", "16M", &image]).ok();
-    nobody_else_writes(|socket, options| {
+    let start = |socket: &Path, options: &[&str]| {
         Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).arg(&image)
-    });
+    };
+    nobody_else_writes(start, Cmd::new(built("lsd")).args(["gc", "--no-progress", &image]));
     // Where there is no lock to take, nothing pretends to have it.
     let shared = spec(dir.path(), "shared");
     Cmd::new(built("lsd")).args(["create", "--size", "16M", "--image-feature", "layering", &shared]).ok();
@@ -251,9 +253,72 @@ fn an_exclusive_server_is_the_only_writer() {
 fn an_exclusive_server_of_an_image_in_ceph_is_the_only_writer() {
     let ceph = requires_ceph!();
     let image = ceph.image("exclusive").create("16M");
-    nobody_else_writes(|socket, options| {
+    let start = |socket: &Path, options: &[&str]| {
         ceph.client(built("lsd-nbd")).args(["serve", "--socket"]).arg(socket).args(options).arg(image.spec())
-    });
+    };
+    nobody_else_writes(start, ceph.client(built("lsd")).args(["gc", "--no-progress", &image.spec()]));
+}
+
+#[test]
+fn a_server_tells_what_failed_and_who_is_connected() {
+    let mut served = Served::new(&[("disk", "16M")], &[]);
+    qemu_io(&served.url("disk"), &["write -P 7 0 4M", "flush"]);
+    served.server.take().unwrap().stop().expect_code(0);
+    for entry in std::fs::read_dir(served.path("store/objects")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("lsd_data") {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 64].fill(0xa5);
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    served.serve(["disk"].into_iter(), &[]);
+    let read = Cmd::stock("qemu-io").args(["-r", "-f", "raw", "-c", "read 0 4M"]).arg(served.url("disk")).run();
+    read.says("Input/output error");
+    let server = served.server.take().unwrap();
+    let idle = UnixStream::connect(&served.socket).unwrap();
+    server.signal(nix::sys::signal::Signal::SIGUSR1);
+    wait_until("it tells who is connected", Duration::from_secs(30), || server.errors().contains("in the handshake"));
+    drop(idle);
+    let said = server.stop().expect_code(0);
+    said.says("nbd: \"disk\": read of 4194304 bytes at 0 for process ").says("(errno 5)").says("of 256 connections");
+}
+
+#[test]
+fn wrong_command_lines_of_a_server_say_what_is_wrong() {
+    let dir = scratch_dir();
+    let image = spec(dir.path(), "disk");
+    let serve = |args: &[&str]| Cmd::new(built("lsd-nbd")).arg("serve").args(args).arg(&image).run().expect_code(1);
+    for address in ["127.0.0.1", ":33501"] {
+        serve(&["--listen", address])
+            .says(&format!("lsd-nbd: invalid address '{address}' for --listen: expected HOST:PORT"));
+    }
+    serve(&["--socket", &"s".repeat(200)]).says("200 bytes, and at most 107 are possible: (36) File name too long");
+    Cmd::new(built("lsd")).args(["create", "--size", "16M", &image]).ok();
+    serve(&["--listen", "no-such-host.invalid:10809"])
+        .says("lsd-nbd: listen on no-such-host.invalid:10809: failed to lookup");
+    let version = |program: &str| Cmd::new(built(program)).arg("--version").ok().text();
+    assert_eq!(version("lsd-nbd"), version("lsd"));
+}
+
+/// The block of the README as it is pasted, in a folder of the test's own.
+#[test]
+fn the_readme_s_block_for_a_directory_works() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let block = readme.split("In a directory, without Ceph").nth(1).unwrap().split("On Ceph").next().unwrap();
+    let lines =
+        block.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with("cargo build"));
+    let dir = scratch_dir();
+    let own = dir.path().display().to_string();
+    let script = lines.collect::<Vec<_>>().join("\n").replace("/var/tmp/", &format!("{own}/"));
+    let script = script.replace("/tmp/one.sock", &format!("{own}/one.sock"));
+    assert!(script.contains("lsd-nbd serve") && !script.contains("/tmp/one"), "{script}");
+    let bin = built("lsd").parent().unwrap().display().to_string();
+    let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+    let done = Cmd::new("bash").args(["-euc", &script]).env("PATH", path).dir(dir.path()).ok();
+    done.says("size 10 GiB");
+    assert!(!done.errors().contains("rror"), "{done}");
 }
 
 #[test]

@@ -144,6 +144,11 @@ impl Running {
         self.stdout.text()
     }
 
+    /// The same on standard error.
+    pub fn errors(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Waits until it has printed `text`.
     #[track_caller]
     pub fn wait_for_text(&mut self, text: &str, timeout: Duration) {

@@ -24,18 +24,26 @@ pub fn lsd_main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure, "lsd");
+            report(&failure);
             ExitCode::from(u8::try_from(failure.code).unwrap_or(1))
         }
     }
 }
 
 /// Prints what a command failed with.
-pub fn report(failure: &Failure, program: &str) {
+pub fn report(failure: &Failure) {
     match (failure.message.is_empty(), failure.prefixed) {
         (true, _) => {}
-        (false, true) => output::warn(&format!("{program}: {failure}")),
+        (false, true) => output::warn_named(&failure.message),
         (false, false) => output::warn(&failure.message),
+    }
+}
+
+/// The version and, where the build had it, the commit.
+pub fn version() -> String {
+    match env!("LSD_GIT_HASH") {
+        "" => env!("CARGO_PKG_VERSION").to_owned(),
+        hash => format!("{} ({hash})", env!("CARGO_PKG_VERSION")),
     }
 }
 

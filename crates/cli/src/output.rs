@@ -1,6 +1,7 @@
 //! What commands print: trees as plain JSON or XML, tables, sizes, times, progress.
 use crate::error::{Failure, Result};
 use std::io::Write;
+use std::sync::OnceLock;
 
 pub mod format;
 pub mod progress;
@@ -14,7 +15,24 @@ pub fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
-/// Writes a line to standard error for whoever still reads it.
+static PROGRAM: OnceLock<String> = OnceLock::new();
+
+/// The name that this program is called by stands before what it says from now on; `lsd` until then.
+pub fn set_program(name: &str) {
+    // Only the first call counts: a process is one program.
+    let _ = PROGRAM.set(name.to_owned());
+}
+
+pub fn program() -> &'static str {
+    PROGRAM.get().map_or("lsd", String::as_str)
+}
+
+/// Says something on standard error for whoever still reads it, behind the program's name.
+pub fn warn_named(words: &str) {
+    warn(&format!("{}: {words}", program()));
+}
+
+/// The same without the name.
 pub fn warn(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -5,15 +5,18 @@
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness};
-use lsd_engine::{Image, ImageRef, Namespaces, OpenOptions, Settings};
+use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
+use once::Kept;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
 
 mod cluster;
+mod once;
+mod unreachable;
 pub use cluster::Connection;
 
 /// Where one image is. Made from a specification and the options `--pool`, `--namespace`, `--image` and `--snap`.
@@ -49,6 +52,8 @@ pub struct Session {
     conf: ConfFile,
     /// The file that `conf` was read from.
     conf_path: Option<PathBuf>,
+    /// What of the files could be read only once.
+    kept: Kept,
     connection: OnceCell<Connection>,
     /// Stores that were opened: one for each place, so that everything in it is done by one client.
     stores: Mutex<Vec<(Place, Arc<dyn ObjectStore>)>>,
@@ -56,11 +61,22 @@ pub struct Session {
 
 impl Session {
     /// Reads ceph.conf. A file named by the caller must be readable; the usual places may be empty.
-    pub fn new(globals: Globals) -> Result<Self> {
+    pub fn new(mut globals: Globals) -> Result<Self> {
         let home = std::env::var("HOME").ok();
         let candidates = globals.conf_candidates(home.as_deref());
-        let read = |path: &PathBuf| Some((std::fs::read_to_string(path).ok()?, path.clone()));
-        let found = candidates.iter().find_map(read);
+        let mut kept = Kept::default();
+        let mut read = |path: &PathBuf| {
+            let path = kept.keep(path).ok()?;
+            Some((std::fs::read_to_string(&path).ok()?, path))
+        };
+        let found = candidates.iter().find_map(&mut read);
+        for (_, path) in globals.overrides.iter_mut().filter(|(key, _)| ["keyring", "keyfile"].contains(&key.as_str()))
+        {
+            // What cannot be read is for librados to refuse: it may be a list, and is not needed for a directory.
+            if let Ok(copy) = kept.keep(path.as_ref()) {
+                *path = copy.display().to_string();
+            }
+        }
         if found.is_none() && globals.conf.is_some() {
             let list: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
             let message = format!("global_init: unable to open config file from search list {}", list.join(" "));
@@ -70,7 +86,7 @@ impl Session {
             Some((text, path)) => (ConfFile::parse(&text), Some(path)),
             None => (ConfFile::default(), None),
         };
-        Ok(Self { globals, conf, conf_path, connection: OnceCell::new(), stores: Mutex::default() })
+        Ok(Self { globals, conf, conf_path, kept, connection: OnceCell::new(), stores: Mutex::default() })
     }
 
     pub fn globals(&self) -> &Globals {
@@ -97,7 +113,7 @@ impl Session {
 
     /// The cluster, connected on first use.
     pub async fn connection(&self) -> Result<&Connection> {
-        self.connection.get_or_try_init(|| Connection::open(&self.globals, self.conf_path.clone())).await
+        self.connection.get_or_try_init(|| Connection::open(&self.globals, self.conf_path.clone(), &self.kept)).await
     }
 
     /// `ENOENT` if the pool or directory does not exist.
@@ -144,7 +160,7 @@ impl Session {
         let store = self.store(&location.place).await?;
         let options = OpenOptions { read_only, settings: self.image_settings(), ..OpenOptions::default() };
         let opened = Image::open(&store, &image, &options).await;
-        let image = opened.map_err(|e| Failure::engine(&format!("error opening image {}", location.image), &e))?;
+        let image = opened.map_err(|error| opening_failed(&location.image, &error))?;
         if location.snap.is_some() {
             // No image of this format version has snapshots yet, so none can be found.
             image.close().await.map_err(|e| Failure::engine("error closing image", &e))?;
@@ -152,6 +168,18 @@ impl Session {
             return Err(Failure::bare(libc::ENOENT, message));
         }
         Ok(image)
+    }
+}
+
+fn opening_failed(name: &str, error: &lsd_engine::Error) -> Failure {
+    let failure = Failure::engine(&format!("error opening image {name}"), error);
+    // rbd takes `rbd/` for the name of an image in the default pool, and leaves it at that.
+    match name.strip_suffix('/').filter(|_| error.kind == ErrorKind::NotFound) {
+        Some(pool) => Failure {
+            message: format!("{failure} ('{name}' names no image: {pool}/NAME is one in the pool {pool})"),
+            ..failure
+        },
+        None => failure,
     }
 }
 

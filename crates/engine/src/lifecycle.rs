@@ -52,6 +52,10 @@ pub(crate) async fn create(
     Ok(id)
 }
 
+pub(crate) fn too_large(size: u64) -> Error {
+    invalid(format!("an image has at most {} PiB, and {size} bytes are more", MAX_IMAGE_BYTES >> 50))
+}
+
 /// What never changes about the image, and its features.
 async fn image_record(
     store: &Arc<dyn ObjectStore>,
@@ -63,7 +67,7 @@ async fn image_record(
     let data_pool = options.data_pool.unwrap_or(store.pool_id());
     let layout = layout::of(options, data_pool != store.pool_id())?;
     if options.size > MAX_IMAGE_BYTES {
-        return Err(invalid(format!("{} bytes are more than the largest image ({MAX_IMAGE_BYTES})", options.size)));
+        return Err(too_large(options.size));
     }
     if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(invalid(format!("{:?} cannot be an image id", id.0)));

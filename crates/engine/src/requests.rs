@@ -38,7 +38,7 @@ fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> Left {
 impl Inner {
     pub(crate) async fn resize(self: &Arc<Self>, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
         if size > MAX_IMAGE_BYTES {
-            return Err(invalid(format!("{size} bytes are more than the largest image ({MAX_IMAGE_BYTES})")));
+            return Err(crate::lifecycle::too_large(size));
         }
         self.look_at_header().await?;
         let from = self.described().state.size;

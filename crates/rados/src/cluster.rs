@@ -104,6 +104,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// What librados takes a setting for, without a connection; `None` if it does not know or have it.
+    pub fn configured(options: &ConnectOptions, key: &str) -> RadosResult<Option<String>> {
+        Ok(Self::create(options)?.conf_get(key))
+    }
+
     /// A configured handle without a connection.
     fn create(options: &ConnectOptions) -> RadosResult<Self> {
         let name_text = options.client_name();

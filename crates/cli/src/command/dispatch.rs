@@ -18,7 +18,7 @@ enum Request {
 pub async fn run(args: Vec<String>) -> Result<()> {
     let (globals, args) = Globals::split(args, &|key| std::env::var(key).ok())?;
     if globals.version {
-        return print(&format!("lsd version {}\n", version()));
+        return print(&format!("lsd version {}\n", crate::version()));
     }
     match request(args) {
         Request::Help(words) => print_help(&words),
@@ -28,14 +28,6 @@ pub async fn run(args: Vec<String>) -> Result<()> {
             let session = Session::new(globals)?;
             (spec.run)(&session, &parsed).await
         }
-    }
-}
-
-/// The version and, where the build had it, the commit.
-fn version() -> String {
-    match env!("LSD_GIT_HASH") {
-        "" => env!("CARGO_PKG_VERSION").to_owned(),
-        hash => format!("{} ({hash})", env!("CARGO_PKG_VERSION")),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::command::options::{IMAGE_SPEC, ONE_IMAGE};
 use crate::command::parsed::invalid_value;
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result, describe_errno};
-use crate::output::{print, size, warn};
+use crate::output::{print, size, warn_named};
 use crate::session::Session;
 use lsd_engine::Image;
 use nix::libc;
@@ -110,7 +110,7 @@ impl Workload {
     fn check(&self, image_size: u64) -> Result<()> {
         if self.io_size > image_size {
             let (io, image) = (size::format(self.io_size), size::format(image_size));
-            warn(&format!("lsd: io-size {io} larger than image size {image}"));
+            warn_named(&format!("io-size {io} larger than image size {image}"));
             return Err(Failure::bare(libc::EINVAL, format!("bench failed: {}", describe_errno(libc::EINVAL))));
         }
         if self.io_size > u64::from(u32::MAX) {
@@ -140,7 +140,7 @@ impl Workload {
 
 async fn execute(session: &Session, parsed: &Parsed, fixed_type: Option<IoType>) -> Result<()> {
     if fixed_type.is_some() {
-        warn("lsd: bench-write is deprecated, use lsd bench --io-type write ...");
+        warn_named("bench-write is deprecated, use lsd bench --io-type write ...");
     }
     let location = existing_image(parsed)?;
     let workload = Workload::of(parsed, fixed_type)?;

@@ -28,8 +28,8 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Check an image: header, map, log and checksums against each other.",
     epilogue: "Exit codes: 0 the image is sound, 1 it could not be checked, 2 something is\n\
                damaged, 3 space is lost and nothing is damaged. After --repair they are about\n\
-               what is left. Without --repair nothing is changed, and the image may be in use;\n\
-               what is found may then be of a moment that is over.",
+               what is left. Without --repair nothing is changed. An image in use can be\n\
+               checked: what is found may have been put right meanwhile.",
     positionals: &[IMAGE_SPEC],
     options: &[
         ONE_IMAGE,
@@ -37,12 +37,12 @@ pub const SPEC: CommandSpec = CommandSpec {
             OptionSpec::value("image-id", "image id"),
             OptionSpec::switch(
                 "repair",
-                "put right what can be derived from what is sound, and delete what nothing needs",
+                "rebuild what can be rebuilt from intact data, and delete what is no longer needed",
             ),
             OptionSpec::switch(
                 "discard-damaged",
-                "with --repair: give up data that does not verify, which reads as zeroes then, and all that a damaged log has \
-                 after the damage",
+                "with --repair: give up damaged data, which reads as zeroes afterwards, and everything that a damaged log \
+                 has after the damage",
             ),
             NO_PROGRESS,
         ],

@@ -9,7 +9,7 @@ use crate::command::options::{
 use crate::command::{CommandSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
-use crate::output::warn;
+use crate::output::warn_named;
 use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use futures::{StreamExt, TryStreamExt};
@@ -57,7 +57,7 @@ async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout,
     if filled.is_err()
         && let Err(error) = Image::remove(&store, &ImageRef::Name(to.image.clone()), &|_, _| Ok(())).await
     {
-        warn(&format!("lsd: cannot remove the incomplete image {}: {error}", to.image));
+        warn_named(&format!("cannot remove the incomplete image {}: {error}", to.image));
     }
     filled
 }

@@ -6,7 +6,7 @@ use crate::error::{Failure, Result, describe_errno};
 use crate::output::format::{Format, Tree};
 use crate::output::size;
 use crate::output::table::{Align, Table};
-use crate::output::warn;
+use crate::output::{warn, warn_named};
 use crate::session::Session;
 use crate::spec::Strictness;
 use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, Space};
@@ -95,7 +95,7 @@ async fn all_usages(
             // Removed since the directory was read.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => {
-                warn(&format!("lsd: error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
+                warn_named(&format!("error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
                 first_failure.get_or_insert(error.errno());
             }
         }

@@ -47,7 +47,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
 }
 
 fn failed(error: &std::io::Error) -> Failure {
-    Failure::errno("export error", error.raw_os_error().unwrap_or(nix::libc::EIO))
+    Failure::io("export error", error)
 }
 
 /// Reads many chunks at a time and writes them in order.
@@ -66,7 +66,7 @@ async fn export(session: &Session, image: &Image, sink: Sink, line: &ProgressLin
         if !writer.write(chunk.start, data).await {
             break;
         }
-        line.update(chunk.end, size);
+        line.update(writer.written(), size);
     }
     writer.finish(size).await.map_err(|error| failed(&error))
 }

@@ -5,7 +5,7 @@ use crate::command::{CommandSpec, Parsed, Positional};
 use crate::error::{Failure, Result, describe_errno};
 use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
-use crate::output::{print, warn};
+use crate::output::{print, warn, warn_named};
 use crate::session::Session;
 use lsd_engine::{Error, ErrorKind};
 use std::collections::BTreeMap;
@@ -113,7 +113,7 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let done = image.metadata_remove(&key).await.map_err(|error| {
         let words = describe_errno(error.errno());
         match error.kind {
-            ErrorKind::NotFound => warn(&format!("lsd: no existing metadata key {key} of image : {words}")),
+            ErrorKind::NotFound => warn_named(&format!("no existing metadata key {key} of image : {words}")),
             _ => warn(&format!("failed to remove metadata {key} of image : {words}")),
         }
         Failure::engine("removing metadata failed", &error)

@@ -7,7 +7,7 @@ use crate::command::parsed::invalid_value;
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
-use crate::output::warn;
+use crate::output::warn_named;
 use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use futures::StreamExt;
@@ -48,7 +48,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let layout = Layout::of(parsed)?;
     let granule = sparse_bytes(parsed)?;
     let source = Source::open(&path).map_err(|failure| {
-        warn(&format!("lsd: {failure}"));
+        warn_named(&failure.to_string());
         Failure::errno("import failed", failure.code)
     })?;
     let line = ProgressLine::new("Importing image", !parsed.has("no-progress"));
@@ -77,10 +77,10 @@ fn destination(parsed: &Parsed, path: &str) -> Result<Location> {
     let old_image = parsed.get("image");
     let old_pool = parsed.get("pool");
     if old_image.is_some() {
-        warn("lsd: --image is deprecated, use --dest");
+        warn_named("--image is deprecated, use --dest");
     }
     if old_pool.is_some() {
-        warn("lsd: -p [ --pool ] is deprecated, use --dest-pool");
+        warn_named("-p [ --pool ] is deprecated, use --dest-pool");
     }
     let mut spec = spec_of(parsed, Role::Destination, Strictness::Strict)?;
     if spec.snap.is_some() {
@@ -110,7 +110,7 @@ impl Import<'_> {
         let options = layout.for_new(self.session, &store, size).await?;
         let line = self.line;
         Image::create(&store, &destination.image, &options).await.map_err(|error| {
-            warn("lsd: image creation failed");
+            warn_named("image creation failed");
             line.fail();
             plain_errno(&error)
         })?;
@@ -119,7 +119,7 @@ impl Import<'_> {
             line.fail();
             let partial = ImageRef::Name(destination.image.clone());
             if let Err(error) = Image::remove(&store, &partial, &|_, _| Ok(())).await {
-                warn(&format!("lsd: cannot remove the incomplete image {}: {error}", destination.image));
+                warn_named(&format!("cannot remove the incomplete image {}: {error}", destination.image));
             }
         } else {
             line.finish();

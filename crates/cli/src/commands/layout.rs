@@ -2,7 +2,7 @@
 use super::features;
 use crate::command::Parsed;
 use crate::error::{Failure, Result};
-use crate::output::{size, warn};
+use crate::output::{size, warn_named};
 use crate::session::Session;
 use lsd_engine::{CreateOptions, ImageInfo};
 use lsd_store::{ObjectStore, StoreErrorKind};
@@ -31,7 +31,7 @@ impl Layout {
         }
         let old_order = parsed.get_with("order", |text| text.parse().ok().filter(|order| (12..=25).contains(order)))?;
         if old_order.is_some() {
-            warn("lsd: --order is deprecated, use --object-size");
+            warn_named("--order is deprecated, use --object-size");
         }
         let order = parsed.get_with("object-size", size::parse_object_size)?.or(old_order);
         let mut features = None;
@@ -99,10 +99,10 @@ fn image_format(parsed: &Parsed) -> Result<()> {
         _ => None,
     })?;
     if parsed.has("new-format") {
-        warn("lsd: --new-format is deprecated, use --image-format 2");
+        warn_named("--new-format is deprecated, use --image-format 2");
     }
     if format == Some(1) {
-        warn("lsd: image format 1 is deprecated");
+        warn_named("image format 1 is deprecated");
         return Err(Failure::errno("create error", libc::EINVAL));
     }
     Ok(())
@@ -116,7 +116,7 @@ async fn find_pool(session: &Session, store: &Arc<dyn ObjectStore>, name: &str) 
     let pool = session.connection().await?.pool_id(name).await;
     pool.map_err(|error| match error.kind {
         StoreErrorKind::NotFound => {
-            warn(&format!("lsd: data pool {name} does not exist"));
+            warn_named(&format!("data pool {name} does not exist"));
             Failure::errno("create error", libc::ENOENT)
         }
         _ => Failure::errno(&format!("error opening pool '{name}'"), error.errno),

@@ -5,7 +5,7 @@ use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result, describe_errno};
 use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
-use crate::output::{size, warn};
+use crate::output::{size, warn_named};
 use crate::session::Session;
 use futures::StreamExt;
 use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions};
@@ -51,7 +51,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
 /// rbd says both what it could not open and that the listing failed.
 fn listing_failed(failure: Failure) -> Failure {
     if failure.prefixed && !failure.message.is_empty() {
-        warn(&format!("lsd: {failure}"));
+        warn_named(&failure.to_string());
     }
     Failure::errno("listing images failed", failure.code)
 }
@@ -76,7 +76,7 @@ async fn open_all(
             // Removed since the directory was read.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => {
-                warn(&format!("lsd: error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
+                warn_named(&format!("error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
                 first_failure.get_or_insert(error.errno());
             }
         }

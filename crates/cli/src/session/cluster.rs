@@ -1,12 +1,16 @@
 //! The stores themselves: pools of a cluster, and directories.
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
+use crate::output::warn_named;
 use lsd_rados::{Cluster, ConnectOptions, RadosError, RadosStore};
 use lsd_store::{DirStore, ObjectStore, PoolId, StoreError};
 use nix::libc;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
+
+use super::once::Kept;
+use super::unreachable::why;
 
 /// The application that a pool of images is for, the same as RBD's: clients' capabilities and Ceph's health go by it.
 const APPLICATION: &str = "rbd";
@@ -19,7 +23,7 @@ pub struct Connection {
 
 impl Connection {
     /// Connects on a thread that may block. `conf`: the configuration file that was read.
-    pub async fn open(globals: &Globals, conf: Option<PathBuf>) -> Result<Self> {
+    pub async fn open(globals: &Globals, conf: Option<PathBuf>, kept: &Kept) -> Result<Self> {
         let options = ConnectOptions {
             conf_file: conf,
             cluster: globals.cluster.clone(),
@@ -27,9 +31,11 @@ impl Connection {
             settings: globals.overrides.clone(),
             ..ConnectOptions::default()
         };
-        let cluster = blocking(move || Cluster::connect(&options)).await?.map_err(|error| {
-            crate::output::warn("lsd: couldn't connect to the cluster!");
-            Failure::silent(error.errno)
+        let connect = move || Cluster::connect(&options).map_err(|error| (error.errno, why(&options, error.errno)));
+        let cluster = blocking(connect).await?.map_err(|(errno, why)| {
+            warn_named("couldn't connect to the cluster!");
+            warn_named(&kept.in_users_words(&why));
+            Failure::silent(errno)
         })?;
         Ok(Self { cluster })
     }

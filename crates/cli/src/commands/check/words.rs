@@ -103,11 +103,20 @@ fn plural(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+fn were(count: usize, what: &str) -> String {
+    format!("{} {}", plural(count, what), if count == 1 { "was" } else { "were" })
+}
+
 fn summary(report: &CheckReport) -> String {
     let (corruptions, leaks) = (report.count(Severity::Corruption), report.count(Severity::Leak));
     let mut text = match (corruptions, leaks) {
         (0, 0) => "No errors were found on the image.\n".to_owned(),
-        _ => format!("{}, {} were found on the image.\n", plural(corruptions, "corruption"), plural(leaks, "leak")),
+        (0, leaks) => format!("Nothing is damaged, but space is lost: {} found.\n", were(leaks, "leak")),
+        (corruptions, 0) => format!("The image is damaged: {} found.\n", were(corruptions, "corruption")),
+        _ => {
+            let corruptions = plural(corruptions, "corruption");
+            format!("The image is damaged: {corruptions} and {} were found.\n", plural(leaks, "leak"))
+        }
     };
     let checked = &report.checked;
     let _ = writeln!(
@@ -121,10 +130,12 @@ fn summary(report: &CheckReport) -> String {
         checked.pages,
     );
     if report.in_use {
-        text.push_str("The image is in use: what was looked at is a durable state of it, perhaps not the last.\n");
+        text.push_str("The image is in use: what was written last may not have been looked at.\n");
     }
     if report.moving {
-        text.push_str("The image changed during the check: findings may be of a state that is over.\n");
+        text.push_str(
+            "The image changed during the check: what was found may have been put right meanwhile. Check again.\n",
+        );
     }
     text
 }

@@ -4,6 +4,8 @@ use lsd_engine::{ReadData, ReadPiece};
 use std::fs::{File, OpenOptions};
 use std::io::{Error, Result, Stdout, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -34,13 +36,16 @@ impl Sink {
     /// Writes from now on, on a thread that may block.
     pub fn start(mut self) -> Writer {
         let (sender, mut receiver) = mpsc::channel::<(u64, ReadData)>(QUEUED_READS_MAX);
+        let written = Arc::new(AtomicU64::new(0));
+        let so_far = written.clone();
         let thread = tokio::task::spawn_blocking(move || {
             while let Some((offset, data)) = receiver.blocking_recv() {
                 self.write(offset, &data)?;
+                so_far.store(offset + data.len(), Ordering::Relaxed);
             }
             Ok(self)
         });
-        Writer { sender, thread }
+        Writer { sender, thread, written }
     }
 
     fn write(&mut self, offset: u64, data: &ReadData) -> Result<()> {
@@ -77,12 +82,18 @@ impl Sink {
 pub struct Writer {
     sender: mpsc::Sender<(u64, ReadData)>,
     thread: JoinHandle<Result<Sink>>,
+    written: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// Offsets must ascend. False when writing failed; [`Self::finish`] says why.
     pub async fn write(&mut self, offset: u64, data: ReadData) -> bool {
         self.sender.send((offset, data)).await.is_ok()
+    }
+
+    /// Up to where everything has been written, bytes.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Waits for everything that was handed over; the whole is `size` bytes then.
