@@ -55,7 +55,9 @@ Serve options:
   --exclusive                   Forbid writes by other clients
 
 SIGTERM or SIGINT ends a server once the requests it has are answered; SIGUSR1 makes it tell
-on standard error who is connected.
+on standard error who is connected. It serves up to 256 connections, with up to 512 MiB of
+requests. Only when they are all taken and another client comes, one that was silent for five
+minutes loses its connection.
 
   --conf/-c FILE    read configuration from the given configuration file
   --id/-i ID        set ID portion of my name
