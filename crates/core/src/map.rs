@@ -18,7 +18,7 @@ pub use codec::{LEAF_FORMAT_VERSION, LEAF_HEADER_BYTES, LEAF_MAGIC};
 pub use extent_map::ExtentMap;
 pub use leaf::Leaf;
 pub use patch::{LEAST_PATCHED_BYTES, PATCH_FORMAT_VERSION, PATCH_MAGIC, Patch};
-pub use slots::Snapshot;
+pub use slots::{Snapshot, SnapshotId};
 
 use crate::units::{BLOCK_BYTES, LeafNo, Loc, MAX_SEGMENT_BYTES, SegmentNo};
 

@@ -56,7 +56,7 @@ struct World {
     /// The last committed root and what the image was when its checkpoint was taken.
     root: Vec<(LeafNo, Key, u32)>,
     durable: Model,
-    checkpoint: Option<(Taken, Model)>,
+    checkpoint: Option<(Taken, Vec<LeafNo>, Model)>,
     loads: Vec<(LeafNo, Key)>,
 }
 
@@ -187,21 +187,27 @@ impl World {
     fn take(&mut self) -> Result<(), TestCaseError> {
         if self.checkpoint.is_none() {
             let dirty = self.map.dirty_leaves();
-            let taken = self.map.take_dirty();
-            prop_assert_eq!(taken.len(), dirty);
-            prop_assert!(taken.is_sorted_by_key(|(leaf, _)| *leaf));
+            // Some are handed out at once, and some after whatever changes until the checkpoint ends.
+            let mut leaves = self.map.begin_take();
+            prop_assert_eq!(leaves.len(), dirty);
+            leaves.sort_unstable();
+            let late = leaves.split_off(leaves.len() / 2);
+            let taken = self.map.take_some(&leaves);
+            prop_assert_eq!(taken.len(), leaves.len());
             prop_assert_eq!(self.map.dirty_leaves(), 0);
-            self.checkpoint = Some((taken, self.model.clone()));
+            self.checkpoint = Some((taken, late, self.model.clone()));
         }
         Ok(())
     }
 
     fn finish(&mut self, commits: bool) -> Result<(), TestCaseError> {
-        let Some((taken, model)) = self.checkpoint.take() else { return Ok(()) };
+        let Some((mut taken, late, model)) = self.checkpoint.take() else { return Ok(()) };
         if !commits {
-            self.map.fail_dirty(taken.into_iter().map(|(leaf, _)| leaf));
+            self.map.fail_dirty(taken.into_iter().map(|(leaf, _)| leaf).chain(late));
             return Ok(());
         }
+        taken.extend(self.map.take_some(&late));
+        prop_assert!(late.iter().all(|leaf| taken.iter().any(|(taken, _)| taken == leaf)));
         for (leaf, snapshot) in &taken {
             let stored = (!snapshot.content.is_empty()).then(|| {
                 let mut bytes = Vec::new();
@@ -210,7 +216,7 @@ impl World {
                 self.next_key += 1;
                 self.next_key - 1
             });
-            self.map.commit_stored(*leaf, stored, snapshot);
+            self.map.commit_stored(*leaf, stored, snapshot.id());
         }
         self.root = self.map.stored_leaves().map(|(leaf, &key, mapped)| (leaf, key, mapped)).collect();
         self.durable = model;
@@ -280,7 +286,7 @@ fn a_read_that_was_overtaken_is_not_installed() {
     assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old), None), Ok(true));
     map.set(span, 4096, new, &mut Vec::new()).unwrap();
     for (leaf, snapshot) in map.take_dirty() {
-        map.commit_stored(leaf, Some("new"), &snapshot);
+        map.commit_stored(leaf, Some("new"), snapshot.id());
     }
     map.evict(0);
     assert_eq!(map.install(LeafNo(1), &"old", leaf_of(span, old), None), Ok(false));
@@ -337,12 +343,12 @@ fn a_snapshot_overtaken_by_the_next_leaves_its_leaf_in_memory() {
     let first = map.take_dirty();
     map.set(0, 4096, Loc(2 << 24), &mut superseded).unwrap();
     let second = map.take_dirty();
-    map.commit_stored(LeafNo(0), Some("first"), &first[0].1);
+    map.commit_stored(LeafNo(0), Some("first"), first[0].1.id());
     map.evict(0);
     assert!(map.missing(0, 1).is_empty(), "evicted what only the second snapshot has");
-    map.commit_stored(LeafNo(0), Some("second"), &second[0].1);
+    map.commit_stored(LeafNo(0), Some("second"), second[0].1.id());
     // Late or twice: changes nothing.
-    map.commit_stored(LeafNo(0), Some("first"), &first[0].1);
+    map.commit_stored(LeafNo(0), Some("first"), first[0].1.id());
     map.fail_dirty([LeafNo(0)]);
     map.evict(0);
     assert_eq!(map.missing(0, 1), [(LeafNo(0), "second")]);
@@ -354,7 +360,7 @@ fn what_changes_nothing_makes_no_leaf_dirty() {
     let mut superseded = Vec::new();
     map.set(4096, 4096, Loc(1 << 24), &mut superseded).unwrap();
     for (leaf, snapshot) in map.take_dirty() {
-        map.commit_stored(leaf, Some(()), &snapshot);
+        map.commit_stored(leaf, Some(()), snapshot.id());
     }
     map.clear(0, 4096, &mut superseded).unwrap();
     map.clear(8192, MAX_IMAGE_BYTES - 8192, &mut superseded).unwrap();

@@ -19,7 +19,7 @@ fn changed_if_blocks(change: impl FnOnce(&mut ExtentMap<()>)) -> (Leaf, Option<B
         map.set(block * 8192, BLOCK_BYTES, Loc::new(SegmentNo(9), 4096), &mut Vec::new()).unwrap();
     }
     for (leaf, snapshot) in map.take_dirty() {
-        map.commit_stored(leaf, Some(()), &snapshot);
+        map.commit_stored(leaf, Some(()), snapshot.id());
     }
     change(&mut map);
     let (_, snapshot) = map.take_dirty().remove(0);

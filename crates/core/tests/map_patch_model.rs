@@ -74,7 +74,7 @@ struct World {
     next_page: u32,
     root: Vec<(LeafNo, LeafPlace, u32)>,
     durable: Model,
-    checkpoint: Option<(Vec<(LeafNo, Snapshot)>, Model)>,
+    checkpoint: Option<(Vec<(LeafNo, Snapshot)>, Vec<LeafNo>, Model)>,
     seen: Seen,
 }
 
@@ -142,7 +142,11 @@ impl World {
             }
             Op::Take => {
                 if self.checkpoint.is_none() {
-                    self.checkpoint = Some((self.map.take_dirty(), self.model.clone()));
+                    // Some are handed out at once, and some after whatever changes until the checkpoint ends.
+                    let mut late = self.map.begin_take();
+                    late.sort_unstable();
+                    let taken = self.map.take_some(&late.split_off(late.len() / 2));
+                    self.checkpoint = Some((taken, late, self.model.clone()));
                 }
             }
             Op::Finish(how) => self.finish(how)?,
@@ -158,16 +162,17 @@ impl World {
     }
 
     fn finish(&mut self, how: Finish) -> Result<(), TestCaseError> {
-        let Some((taken, model)) = self.checkpoint.take() else { return Ok(()) };
+        let Some((mut taken, late, model)) = self.checkpoint.take() else { return Ok(()) };
         if how == Finish::Fails {
             // Whatever it wrote, nothing names it.
-            self.map.fail_dirty(taken.into_iter().map(|(leaf, _)| leaf));
+            self.map.fail_dirty(taken.into_iter().map(|(leaf, _)| leaf).chain(late));
             return Ok(());
         }
+        taken.extend(self.map.take_some(&late));
         let stored: BTreeMap<LeafNo, LeafPlace> = self.map.stored_leaves().map(|(no, at, _)| (no, *at)).collect();
         for (no, snapshot) in &taken {
             if snapshot.content.is_empty() {
-                self.map.commit_stored(*no, None, snapshot);
+                self.map.commit_stored(*no, None, snapshot.id());
                 continue;
             }
             let before = stored.get(no).zip(snapshot.changed());
@@ -206,10 +211,10 @@ impl World {
         prop_assert_eq!(leaf.mapped_bytes(), snapshot.content.mapped_bytes());
         if patched {
             self.seen.patches += 1;
-            self.map.commit_patched(no, at, snapshot);
+            self.map.commit_patched(no, at, snapshot.id());
         } else {
             self.seen.bases += 1;
-            self.map.commit_stored(no, Some(at), snapshot);
+            self.map.commit_stored(no, Some(at), snapshot.id());
         }
         Ok(())
     }

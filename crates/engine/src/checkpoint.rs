@@ -2,25 +2,27 @@
 //! nothing needs any more is deleted.
 //!
 //! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`), what is in the pages
-//! (`checkpoint/pages.rs`).
+//! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
 mod pages;
+mod root;
+mod taken;
 
 use crate::appender::{sealing_append, sealing_part};
+use crate::limits::CHECKPOINT_STEP_LEAVES;
 use crate::objects::Objects;
+use crate::segments::Segments;
 use crate::shared::Shared;
 use crate::takeover::guarded;
 use crate::writer::{OpenSegment, Writer};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
-use bytes::Bytes;
 use futures::FutureExt;
-use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
-use lsd_core::format::root::{LeafEntry, Root, SegmentEntry};
-use lsd_core::map::Snapshot;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
 use lsd_store::{ObjectStore, StoreErrorKind};
-use std::collections::{BTreeMap, BTreeSet};
+use pages::Pages;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use taken::Taken;
 use tokio::sync::Mutex;
 
 type PageKey = (CheckpointId, u32);
@@ -37,29 +39,14 @@ pub(crate) struct Checkpointer {
 struct Capture {
     covers: Seq,
     replay_from: SegmentNo,
-    dirty: Vec<(LeafNo, Snapshot)>,
-    stored: BTreeMap<LeafNo, LeafEntry>,
-    segments: Vec<SegmentEntry>,
+    /// The leaves that were dirty, in no order.
+    dirty: Vec<LeafNo>,
+    segments: Segments,
     log: LogRecord,
     log_bytes: u64,
     /// Segments that get no more batches and are not sealed yet.
     ended: Vec<OpenSegment>,
     alignment: u32,
-}
-
-/// Leaves that a checkpoint took. They are dirty again unless it succeeds: also when it is dropped half-way, because
-/// whoever asked for it went away.
-struct Taken<'a> {
-    shared: &'a Shared,
-    leaves: Vec<LeafNo>,
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        if !self.leaves.is_empty() {
-            self.shared.lock().map.fail_dirty(self.leaves.drain(..));
-        }
-    }
 }
 
 impl Checkpointer {
@@ -77,11 +64,13 @@ impl Checkpointer {
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
         *number = (!clean).then_some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
-        let capture = capture(shared, clean);
-        let mut taken = Taken { shared, leaves: capture.dirty.iter().map(|(leaf, _)| *leaf).collect() };
-        self.write_captured(objects, shared, id, &capture, clean).await?;
-        taken.leaves.clear();
-        Ok(())
+        let mut capture = capture(shared, clean);
+        let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
+        let written = self.write_captured(objects, shared, id, &capture, &mut taken, clean).await;
+        drop(taken);
+        // Those who wait for memory for leaves look again, also when there is none yet.
+        shared.space_freed.notify_waiters();
+        written
     }
 
     async fn write_captured(
@@ -90,30 +79,18 @@ impl Checkpointer {
         shared: &Shared,
         id: CheckpointId,
         capture: &Capture,
+        taken: &mut Taken<'_>,
         clean: bool,
     ) -> Result<()> {
         shared.wait_durable(capture.covers).await?;
         self.seal_ended(objects, shared, capture).await;
-        let (pages, places) = pages::leaf_pages(objects, id, &capture.dirty, &capture.stored);
-        let mut entries = capture.stored.clone();
-        for ((leaf, snapshot), place) in capture.dirty.iter().zip(&places) {
-            match place {
-                Some(at) => {
-                    let mapped = snapshot.content.mapped_bytes();
-                    entries.insert(*leaf, LeafEntry { leaf: *leaf, mapped, at: *at });
-                }
-                None => {
-                    entries.remove(leaf);
-                }
-            }
-        }
-        let root = Root { leaves: entries.values().copied().collect(), segments: capture.segments.clone() };
-        let first_root_page = pages.len() as u32;
-        let payload = root.encode();
-        let root_pages = pages::root_pages(objects, id, first_root_page, root.kind(), &payload);
-        let pointer =
-            CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages: root_pages.len() as u32 };
-        put_pages(objects, id, pages.into_iter().chain(root_pages).collect()).await?;
+        let mut pages = Pages::new(objects, id);
+        let mut left = taken.write(&mut pages).await?;
+        pages.end_leaves().await?;
+        let first_root_page = pages.count();
+        let root_bytes = root::write(shared, &mut pages, taken.stored(), &capture.segments, &mut left).await?;
+        let root_pages = pages.count() - first_root_page;
+        let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
         let log = LogRecord {
             checkpoint: Some(pointer),
             replay_from: capture.replay_from,
@@ -123,17 +100,12 @@ impl Checkpointer {
         self.commit(objects, shared, capture, &log).await?;
         {
             let mut state = shared.lock();
-            for ((leaf, snapshot), place) in capture.dirty.iter().zip(places) {
-                match place {
-                    Some(place) if place.patch.is_some() => state.map.commit_patched(*leaf, place, snapshot),
-                    place => state.map.commit_stored(*leaf, place, snapshot),
-                }
-            }
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
-            state.root_bytes = payload.len() as u64;
+            state.root_bytes = root_bytes as u64;
             state.log = log.clone();
         }
-        sweep(objects, shared, capture, &log, &entries).await
+        taken.commit().await;
+        sweep(objects, shared, capture, &log, left).await
     }
 
     /// Seals what will not grow any more, so that readers find the checksums in it. One that cannot be sealed stays open, which
@@ -177,9 +149,6 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
         Vec::new()
     };
     state.seal_for_checkpoint();
-    let stored = state.map.stored_leaves();
-    let entry = |(leaf, at, mapped): (LeafNo, &LeafPlace, u32)| (leaf, LeafEntry { leaf, mapped, at: *at });
-    let stored = stored.map(entry).collect();
     let replay_from = match &state.writer {
         Some(writer) if clean => writer.next_segment(),
         Some(writer) => writer.oldest_open_segment(),
@@ -188,9 +157,8 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     Capture {
         covers: state.end,
         replay_from,
-        stored,
-        dirty: state.map.take_dirty(),
-        segments: state.segments.entries(),
+        dirty: state.map.begin_take(),
+        segments: state.segments.clone(),
         log: state.log.clone(),
         log_bytes: state.log_bytes,
         ended,
@@ -198,33 +166,21 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     }
 }
 
-async fn put_pages(objects: &Objects, id: CheckpointId, pages: Vec<Bytes>) -> Result<()> {
-    let put = |page: usize, bytes| async move { objects.meta.put(&objects.page(id, page as u32), bytes).await };
-    parallel::try_all(pages.into_iter().enumerate().map(|(page, bytes)| put(page, bytes).boxed()).collect()).await?;
-    Ok(())
-}
-
-/// The pages that have something of these leaves.
-fn pages_of(entries: &BTreeMap<LeafNo, LeafEntry>) -> BTreeSet<PageKey> {
-    entries.values().flat_map(|entry| entry.at.pointers()).map(|at| (at.checkpoint, at.page)).collect()
-}
-
-/// Deletes what the committed checkpoint does not need (rule 5). A failure leaves garbage, never damage.
+/// Deletes what the committed checkpoint does not need (rule 5): `pages` of leaves, the old root, dead segments. A failure leaves
+/// garbage, never damage.
 async fn sweep(
     objects: &Objects,
     shared: &Shared,
     capture: &Capture,
     log: &LogRecord,
-    entries: &BTreeMap<LeafNo, LeafEntry>,
+    mut pages: BTreeSet<PageKey>,
 ) -> Result<()> {
-    let needed = pages_of(entries);
-    let mut pages: BTreeSet<PageKey> = pages_of(&capture.stored).difference(&needed).copied().collect();
     if let Some(old) = &capture.log.checkpoint {
         pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
     }
     let committed = protocol::Committed::new(log);
     let dead: Vec<SegmentNo> =
-        capture.segments.iter().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
+        capture.segments.entries().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
     let remove = |store: &Arc<dyn ObjectStore>, name| {
         let store = store.clone();
         async move {
@@ -240,12 +196,17 @@ async fn sweep(
     let named = |segment: SegmentNo| Some((segment, objects.segment(log.epoch_of(segment)?, segment)));
     let (dead, names): (Vec<_>, Vec<_>) = dead.into_iter().filter_map(named).unzip();
     let gone = parallel::all(names.into_iter().map(|name| remove(&objects.data, name)).collect()).await;
-    let mut state = shared.lock();
     // What could not be deleted stays in the table: the next checkpoint tries again.
-    for (segment, _) in dead.into_iter().zip(gone).filter(|(_, gone)| *gone) {
-        state.segments.forget(segment);
-        shared.sums.forget(segment);
+    let gone: Vec<SegmentNo> =
+        dead.into_iter().zip(gone).filter_map(|(segment, gone)| gone.then_some(segment)).collect();
+    for gone in gone.chunks(CHECKPOINT_STEP_LEAVES) {
+        let mut state = shared.lock();
+        for segment in gone {
+            state.segments.forget(*segment);
+            shared.sums.forget(*segment);
+        }
     }
+    let mut state = shared.lock();
     let space = state.segments.space();
     state.pace.swept(&space);
     drop(state);

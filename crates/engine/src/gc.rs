@@ -155,8 +155,9 @@ impl Collector {
         if !state.pace.is_due(&space) {
             return if state.pace.wants_checkpoint(&space) { Step::Checkpoint } else { Step::Nothing };
         }
-        let mut candidates = state.segments.candidates_before(state.log.replay_from);
+        let (segments, end) = (state.segments.clone(), state.log.replay_from);
         drop(state);
+        let mut candidates = segments.candidates_before(end);
         candidates.retain(|candidate| !damaged.contains(&candidate.segment));
         Step::Collect(choose_victims(&candidates, self.clock.now_ns(), VICTIMS_LIVE_BYTES))
     }
@@ -243,6 +244,7 @@ impl Collector {
     /// `frees`: space comes back for it, so that it passes in a full pool.
     async fn enter(&self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Seq> {
         loop {
+            self.shared.wait_for_leaves().await?;
             let copied = self.shared.lock().try_relocate(stream, copies, frees)?;
             match copied {
                 Copied::Done(seq) => return Ok(seq),
@@ -256,10 +258,11 @@ impl Collector {
         let mut damaged = self.damaged.lock().await;
         self.end_and_checkpoint(checkpointer).await?;
         let sorted = self.sort(checkpointer, &mut damaged, progress).await?;
-        let candidates = {
+        let (segments, end) = {
             let state = self.shared.lock();
-            state.segments.candidates_before(state.log.replay_from)
+            (state.segments.clone(), state.log.replay_from)
         };
+        let candidates = segments.candidates_before(end);
         let victims = choose_victims(&candidates, self.clock.now_ns(), u64::MAX);
         let total = sorted + victims.iter().map(|victim| u64::from(victim.live)).sum::<u64>();
         let mut done = sorted;

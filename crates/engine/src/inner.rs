@@ -10,6 +10,7 @@ use crate::gc::{self, Collector};
 use crate::handover::{self, Ownership};
 use crate::header::Header;
 use crate::leaf_ahead::LeafAhead;
+use crate::limits::{CHECKPOINT_TRIES, RETRY_MOST};
 use crate::loader::{self, Found};
 use crate::lock::Attempted;
 use crate::objects::Objects;
@@ -383,6 +384,7 @@ fn lcm(a: u32, b: u32) -> u32 {
 }
 
 async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
+    let mut failures = 0;
     loop {
         shared.checkpoint_due.notified().await;
         let Some(inner) = inner.upgrade() else { return };
@@ -390,10 +392,20 @@ async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer
             continue;
         }
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
-        if checkpointer.write(&inner.objects, &inner.shared, false).await.is_ok() {
-            inner.shared.evict_leaves(inner.settings.map_cache_bytes);
-        } else {
-            tokio::time::sleep(crate::limits::RETRY_MOST).await;
+        match checkpointer.write(&inner.objects, &inner.shared, false).await {
+            Ok(()) => {
+                failures = 0;
+                inner.shared.lock().checkpoint_failure = None;
+                inner.shared.evict_leaves(inner.settings.map_cache_bytes);
+            }
+            Err(error) => {
+                failures += 1;
+                if failures >= CHECKPOINT_TRIES {
+                    inner.shared.lock().checkpoint_failure = Some(error);
+                    inner.shared.space_freed.notify_waiters();
+                }
+                tokio::time::sleep(RETRY_MOST).await;
+            }
         }
     }
 }

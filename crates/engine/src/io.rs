@@ -99,6 +99,7 @@ impl Inner {
                 self.ensure_owner().await?;
             }
             self.shared.wait_for_space().await;
+            self.shared.wait_for_leaves().await?;
             self.shared.take_dirty(len).await?;
             let unlocked = self.shared.unlocked.notified();
             let attempt = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, owned));
@@ -134,7 +135,8 @@ impl Inner {
             if state.check(offset, len).is_err() {
                 return;
             }
-            state.map.missing(offset, len)
+            // Of what is to be emptied, what comes first: it may be more than fits in memory.
+            state.map.missing(offset, state.clear_len(offset, len))
         };
         if !missing.is_empty() {
             let _ = self.shared.load_leaves(&self.objects, missing).await;
@@ -183,6 +185,8 @@ impl Inner {
                 Ok(())
             }
             Attempt::NotOwner => self.ensure_owner().await,
+            // Who asks for it cuts it into steps.
+            Attempt::Wide => Err(invalid("too much for one record")),
         }
     }
 
@@ -191,33 +195,65 @@ impl Inner {
         if fua || waits_for_log(&self.settings, flushed) { self.shared.wait_durable(seq).await } else { Ok(()) }
     }
 
-    /// Discard and write-zeroes: a record without data.
+    /// Discard and write-zeroes: a record without data, or several in the order of the image.
     pub(crate) async fn clear(self: &Arc<Self>, offset: u64, len: u64, zeroes: bool, fua: bool) -> Result<()> {
         self.check_open()?;
         if len == 0 {
             return Box::pin(self.ensure_owner()).await;
         }
-        let kind = if zeroes { RecordKind::WriteZeroes { len } } else { RecordKind::Discard { len } };
-        let mut clear = |state: &mut State| state.try_clear(Record { offset, kind });
+        let mut clear = |state: &mut State| match self.shared.holds_leaves(state) {
+            true => Ok(Attempt::Held),
+            false => try_clear(state, (offset, len), zeroes),
+        };
         if self.may_pass()
             && let Attempt::Done(seq) = self.attempt(&mut clear)?
         {
             return self.acknowledge(seq, fua).await;
         }
-        let seq = Box::pin(self.clear_in_line(offset, len, clear)).await?;
+        let seq = Box::pin(self.clear_in_line((offset, len), zeroes)).await?;
         self.acknowledge(seq, fua).await
     }
 
-    async fn clear_in_line(
-        self: &Arc<Self>,
-        offset: u64,
-        len: u64,
-        clear: impl FnMut(&mut State) -> Result<Attempt>,
-    ) -> Result<Seq> {
+    async fn clear_in_line(self: &Arc<Self>, (offset, len): (u64, u64), zeroes: bool) -> Result<Seq> {
         let place = self.turns.enter();
-        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
+        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
         self.ensure_owner().await?;
-        self.change(clear).await
+        self.shared.wait_for_leaves().await?;
+        let mut is_wide = false;
+        let attempt = |state: &mut State| {
+            let attempt = try_clear(state, (offset, len), zeroes)?;
+            is_wide = matches!(attempt, Attempt::Wide);
+            Ok(if is_wide { Attempt::Done(state.end) } else { attempt })
+        };
+        let seq = self.change(attempt).await?;
+        if !is_wide {
+            return Ok(seq);
+        }
+        // Rule 30: what is called later and overlaps waits for all of it, other changes go on.
+        let held = self.hold(offset..offset + len).await?;
+        drop(turn);
+        drop(place);
+        let seq = self.clear_in_steps((offset, len), zeroes).await;
+        drop(held);
+        seq
+    }
+
+    /// The caller holds the range.
+    async fn clear_in_steps(self: &Arc<Self>, (offset, len): (u64, u64), zeroes: bool) -> Result<Seq> {
+        let (mut at, mut last) = (0, Seq(0));
+        while at < len {
+            self.shared.wait_for_leaves().await?;
+            let step = self.shared.lock().clear_len(offset + at, len - at);
+            let record = clear_record(offset + at, step, zeroes);
+            let attempt = |state: &mut State| match state.try_clear(record, true)? {
+                // The hand-over waits for whoever holds a range, so this ownership ended in a failure.
+                Attempt::NotOwner => Err(Error::new(ErrorKind::Fenced, "the image was lost meanwhile")),
+                attempt => Ok(attempt),
+            };
+            last = self.change(attempt).await?;
+            at += step;
+        }
+        Ok(last)
     }
 
     /// Writes `pattern` over and over.
@@ -301,6 +337,20 @@ impl Inner {
         };
         self.shared.wait_durable(end).await
     }
+}
+
+fn clear_record(offset: u64, len: u64, zeroes: bool) -> Record {
+    let kind = if zeroes { RecordKind::WriteZeroes { len } } else { RecordKind::Discard { len } };
+    Record { offset, kind }
+}
+
+/// [`Attempt::Wide`] for a range that takes several records.
+fn try_clear(state: &mut State, (offset, len): (u64, u64), zeroes: bool) -> Result<Attempt> {
+    state.check(offset, len)?;
+    if state.clear_len(offset, len) < len {
+        return Ok(Attempt::Wide);
+    }
+    state.try_clear(clear_record(offset, len, zeroes), false)
 }
 
 /// A held range, released when it goes out of scope: also when its operation is dropped half-way.

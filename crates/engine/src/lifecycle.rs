@@ -215,7 +215,7 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
     let Found { header, objects } = found;
     let state = recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await?;
     let tails = recovery::probe(objects, &header.log).await?;
-    let listed = state.segments.entries().into_iter().map(|entry| entry.segment);
+    let listed = state.segments.entries().map(|entry| entry.segment);
     for segment in listed.chain(tails.keys().copied()) {
         let Some(epoch) = header.log.epoch_of(segment) else { continue };
         doomed.insert((true, objects.segment(epoch, segment)));

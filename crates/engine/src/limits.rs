@@ -106,6 +106,27 @@ pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
 pub(crate) const WALK_LEAVES: usize = 256;
+/// What is emptied by one record, beyond one leaf: so many leaves with content, and bytes of them as they are stored. A discard or a
+/// shrink of more becomes several records, in the order of the image, and replay goes through a record of more in such steps.
+pub(crate) const CLEAR_LEAVES: usize = 256;
+pub(crate) const CLEAR_BYTES: usize = 512 << 10;
+/// Records that replay applies together, once their leaves are loaded.
+pub(crate) const REPLAY_RECORDS: usize = 256;
+/// Memory for leaves that no checkpoint has as they are, as a part of `lsd_map_cache_bytes`, which bounds all others: beyond 1/`DUE` of it
+/// a checkpoint is due, whatever it costs; beyond all of it what makes leaves dirty waits for that checkpoint. A smaller cache
+/// counts as `LEAST`.
+pub(crate) const UNSTORED_LEAVES_DUE: u64 = 2;
+pub(crate) const UNSTORED_LEAVES_LEAST_BYTES: u64 = 1 << 20;
+/// A checkpoint that failed this often in a row (about a minute) fails the writes that wait for it.
+pub(crate) const CHECKPOINT_TRIES: u32 = 8;
+/// Leaves that a checkpoint takes, looks at or books in one critical section: less than a millisecond.
+pub(crate) const CHECKPOINT_STEP_LEAVES: usize = 512;
+/// Pages of a checkpoint (4 MiB) that are written side by side; no more are in memory, besides three that are filled.
+pub(crate) const CHECKPOINT_PAGES: usize = 4;
+/// Leaves that are looked at for eviction in one critical section.
+pub(crate) const EVICT_STEP_LEAVES: usize = 1024;
+/// Such steps in a row; what is left goes after the next operation that loads leaves.
+pub(crate) const EVICT_STEPS: usize = 4096;
 /// With less memory for the map nothing is loaded ahead: it would push out what is in use.
 pub(crate) const LEAVES_AHEAD_LEAST_MAP_BYTES: u64 = 1 << 20;
 /// Largest read fetched ahead of a sequential reader (librbd's `rbd_readahead_max_bytes`).

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind, Progress, Result, UpdateEvent, watch};
 use lsd_core::format::header::{StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
-use lsd_core::units::Epoch;
+use lsd_core::units::{Epoch, MAX_IMAGE_BYTES};
 use lsd_store::{KvMap, KvUpdate, StoreError, StoreErrorKind};
 use std::sync::Arc;
 
@@ -100,11 +100,25 @@ impl Inner {
         Ok(())
     }
 
-    /// Logs that everything from `from` on is gone, durably.
+    /// Logs that everything from `from` on is gone, durably. What is there is emptied in steps of bounded memory, each a discard, before
+    /// the record that says so of all of it: whatever is left after a crash lies beyond the size in the header, and nothing is
+    /// written there until that changes.
     async fn empty_beyond(self: &Arc<Self>, from: u64, size: u64) -> Result<()> {
-        let record = Record { offset: from, kind: RecordKind::Resize { size } };
-        let seq = self.change(|state| state.try_clear(record)).await?;
-        self.shared.wait_durable(seq).await
+        let mut at = from;
+        loop {
+            self.shared.wait_for_leaves().await?;
+            let len = self.shared.lock().clear_len(at, MAX_IMAGE_BYTES - at);
+            let is_last = at + len == MAX_IMAGE_BYTES;
+            let record = match is_last {
+                true => Record { offset: from, kind: RecordKind::Resize { size } },
+                false => Record { offset: at, kind: RecordKind::Discard { len } },
+            };
+            let seq = self.change(|state| state.try_empty(record, (at, len))).await?;
+            if is_last {
+                return self.shared.wait_durable(seq).await;
+            }
+            at += len;
+        }
     }
 
     /// `None` removes the key.

@@ -57,6 +57,9 @@
 //!     counted with everything that is written behind its data. A write for which there is no room fails; one that was accepted
 //!     would be refused by the next opening, with all that came before it.
 //!     Test: `an_image_of_mixed_sizes_opens_again`.
+//! 30. *A discard of several records holds its range until the last one is in the log* (`io.rs`): what is called later and overlaps
+//!     waits for it, or a step that comes late would take what was written since.
+//!     Test: `a_discard_of_several_records_takes_nothing_that_was_written_after_its_call`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;

@@ -3,19 +3,20 @@
 //! Owns: reading, in parallel, what the log holds; nothing here changes an object. Does not own: fencing (`takeover.rs`), the rules
 //! of which batches count (`lsd_core::replay`).
 use crate::error::corrupt;
-use crate::limits::CREATE_WINDOW;
+use crate::limits::{CLEAR_LEAVES, CREATE_WINDOW, REPLAY_RECORDS};
 use crate::objects::Objects;
 use crate::segments::Segments;
 use crate::state::{State, cleared_range};
 use crate::{ErrorKind, Result, parallel, protocol};
 use futures::FutureExt;
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
-use lsd_core::format::record::RecordKind;
+use lsd_core::format::record::Record;
 use lsd_core::format::root::{Root, RootPages};
 use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
-use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, join, scan_segment};
-use lsd_core::units::{Epoch, SegmentNo, Seq};
+use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, in_order, join, scan_segment};
+use lsd_core::units::{Epoch, LeafNo, SegmentNo, Seq};
 use lsd_store::{LogTail, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,23 +188,55 @@ pub(crate) async fn read_segment(
 /// Applies the log to the state, loading the leaves it touches.
 pub(crate) async fn apply_log(objects: &Objects, state: &mut State, log: &Contiguous, tails: &Tails) -> Result<()> {
     for group in log.groups() {
-        let records = group.iter().flat_map(|batch| &batch.records);
-        let ranges = records.map(|record| match record.kind {
-            RecordKind::Write { len, .. } | RecordKind::Relocate { len, .. } => (record.offset, u64::from(len)),
-            _ => cleared_range(record),
-        });
-        let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| state.map.missing(offset, len)).collect();
-        missing.sort_by_key(|(leaf, _)| *leaf);
-        missing.dedup_by_key(|(leaf, _)| *leaf);
-        if !missing.is_empty() {
-            let loaded = objects.read_leaves(&missing).await?;
-            state.install(objects, loaded)?;
+        state.begin_replay(group);
+        for records in in_order(group).chunks(REPLAY_RECORDS) {
+            load_for(objects, state, records.iter().map(|(.., record)| *record)).await?;
+            for (_, batch, record) in records {
+                state.replay(batch, record)?;
+                let (offset, len) = cleared_range(record);
+                clear_in_steps(objects, state, offset, len).await?;
+            }
         }
-        state.replay(group)?;
     }
     // Segments whose batches do not count are garbage like any other dead segment. Tombstones are not: they stay (rule 7).
     for (segment, (_, tail)) in tails.iter().filter(|(_, (_, tail))| tail.len > 0) {
         state.segments.grow(*segment, tail.len as u32, 0);
+    }
+    Ok(())
+}
+
+/// Loads what these records write to, and the first of what they empty: one may empty more than fits in memory.
+async fn load_for(objects: &Objects, state: &mut State, records: impl Iterator<Item = &Record>) -> Result<()> {
+    let mut missing = BTreeMap::new();
+    for record in records {
+        let is_clear = record.data().is_none();
+        if is_clear && missing.len() >= CLEAR_LEAVES {
+            continue;
+        }
+        let (offset, len) = if is_clear { cleared_range(record) } else { (record.offset, record.len()) };
+        let len = if is_clear { state.clear_len(offset, len) } else { len };
+        missing.extend(state.map.missing(offset, len));
+    }
+    load(objects, state, missing.into_iter().collect()).await
+}
+
+async fn load(objects: &Objects, state: &mut State, missing: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let loaded = objects.read_leaves(&missing).await?;
+    state.install(objects, loaded)
+}
+
+/// What a leaf was is forgotten as soon as it is empty, so this takes bounded memory, however much there was.
+async fn clear_in_steps(objects: &Objects, state: &mut State, offset: u64, len: u64) -> Result<()> {
+    let (mut at, end) = (offset, offset + len);
+    while at < end {
+        let step = state.clear_len(at, end - at);
+        let missing = state.map.missing(at, step);
+        load(objects, state, missing).await?;
+        state.clear(at, step)?;
+        at += step;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! What each segment of the image holds and how much of it the map still needs.
+mod table;
+
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::gc::{Candidate, Space};
 use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo};
-use std::collections::BTreeMap;
+use table::Table;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SegmentUse {
@@ -13,10 +15,10 @@ pub(crate) struct SegmentUse {
     pub(crate) timestamp_ns: u64,
 }
 
-/// Live bytes by segment, and the sums over them.
+/// Live bytes by segment, and the sums over them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
-    table: BTreeMap<SegmentNo, SegmentUse>,
+    table: Table,
     space: Space,
 }
 
@@ -34,25 +36,30 @@ impl Segments {
         segments
     }
 
-    pub(crate) fn entries(&self) -> Vec<SegmentEntry> {
-        let one = |(segment, used): (&SegmentNo, &SegmentUse)| SegmentEntry {
-            segment: *segment,
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = SegmentEntry> + '_ {
+        let one = |(segment, used): (SegmentNo, SegmentUse)| SegmentEntry {
+            segment,
             len: used.len,
             live: used.live,
             timestamp_ns: used.timestamp_ns,
         };
-        self.table.iter().map(one).collect()
+        self.table.iter().map(one)
     }
 
     /// The segments before `end` that something lives in.
     pub(crate) fn candidates_before(&self, end: SegmentNo) -> Vec<Candidate> {
-        let one = |(segment, used): (&SegmentNo, &SegmentUse)| Candidate {
-            segment: *segment,
+        let one = |(segment, used): (SegmentNo, SegmentUse)| Candidate {
+            segment,
             len: used.len,
             live: used.live,
             timestamp_ns: used.timestamp_ns,
         };
-        self.table.range(..end).filter(|(_, used)| used.live > 0).map(one).collect()
+        let before = self.table.iter().take_while(|(segment, _)| *segment < end);
+        before.filter(|(_, used)| used.live > 0).map(one).collect()
     }
 
     /// The sums over all segments, as far as they were planned.
@@ -76,33 +83,37 @@ impl Segments {
     /// The map does not point at these any more.
     pub(crate) fn supersede(&mut self, superseded: &[(Loc, u32)]) {
         for (loc, bytes) in superseded {
-            if self.table.contains_key(&loc.segment()) {
-                self.change(loc.segment(), |used| used.live = used.live.saturating_sub(*bytes));
+            if let Some(used) = self.table.get_mut(loc.segment()) {
+                change(&mut self.space, used, |used| used.live = used.live.saturating_sub(*bytes));
             }
         }
     }
 
     /// The highest segment number in the table.
     pub(crate) fn last(&self) -> Option<SegmentNo> {
-        self.table.keys().next_back().copied()
+        self.table.last()
     }
 
     pub(crate) fn forget(&mut self, segment: SegmentNo) {
-        if let Some(used) = self.table.remove(&segment) {
+        if let Some(used) = self.table.remove(segment) {
             self.space = without(self.space, &used);
         }
     }
 
-    fn change(&mut self, segment: SegmentNo, change: impl FnOnce(&mut SegmentUse)) {
-        let used = self.table.entry(segment).or_default();
-        let before = without(self.space, used);
-        change(used);
-        self.space = Space {
-            live: before.live + u64::from(used.live),
-            stored: before.stored + u64::from(used.len),
-            dead: before.dead + if used.live == 0 { u64::from(used.len) } else { 0 },
-        };
+    fn change(&mut self, segment: SegmentNo, how: impl FnOnce(&mut SegmentUse)) {
+        change(&mut self.space, self.table.get_or_add(segment), how);
     }
+}
+
+/// Changes a segment, and the sums with it.
+fn change(space: &mut Space, used: &mut SegmentUse, how: impl FnOnce(&mut SegmentUse)) {
+    let before = without(*space, used);
+    how(used);
+    *space = Space {
+        live: before.live + u64::from(used.live),
+        stored: before.stored + u64::from(used.len),
+        dead: before.dead + if used.live == 0 { u64::from(used.len) } else { 0 },
+    };
 }
 
 fn without(space: Space, used: &SegmentUse) -> Space {

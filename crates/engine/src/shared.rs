@@ -1,6 +1,9 @@
 //! The state of an open image with those who wait for it to change.
 use crate::leaf_ahead;
-use crate::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE};
+use crate::limits::{
+    CHECKPOINT_COST_MULTIPLE, EVICT_STEP_LEAVES, EVICT_STEPS, SPACE_PATIENCE, UNSTORED_LEAVES_DUE,
+    UNSTORED_LEAVES_LEAST_BYTES,
+};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::state::State;
@@ -33,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) sums: Sums,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: u64,
+    /// Memory for leaves that no checkpoint has as they are.
+    unstored_leaves_bytes: u64,
     /// A range lock was released.
     pub(crate) unlocked: Notify,
     /// Enough log for a checkpoint.
@@ -55,6 +60,7 @@ impl Shared {
             leaf_reads: Default::default(),
             sums: Sums::default(),
             checkpoint_log_bytes: settings.checkpoint_log_bytes,
+            unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
             gc_due: Notify::new(),
@@ -119,11 +125,37 @@ impl Shared {
         }
     }
 
+    /// Whether what makes leaves dirty waits for the next checkpoint.
+    pub(crate) fn holds_leaves(&self, state: &State) -> bool {
+        state.map.unstored_bytes() as u64 >= self.unstored_leaves_bytes
+    }
+
+    /// Waits while the map has no memory for more dirty leaves until a checkpoint was written. An error: checkpoints have failed for
+    /// about a minute.
+    pub(crate) async fn wait_for_leaves(&self) -> Result<()> {
+        loop {
+            let stored = self.space_freed.notified();
+            {
+                let state = self.lock();
+                // Who writes to a full pool is told so: its data has a bound as well.
+                let is_full = *self.full.borrow();
+                if !self.holds_leaves(&state) || state.failure.is_some() || state.writer.is_none() || is_full {
+                    return Ok(());
+                }
+                if let Some(error) = &state.checkpoint_failure {
+                    return Err(error.clone());
+                }
+            }
+            self.checkpoint_due.notify_one();
+            stored.await;
+        }
+    }
+
     /// Takes dirty memory if neither it nor the log's space has to be waited for.
     pub(crate) fn try_take_dirty(&self, len: u64) -> bool {
         let is_held = {
             let state = self.lock();
-            state.pace.holds_writers(&state.segments.space())
+            state.pace.holds_writers(&state.segments.space()) || self.holds_leaves(&state)
         };
         !is_held && self.dirty.try_acquire_many(len as u32).map(|permit| permit.forget()).is_ok()
     }
@@ -170,10 +202,7 @@ impl Shared {
             let mut state = self.lock();
             state.batch_durable(job);
             let space = state.segments.space();
-            (
-                checkpoint_due(&state, self.checkpoint_log_bytes),
-                state.pace.is_due(&space) || state.pace.wants_checkpoint(&space),
-            )
+            (self.is_checkpoint_due(&state), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
         };
         self.give_dirty(job.dirty_bytes);
         if gc_due {
@@ -187,7 +216,7 @@ impl Shared {
     /// Whether a checkpoint is due. Batches that became durable while one was written saw the log before it as well, and asked for
     /// another.
     pub(crate) fn checkpoint_is_due(&self) -> bool {
-        checkpoint_due(&self.lock(), self.checkpoint_log_bytes)
+        self.is_checkpoint_due(&self.lock())
     }
 
     /// Waits until everything up to `seq` is durable.
@@ -261,14 +290,21 @@ impl Shared {
         }
     }
 
-    /// Drops leaves that the checkpoint has, until the map fits its memory.
+    /// Drops leaves that the checkpoint has, until the map fits its memory. Others get at the state in between.
     pub(crate) fn evict_leaves(&self, map_bytes: u64) {
-        self.lock().map.evict(map_bytes as usize);
+        let evict = || self.lock().map.evict_some(map_bytes as usize, EVICT_STEP_LEAVES);
+        // Leaves used all the time come round again; they are few, or the map would fit.
+        for _ in 0..EVICT_STEPS {
+            if evict() {
+                break;
+            }
+        }
     }
-}
 
-/// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost.
-fn checkpoint_due(state: &State, least: u64) -> bool {
-    let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
-    state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE
+    /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost, or dirty leaves their memory.
+    fn is_checkpoint_due(&self, state: &State) -> bool {
+        let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
+        let by_log = state.log_bytes >= self.checkpoint_log_bytes && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE;
+        by_log || state.map.dirty_loaded_bytes() as u64 >= self.unstored_leaves_bytes / UNSTORED_LEAVES_DUE
+    }
 }

@@ -7,6 +7,7 @@ mod relocation;
 pub(crate) use relocation::{Copied, Relocation};
 
 use crate::buffers::Buffers;
+use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::objects::{LoadedLeaf, Objects};
 use crate::pace::Pace;
 use crate::ranges::RangeLocks;
@@ -22,7 +23,6 @@ use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
 use lsd_core::map::{Extent, ExtentMap, Superseded};
-use lsd_core::replay::in_order;
 use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
 
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) pace: Pace,
     /// Where the guest writes much.
     pub(crate) heat: Heat,
+    /// Why checkpoints have failed for so long that writers do not wait for them any more.
+    pub(crate) checkpoint_failure: Option<Error>,
     /// A flush was seen, so writes may be acknowledged from memory.
     pub(crate) flushed: bool,
     superseded: Superseded,
@@ -68,6 +70,8 @@ pub(crate) enum Attempt {
     NeedLeaves(Vec<(LeafNo, LeafPlace)>),
     /// A compare-and-write holds a part of the range.
     Held,
+    /// More than one record may empty.
+    Wide,
     /// This handle is not the owner, or soon will not be: it must take the image first.
     NotOwner,
 }
@@ -124,6 +128,7 @@ impl State {
             urgent: Seq(0),
             pace: Pace::default(),
             heat: Heat::default(),
+            checkpoint_failure: None,
             flushed: false,
             superseded: Superseded::new(),
         }
@@ -182,13 +187,26 @@ impl State {
         Ok(Attempt::Done(self.end))
     }
 
-    /// The same for a record without data: the range has no content afterwards.
-    pub(crate) fn try_clear(&mut self, record: Record) -> Result<Attempt> {
+    /// The same for a discard or write-zeroes of no more than [`Self::clear_len`]: the range has no content afterwards.
+    pub(crate) fn try_clear(&mut self, record: Record, owned: bool) -> Result<Attempt> {
         let (offset, len) = cleared_range(&record);
-        if !matches!(record.kind, RecordKind::Resize { .. })
-            && let Some(obstacle) = self.obstacle(offset, len, false)?
-        {
-            return Ok(obstacle);
+        match self.obstacle(offset, len, owned)? {
+            Some(obstacle) => Ok(obstacle),
+            None => self.try_empty(record, (offset, len)),
+        }
+    }
+
+    /// How much of a range, from its start, one record may empty: what that takes of time and memory is bounded.
+    pub(crate) fn clear_len(&self, offset: u64, len: u64) -> u64 {
+        let stored_bytes = |place: &LeafPlace| place.pointers().map(|at| at.len as usize).sum();
+        self.map.len_with_bytes((offset, len), CLEAR_LEAVES, CLEAR_BYTES, stored_bytes)
+    }
+
+    /// A record without data, wherever it is in the image or beyond. `range`: of what it empties all that is not empty yet, no more
+    /// than [`Self::clear_len`].
+    pub(crate) fn try_empty(&mut self, record: Record, (offset, len): (u64, u64)) -> Result<Attempt> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
         let missing = self.map.missing(offset, len);
         if !missing.is_empty() {
@@ -264,36 +282,34 @@ impl State {
         Ok(())
     }
 
-    fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
+    pub(crate) fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
         self.superseded.clear();
         self.map.clear(offset, len, &mut self.superseded).map_err(not_loaded)?;
         self.segments.supersede(&self.superseded);
         Ok(())
     }
 
-    /// Applies a group of batches that replay found; the leaves it touches are loaded.
-    pub(crate) fn replay(&mut self, group: &[Batch]) -> Result<()> {
+    /// Takes note of a group of batches that replay found; its records follow.
+    pub(crate) fn begin_replay(&mut self, group: &[Batch]) {
         for batch in group {
             let len = batch.place.offset + batch.total_len;
             self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
             self.log_bytes += u64::from(batch.total_len);
             self.end = batch.last_seq();
         }
-        for (_, batch, record) in in_order(group) {
-            match record.kind {
-                RecordKind::Write { len, data_offset, .. } => {
-                    self.map_to(record.offset, u64::from(len), batch.loc(data_offset))?;
-                }
-                RecordKind::Relocate { len, data_offset, from, .. } => {
-                    self.move_to((record.offset, len), from, batch.loc(data_offset))?;
-                }
-                _ => {
-                    let (offset, len) = cleared_range(record);
-                    self.clear(offset, len)?;
-                }
+    }
+
+    /// Applies a record with data; the leaves that it touches are loaded.
+    pub(crate) fn replay(&mut self, batch: &Batch, record: &Record) -> Result<()> {
+        match record.kind {
+            RecordKind::Write { len, data_offset, .. } => {
+                self.map_to(record.offset, u64::from(len), batch.loc(data_offset))
             }
+            RecordKind::Relocate { len, data_offset, from, .. } => {
+                self.move_to((record.offset, len), from, batch.loc(data_offset))
+            }
+            RecordKind::Discard { .. } | RecordKind::WriteZeroes { .. } | RecordKind::Resize { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// First sequence of the batch that is being filled.

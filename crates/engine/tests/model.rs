@@ -1,10 +1,12 @@
 //! An image behaves as an array of bytes, whatever is written, and again after every kind of reopen.
 mod common;
 
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use lsd_engine::{AckMode, ErrorKind, Settings};
+use lsd_store::MemoryCluster;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::time::Duration;
 
 const SIZE: u64 = 40 * MIB;
 
@@ -262,4 +264,130 @@ async fn the_futures_of_data_calls_are_small() {
     for (call, size) in sizes {
         assert!(size <= MOST, "{call}: {size} bytes; all: {sizes:?}");
     }
+}
+
+/// Leaves that no checkpoint has yet cannot be dropped, so a checkpoint comes when they take too much memory, and writers wait for it.
+#[tokio::test(start_paused = true)]
+async fn dirty_leaves_keep_within_the_memory_of_the_map() {
+    const LEAVES: u64 = 1500;
+    const EACH: u64 = 80;
+    let cluster = cluster_with_image(LEAVES * LEAF).await;
+    // Far less log than makes a checkpoint due.
+    let settings = Settings { map_cache_bytes: MIB, ..settings() };
+    let client = Client::open(&cluster, settings.clone()).await;
+    let place = |index: u64| index * 7919 % LEAVES * LEAF + index / LEAVES * 9000;
+    for index in 0..LEAVES * EACH {
+        client.image.write(place(index), pattern(index, 100), false).await.unwrap();
+        let held = client.image.map_bytes();
+        assert!(held < MIB + MIB / 4, "{held} bytes of map after {index} writes");
+    }
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    let client = Client::open(&cluster, settings).await;
+    assert_eq!(client.image.used_bytes(), LEAVES * EACH * 100);
+    for index in (0..LEAVES * EACH).step_by(97) {
+        assert_eq!(read(&client.image, place(index), 100).await, pattern(index, 100));
+    }
+}
+
+const LEAF: u64 = 16 * MIB;
+const MANY_LEAVES: u64 = 2000;
+
+/// An image with something in each of many leaves, all of them in a checkpoint.
+async fn cluster_with_many_leaves() -> MemoryCluster {
+    let cluster = cluster_with_image(MANY_LEAVES * LEAF).await;
+    let client = Client::open(&cluster, settings()).await;
+    for leaf in 0..MANY_LEAVES {
+        for part in 0..20 {
+            client.image.write(leaf * LEAF + part * 9000, pattern(leaf, 100), false).await.unwrap();
+        }
+    }
+    client.image.close().await.unwrap();
+    cluster
+}
+
+/// Which leaves of [`cluster_with_many_leaves`] are there still. Nothing but all of a leaf is missing.
+async fn leaves_left(image: &lsd_engine::Image) -> Vec<bool> {
+    let mut left = Vec::new();
+    for leaf in 0..image.size() / LEAF {
+        let found = read(image, leaf * LEAF + 19 * 9000, 100).await;
+        assert_eq!(found, read(image, leaf * LEAF, 100).await);
+        assert!(found == pattern(leaf, 100) || found.iter().all(|byte| *byte == 0), "leaf {leaf}");
+        left.push(found[0] != 0);
+    }
+    left
+}
+
+/// Lets so many reads of leaves pass, then holds the others.
+fn some_leaves_are_read(mut count: usize) -> impl FnMut(Op, &str) -> bool + Send {
+    move |op, name| {
+        let is_leaf = op == Op::Read && name.starts_with("lsd_map.");
+        count = count.saturating_sub(usize::from(is_leaf));
+        is_leaf && count == 0
+    }
+}
+
+async fn assert_sound(cluster: &MemoryCluster) {
+    let store: std::sync::Arc<dyn lsd_store::ObjectStore> = std::sync::Arc::new(cluster.client());
+    let disk = lsd_engine::ImageRef::Name("disk".into());
+    let report = lsd_engine::Image::check(&store, &disk, &|_, _| Ok(())).await.unwrap();
+    assert_eq!(report.count(lsd_engine::Severity::Corruption), 0, "{report:?}");
+}
+
+/// A discard of many leaves never needs them all at once: it is several records, and what a crash leaves is some of them.
+#[tokio::test(start_paused = true)]
+async fn a_discard_of_many_leaves_is_a_record_for_each_step() {
+    let cluster = cluster_with_many_leaves().await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    gate.close(some_leaves_are_read(24));
+    let image = client.image.clone();
+    let discard = tokio::spawn(async move { image.discard(0, MANY_LEAVES * LEAF, false).await });
+    gate.until_waiting(1).await;
+    // What was accepted so far is durable at its age.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    discard.abort();
+    drop(gate.take());
+    client.crash(&cluster);
+
+    let client = Client::open(&cluster, settings()).await;
+    let left = leaves_left(&client.image).await;
+    let gone = left.iter().position(|left| *left).unwrap();
+    assert!(gone > 0 && left[gone..].iter().all(|left| *left), "a prefix is gone: {left:?}");
+    client.image.discard(0, MANY_LEAVES * LEAF, true).await.unwrap();
+    assert_eq!((client.image.used_bytes(), client.image.space().live), (0, 0));
+    let emptied = client.image.map_bytes();
+    assert!(emptied < MANY_LEAVES * 128, "{emptied} bytes of map for {MANY_LEAVES} empty leaves");
+    client.crash(&cluster);
+    assert_sound(&cluster).await;
+    let client = Client::open(&cluster, settings()).await;
+    assert_eq!((client.image.used_bytes(), client.image.space().live), (0, 0));
+}
+
+/// A shrink likewise; whatever it has done when it ends early, the image ends at the new size, and what is beyond never comes back.
+#[tokio::test(start_paused = true)]
+async fn a_shrink_over_many_leaves_that_breaks_off_leaves_nothing() {
+    let cluster = cluster_with_many_leaves().await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    gate.close(some_leaves_are_read(24));
+    let image = client.image.clone();
+    let shrink = tokio::spawn(async move { image.resize(LEAF, true, &|_, _| Ok(())).await });
+    gate.until_waiting(1).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let used = client.image.used_bytes();
+    assert!((2000 * 100..MANY_LEAVES * 2000).contains(&used), "{used} bytes are left in the middle");
+    shrink.abort();
+    drop(gate.take());
+    client.crash(&cluster);
+
+    assert_sound(&cluster).await;
+    let client = Client::open(&cluster, settings()).await;
+    assert_eq!(client.image.size(), LEAF);
+    assert!(client.image.used_bytes() < used + 1, "what was emptied is durable");
+    client.image.resize(MANY_LEAVES * LEAF, false, &|_, _| Ok(())).await.unwrap();
+    assert_eq!(client.image.used_bytes(), 20 * 100);
+    client.crash(&cluster);
+    assert_sound(&cluster).await;
+    let client = Client::open(&cluster, settings()).await;
+    let left = leaves_left(&client.image).await;
+    assert!(left[0] && !left[1..].contains(&true), "{left:?}");
 }

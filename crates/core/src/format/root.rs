@@ -36,6 +36,64 @@ pub struct SegmentEntry {
     pub timestamp_ns: u64,
 }
 
+impl LeafEntry {
+    /// Appends the entry in the table of leaves.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.leaf.0);
+        out.put_u32(self.mapped);
+        put_pointer(out, &self.at.base);
+    }
+
+    /// Appends the entry in the table of patches, if it has one.
+    pub fn put_patch(&self, out: &mut Vec<u8>) {
+        let Some(patch) = self.at.patch else { return };
+        out.put_u32(self.leaf.0);
+        out.put_u32(patch.spent);
+        put_pointer(out, &patch.at);
+    }
+}
+
+impl SegmentEntry {
+    /// Appends the entry in the table of segments.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.segment.0);
+        out.put_u32(self.len);
+        out.put_u32(self.live);
+        out.put_u64(self.timestamp_ns);
+    }
+}
+
+/// How long the tables of a root are. Its payload is that, the leaves, the segments, and the patches, each in order, so it
+/// can be written piece by piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RootCounts {
+    pub leaves: usize,
+    pub segments: usize,
+    /// Leaves that have a patch.
+    pub patches: usize,
+}
+
+impl RootCounts {
+    /// What the pages of the root are.
+    pub fn kind(&self) -> PageKind {
+        if self.patches > 0 { PageKind::PatchedRoot } else { PageKind::Root }
+    }
+
+    pub fn payload_bytes(&self) -> usize {
+        let count = if self.patches > 0 { 12 } else { 8 };
+        count + self.leaves * LEAF_ENTRY_BYTES + self.segments * SEGMENT_ENTRY_BYTES + self.patches * PATCH_ENTRY_BYTES
+    }
+
+    /// Appends the beginning of the payload.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.leaves as u32);
+        out.put_u32(self.segments as u32);
+        if self.patches > 0 {
+            out.put_u32(self.patches as u32);
+        }
+    }
+}
+
 /// Everything a checkpoint's root says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
@@ -101,31 +159,14 @@ impl Root {
 
     /// The payload, to be cut into pages of [`Root::kind`].
     pub fn encode(&self) -> Vec<u8> {
-        let patches: Vec<(LeafNo, PatchPointer)> =
-            self.leaves.iter().filter_map(|entry| Some((entry.leaf, entry.at.patch?))).collect();
-        let tables = self.leaves.len() * LEAF_ENTRY_BYTES + self.segments.len() * SEGMENT_ENTRY_BYTES;
-        let mut out = Vec::with_capacity(12 + tables + patches.len() * PATCH_ENTRY_BYTES);
-        out.put_u32(self.leaves.len() as u32);
-        out.put_u32(self.segments.len() as u32);
-        if !patches.is_empty() {
-            out.put_u32(patches.len() as u32);
-        }
-        for entry in &self.leaves {
-            out.put_u32(entry.leaf.0);
-            out.put_u32(entry.mapped);
-            put_pointer(&mut out, &entry.at.base);
-        }
-        for entry in &self.segments {
-            out.put_u64(entry.segment.0);
-            out.put_u32(entry.len);
-            out.put_u32(entry.live);
-            out.put_u64(entry.timestamp_ns);
-        }
-        for (leaf, patch) in patches {
-            out.put_u32(leaf.0);
-            out.put_u32(patch.spent);
-            put_pointer(&mut out, &patch.at);
-        }
+        let patches = self.leaves.iter().filter(|entry| entry.at.patch.is_some());
+        let counts =
+            RootCounts { leaves: self.leaves.len(), segments: self.segments.len(), patches: patches.clone().count() };
+        let mut out = Vec::with_capacity(counts.payload_bytes());
+        counts.put(&mut out);
+        self.leaves.iter().for_each(|entry| entry.put(&mut out));
+        self.segments.iter().for_each(|entry| entry.put(&mut out));
+        patches.for_each(|entry| entry.put_patch(&mut out));
         out
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: splitting ranges into leaves, and all-or-nothing when a leaf is not in memory. Does not own: loading and
 //! storing, which the engine does around [`ExtentMap::missing`] and [`ExtentMap::take_dirty`].
-use super::slots::{Slot, Slots, Snapshot, Stored};
+use super::slots::{Slot, Slots, Snapshot, SnapshotId, Stored};
 use super::{BlockSet, Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
 use crate::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
 
@@ -89,6 +89,34 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     pub fn len_with_leaves(&self, offset: u64, len: u64, most: usize) -> u64 {
         let Some((first, last, _)) = leaves(offset, len) else { return len };
         self.slots.range(first, last).nth(most.max(1)).map_or(len, |(beyond, _)| beyond.start() - offset)
+    }
+
+    /// How much of the range, from its start, has leaves of at most so many bytes together, `stored_bytes` for those that are not in
+    /// memory, and at most so many leaves; at least one leaf.
+    ///
+    /// # Panics
+    /// As [`Self::missing`].
+    #[must_use]
+    pub fn len_with_bytes(
+        &self,
+        (offset, len): (u64, u64),
+        most_leaves: usize,
+        most_bytes: usize,
+        stored_bytes: impl Fn(&S) -> usize,
+    ) -> u64 {
+        let Some((first, last, _)) = leaves(offset, len) else { return len };
+        let (mut leaves, mut bytes) = (0, 0);
+        for (no, slot) in self.slots.range(first, last) {
+            bytes += match (&slot.leaf, &slot.stored) {
+                (Some(leaf), _) => leaf.heap_bytes(),
+                (None, stored) => stored.as_ref().map_or(0, |stored| stored_bytes(&stored.at)),
+            };
+            leaves += 1;
+            if leaves > 1 && (leaves > most_leaves || bytes > most_bytes) {
+                return no.start() - offset;
+            }
+        }
+        len
     }
 
     /// False for a leaf that is stored and not in memory.
@@ -230,24 +258,39 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     /// Snapshot of all dirty leaves for a checkpoint, ascending. A leaf that became empty is among them: it is to be
     /// left out of the new root. Later changes do not touch the snapshot.
     ///
-    /// One checkpoint at a time: commit or fail every leaf before taking again. Hold the snapshot until then.
+    /// One checkpoint at a time: commit or fail every leaf before taking again.
     #[must_use]
     pub fn take_dirty(&mut self) -> Vec<(LeafNo, Snapshot)> {
-        self.slots.take_dirty()
+        let mut leaves = self.begin_take();
+        leaves.sort_unstable();
+        self.take_some(&leaves)
     }
 
-    /// A checkpoint that holds all of `snapshot` at `stored` is committed; `None` for an empty leaf, which no checkpoint
+    /// The same in steps, for a map that must not stand still: begins a snapshot of all leaves that are dirty now, and says which
+    /// these are, in no order. Takes no time, however many they are. [`Self::take_some`] hands them out.
+    #[must_use]
+    pub fn begin_take(&mut self) -> Vec<LeafNo> {
+        self.slots.begin_take()
+    }
+
+    /// Some of the leaves of the snapshot that was begun last, as they were when it was begun.
+    #[must_use]
+    pub fn take_some(&mut self, leaves: &[LeafNo]) -> Vec<(LeafNo, Snapshot)> {
+        leaves.iter().filter_map(|&leaf| Some((leaf, self.slots.take(leaf)?))).collect()
+    }
+
+    /// A checkpoint that holds all of the snapshot at `stored` is committed; `None` for an empty leaf, which no checkpoint
     /// stores. The leaf is clean if it was not changed since the snapshot.
-    pub fn commit_stored(&mut self, leaf: LeafNo, stored: Option<S>, snapshot: &Snapshot) {
+    pub fn commit_stored(&mut self, leaf: LeafNo, stored: Option<S>, snapshot: SnapshotId) {
         self.slots.commit(leaf, stored, false, snapshot);
     }
 
     /// The same for a checkpoint that holds the snapshot as a patch: `stored` has the base that it had before.
-    pub fn commit_patched(&mut self, leaf: LeafNo, stored: S, snapshot: &Snapshot) {
+    pub fn commit_patched(&mut self, leaf: LeafNo, stored: S, snapshot: SnapshotId) {
         self.slots.commit(leaf, Some(stored), true, snapshot);
     }
 
-    /// The checkpoint that took these leaves failed: they are dirty again.
+    /// The checkpoint that took these leaves, or began to, failed: they are dirty again.
     pub fn fail_dirty(&mut self, leaves: impl IntoIterator<Item = LeafNo>) {
         leaves.into_iter().for_each(|leaf| self.slots.fail(leaf));
     }
@@ -255,14 +298,30 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     /// Where leaves are stored as of the last checkpoint, and the bytes that each stored copy maps; ascending. What
     /// became dirty since differs from its copy.
     pub fn stored_leaves(&self) -> impl Iterator<Item = (LeafNo, &S, u32)> {
-        let all = self.slots.range(LeafNo(0), LeafNo(u32::MAX));
+        self.stored_leaves_from(LeafNo(0))
+    }
+
+    /// The same from a leaf on.
+    pub fn stored_leaves_from(&self, first: LeafNo) -> impl Iterator<Item = (LeafNo, &S, u32)> {
+        let all = self.slots.range(first, LeafNo(u32::MAX));
         all.filter_map(|(leaf, slot)| slot.stored.as_ref().map(|stored| (leaf, &stored.at, stored.mapped_bytes)))
+    }
+
+    /// Where a leaf is stored as of the last checkpoint.
+    #[must_use]
+    pub fn stored(&self, leaf: LeafNo) -> Option<&S> {
+        self.slots.get(leaf)?.stored.as_ref().map(|stored| &stored.at)
     }
 
     /// Drops clean loaded leaves, about the longest unused first, until [`ExtentMap::loaded_bytes`] is at most
     /// `target_bytes` or only leaves are left that a checkpoint must store first. Costs nothing below the target.
     pub fn evict(&mut self, target_bytes: usize) {
-        self.slots.evict(target_bytes);
+        self.slots.evict(target_bytes, usize::MAX);
+    }
+
+    /// The same, but looks at `most` leaves at most. Returns whether it came to an end.
+    pub fn evict_some(&mut self, target_bytes: usize, most: usize) -> bool {
+        self.slots.evict(target_bytes, most)
     }
 
     /// Memory of the loaded leaves.
@@ -287,6 +346,18 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     #[must_use]
     pub fn dirty_leaves(&self) -> usize {
         self.slots.dirty_count()
+    }
+
+    /// Memory of those leaves.
+    #[must_use]
+    pub fn dirty_loaded_bytes(&self) -> usize {
+        self.slots.dirty_loaded_bytes()
+    }
+
+    /// Memory of leaves that cannot be dropped, because no checkpoint has them yet as they are.
+    #[must_use]
+    pub fn unstored_bytes(&self) -> usize {
+        self.slots.unstored_bytes()
     }
 
     /// What storing these leaves costs, about, with its share of what later checkpoints must store for it.

@@ -45,7 +45,32 @@ pub struct Snapshot {
     take: u64,
 }
 
+/// Which snapshot of a leaf a checkpoint has stored: what is left to know once its content is written.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotId {
+    take: u64,
+    mapped_bytes: u32,
+}
+
+impl SnapshotId {
+    /// Bytes that the snapshot maps.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u32 {
+        self.mapped_bytes
+    }
+}
+
 impl Snapshot {
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId { take: self.take, mapped_bytes: self.content.mapped_bytes() }
+    }
+
+    /// Memory of a copy.
+    fn bytes(&self) -> usize {
+        self.content.heap_bytes() + LEAF_BYTES + usize::from(self.changed.is_some()) * BlockSet::HEAP_BYTES
+    }
+
     /// The blocks in which the leaf may differ from its stored base; `None`: in any.
     #[must_use]
     pub fn changed(&self) -> Option<&BlockSet> {
@@ -60,6 +85,9 @@ struct Sums {
     mapped_bytes: u64,
     /// What storing the dirty leaves costs, about.
     dirty_bytes: usize,
+    /// Of `loaded_bytes`, those of dirty leaves, and of leaves that are being stored: they cannot be evicted.
+    dirty_loaded: usize,
+    storing_loaded: usize,
 }
 
 impl Sums {
@@ -69,6 +97,8 @@ impl Sums {
             loaded_bytes: self.loaded_bytes - before.loaded_bytes + after.loaded_bytes,
             mapped_bytes: self.mapped_bytes - before.mapped_bytes + after.mapped_bytes,
             dirty_bytes: self.dirty_bytes - before.dirty_bytes + after.dirty_bytes,
+            dirty_loaded: self.dirty_loaded - before.dirty_loaded + after.dirty_loaded,
+            storing_loaded: self.storing_loaded - before.storing_loaded + after.storing_loaded,
         }
     }
 }
@@ -80,6 +110,9 @@ pub(super) struct Slot<S> {
     /// The newest durable copy; older than `leaf` unless the slot is clean.
     pub(super) stored: Option<Stored<S>>,
     pub(super) state: State,
+    /// [`Slots::takes`] when the leaf became dirty, or when it was due to be taken: a dirty one with less than that is the
+    /// business of the take that has begun.
+    take: u64,
     /// All blocks in which `leaf` differs from the base of `stored`, and perhaps others; `None`: nothing is known.
     since_base: Option<BlockSet>,
     /// The same against the snapshot that is being stored, which is the next base if it is stored whole. Until then
@@ -95,13 +128,18 @@ pub(super) struct Slot<S> {
 impl<S> Slot<S> {
     fn new(leaf: Option<Arc<Leaf>>, stored: Option<Stored<S>>) -> Slot<S> {
         let (since_base, since_snapshot, last_used) = (None, None, AtomicU64::new(0));
-        Slot { leaf, stored, state: State::Clean, since_base, since_snapshot, queued: false, last_used }
+        Slot { leaf, stored, state: State::Clean, take: 0, since_base, since_snapshot, queued: false, last_used }
     }
 
     fn sums(&self) -> Sums {
         let mapped_bytes = u64::from(self.mapped_bytes());
-        let dirty_bytes = if self.state == State::Dirty { self.storing_bytes() } else { 0 };
-        Sums { loaded_bytes: self.loaded_bytes(), mapped_bytes, dirty_bytes }
+        let loaded_bytes = self.loaded_bytes();
+        let (dirty_bytes, dirty_loaded, storing_loaded) = match self.state {
+            State::Clean => (0, 0, 0),
+            State::Dirty => (self.storing_bytes(), loaded_bytes, 0),
+            State::Storing => (0, 0, loaded_bytes),
+        };
+        Sums { loaded_bytes, mapped_bytes, dirty_bytes, dirty_loaded, storing_loaded }
     }
 
     /// What storing the leaf costs, about. All patches of a base cost no more together than a base, so one costs at most
@@ -113,6 +151,13 @@ impl<S> Slot<S> {
     }
 
     fn mark(&mut self, start: u32, len: u32) {
+        if self.leaf.as_ref().is_some_and(|leaf| leaf.is_empty()) {
+            // It is left out of the next checkpoint, or written whole if it is filled again: no patch follows, and of many
+            // that were emptied little may stay in memory.
+            self.leaf = Some(Arc::default());
+            (self.since_base, self.since_snapshot) = (None, None);
+            return;
+        }
         if !patch::may_tell(start, len) {
             // So the next checkpoint writes the whole leaf, and that is what it will cost.
             (self.since_base, self.since_snapshot) = (None, None);
@@ -139,6 +184,14 @@ impl<S> Slot<S> {
         self.state == State::Clean && self.stored.is_some() && self.leaf.is_some()
     }
 
+    /// Hands the leaf, which is dirty, out to the take that has begun.
+    fn take(&mut self, take: u64) -> Option<Snapshot> {
+        let content = Arc::clone(self.leaf.as_ref()?);
+        (self.state, self.take) = (State::Storing, take);
+        self.since_snapshot = patch::may_follow(&content).then(BlockSet::default);
+        Some(Snapshot { content, changed: self.since_base.clone(), take })
+    }
+
     pub(super) fn loaded(&self, leaf: LeafNo) -> Result<&Leaf, NotLoaded> {
         self.leaf.as_deref().ok_or(NotLoaded(leaf))
     }
@@ -147,8 +200,12 @@ impl<S> Slot<S> {
 #[derive(Debug)]
 pub(super) struct Slots<S> {
     by_leaf: BTreeMap<LeafNo, Slot<S>>,
-    /// The leaves in state [`State::Dirty`], each once.
+    /// The leaves in state [`State::Dirty`] that no take has begun with, each once.
     dirty: Vec<LeafNo>,
+    /// Snapshots of leaves that changed after a take had begun and before it came to them.
+    early: BTreeMap<LeafNo, Snapshot>,
+    /// Memory of those.
+    early_bytes: usize,
     /// Candidates for eviction and their last use when they were queued, oldest first. A leaf used since gets another
     /// round; one no longer evictable is dropped when its turn comes.
     queue: VecDeque<(LeafNo, u64)>,
@@ -162,7 +219,8 @@ pub(super) struct Slots<S> {
 impl<S> Default for Slots<S> {
     fn default() -> Slots<S> {
         let (by_leaf, dirty, queue) = (BTreeMap::new(), Vec::new(), VecDeque::new());
-        Slots { by_leaf, dirty, queue, tick: 0, takes: 0, sums: Sums::default() }
+        let (early, early_bytes) = (BTreeMap::new(), 0);
+        Slots { by_leaf, dirty, early, early_bytes, queue, tick: 0, takes: 0, sums: Sums::default() }
     }
 }
 
@@ -177,6 +235,14 @@ impl<S> Slots<S> {
 
     pub(super) fn dirty_bytes(&self) -> usize {
         self.sums.dirty_bytes
+    }
+
+    pub(super) fn dirty_loaded_bytes(&self) -> usize {
+        self.sums.dirty_loaded
+    }
+
+    pub(super) fn unstored_bytes(&self) -> usize {
+        self.sums.dirty_loaded + self.sums.storing_loaded + self.early_bytes
     }
 
     pub(super) fn dirty_count(&self) -> usize {
@@ -236,12 +302,19 @@ impl<S> Slots<S> {
         });
         // Before the copy for a snapshot, which has less slack than the original.
         let before = slot.sums();
+        if slot.state == State::Dirty
+            && slot.take < self.takes
+            && let Some(snapshot) = slot.take(self.takes)
+        {
+            self.early_bytes += snapshot.bytes();
+            self.early.insert(no, snapshot);
+        }
         let leaf = slot.leaf.as_mut().ok_or(NotLoaded(no))?;
         let result = change(Arc::make_mut(leaf));
         slot.mark(start, len);
         slot.last_used.store(self.tick, Ordering::Relaxed);
         if slot.state != State::Dirty {
-            slot.state = State::Dirty;
+            (slot.state, slot.take) = (State::Dirty, self.takes);
             self.dirty.push(no);
         }
         self.sums = self.sums.with(before, slot.sums());
@@ -273,28 +346,28 @@ impl<S> Slots<S> {
         }
     }
 
-    /// Hands out all dirty leaves in order; they count as being stored from here on.
-    pub(super) fn take_dirty(&mut self) -> Vec<(LeafNo, Snapshot)> {
-        let mut taken = std::mem::take(&mut self.dirty);
-        taken.sort_unstable();
+    /// Begins to hand out all leaves that are dirty now, in no order. It costs nothing: what changes before it is taken is
+    /// copied first.
+    pub(super) fn begin_take(&mut self) -> Vec<LeafNo> {
         self.takes += 1;
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Hands out one of the leaves that the take began with, as it was then; it counts as being stored from here on.
+    pub(super) fn take(&mut self, no: LeafNo) -> Option<Snapshot> {
+        if let Some(snapshot) = self.early.remove(&no) {
+            self.early_bytes -= snapshot.bytes();
+            return Some(snapshot);
+        }
         let take = self.takes;
-        let snapshot = |no| {
-            let snapshot = self.update(no, |slot| {
-                slot.state = State::Storing;
-                let content = Arc::clone(slot.leaf.as_ref()?);
-                slot.since_snapshot = patch::may_follow(&content).then(BlockSet::default);
-                Some(Snapshot { content, changed: slot.since_base.clone(), take })
-            });
-            Some((no, snapshot.flatten()?))
-        };
-        taken.into_iter().filter_map(snapshot).collect()
+        self.update(no, |slot| (slot.state == State::Dirty && slot.take < take).then(|| slot.take(take)).flatten())
+            .flatten()
     }
 
     /// The snapshot of a leaf is durable: at `stored`, or, when it was empty, by not being there. `patch`: it was stored as
     /// a patch of the base that was stored before.
-    pub(super) fn commit(&mut self, no: LeafNo, stored: Option<S>, patch: bool, snapshot: &Snapshot) {
-        let mapped_bytes = snapshot.content.mapped_bytes();
+    pub(super) fn commit(&mut self, no: LeafNo, stored: Option<S>, patch: bool, snapshot: SnapshotId) {
+        let mapped_bytes = snapshot.mapped_bytes;
         let stored = stored.filter(|_| mapped_bytes > 0).map(|at| Stored { at, mapped_bytes });
         if stored.is_none() && mapped_bytes > 0 {
             return self.fail(no);
@@ -309,8 +382,8 @@ impl<S> Slots<S> {
             let since_base = if patch { slot.since_base.take() } else { since_snapshot };
             slot.since_base = since_base.filter(|_| is_latest && stored.is_some());
             slot.stored = stored;
-            let is_unchanged = slot.leaf.as_ref().is_some_and(|leaf| Arc::ptr_eq(leaf, &snapshot.content));
-            if slot.state != State::Storing || !is_unchanged {
+            // A leaf that changed is dirty, also if another take has it by now.
+            if slot.state != State::Storing || slot.take != snapshot.take {
                 return false;
             }
             slot.state = State::Clean;
@@ -326,15 +399,19 @@ impl<S> Slots<S> {
         }
     }
 
-    /// The snapshot of a leaf could not be stored: the next one must have it again.
+    /// The snapshot of a leaf could not be stored, or was not even taken: the next one must have it again.
     pub(super) fn fail(&mut self, no: LeafNo) {
+        if let Some(snapshot) = self.early.remove(&no) {
+            self.early_bytes -= snapshot.bytes();
+        }
+        let takes = self.takes;
         let is_dirty_again = self.update(no, |slot| {
             slot.since_snapshot = None;
-            let was_storing = slot.state == State::Storing;
-            if was_storing {
-                slot.state = State::Dirty;
+            let was_taken = slot.state == State::Storing || (slot.state == State::Dirty && slot.take < takes);
+            if was_taken {
+                (slot.state, slot.take) = (State::Dirty, takes);
             }
-            was_storing
+            was_taken
         });
         if is_dirty_again == Some(true) {
             self.dirty.push(no);
@@ -342,14 +419,15 @@ impl<S> Slots<S> {
     }
 
     /// Drops loaded leaves that equal their stored copy, the longest unused first, until `target_bytes` are loaded
-    /// or no such leaf is left.
-    pub(super) fn evict(&mut self, target_bytes: usize) {
+    /// or no such leaf is left; looks at `most` at most. Returns whether it came to an end.
+    pub(super) fn evict(&mut self, target_bytes: usize, most: usize) -> bool {
         // Twice the queue: the first round may find every leaf used since it was queued, the second finds none.
-        for _ in 0..2 * self.queue.len() {
+        let all = 2 * self.queue.len();
+        for _ in 0..all.min(most) {
             if self.sums.loaded_bytes <= target_bytes {
-                return;
+                return true;
             }
-            let Some((no, queued_use)) = self.queue.pop_front() else { return };
+            let Some((no, queued_use)) = self.queue.pop_front() else { return true };
             let Some(slot) = self.by_leaf.get_mut(&no) else { continue };
             let last_use = *slot.last_used.get_mut();
             if !slot.is_evictable() {
@@ -364,6 +442,7 @@ impl<S> Slots<S> {
                 });
             }
         }
+        all <= most
     }
 
     fn enqueue(&mut self, no: LeafNo) {

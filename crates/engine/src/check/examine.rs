@@ -103,7 +103,7 @@ async fn content(
 async fn wanted(objects: &Objects, checkpoint: &Checkpoint, map_whole: bool) -> Result<BTreeSet<SegmentNo>> {
     let mut wanted = checkpoint.segments.clone();
     if let Some(state) = &checkpoint.state {
-        wanted.extend(state.segments.entries().iter().map(|entry| entry.segment));
+        wanted.extend(state.segments.entries().map(|entry| entry.segment));
     }
     if !map_whole {
         // The log may tell what the map cannot any more.

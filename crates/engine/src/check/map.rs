@@ -84,7 +84,7 @@ pub(super) async fn verify(
 /// The table of live bytes against what the map needs.
 pub(super) fn verify_live(objects: &Objects, state: &State, needed: &Needed, report: &mut CheckReport) {
     let recorded: BTreeMap<SegmentNo, u32> =
-        state.segments.entries().iter().map(|entry| (entry.segment, entry.live)).collect();
+        state.segments.entries().map(|entry| (entry.segment, entry.live)).collect();
     let mut numbers: Vec<SegmentNo> = recorded.keys().chain(needed.keys()).copied().collect();
     numbers.sort_unstable();
     numbers.dedup();

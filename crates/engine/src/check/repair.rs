@@ -237,12 +237,16 @@ async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> R
         found.findings.iter().filter(|f| is_data(&f.fault)).flat_map(|f| f.ranges.iter().cloned()).collect();
     ranges.sort_by_key(|range| range.start);
     for range in &ranges {
-        let (offset, len) = (range.start, range.end - range.start);
-        let missing = state.map.missing(offset, len);
-        let loaded = objects.read_leaves(&missing).await?;
-        state.install(objects, loaded)?;
-        let not_loaded = |error| Error::new(ErrorKind::Io { errno: nix::libc::EIO }, format!("{error}"));
-        state.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;
+        let mut offset = range.start;
+        while offset < range.end {
+            let len = state.clear_len(offset, range.end - offset);
+            let missing = state.map.missing(offset, len);
+            let loaded = objects.read_leaves(&missing).await?;
+            state.install(objects, loaded)?;
+            let not_loaded = |error| Error::new(ErrorKind::Io { errno: nix::libc::EIO }, format!("{error}"));
+            state.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;
+            offset += len;
+        }
     }
     Ok(ranges)
 }
@@ -259,7 +263,7 @@ async fn count(objects: &Objects, state: &mut State) -> Result<map::Needed> {
 /// The table of segments with what the map really needs of each.
 fn live_table(state: &State, needed: &map::Needed) -> Segments {
     let mut entries: BTreeMap<SegmentNo, SegmentEntry> =
-        state.segments.entries().into_iter().map(|entry| (entry.segment, entry)).collect();
+        state.segments.entries().map(|entry| (entry.segment, entry)).collect();
     for no in needed.keys() {
         let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0 };
         entries.entry(*no).or_insert(unknown);

@@ -210,3 +210,35 @@ async fn a_reader_that_opens_while_the_log_moves_on_sees_all_of_it() {
         assert!(found == pattern(2 + lane, 800 << 10), "lane {lane}: the reader does not see what was flushed");
     }
 }
+
+/// Rule 30. Clients may have overlapping changes in flight, and what they called last is what stays.
+#[tokio::test(start_paused = true)]
+async fn a_discard_of_several_records_takes_nothing_that_was_written_after_its_call() {
+    const LEAVES: u64 = 600;
+    const LEAF: u64 = 16 * MIB;
+    let cluster = cluster_with_image(LEAVES * LEAF).await;
+    let client = Client::open(&cluster, settings()).await;
+    for leaf in 0..LEAVES {
+        put(&client.image, leaf * LEAF / BLOCK, 1).await;
+    }
+    client.image.close().await.unwrap();
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    let mut reads = 0;
+    gate.close(move |op, name| {
+        reads += usize::from(op == Op::Read && name.starts_with("lsd_map."));
+        op == Op::Read && name.starts_with("lsd_map.") && reads > 8
+    });
+    let image = client.image.clone();
+    let discard = tokio::spawn(async move { image.discard(0, LEAVES * LEAF, false).await });
+    gate.until_waiting(1).await;
+    let last = (LEAVES - 1) * LEAF / BLOCK;
+    let image = client.image.clone();
+    let write = tokio::spawn(async move { put(&image, last, 2).await });
+    tokio::time::sleep(LONG).await;
+    gate.open();
+    discard.await.unwrap().unwrap();
+    write.await.unwrap();
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    expect(&cluster, "a write that was called after a discard returned", &[(last, 2)]).await;
+}

@@ -1,0 +1,97 @@
+//! The root of a checkpoint, written while the map goes on: where leaves are stored is changed by checkpoints only, of which one is
+//! written at a time, so it may be looked at in steps.
+//!
+//! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
+use super::{PageKey, pages::Pages, taken::StoredLeaf};
+use crate::limits::CHECKPOINT_STEP_LEAVES;
+use crate::segments::Segments;
+use crate::shared::Shared;
+use crate::{Error, ErrorKind, Result};
+use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
+use lsd_core::units::LeafNo;
+use std::collections::BTreeSet;
+
+/// A walk through the leaves of the new root: those that the map has in its last one, and, before them, those in the new pages.
+struct Walk<'a> {
+    shared: &'a Shared,
+    new: &'a [StoredLeaf],
+    /// The first leaf that the walk has not seen; `None` at the end.
+    next: Option<LeafNo>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(shared: &'a Shared, new: &'a [StoredLeaf]) -> Self {
+        Self { shared, new, next: Some(LeafNo(0)) }
+    }
+
+    /// The next leaves, in order. `None` at the end.
+    async fn step(&mut self) -> Option<Vec<LeafEntry>> {
+        let first = self.next?;
+        tokio::task::yield_now().await;
+        let old: Vec<LeafEntry> = {
+            let state = self.shared.lock();
+            let stored = state.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES);
+            stored.map(|(leaf, at, mapped)| LeafEntry { leaf, mapped, at: *at }).collect()
+        };
+        // Up to here everything old is known.
+        let last = if old.len() < CHECKPOINT_STEP_LEAVES { None } else { old.last().map(|entry| entry.leaf) };
+        self.next = last.and_then(|last| last.0.checked_add(1)).map(LeafNo);
+        let count = self.new.partition_point(|new| last.is_none_or(|last| new.leaf <= last));
+        let (new, rest) = self.new.split_at(count);
+        self.new = rest;
+        let is_old = |entry: &LeafEntry| new.binary_search_by_key(&entry.leaf, |new| new.leaf).is_err();
+        let mut entries: Vec<LeafEntry> = old.into_iter().filter(is_old).collect();
+        let entry = |new: &StoredLeaf| Some(LeafEntry { leaf: new.leaf, mapped: new.mapped(), at: new.place? });
+        entries.extend(new.iter().filter_map(entry));
+        entries.sort_unstable_by_key(|entry| entry.leaf);
+        Some(entries)
+    }
+}
+
+/// Writes the root; `new`: the leaves in the pages of this checkpoint. Removes from `left` the pages that the root needs. Returns the
+/// bytes of the payload.
+pub(super) async fn write(
+    shared: &Shared,
+    pages: &mut Pages<'_>,
+    new: &[StoredLeaf],
+    segments: &Segments,
+    left: &mut BTreeSet<PageKey>,
+) -> Result<usize> {
+    let mut counts = RootCounts { segments: segments.len(), ..RootCounts::default() };
+    let mut walk = Walk::new(shared, new);
+    while let Some(entries) = walk.step().await {
+        counts.leaves += entries.len();
+        counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
+        for at in entries.iter().flat_map(|entry| entry.at.pointers()) {
+            left.remove(&(at.checkpoint, at.page));
+        }
+    }
+    let kind = counts.kind();
+    pages.add_root(kind, |out| counts.put(out)).await?;
+    let (mut leaves, mut patches) = (0, 0);
+    let mut walk = Walk::new(shared, new);
+    while let Some(entries) = walk.step().await {
+        leaves += entries.len();
+        pages.add_root(kind, |out| entries.iter().for_each(|entry| entry.put(out))).await?;
+    }
+    let mut entries = segments.entries();
+    loop {
+        let some: Vec<SegmentEntry> = entries.by_ref().take(CHECKPOINT_STEP_LEAVES).collect();
+        if some.is_empty() {
+            break;
+        }
+        pages.add_root(kind, |out| some.iter().for_each(|entry| entry.put(out))).await?;
+    }
+    let mut walk = Walk::new(shared, new);
+    while counts.patches > 0
+        && let Some(entries) = walk.step().await
+    {
+        patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
+        pages.add_root(kind, |out| entries.iter().for_each(|entry| entry.put_patch(out))).await?;
+    }
+    if (leaves, patches) != (counts.leaves, counts.patches) {
+        return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "the map moved on under a checkpoint"));
+    }
+    pages.end_root(kind).await?;
+    Ok(counts.payload_bytes())
+}
