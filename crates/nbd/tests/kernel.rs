@@ -3,7 +3,7 @@ mod common;
 use common::{FileDevice, pattern, run};
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, Netlink, Params, sysfs};
 use lsd_nbd::proto::{ExportInfo, Session};
-use lsd_nbd::server::{Stopper, serve_session, transmission_flags};
+use lsd_nbd::server::{Bounds, Guests, Stopper, serve_session, transmission_flags};
 use lsd_nbd::{Device, kernel::KernelError};
 use nix::libc;
 use std::os::unix::fs::FileExt;
@@ -49,7 +49,11 @@ fn serve(device: Arc<FileDevice>) -> Served {
     let export = ExportInfo { name: String::new(), description: None, size, flags };
     let session = Session { export, structured_replies: false, base_allocation: false };
     let stopper = Stopper::default();
-    let serving = tokio::spawn(serve_session(reader, writer, Default::default(), session, device, stopper.watch()));
+    let stop = stopper.watch();
+    let serving = tokio::spawn(async move {
+        let seat = Guests::new(Bounds::default()).seat("the kernel".to_owned()).await.unwrap();
+        serve_session(reader, writer, Default::default(), session, device, stop, &seat).await
+    });
     let params =
         Params { size, block_size: 512, flags, timeout_s: None, dead_connection_timeout_s: None, cookie: None };
     Served { stopper, serving, params, socket: drivers }
