@@ -1,4 +1,4 @@
-//! A cluster whose parts fail under a writer: a daemon is killed or stopped and comes back, the client is cut from the network. I/O
+//! A cluster whose parts fail, are scrubbed or recovered under a writer: a daemon is killed or stopped and comes back, the client is cut from the network. I/O
 //! goes on by itself afterwards, and nothing that was flushed is lost: at the end the writer is killed, and what it left is a
 //! prefix of what it wrote with all that it had flushed.
 //!
@@ -65,7 +65,7 @@ impl Drop for Network {
     }
 }
 
-/// Three OSDs, two copies of each object.
+/// Three OSDs.
 struct Cluster {
     dir: PathBuf,
     _scratch: tempfile::TempDir,
@@ -73,10 +73,11 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// With so many copies of each object.
+    fn start(copies: &str) -> Self {
         let scratch = tempfile::Builder::new().prefix("lsd-faults").tempdir_in("/tmp").unwrap();
         let cluster = Self { dir: scratch.path().join("ceph"), _scratch: scratch, network: Network::new() };
-        cluster.vstart(&["--osds", "3", "--size", "2", "--addr", &cluster.network.host_addr]);
+        cluster.vstart(&["--osds", "3", "--size", copies, "--addr", &cluster.network.host_addr]);
         cluster
     }
 
@@ -89,6 +90,50 @@ impl Cluster {
 
     fn ceph(&self) -> Ceph {
         Ceph::at(self.dir.join("ceph.conf"))
+    }
+
+    /// What the monitors and OSDs are told, in words.
+    fn tell(&self, words: &str) -> common::Finished {
+        self.ceph().stock("ceph").args(words.split_whitespace()).ok()
+    }
+
+    /// Scrubs everything deeply, and so slowly that writes have to wait for it.
+    fn scrub(&self) {
+        for osd in ["osd.0", "osd.1", "osd.2"] {
+            for setting in ["osd_max_scrubs 16", "osd_scrub_max_preemptions 0", "osd_debug_deep_scrub_sleep 0.4"] {
+                self.tell(&format!("tell {osd} config set {setting}"));
+            }
+        }
+        let groups = self.tell("pg ls-by-pool rbd --format json").json();
+        for group in groups["pg_stats"].as_array().unwrap() {
+            self.tell(&format!("pg deep-scrub {}", group["pgid"].as_str().unwrap()));
+        }
+    }
+
+    fn osds_up(&self) -> u64 {
+        self.tell("osd stat --format json").json()["num_up_osds"].as_u64().unwrap()
+    }
+
+    /// Everything that is written meanwhile is missing on one OSD and is recovered only when somebody writes to it.
+    fn degrade(&self, what_is_written: impl FnOnce()) {
+        self.tell("osd set norecover");
+        self.tell("osd set nobackfill");
+        self.signal("osd.2", "-KILL");
+        wait_until("the OSD is down", Duration::from_secs(60), || self.osds_up() == 2);
+        what_is_written();
+        self.vstart(&[]);
+        wait_until("the OSD is up", Duration::from_secs(60), || self.osds_up() == 3);
+    }
+
+    fn heal(&self) {
+        self.tell("osd unset norecover");
+        self.tell("osd unset nobackfill");
+        wait_until("everything is recovered", Duration::from_secs(120), || {
+            let groups = self.tell("pg ls-by-pool rbd --format json").json();
+            let states: Vec<&str> =
+                groups["pg_stats"].as_array().unwrap().iter().map(|group| group["state"].as_str().unwrap()).collect();
+            states.iter().all(|state| state.starts_with("active+clean"))
+        });
     }
 
     fn signal(&self, daemon: &str, signal: &str) {
@@ -139,7 +184,7 @@ const FAULTS: [(&str, Strike, Strike); 4] = [
 #[test]
 fn io_goes_on_after_faults_and_nothing_flushed_is_lost() {
     let _ceph = requires_ceph!();
-    let cluster = Cluster::start();
+    let cluster = Cluster::start("2");
     let ceph = cluster.ceph().with_short_watches();
     let dir = scratch_dir();
     for (seed, (what, strike, mend)) in (1u64..).zip(FAULTS) {
@@ -162,5 +207,35 @@ fn io_goes_on_after_faults_and_nothing_flushed_is_lost() {
             fault_lasts(),
             last_number(&checked.text(), "prefix ")
         );
+    }
+}
+
+/// An OSD holds back writes to an object that it scrubs or that one of its copies lacks, and serves reads of it: the owner changes all
+/// the same, and misses nothing.
+#[test]
+fn owners_change_while_objects_are_scrubbed_and_recovered() {
+    let _ceph = requires_ceph!();
+    let cluster = Cluster::start("3");
+    let ceph = cluster.ceph().with_short_watches();
+    let dir = scratch_dir();
+    let image = ceph.image("unrest").create("16M");
+    let state = dir.path().join("state");
+    for (round, degraded) in [false, true, false, true, false].into_iter().enumerate() {
+        let seed = (round + 1).to_string();
+        let load = [&seed, ENDLESS, DEPTH, FLUSH_EVERY];
+        let mut writer = prefix(&cluster, &image, "write", &state, &load).timeout(Duration::from_secs(300)).start();
+        writer.wait_for_text("flushed", Duration::from_secs(60));
+        if degraded {
+            cluster.degrade(|| goes_on(&mut writer, "an OSD was killed"));
+        } else {
+            goes_on(&mut writer, "it began");
+            cluster.scrub();
+        }
+        let flushed = last_number(&writer.kill().text(), "flushed ");
+        let checked = prefix(&cluster, &image, "check", &state, &[&seed, &flushed.to_string()]).run();
+        assert!(checked.code == Some(0), "round {round}, degraded: {degraded}, {flushed} flushed: {checked}");
+        if degraded {
+            cluster.heal();
+        }
     }
 }

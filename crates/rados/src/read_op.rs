@@ -5,6 +5,7 @@
 use crate::completion::{Start, Submitted};
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::{IoCtx, ObjectStat};
+use crate::write_op::OpFlags;
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_librados_sys as sys;
@@ -21,6 +22,7 @@ pub struct ReadOp {
     xattrs: bool,
     omap: Option<OmapRange>,
     data: Vec<(u64, usize)>,
+    flags: OpFlags,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,13 @@ impl ReadOp {
     #[must_use]
     pub fn assert_version(mut self, version: u64) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// Takes its place behind the writes of the object that were sent before, see [`OpFlags::ORDERED_READ`].
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.flags = OpFlags::ORDERED_READ;
         self
     }
 
@@ -246,7 +255,7 @@ impl IoCtx {
                 self.submit(operation, object, Flight::new(&op), |Start { place, completion, object }| {
                     Flight::prepare(place, &op, &after, &prefix);
                     let raw = (*place).raw;
-                    sys::rados_aio_read_op_operate(raw, io, completion, object.as_ptr(), 0)
+                    sys::rados_aio_read_op_operate(raw, io, completion, object.as_ptr(), op.flags.bits())
                 })
             }
         });
@@ -256,8 +265,8 @@ impl IoCtx {
         })
     }
 
-    /// All keys that start with `prefix`, with their values, all of one state of the object: if it changes between
-    /// two pages, reading starts again. ENOENT; EAGAIN if it keeps changing.
+    /// All keys that start with `prefix`, with their values, all of one state of the object, which has every write that was sent
+    /// before: if it changes between two pages, reading starts again. ENOENT; EAGAIN if it keeps changing.
     pub fn omap_all(
         &self,
         object: &str,
@@ -268,7 +277,7 @@ impl IoCtx {
         /// Restarts before giving up with EAGAIN.
         const RESTARTS: u32 = 32;
 
-        let first = self.read_op(object, ReadOp::new().omap("", prefix, PAGE), "omap_get");
+        let first = self.read_op(object, ReadOp::new().ordered().omap("", prefix, PAGE), "omap_get");
         let (io, object, prefix) = (self.clone(), object.to_owned(), prefix.to_owned());
         async move {
             let mut page = first.await?;
@@ -276,7 +285,7 @@ impl IoCtx {
             let mut restarts = 0;
             while page.omap.more && !entries.is_empty() {
                 let last = String::from_utf8_lossy(&entries[entries.len() - 1].0).into_owned();
-                let op = ReadOp::new().assert_version(page.version).omap(&last, &prefix, PAGE);
+                let op = ReadOp::new().ordered().assert_version(page.version).omap(&last, &prefix, PAGE);
                 match io.read_op(&object, op, "omap_get").await {
                     Ok(next) => page = next,
                     Err(error) if matches!(error.errno, libc::ERANGE | libc::EOVERFLOW) => {
@@ -285,7 +294,7 @@ impl IoCtx {
                             return Err(RadosError::new(libc::EAGAIN, "omap_get", object));
                         }
                         entries.clear();
-                        page = io.read_op(&object, ReadOp::new().omap("", &prefix, PAGE), "omap_get").await?;
+                        page = io.read_op(&object, ReadOp::new().ordered().omap("", &prefix, PAGE), "omap_get").await?;
                     }
                     Err(error) => return Err(error),
                 }

@@ -50,6 +50,10 @@ impl OpFlags {
     /// In a full pool: do it nevertheless.
     pub const FULL_FORCE: Self = Self(sys::LIBRADOS_OPERATION_FULL_FORCE as c_int);
 
+    /// A read that takes its place behind the writes which were sent before it. Without it an OSD that holds a write back, because its
+    /// object is being scrubbed or recovered, serves a later read at once.
+    pub const ORDERED_READ: Self = Self(sys::LIBRADOS_OPERATION_ORDER_READS_WRITES as c_int);
+
     pub(crate) fn bits(self) -> c_int {
         self.0
     }

@@ -63,7 +63,8 @@ pub struct StoreLimits {
 ///
 /// Success means durable. Operations of one client on one object take effect in the order of the calls
 /// (the order in which the methods were called, not in which the futures were polled), so an implementation starts the
-/// operation in the call itself.
+/// operation in the call itself. That goes for writes, and for `log_tail`, `fence` and `kv_get` behind them; what else is read need not
+/// have a write whose answer has not come yet: where the order matters, its caller waits for the answer.
 pub trait ObjectStore: Send + Sync + fmt::Debug + 'static {
     fn limits(&self) -> StoreLimits;
 

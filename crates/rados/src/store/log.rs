@@ -135,9 +135,9 @@ fn joined(data: &[Bytes]) -> Vec<Bytes> {
     whole
 }
 
-/// The tail, from one read of both attributes.
+/// The tail, from one read of both attributes, behind every append and fence that was sent before it.
 pub(super) fn log_tail(io: &IoCtx, name: &str) -> StoreFuture<LogTail> {
-    let read = io.read_op(name, ReadOp::new().xattrs(), "log_tail");
+    let read = io.read_op(name, ReadOp::new().ordered().xattrs(), "log_tail");
     let name = name.to_owned();
     Box::pin(async move {
         let outcome = read.await.map_err(StoreError::from)?;
@@ -153,7 +153,8 @@ pub(super) fn fence(io: &IoCtx, name: &str, epoch: u64) -> StoreFuture<LogTail> 
         .compare_xattr(EPOCH, Compare::GreaterOrEqual, text.as_bytes())
         .set_xattr(EPOCH, text.as_bytes());
     let fenced = io.write(name, op, OpFlags::FULL_TRY, "fence");
-    // Behind the fence no older epoch can append, so the tail that is read next is the one that was fenced.
+    // Behind the fence no older epoch can append, so the tail that is read next is the one that was fenced. The read is ordered: an
+    // OSD that scrubs or recovers the object holds the fence back, and would serve a plain read at once.
     let tail = log_tail(io, name);
     let name = name.to_owned();
     Box::pin(async move {
