@@ -328,12 +328,16 @@ static void resizing_and_copying(rbd_image_t image)
 	int told = 0;
 	fill(data, sizeof(data), 5);
 	IS(rbd_resize2(image, SIZE / 2, false, count_progress, &told), -EINVAL);
+	IS(told, 0);
 	IS(rbd_write(image, SIZE - 65536, 65536, data), 65536);
 	OK(rbd_resize2(image, SIZE / 2, true, count_progress, &told));
+	TRUE(told > 0);
 	OK(rbd_get_size(image, &size));
 	IS(size, SIZE / 2);
 	IS(rbd_read(image, SIZE / 2, 1, back), -EINVAL);
+	told = 0;
 	OK(rbd_resize_with_progress(image, SIZE, count_progress, &told));
+	IS(told, 0);
 	IS(rbd_read(image, SIZE - 65536, 65536, back), 65536);
 	TRUE(all(back, 65536, 0));
 

@@ -43,6 +43,11 @@ impl Location {
     pub async fn open_image(&self, session: &Session, read_only: bool) -> Result<Image> {
         session.open_image(self, read_only).await
     }
+
+    /// To read all of it as it is now; where it is written to meanwhile and that is gone, reads fail.
+    pub async fn open_moment(&self, session: &Session) -> Result<Image> {
+        session.open(self, ImageRef::Name(self.image.clone()), true, true).await
+    }
 }
 
 /// One run of a command: how to reach things, and the connection once there is one.
@@ -157,8 +162,13 @@ impl Session {
 
     /// Opens what `image` names in the place of `location`.
     pub async fn open_ref(&self, location: &Location, image: ImageRef, read_only: bool) -> Result<Image> {
+        self.open(location, image, read_only, false).await
+    }
+
+    async fn open(&self, location: &Location, image: ImageRef, read_only: bool, hold_moment: bool) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let options = OpenOptions { read_only, settings: self.image_settings(), ..OpenOptions::default() };
+        let settings = self.image_settings();
+        let options = OpenOptions { read_only, hold_moment, settings, ..OpenOptions::default() };
         let opened = Image::open(&store, &image, &options).await;
         let image = opened.map_err(|error| opening_failed(&location.image, &error))?;
         if location.snap.is_some() {

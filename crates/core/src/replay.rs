@@ -33,18 +33,23 @@ pub struct Scanned {
 ///
 /// Errors: the first batch that does not decode under [`TailRule::Whole`].
 pub fn scan_segment(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) -> FormatResult<Scanned> {
+    scan_from(identity, 0, bytes, rule)
+}
+
+/// The same for what an open segment has from `start` on, where a batch begins.
+pub fn scan_from(identity: &SegmentIdentity, start: u32, bytes: &[u8], rule: TailRule) -> FormatResult<Scanned> {
     let mut scanned = Scanned::default();
     let mut offset = 0usize;
     while offset < bytes.len() {
-        match batch::decode(&identity.place(offset as u32), &bytes[offset..], true) {
+        match batch::decode(&identity.place(start + offset as u32), &bytes[offset..], true) {
             Ok(found) => {
                 offset += found.total_len as usize;
                 scanned.durable = scanned.durable.max(found.durable);
                 scanned.batches.push(found);
             }
             Err(_) if rule == TailRule::MayBeTorn => {
-                scanned.torn_at = Some(offset as u32);
-                scanned.durable = scanned.durable.max(said_behind(identity, bytes, offset));
+                scanned.torn_at = Some(start + offset as u32);
+                scanned.durable = scanned.durable.max(said_from(identity, start, bytes, offset));
                 break;
             }
             Err(error) => return Err(error),
@@ -56,8 +61,14 @@ pub fn scan_segment(identity: &SegmentIdentity, bytes: &[u8], rule: TailRule) ->
 /// The highest frontier that a whole header page from `offset` on says: what is behind bytes that do not decode does not
 /// count, and still tells whether they are damage.
 pub fn said_behind(identity: &SegmentIdentity, bytes: &[u8], offset: usize) -> Seq {
+    said_from(identity, 0, bytes, offset)
+}
+
+/// The same where the bytes are those of the segment from `start` on.
+fn said_from(identity: &SegmentIdentity, start: u32, bytes: &[u8], offset: usize) -> Seq {
     let pages = (offset..bytes.len()).step_by(BLOCK_BYTES as usize);
-    pages.filter_map(|at| batch::durable_before(&identity.place(at as u32), &bytes[at..])).max().unwrap_or_default()
+    let said = |at: usize| batch::durable_before(&identity.place(start + at as u32), &bytes[at..]);
+    pages.filter_map(said).max().unwrap_or_default()
 }
 
 /// What the writers of a log said was durable: each epoch's highest frontier. A log that ends below it has lost something.

@@ -2,7 +2,11 @@
 //!
 //! Owns: submission, retries, finding out what landed after an error. Does not own: what goes into a batch, who waits. One task for
 //! each writer; it ends when the writer is dropped and everything is written or the image has failed.
-use crate::limits::{APPEND_TRIES, FULL_RETRY, RETRY_FIRST, RETRY_MOST};
+//!
+//! What the store did not take is tried again for as long as the image is open; those who wait for it are told when the store's
+//! time-out has passed ([`Shared::stalled`]), and whoever waits later waits for the same. Only what trying again cannot mend is the
+//! image's end.
+use crate::limits::{APPEND_TRIES, FULL_RETRY, LOOK_PATIENCE, RETRY_FIRST, RETRY_MOST, RETRY_TIMED_OUT};
 use crate::objects::Objects;
 use crate::protocol;
 use crate::shared::Shared;
@@ -51,6 +55,11 @@ enum Event {
     Looked {
         segment: SegmentNo,
         result: std::result::Result<LogTail, StoreError>,
+    },
+    /// The store's answer after this many errors takes long.
+    Waited {
+        segment: SegmentNo,
+        tries: u32,
     },
 }
 
@@ -181,6 +190,13 @@ impl Appender {
                 Ok(())
             }
             Event::Looked { segment, result } => self.looked(segment, result),
+            Event::Waited { segment, tries } => {
+                let pipeline = self.pipelines.get(&segment).filter(|pipeline| pipeline.tries == tries);
+                if let Some(error) = pipeline.and_then(|pipeline| pipeline.error.clone()) {
+                    self.shared.stalled(error.into());
+                }
+                Ok(())
+            }
         }
     }
 
@@ -217,8 +233,21 @@ impl Appender {
             self.shared.set_full(Some(error.into()));
             FULL_RETRY
         } else {
-            pipeline.tries += 1;
-            (RETRY_FIRST * 2u32.saturating_pow(pipeline.tries - 1)).min(RETRY_MOST)
+            pipeline.tries = pipeline.tries.saturating_add(1);
+            let is_timed_out = error.kind == StoreErrorKind::TimedOut;
+            // Before a time-out the store has waited long enough.
+            let most = if is_timed_out { RETRY_TIMED_OUT } else { RETRY_MOST };
+            let pause = RETRY_FIRST.saturating_mul(2u32.saturating_pow(pipeline.tries - 1)).min(most);
+            if is_timed_out {
+                let (tries, patience) = (pipeline.tries, pause + LOOK_PATIENCE);
+                self.running.push(Box::pin(async move {
+                    tokio::time::sleep(patience).await;
+                    Event::Waited { segment, tries }
+                }));
+            } else if pipeline.tries >= APPEND_TRIES {
+                self.shared.stalled(error.into());
+            }
+            pause
         };
         let (objects, epoch) = (self.objects.clone(), self.epoch);
         self.running.push(Box::pin(async move {
@@ -240,17 +269,19 @@ impl Appender {
             }
             Err(error) if error.kind == StoreErrorKind::NotFound => 0,
             Err(error) => {
-                let fatal = is_fatal(&error) || pipeline.tries >= APPEND_TRIES;
                 pipeline.error = Some(error.clone());
-                if fatal {
+                if is_fatal(&error) {
                     return Err(error.into());
+                }
+                if error.kind == StoreErrorKind::TimedOut {
+                    self.shared.stalled(error.into());
                 }
                 self.look_if_broken(segment);
                 return Ok(());
             }
         };
         if let Some(error) = pipeline.error.take()
-            && (is_fatal(&error) || pipeline.tries >= APPEND_TRIES)
+            && is_fatal(&error)
         {
             return Err(error.into());
         }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 const NAME_KEY: &str = "name.";
 const ID_KEY: &str = "id.";
+/// Present while an image whose name is still listed has no header any more, because it is being removed.
+const REMOVING_KEY: &str = "removing.";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogEntry {
@@ -86,6 +88,20 @@ impl Catalog {
         }
     }
 
+    /// The image's header goes next: from here on only this entry says that it was not lost.
+    pub(crate) async fn mark_removing(&self, name: &str, id: &ImageId) -> Result<()> {
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(format!("{NAME_KEY}{name}"), encode_text(&id.0))
+            .set(format!("{REMOVING_KEY}{id}"), encode_text(name));
+        Ok(self.store.kv_update(&Self::object(), update).await?)
+    }
+
+    pub(crate) async fn is_removing(&self, id: &ImageId) -> Result<bool> {
+        let key = format!("{REMOVING_KEY}{id}");
+        Ok(self.values(&key).await?.contains_key(&key))
+    }
+
     /// `NotFound` if the name does not belong to this id any more.
     pub(crate) async fn remove(&self, name: &str, id: &ImageId) -> Result<()> {
         let (name_key, id_key) = (format!("{NAME_KEY}{name}"), format!("{ID_KEY}{id}"));
@@ -93,7 +109,8 @@ impl Catalog {
             .presence(KvPresence::MustExist)
             .expect(name_key.clone(), encode_text(&id.0))
             .remove(name_key)
-            .remove(id_key);
+            .remove(id_key)
+            .remove(format!("{REMOVING_KEY}{id}"));
         match self.store.kv_update(&Self::object(), update).await {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.kind, StoreErrorKind::Stale | StoreErrorKind::NotFound) => {

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Fenced,
     /// Stored bytes do not verify.
     Corrupt,
+    /// What a reader that holds its moment would show is not there any more.
+    Outdated,
     /// compare-and-write: the data differs, first at this offset from the start of the compared range, bytes.
     Mismatch {
         offset: u64,
@@ -86,6 +88,7 @@ impl Error {
             ErrorKind::NoSpace => libc::ENOSPC,
             ErrorKind::Fenced | ErrorKind::Closed => libc::ESHUTDOWN,
             ErrorKind::Corrupt => libc::EIO,
+            ErrorKind::Outdated => libc::ESTALE,
             ErrorKind::Mismatch { .. } => libc::EILSEQ,
             ErrorKind::Unsupported => libc::EOPNOTSUPP,
             ErrorKind::Unimplemented => libc::ENOSYS,

@@ -3,6 +3,7 @@
 //! Owns: waiting for the lock, the hand-over with its order (rule 8 of `protocol.rs`), taking the lock by hand. Does not own:
 //! the advisory lock itself and dead owners (`lock.rs`), what makes a takeover safe (`takeover.rs`).
 use crate::checkpoint::Checkpointer;
+use crate::follow::View;
 use crate::inner::{Inner, Role};
 use crate::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
 use crate::lock::{self, Attempted};
@@ -95,6 +96,12 @@ impl Inner {
         self.news.desk.stand(crate::desk::Stance::Reader);
         ownership.tasks.iter().for_each(AbortHandle::abort);
         {
+            let mut view = self.follower.view.lock().await;
+            *view = View::default();
+            if let Role::Reader(Some(_)) = role {
+                view.loaded(&Tails::new(), false);
+            }
+            self.follower.set_age(Some(Instant::now()));
             let mut state = self.shared.lock();
             state.writer = None;
             state.yielding = false;

@@ -19,19 +19,34 @@ pub(crate) struct Header {
     pub(crate) log: LogRecord,
     pub(crate) name: String,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Rule 25: the image is being removed, or its removal was broken off.
+    pub(crate) removing: bool,
 }
 
 impl Header {
-    /// Reads the header as it is now. `NotFound`; `Corrupt`.
+    /// Reads the header as it is now. `NotFound`, also while the image is being removed; `Corrupt`.
     pub(crate) async fn read(objects: &Objects) -> Result<Self> {
-        Self::decode(&objects.header(), &objects.read_header().await?)
+        let values = objects.read_header().await.map_err(|error| match error.kind {
+            ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("{}: the image was removed", objects.id)),
+            _ => error,
+        })?;
+        Self::decode(&objects.header(), &values)?.in_use()
+    }
+
+    /// `NotFound` for an image that is being removed: nobody opens it, reads it on or becomes its owner.
+    pub(crate) fn in_use(self) -> Result<Self> {
+        if self.removing {
+            let reason = format!("{}: the image is being removed, or its removal was broken off", self.name);
+            return Err(Error::new(ErrorKind::NotFound, reason));
+        }
+        Ok(self)
     }
 
     /// `Corrupt`: a value is missing or does not verify. `Unsupported`: as [`check_understood`] has it.
     pub(crate) fn decode(object: &ObjectName, values: &KvMap) -> Result<Self> {
         let get = |key: &str| match values.get(key) {
             Some(value) => Ok(value.as_ref()),
-            None => Err(crate::Error::new(ErrorKind::Corrupt, format!("{object}: no value {key:?}"))),
+            None => Err(Error::new(ErrorKind::Corrupt, format!("{object}: no value {key:?}"))),
         };
         check_understood(object, values)?;
         let bad = |error: FormatError| corrupt(object, error);
@@ -48,6 +63,7 @@ impl Header {
             log: LogRecord::decode(get(key::LOG)?).map_err(bad)?,
             name: decode_text(get(key::NAME)?).map_err(bad)?,
             metadata,
+            removing: values.contains_key(key::REMOVING),
         })
     }
 }

@@ -183,6 +183,7 @@ impl Image {
     pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.inner.check_open()?;
         let inner = &self.inner;
+        inner.keep_up().await?;
         let extents = inner.steadily(|| reader::extents(&inner.objects, &inner.shared, offset, len)).await;
         self.inner.shared.trim_leaves(self.inner.settings.map_cache_bytes);
         extents
@@ -193,6 +194,7 @@ impl Image {
     pub async fn first_extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.inner.check_open()?;
         let inner = &self.inner;
+        inner.keep_up().await?;
         let range = (offset, len);
         let extents = inner.steadily(|| reader::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
         inner.shared.trim_leaves(inner.settings.map_cache_bytes);

@@ -54,6 +54,9 @@ impl Default for CreateOptions {
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     pub read_only: bool,
+    /// With `read_only`: every read shows the image as it was when it was opened, or fails (`Outdated`) where the owner has collected what
+    /// that needs. Without it a handle that does not own the image shows what was durable a second ago at most.
+    pub hold_moment: bool,
     pub settings: Settings,
     pub executor: Executor,
 }

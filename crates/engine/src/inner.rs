@@ -6,6 +6,7 @@ use crate::appender::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::desk::Stance;
+use crate::follow::{Followed, Follower, View};
 use crate::gc::{self, Collector};
 use crate::handover::{self, Ownership};
 use crate::header::Header;
@@ -21,7 +22,8 @@ use crate::turns::Turns;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
-    AckMode, Error, ErrorKind, Executor, OpenOptions, Result, Settings, UpdateEvent, lock, requests, takeover,
+    AckMode, Error, ErrorKind, Executor, OpenOptions, Result, Settings, UpdateEvent, lock, maintenance, requests,
+    takeover,
 };
 use futures::FutureExt;
 use lsd_core::format::header::{ImageRecord, StateRecord};
@@ -51,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     executor: Executor,
     pub(crate) read_only: bool,
+    pub(crate) hold_moment: bool,
+    pub(crate) follower: Follower,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) news: Arc<News>,
@@ -61,6 +65,8 @@ pub(crate) struct Inner {
     /// The fast answer to "may I write"; the truth is the writer in the state.
     pub(crate) owned: AtomicBool,
     closed: AtomicBool,
+    /// An update of the header ended so that nobody knows whether it took effect (`maintenance.rs`).
+    pub(crate) in_doubt: AtomicBool,
     /// The lock is taken and given back by the caller's hand only.
     pub(crate) by_hand: AtomicBool,
     /// When this handle gave the image to somebody who asked, until it has let them take it.
@@ -68,7 +74,7 @@ pub(crate) struct Inner {
     /// Held while ownership, size or header values change: one maintenance operation at a time.
     pub(crate) maintenance: tokio::sync::Mutex<Role>,
     pub(crate) collector: Arc<Collector>,
-    /// `None` for a reader without the permission to watch.
+    /// `None` for a reader.
     watch: Mutex<Option<WatchId>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -84,14 +90,14 @@ pub(crate) enum Role {
 
 impl Inner {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
-        let OpenOptions { read_only, settings, executor } = options;
+        let OpenOptions { read_only, hold_moment, settings, executor } = options;
         let news = Arc::new(News::default());
-        let watch = match watch::watch(&found.objects, &news, settings.watch_timeout).await {
-            Ok(watch) => Some(watch),
-            // A user who may only read may not watch either: such a reader hears no news and is seen by nobody.
-            Err(error) if read_only && error.kind == ErrorKind::Permission => None,
-            Err(error) => return Err(error),
+        // A reader is no user of the image, as with librbd: it is in nobody's way, and looks for news itself (`follow.rs`).
+        let watch = match read_only {
+            true => None,
+            false => Some(watch::watch(&found.objects, &news, settings.watch_timeout).await?),
         };
+        let began = Instant::now();
         let loaded = loader::load_steadily(&found, &settings).await;
         let (state, tails, header) = match loaded {
             Ok(loaded) => loaded,
@@ -102,6 +108,9 @@ impl Inner {
                 return Err(error);
             }
         };
+        let follower = Follower::default();
+        follower.set_age(Some(began));
+        follower.view.lock().await.loaded(&tails, state.passed_by > 0);
         let shared = Arc::new(Shared::new(state, &settings));
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let inner = Arc::new(Inner {
@@ -111,6 +120,8 @@ impl Inner {
             settings,
             executor,
             read_only,
+            hold_moment: hold_moment && read_only,
+            follower,
             clock,
             news,
             readahead: Mutex::default(),
@@ -119,6 +130,7 @@ impl Inner {
             described: Mutex::new(described(&header)),
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
             by_hand: AtomicBool::new(false),
             yielded: Mutex::default(),
             maintenance: tokio::sync::Mutex::new(Role::Reader(Some(tails))),
@@ -126,10 +138,11 @@ impl Inner {
             watch: Mutex::new(watch),
             tasks: Mutex::default(),
         });
-        inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
-        inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
         if !read_only {
+            inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(maintenance::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
         }
         Ok(inner)
@@ -244,6 +257,9 @@ impl Inner {
             return Err(Error::new(ErrorKind::Busy, "another client is taking the image over"));
         }
         let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
+        // Held until this handle writes: nobody brings the state of an owner up to date.
+        let mut view = self.follower.view.lock().await;
+        *view = View::default();
         if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
             match loader::load_with(&self.objects, &header, &tails, &self.settings).await {
                 Ok(state) => self.shared.lock().reload(state),
@@ -299,21 +315,13 @@ impl Inner {
 
     /// The same with the maintenance lock held.
     pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
-        let objects = self.objects.clone();
-        let header = Header::read(&objects).await?;
         match role {
-            // Of an image at rest that stands as it was read, there is nothing more to read.
-            Role::Reader(Some(_)) if header.log.clean && header.log == self.shared.lock().log => {
-                self.shared.lock().size = header.state.size;
-                *self.described() = described(&header);
-            }
-            Role::Reader(tails) => {
-                let (state, seen, header) = loader::load_steadily(&Found { header, objects }, &self.settings).await?;
-                *self.described() = described(&header);
-                self.shared.lock().reload(state);
-                *tails = Some(seen);
-            }
-            Role::Owner(..) => *self.described() = described(&header),
+            Role::Reader(tails) => match self.follow(&mut *self.follower.view.lock().await).await? {
+                Followed::Nothing => {}
+                Followed::More => *tails = None,
+                Followed::All(seen) => *tails = Some(seen),
+            },
+            Role::Owner(..) => self.describe_anew().await?,
         }
         Ok(())
     }
@@ -363,7 +371,7 @@ fn no_watch() -> Error {
     Error::new(ErrorKind::Permission, "an owner must watch the header")
 }
 
-fn described(header: &Header) -> Described {
+pub(crate) fn described(header: &Header) -> Described {
     Described { name: header.name.clone(), state: header.state, metadata: header.metadata.clone() }
 }
 

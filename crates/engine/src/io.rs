@@ -32,6 +32,7 @@ impl Inner {
         if len == 0 {
             return Ok(Parts::default());
         }
+        self.keep_up().await?;
         let size = {
             let state = self.shared.lock();
             state.check(offset, len)?;
@@ -335,6 +336,10 @@ impl Inner {
             state.flushed = true;
             state.end
         };
+        if !self.owns() {
+            // The next read shows everything that others have flushed by now.
+            self.follower.set_age(None);
+        }
         self.shared.wait_durable(end).await
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod executor;
 mod features;
 mod fetch;
+mod follow;
 mod gc;
 mod handover;
 mod header;

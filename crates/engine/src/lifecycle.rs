@@ -1,9 +1,11 @@
 //! Creating and removing images.
 //!
 //! Order of creation: header first, directory entry last; a crash between leaves an object that no name leads to. Order of removal:
-//! everything but the header, then the header, then the name; a removal that was cut short can be repeated.
+//! the image is taken (rule 25 of `protocol.rs`), then everything but the header goes, then the header, then the name; a removal that
+//! was cut short says so and can be repeated.
 use crate::clock::Clock;
 use crate::error::invalid;
+use crate::header::Header;
 use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
@@ -90,33 +92,33 @@ async fn image_record(
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
 /// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal.rs` removes such an image). Where there is no header
-/// any more, a removal was broken off, or nothing can be read: what is left goes.
+/// any more, or it says that a removal was broken off, what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
     let id = loader::resolve(store, image).await?;
-    let found = match loader::find(store, &ImageRef::Id(id.clone())).await {
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            return removal::remove_by_walking(store, &ImageRef::Id(id), progress).await;
-        }
-        found => found?,
+    let object: ObjectName = names::header(&id.0).into();
+    let values = match store.kv_get(&object, "").await {
+        Ok(values) if !values.contains_key(key::REMOVING) => values,
+        Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
+        // What an earlier removal has left need not be where the header leads to.
+        _ => return removal::remove_by_walking(store, &ImageRef::Id(id), progress).await,
     };
-    check_unwatched(store, &found.objects.header(), &found.header.name).await?;
-    let doomed = objects_of(&found).await?;
+    let found = loader::described_by(store, Header::decode(&object, &values)?).await?;
+    removal::until_unused(store, &object, &found.header.name).await?;
+    removal::evict_owner(&found).await?;
+    let mut doomed = objects_of(&found).await?;
+    // The last chance to cancel without a trace.
+    progress(0, doomed.len() as u64 + 1)?;
+    // Rule 25: take the image, then delete.
+    removal::take(store, &object, &values).await?;
+    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    if !header.log.clean || header.log != found.header.log {
+        doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
+    }
     let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
     delete(store, &id, Some(name), doomed, progress).await
 }
 
-/// `Busy`: somebody has it open.
-pub(crate) async fn check_unwatched(store: &Arc<dyn ObjectStore>, header: &ObjectName, name: &str) -> Result<()> {
-    match store.watchers(header).await?.first() {
-        Some(watcher) => {
-            let reason = format!("{name}: in use by client.{} at {}", watcher.client, watcher.addr);
-            Err(Error::new(ErrorKind::Busy, reason))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Deletes `doomed`, then the header, then the name. What is gone already is no error.
+/// Deletes `doomed`, then the header, then the name. What is gone already is no error. The image is taken.
 pub(crate) async fn delete(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
@@ -129,8 +131,6 @@ pub(crate) async fn delete(
         _ => Ok(()),
     };
     let total = doomed.len() as u64 + 1;
-    // The last chance to cancel without a trace.
-    progress(0, total)?;
     let remove = |(store, name): (Arc<dyn ObjectStore>, ObjectName)| async move { store.remove(&name).await }.boxed();
     let removals: Vec<_> = doomed.into_iter().map(remove).collect();
     let mut removals = stream::iter(removals).buffer_unordered(PARALLEL_OPS);
@@ -140,9 +140,17 @@ pub(crate) async fn delete(
         done += 1;
         progress(done, total)?;
     }
+    let catalog = Catalog::new(store.clone());
+    if let Some(name) = &name {
+        match catalog.mark_removing(name, id).await {
+            // The name belongs to another image by now, or to none.
+            Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Fenced) => return Err(error),
+            _ => {}
+        }
+    }
     gone(store.remove(&names::header(&id.0).into()).await)?;
     if let Some(name) = name {
-        match Catalog::new(store.clone()).remove(&name, id).await {
+        match catalog.remove(&name, id).await {
             Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
             _ => {}
         }

@@ -57,11 +57,17 @@ pub(crate) const SORT_EXTENT_BYTES: u64 = 64 << 10;
 pub(crate) const COPY_READ_GAP_BYTES: u64 = 32 << 10;
 /// Pages, segments or leaves fetched or written side by side by recovery and checkpoints.
 pub(crate) const PARALLEL_OPS: usize = 16;
-/// A failed append is tried this often (about a minute) before the image fails for good; so is reading a header that may have
-/// changed. A full pool does not count.
+/// After so many failed tries of an append (about a minute), and after each further one, those who wait for it get its error; it is tried
+/// again all the same. A full pool and the store's own time-out are told sooner. A header that may have changed is read this often
+/// before its change fails.
 pub(crate) const APPEND_TRIES: u32 = 12;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
+/// Longest pause between tries that end in the store's time-out.
+pub(crate) const RETRY_TIMED_OUT: Duration = Duration::from_secs(1);
+/// After an append timed out, the store is asked what landed; where it takes longer than this to say so, those who wait for the append
+/// get its time-out.
+pub(crate) const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often an append to a full pool is tried again.
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
 /// A read whose segment vanished under it looks again this often, then fails. Each time the owner must have written
@@ -79,6 +85,11 @@ pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// A live owner that does not answer is waited for this much longer than a watch lasts; then `Busy` (a write) or
 /// `TimedOut` (a request).
 pub(crate) const OWNER_PATIENCE: Duration = Duration::from_secs(5);
+/// A watcher of an image that is to be removed may be silent for this long, five seconds longer than a cluster keeps a dead client's watch;
+/// then `Busy`.
+pub(crate) const WATCHER_PATIENCE: Duration = Duration::from_secs(35);
+/// What a handle that does not own the image shows was durable at most this long ago; what is older is brought up to date before a read.
+pub(crate) const VIEW_AGE: Duration = Duration::from_secs(1);
 /// How often a requester asks what became of its request; a lost notice costs no more than this.
 pub(crate) const REQUEST_POLL: Duration = Duration::from_secs(1);
 /// Results that an owner keeps for requesters who ask again. Beyond it the oldest goes: a requester asks once a second,

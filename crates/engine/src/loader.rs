@@ -22,11 +22,16 @@ pub(crate) async fn resolve(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> R
     }
 }
 
-/// `NotFound`: no such image. `Corrupt`: its header does not verify.
+/// `NotFound`: no such image, or it is being removed. `Corrupt`: its header does not verify.
 pub(crate) async fn find(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Result<Found> {
     let id = resolve(store, image).await?;
     let object = lsd_core::format::names::header(&id.0).into();
-    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?.in_use()?;
+    described_by(store, header).await
+}
+
+/// What a header describes.
+pub(crate) async fn described_by(store: &Arc<dyn ObjectStore>, header: Header) -> Result<Found> {
     let data = data_store(store, PoolId(header.image.data_pool)).await?;
     let objects = Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid };
     Ok(Found { header, objects })
@@ -92,5 +97,6 @@ async fn state_of(
 ) -> Result<State> {
     let mut state = recovery::load_checkpoint(objects, &header.log, header.state.size, settings.cache_bytes).await?;
     recovery::apply_log(objects, &mut state, &read.log, tails).await?;
+    state.passed_by = read.log.dropped;
     Ok(state)
 }

@@ -79,6 +79,16 @@ pub(crate) async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
     }
 }
 
+/// Cuts an owner off whose watch has run out. `Busy`: it lives, or the lock was taken by hand.
+pub(crate) async fn evict_dead(objects: &Objects) -> Result<()> {
+    let Some(holder) = managed_holder(objects).await? else { return Ok(()) };
+    if is_alive(objects, &holder).await? {
+        let reason = format!("{}: owned by {} at {}", objects.header(), holder.client, holder.addr);
+        return Err(Error::new(ErrorKind::Busy, reason));
+    }
+    evict(objects, &holder).await
+}
+
 /// Gives the lock back; one that was taken away meanwhile is no error.
 pub(crate) async fn release(objects: &Objects, watch: WatchId) -> Result<()> {
     match objects.meta.unlock(&objects.header(), LOCK_NAME, &cookie(watch)).await {

@@ -4,13 +4,15 @@ use crate::error::invalid;
 use crate::inner::Inner;
 use crate::limits::{APPEND_TRIES, RETRY_FIRST, RETRY_MOST};
 use crate::takeover::guarded;
-use crate::{Error, ErrorKind, Progress, Result, UpdateEvent, watch};
+use crate::watch::{self, News};
+use crate::{Error, ErrorKind, Progress, Result, UpdateEvent};
 use lsd_core::format::header::{StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES};
 use lsd_store::{KvMap, KvUpdate, StoreError, StoreErrorKind};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 impl Inner {
     fn epoch(&self) -> Result<Epoch> {
@@ -38,20 +40,36 @@ impl Inner {
         }
     }
 
-    /// The header after an update of which nobody knows whether it took effect. This handle must not go on with another size
-    /// than the header has: so if the header cannot be read either, the image fails for good.
+    /// The header after an update of which nobody knows whether it took effect. If it cannot be read either, the update's error, and
+    /// this handle is in doubt about the header ([`Inner::settle`]).
     async fn header_after(&self, error: &StoreError) -> Result<KvMap> {
         let mut pause = RETRY_FIRST;
         for _ in 0..APPEND_TRIES {
-            // Operations on one object keep their order: what this finds is final.
-            if let Ok(values) = self.objects.read_header().await {
-                return Ok(values);
+            // A header is read behind the updates that were sent before (`ObjectStore`): what this finds is final.
+            match self.objects.read_header().await {
+                Ok(values) => return Ok(values),
+                // The store has waited for as long as it may.
+                Err(error) if error.kind == ErrorKind::TimedOut => break,
+                Err(_) => {}
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MOST);
         }
-        self.shared.fail(error.clone().into());
+        self.in_doubt.store(true, Ordering::Release);
+        self.news.header_in_doubt.notify_one();
         Err(error.clone().into())
+    }
+
+    /// Before the owner changes the header again: finds out what became of an update of which nobody knows. This handle must not make
+    /// a change on the ground of what the header may have no more. With the maintenance lock held.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        if !self.in_doubt.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.describe_anew().await?;
+        self.shared.lock().size = self.described().state.size;
+        self.in_doubt.store(false, Ordering::Release);
+        Ok(())
     }
 
     pub(crate) async fn published(&self) {
@@ -71,21 +89,28 @@ impl Inner {
         if size < old && !allow_shrink {
             return Err(invalid("the image would shrink"));
         }
-        progress(0, 1)?;
         if size < old {
             // Writes beyond the new end are refused from here on.
             self.shared.lock().size = size;
             if let Err(error) = self.commit_size(size).await {
-                self.shared.lock().size = old;
+                // Where the header may be smaller by now, nothing is written beyond its end: it would be lost.
+                if !self.in_doubt.load(Ordering::Acquire) {
+                    self.shared.lock().size = old;
+                }
                 return Err(error);
             }
             self.empty_beyond(size, size).await?;
+            // librbd's progress of a shrink is in objects, each as it goes; a growth has none.
+            let objects = |bytes: u64| bytes.div_ceil(1 << self.image.order);
+            for object in objects(size)..objects(old) {
+                progress(object, objects(old))?;
+            }
         } else if size > old {
             self.empty_beyond(old, size).await?;
             self.commit_size(size).await?;
             self.shared.lock().size = size;
         }
-        progress(1, 1)
+        Ok(())
     }
 
     async fn commit_size(&self, size: u64) -> Result<()> {
@@ -140,5 +165,21 @@ impl Inner {
     /// Feature bits.
     pub(crate) async fn set_features_owned(&self, features: u64) -> Result<()> {
         self.commit_state(|state| state.features = features).await
+    }
+}
+
+/// Finds out what became of an update in doubt as soon as the store says so, though nobody changes the header again.
+pub(crate) async fn settle_doubts(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.header_in_doubt.notified().await;
+        loop {
+            tokio::time::sleep(RETRY_MOST).await;
+            let Some(inner) = inner.upgrade() else { return };
+            let _role = inner.maintenance.lock().await;
+            if inner.settle().await.is_ok() {
+                break;
+            }
+        }
+        news.publish(UpdateEvent::Header);
     }
 }

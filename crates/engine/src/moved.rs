@@ -25,6 +25,9 @@ impl Inner {
             // The owner's map is the truth. Waiting for its maintenance would be in vain, too: a hand-over waits for those who
             // read to compare.
             if self.shared.lock().writer.is_none() {
+                if self.hold_moment {
+                    return Err(self.moment_is_over());
+                }
                 Box::pin(self.take_up_newer(before)).await?;
             }
         }

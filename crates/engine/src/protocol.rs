@@ -57,6 +57,14 @@
 //!     counted with everything that is written behind its data. A write for which there is no room fails; one that was accepted
 //!     would be refused by the next opening, with all that came before it.
 //!     Test: `an_image_of_mixed_sizes_opens_again`.
+//! 25. *An image is taken before anything of it is deleted* (`removal.rs`): one update of the header raises the epoch and says that the image
+//!     is being removed; it expects the epoch of before anybody was looked for who uses the image. Who opens it later is told that there
+//!     is none, and who opened it before becomes its owner no more: otherwise it would write, be acknowledged, and lose it.
+//!     Tests: `who_opens_an_image_that_is_being_removed_is_told`, `a_removal_does_not_take_the_image_from_who_was_faster`,
+//!     `who_has_opened_an_image_that_is_then_taken_does_not_become_its_owner`.
+//! 26. *A reader that goes on in the log reads the header behind the log* (`follow.rs`): what it found counts if the header still says the
+//!     same then, as in rule 12.
+//!     Test: `a_reader_that_looks_while_the_log_moves_on_sees_all_of_it`.
 //! 30. *A discard of several records holds its range until the last one is in the log* (`io.rs`): what is called later and overlaps
 //!     waits for it, or a step that comes late would take what was written since.
 //!     Test: `a_discard_of_several_records_takes_nothing_that_was_written_after_its_call`.

@@ -59,14 +59,19 @@ fn missing_is_corrupt(error: crate::Error) -> crate::Error {
 
 /// Finds every segment from `log.replay_from` on: the log has ended when a whole window of numbers is missing (rule 3).
 pub(crate) async fn probe(objects: &Objects, log: &LogRecord) -> Result<Tails> {
+    probe_except(objects, log, &BTreeSet::new()).await
+}
+
+/// The same without a look at `done`, which are there.
+pub(crate) async fn probe_except(objects: &Objects, log: &LogRecord, done: &BTreeSet<SegmentNo>) -> Result<Tails> {
     let mut tails = Tails::new();
     if log.clean {
         return Ok(tails);
     }
     let mut next = log.replay_from;
-    let mut last_seen = SegmentNo(next.0.saturating_sub(1));
+    let mut last_seen = done.last().copied().unwrap_or_default().max(SegmentNo(next.0.saturating_sub(1)));
     while next.0 <= last_seen.0 + CREATE_WINDOW {
-        let numbers = next.0..=last_seen.0 + CREATE_WINDOW;
+        let numbers = (next.0..=last_seen.0 + CREATE_WINDOW).filter(|number| !done.contains(&SegmentNo(*number)));
         next = SegmentNo(last_seen.0 + CREATE_WINDOW + 1);
         let looks = numbers.map(|number| tail_of(objects, log, SegmentNo(number)).boxed()).collect();
         let found = parallel::try_all(looks).await?;

@@ -141,6 +141,7 @@ impl Inner {
 
     /// With the maintenance lock held, by the owner.
     async fn carry_out(self: &Arc<Self>, operation: &Operation, repeated: bool, progress: Progress<'_>) -> Result<()> {
+        self.settle().await?;
         let described = self.described().clone();
         let left = match operation {
             Operation::Resize { from, to, .. } => left(repeated, &described.state.size, from, to),

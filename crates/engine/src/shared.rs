@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     dirty: Semaphore,
     /// The pool has no room for appends.
     full: watch::Sender<bool>,
+    /// The last time that the store did not answer.
+    stalled: watch::Sender<Option<Error>>,
     leaves_loaded: AtomicBool,
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
@@ -56,6 +58,7 @@ impl Shared {
             state: Mutex::new(state),
             dirty: Semaphore::new(settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
             full: watch::Sender::new(false),
+            stalled: watch::Sender::new(None),
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             sums: Sums::default(),
@@ -80,7 +83,7 @@ impl Shared {
     }
 
     /// Waits until `len` (up to [`MIN_DIRTY_BYTES`]) bytes of dirty memory are free and takes them. `NoSpace` instead of
-    /// waiting for a pool that is full; the failure of an image that failed.
+    /// waiting for a pool that is full, `TimedOut` when the store does not answer; the failure of an image that failed.
     pub(crate) async fn take_dirty(&self, len: u64) -> Result<()> {
         if let Ok(permit) = self.dirty.try_acquire_many(len as u32) {
             permit.forget();
@@ -93,6 +96,7 @@ impl Shared {
             state.want_durable(end);
         }
         let mut full = self.full.subscribe();
+        let mut stalled = self.stalled.subscribe();
         tokio::select! {
             biased;
             permit = self.dirty.acquire_many(len as u32) => {
@@ -100,6 +104,7 @@ impl Shared {
                 permit.map(|permit| permit.forget()).map_err(|_| self.failure())
             }
             _ = full.wait_for(|full| *full) => Err(Error::new(ErrorKind::NoSpace, "the pool is full")),
+            _ = stalled.changed() => Err(stalled.borrow().clone().unwrap_or_else(|| self.failure())),
         }
     }
 
@@ -179,6 +184,13 @@ impl Shared {
             self.space_freed.notify_waiters();
             self.gc_due.notify_one();
         }
+    }
+
+    /// The store does not take the log now. Those who wait for it are told why: their data stays in memory and is tried again, but it is
+    /// not durable now. Who waits from now on waits for the same data.
+    pub(crate) fn stalled(&self, error: Error) {
+        self.lock().waiters.fail(&error);
+        self.stalled.send_replace(Some(error));
     }
 
     pub(crate) fn give_dirty(&self, bytes: u64) {

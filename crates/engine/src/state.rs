@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) failure: Option<Error>,
     /// Log bytes since the last checkpoint.
     pub(crate) log_bytes: u64,
+    /// Batches that did not count when the log was read.
+    pub(crate) passed_by: usize,
     /// Bytes of the last checkpoint's root: what the next will cost at least.
     pub(crate) root_bytes: u64,
     /// What was accepted up to here passes in a full pool: records that free space, and what the log has before them.
@@ -124,6 +126,7 @@ impl State {
             yielding: false,
             failure: None,
             log_bytes: 0,
+            passed_by: 0,
             root_bytes: 0,
             urgent: Seq(0),
             pace: Pace::default(),

@@ -23,6 +23,8 @@ pub(crate) struct News {
     pub(crate) header_changed: Notify,
     /// The watch broke; somebody should watch again.
     pub(crate) watch_lost: Notify,
+    /// An update of the header ended so that nobody knows whether it took effect.
+    pub(crate) header_in_doubt: Notify,
     pub(crate) desk: Desk,
 }
 
@@ -70,6 +72,7 @@ impl Handler {
             Ok(Notice::Request { id, repeated, operation }) => {
                 return desk.requested(Pending { id, repeated, operation });
             }
+            Ok(Notice::WhoIsThere) => {}
             Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return desk.unknown(),
             Err(_) => {}
         }

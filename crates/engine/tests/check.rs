@@ -429,12 +429,12 @@ async fn an_image_in_use_is_not_repaired() {
     let rig = Rig::new(true).await;
     let segment = rig.objects("data").await.remove(0);
     rig.flip(&segment, 4096 + 100).await;
-    let reader = Client::try_open(&rig.cluster, settings(), true).await.unwrap();
+    let user = Client::open(&rig.cluster, settings()).await;
     for discard in [false, true] {
         assert_eq!(rig.try_repair(discard).await.unwrap_err().kind, ErrorKind::Busy);
     }
     assert!(rig.check().await.in_use);
-    reader.image.close().await.unwrap();
+    user.image.close().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

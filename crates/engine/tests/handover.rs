@@ -3,7 +3,7 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::notice::{self, Answer, Notice};
-use lsd_engine::{ErrorKind, Image, Settings};
+use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, Settings};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -332,4 +332,127 @@ async fn an_advisory_lock_keeps_writers_away() {
     first.image.advisory_unlock("mine").await.unwrap();
     second.image.write(0, pattern(1, 4096), true).await.unwrap();
     assert_eq!(first.image.advisory_lock("mine", Some("tag")).await.unwrap_err().kind, ErrorKind::Busy);
+}
+
+/// What a reader of the image shows, next to what was flushed at least a second before.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_own_the_image_sees_what_was_flushed_a_second_ago() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let settings = Settings { cache_bytes: 0, checkpoint_log_bytes: 3 * MIB, ..settings() };
+    let (owner, second) = two(&cluster, settings.clone()).await;
+    let reader = Client::try_open(&cluster, settings, true).await.unwrap();
+    let mut random = StdRng::seed_from_u64(3);
+    let mut model = vec![0; 8 * MIB as usize];
+    for round in 0..300u64 {
+        for _ in 0..random.random_range(1..6) {
+            let len = random.random_range(1..200_000usize);
+            let offset = random.random_range(0..model.len() - len);
+            if random.random_bool(0.2) {
+                owner.image.discard(offset as u64, len as u64, false).await.unwrap();
+                model[offset..offset + len].fill(0);
+            } else {
+                let data = pattern(round, len);
+                owner.image.write(offset as u64, data.clone(), false).await.unwrap();
+                model[offset..offset + len].copy_from_slice(&data);
+            }
+        }
+        owner.image.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for other in [&second, &reader] {
+            assert!(read(&other.image, 0, 8 * MIB).await == model, "round {round}");
+        }
+    }
+    assert!(owner.image.is_lock_owner());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_and_invalidate_cache_of_a_reader_show_the_newest_at_once() {
+    let cluster = cluster_with_image(MIB).await;
+    let (owner, second) = two(&cluster, settings()).await;
+    for round in 0..20 {
+        owner.image.write(0, pattern(round, 4096), true).await.unwrap();
+        if round % 2 == 0 {
+            second.image.flush().await.unwrap();
+        } else {
+            second.image.invalidate_cache().await.unwrap();
+        }
+        assert_eq!(read(&second.image, 0, 4096).await, pattern(round, 4096));
+    }
+}
+
+/// The owner writes the blocks in turn, each with the number of the round: at every moment the first ones are one round ahead.
+#[tokio::test(start_paused = true)]
+async fn what_a_reader_sees_is_of_one_moment() {
+    const BLOCKS: u64 = 64;
+    let cluster = cluster_with_image(MIB).await;
+    let settings = Settings { cache_bytes: 0, checkpoint_log_bytes: MIB, ..settings() };
+    let (owner, second) = two(&cluster, settings).await;
+    let image = owner.image.clone();
+    let writing = tokio::spawn(async move {
+        for round in 0.. {
+            for block in 0..BLOCKS {
+                image.write(block * BLOCK, stamped(block, 0, round), block % 7 == 0).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(13)).await;
+            }
+        }
+    });
+    let mut last = 0;
+    for _ in 0..400 {
+        tokio::time::sleep(Duration::from_millis(370)).await;
+        let found = read(&second.image, 0, BLOCKS * BLOCK).await;
+        let rounds: Vec<u64> = found
+            .chunks(BLOCK as usize)
+            .map(|block| if block.iter().all(|byte| *byte == 0) { 0 } else { stamp_of(block).2 })
+            .collect();
+        assert!(rounds.is_sorted_by(|one, next| one >= next), "blocks of several moments: {rounds:?}");
+        assert!(rounds[0] - rounds[rounds.len() - 1] <= 1, "blocks of several moments: {rounds:?}");
+        assert!(rounds[0] >= last, "from round {last} back to {}", rounds[0]);
+        last = rounds[0];
+    }
+    assert!(last > 100);
+    writing.abort();
+}
+
+/// Neither an image that nobody reads nor its owner looks for anything.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_does_not_look() {
+    let cluster = cluster_with_image(MIB).await;
+    let (owner, second) = two(&cluster, settings()).await;
+    owner.image.write(0, pattern(1, 4096), true).await.unwrap();
+    assert_eq!(read(&second.image, 4096, 4096).await.len(), 4096);
+    let before = cluster.reads(MEMORY_POOL).operations;
+    for round in 2..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        owner.image.write(0, pattern(round, 4096), true).await.unwrap();
+    }
+    assert_eq!(cluster.reads(MEMORY_POOL).operations, before);
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(59, 4096));
+    assert!(cluster.reads(MEMORY_POOL).operations > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_holds_its_moment_shows_it_or_fails() {
+    let cluster = cluster_with_image(4 * MIB).await;
+    let settings = Settings { cache_bytes: 0, checkpoint_log_bytes: MIB, ..settings() };
+    let owner = Client::open(&cluster, settings.clone()).await;
+    let moment = pattern(0, 4 * MIB as usize);
+    owner.image.write(0, moment.clone(), true).await.unwrap();
+    let store: std::sync::Arc<dyn ObjectStore> = std::sync::Arc::new(cluster.client());
+    let options = OpenOptions { read_only: true, hold_moment: true, settings, ..OpenOptions::default() };
+    let holding = Image::open(&store, &ImageRef::Name("disk".into()), &options).await.unwrap();
+    let mut outdated = 0;
+    for round in 1..12 {
+        owner.image.write(0, pattern(round, 4 * MIB as usize), true).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for at in 0..4 {
+            match holding.read(at * MIB, MIB).await {
+                Ok(found) => assert!(found.to_bytes() == moment[(at * MIB) as usize..((at + 1) * MIB) as usize]),
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::Outdated, "{error}");
+                    outdated += 1;
+                }
+            }
+        }
+    }
+    assert!(outdated > 0, "the owner collected nothing");
 }

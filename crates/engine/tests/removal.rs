@@ -1,10 +1,14 @@
-//! Removing images that are damaged: never without being told while anything of them verifies, and then without a rest.
+//! Removing images: also those that are damaged (never without being told while anything of them verifies, and then without a rest), in
+//! use, or half removed.
 mod common;
 
-use common::{Client, MIB, cluster_with_image, pattern, settings};
-use lsd_engine::{Catalog, ErrorKind, Image, ImageRef};
-use lsd_store::{KvPresence, KvUpdate, MemoryCluster, ObjectName, ObjectStore};
+use bytes::Bytes;
+use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
+use futures::future::BoxFuture;
+use lsd_engine::{Catalog, Error, ErrorKind, Fault, Image, ImageRef, Severity};
+use lsd_store::{KvPresence, KvUpdate, MemoryCluster, ObjectName, ObjectStore, StoreError, WatchHandler};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn disk() -> ImageRef {
     ImageRef::Name("disk".into())
@@ -83,4 +87,108 @@ async fn an_image_in_use_is_not_removed_by_force() {
         assert_eq!(error.kind, ErrorKind::Busy);
     }
     client.image.close().await.unwrap();
+}
+
+/// What everybody sees of an image whose removal was broken off, and that a second removal leaves nothing.
+async fn is_half_removed(cluster: &MemoryCluster, store: &Arc<dyn ObjectStore>) {
+    for read_only in [false, true] {
+        let error = Client::try_open(cluster, settings(), read_only).await.err().unwrap();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+    }
+    let report = Image::check(store, &disk(), &quiet).await.unwrap();
+    let faults: Vec<_> = report.findings.iter().map(|finding| &finding.fault).collect();
+    assert_eq!(faults, [&Fault::BeingRemoved]);
+    assert_eq!(report.worst(), Some(Severity::Leak));
+    Image::remove(store, &disk(), &quiet).await.unwrap();
+    assert_eq!(objects(store).await, ["lsd_directory".into()]);
+    assert!(!is_listed(store).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_broken_off_at_any_place_is_completed_by_the_next() {
+    let mut broken = 0;
+    loop {
+        let (cluster, store, _) = image_with_data().await;
+        let all = objects(&store).await.len();
+        let cancel = |done: u64, _| match done {
+            done if done > broken => Err(Error::new(ErrorKind::Canceled, "enough")),
+            _ => Ok(()),
+        };
+        if Image::remove(&store, &disk(), &cancel).await.is_ok() {
+            break;
+        }
+        assert!(objects(&store).await.len() < all);
+        is_half_removed(&cluster, &store).await;
+        broken += 1;
+    }
+    assert!(broken > 2, "nothing was broken off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_broken_off_behind_the_header_is_completed_by_the_next() {
+    let (cluster, store, header) = image_with_data().await;
+    let gate = Gate::new(store.clone());
+    let mut updates = 0;
+    gate.close(move |op, name| {
+        updates += u32::from(op == Op::Update && name == "lsd_directory");
+        updates == 2
+    });
+    let gated: Arc<dyn ObjectStore> = gate.clone();
+    let removal = tokio::spawn(async move { Image::remove(&gated, &disk(), &quiet).await });
+    gate.until_waiting(1).await;
+    removal.abort();
+    drop(gate.take());
+    assert!(store.kv_get(&header, "").await.is_err());
+    is_half_removed(&cluster, &store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_is_no_user_of_an_image() {
+    let (cluster, store, header) = image_with_data().await;
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    assert_eq!(store.watchers(&header).await.unwrap(), []);
+    Image::remove(&store, &disk(), &quiet).await.unwrap();
+    let error = reader.image.read(1 << 20, 4096).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert!(error.to_string().contains("removed"), "{error}");
+    reader.image.close().await.unwrap();
+}
+
+/// A client that died: its watch is still there, and it does not answer.
+struct Silent;
+
+impl WatchHandler for Silent {
+    fn notified(&self, _: u64, _: Bytes) -> BoxFuture<'static, Bytes> {
+        Box::pin(std::future::pending())
+    }
+
+    fn lost(&self, _: StoreError) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_waits_for_a_dead_watcher_and_not_for_a_living_one() {
+    let (cluster, store, header) = image_with_data().await;
+    let dead = cluster.client();
+    dead.watch(&header, Duration::from_secs(30), Arc::new(Silent)).await.unwrap();
+    let living = Client::open(&cluster, settings()).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(Image::remove(&store, &disk(), &quiet).await.unwrap_err().kind, ErrorKind::Busy);
+    living.image.close().await.unwrap();
+    let expiring = cluster.clone();
+    let expiry = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        expiring.expire(&dead);
+    });
+    Image::remove(&store, &disk(), &quiet).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(20));
+    expiry.await.unwrap();
+    assert_eq!(objects(&store).await, ["lsd_directory".into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_stays_silent_keeps_its_image() {
+    let (cluster, store, header) = image_with_data().await;
+    cluster.client().watch(&header, Duration::from_secs(30), Arc::new(Silent)).await.unwrap();
+    assert_eq!(Image::remove(&store, &disk(), &quiet).await.unwrap_err().kind, ErrorKind::Busy);
+    assert!(is_listed(&store).await);
 }

@@ -1,11 +1,14 @@
-//! Two clients, one image: what the old owner does late changes nothing, and what it flushed is there.
+//! Two clients, one image: what the old owner does late changes nothing, and what it flushed is there. And one client whose store does
+//! not answer for a while.
 mod common;
 
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings};
 use lsd_store::{Append, ObjectName, ObjectStore};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// A flush under way.
 async fn flushing(client: &Client) -> JoinHandle<lsd_engine::Result<()>> {
@@ -215,4 +218,96 @@ async fn an_owner_whose_segments_a_later_one_deleted_is_fenced() {
     assert_eq!(zombie.image.close().await.unwrap_err().kind, ErrorKind::Fenced);
     assert!(segments(&heir.store).await.iter().all(|(of, _, len)| *of > epoch || *len == 0));
     heir.image.close().await.unwrap();
+}
+
+/// A store that does not answer: what is sent is lost, or arrives and its answer is lost, and after five seconds the caller is told so.
+fn outage(gate: &Arc<Gate>) -> JoinHandle<()> {
+    gate.close(|_, _| true);
+    let gate = gate.clone();
+    tokio::spawn(async move {
+        for round in 0.. {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let late = gate.take();
+            if round % 3 == 1 { late.arrive_unheard() } else { drop(late) }
+        }
+    })
+}
+
+fn is_told<T: std::fmt::Debug>(result: lsd_engine::Result<T>, since: Instant) {
+    assert_eq!(result.unwrap_err().kind, ErrorKind::TimedOut);
+    assert!(since.elapsed() < Duration::from_secs(20), "told after {:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_fails_calls_and_not_the_image() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let small = Settings { max_dirty_bytes: 4 * MIB, ..settings() };
+    let (client, gate) = Client::open_gated(&cluster, small).await;
+    client.image.write(0, pattern(1, 4096), true).await.unwrap();
+    let end = outage(&gate);
+    client.image.write(4096, pattern(2, 4096), false).await.unwrap();
+    for _ in 0..20 {
+        let began = Instant::now();
+        is_told(client.image.flush().await, began);
+    }
+    let mut accepted = 0;
+    loop {
+        let (began, written) =
+            (Instant::now(), client.image.write(MIB + accepted * MIB, pattern(accepted, MIB as usize), false).await);
+        if written.is_err() {
+            is_told(written, began);
+            break;
+        }
+        accepted += 1;
+    }
+    assert!((1..=4).contains(&accepted));
+    let began = Instant::now();
+    is_told(client.image.read(8 * MIB, 4096).await.and(client.image.write(8192, pattern(3, 4096), true).await), began);
+    end.abort();
+    gate.open();
+    client.image.flush().await.unwrap();
+    client.image.write(12_288, pattern(4, 4096), false).await.unwrap();
+    client.image.flush().await.unwrap();
+    for crashed in [false, true] {
+        let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+        assert_eq!(read(&reader.image, 0, 4096).await, pattern(1, 4096), "{crashed}");
+        assert_eq!(
+            read(&reader.image, 4096, 4096).await,
+            pattern(2, 4096),
+            "a later flush covers what an earlier one did not"
+        );
+        assert_eq!(read(&reader.image, 12_288, 4096).await, pattern(4, 4096));
+        for piece in 0..accepted {
+            assert_eq!(read(&reader.image, MIB + piece * MIB, MIB).await, pattern(piece, MIB as usize));
+        }
+        if !crashed {
+            cluster.expire(&client.memory);
+        }
+    }
+}
+
+/// The header is smaller, and the owner does not hear of it.
+#[tokio::test(start_paused = true)]
+async fn a_resize_of_which_nobody_hears_is_found_out_afterwards() {
+    let cluster = cluster_with_image(4 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 4096), true).await.unwrap();
+    gate.close(|op, name| name.starts_with("lsd_header.") && matches!(op, Op::Update | Op::Values));
+    let image = client.image.clone();
+    let shrinking = tokio::spawn(async move { image.resize(MIB, true, &|_, _| Ok(())).await });
+    gate.until_waiting(1).await;
+    gate.take().arrive_unheard();
+    gate.until_waiting(1).await;
+    drop(gate.take());
+    assert_eq!(shrinking.await.unwrap().unwrap_err().kind, ErrorKind::TimedOut);
+    let beyond = client.image.write(2 * MIB, pattern(2, 4096), true).await;
+    assert_eq!(beyond.unwrap_err().kind, ErrorKind::Invalid, "the header ends before it");
+    gate.open();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(client.image.size(), MIB);
+    client.image.resize(4 * MIB, true, &|_, _| Ok(())).await.unwrap();
+    client.image.write(2 * MIB, pattern(3, 4096), true).await.unwrap();
+    client.image.close().await.unwrap();
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    assert_eq!(read(&reader.image, 2 * MIB, 4096).await, pattern(3, 4096));
 }

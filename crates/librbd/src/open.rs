@@ -59,7 +59,8 @@ impl Request {
     async fn attempt(self) -> Outcome<Ref<OpenImage>> {
         let core = core()?;
         let settings = self.pool.settings();
-        let options = OpenOptions { read_only: self.read_only, settings, executor: core.executor() };
+        let options =
+            OpenOptions { read_only: self.read_only, hold_moment: false, settings, executor: core.executor() };
         let engine = Image::open(&self.pool.store, &self.image, &options).await?;
         if self.snapshot.is_some() {
             // There are no snapshots, so no name names one. The close can lose nothing: nothing was written.

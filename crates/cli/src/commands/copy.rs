@@ -33,7 +33,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     }
     let layout = Layout::of(parsed)?;
     let granule = sparse_bytes(parsed)?;
-    let image = source.open_image(session, true).await?;
+    let image = source.open_moment(session).await?;
     let line = ProgressLine::new("Image copy", !parsed.has("no-progress")).repeating_end();
     let copied = copy(session, &image, &destination, &layout, Copy { granule, line: &line }).await;
     closed(&image, "copy failed", line.end(copied)).await

@@ -37,7 +37,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = image_location(parsed, Role::Source, Strictness::Lenient, Snap::Permitted)?;
     let path = path_argument(parsed)?;
     export_format(parsed)?;
-    let image = location.open_image(session, true).await?;
+    let image = location.open_moment(session).await?;
     let line = ProgressLine::new("Exporting image", !parsed.has("no-progress"));
     let exported = match Sink::open(&path) {
         Ok(sink) => line.end(export(session, &image, sink, &line).await),

@@ -22,6 +22,8 @@ pub mod key {
     pub const NAME: &str = "name";
     /// What who touches the image must understand; absent: nothing beyond the rest.
     pub const REQUIRES: &str = "requires";
+    /// Present while the image is being removed: the epoch that the removal took.
+    pub const REMOVING: &str = "removing";
     /// Prefix of the user's metadata: `meta.<key>`.
     pub const META: &str = "meta.";
 }

@@ -53,6 +53,8 @@ pub enum Notice {
     },
     /// The request has a result: who waits for it asks again and gets it.
     RequestDone(RequestId),
+    /// Somebody wants to remove the image: who gets this lives, and nothing else follows from it.
+    WhoIsThere,
 }
 
 /// What the owner says to a notice. Whoever has nothing to say answers with no bytes at all.
@@ -86,6 +88,7 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
             out.put_u8(5);
             put_id(&mut out, *id);
         }
+        Notice::WhoIsThere => out.put_u8(6),
     }
     seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, &out)
 }
@@ -104,6 +107,7 @@ pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
             operation: take_operation(&mut take)?,
         },
         5 => Notice::RequestDone(take_id(&mut take)?),
+        6 => Notice::WhoIsThere,
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("notice"))),
     };
     take.end()?;

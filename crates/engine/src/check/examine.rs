@@ -8,8 +8,8 @@ use super::{header, map, orphans, pages, segments};
 use crate::header::{Header, check_understood};
 use crate::objects::Objects;
 use crate::state::State;
-use crate::{ImageId, Progress, Result, loader, protocol, recovery};
-use lsd_core::format::header::LogRecord;
+use crate::{Catalog, ImageId, Progress, Result, loader, protocol, recovery};
+use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
 use lsd_core::replay::{Contiguous, Promises, join};
 use lsd_core::units::{LeafNo, SegmentNo, Seq};
@@ -48,8 +48,12 @@ pub(super) async fn examine(
 ) -> Result<Examined> {
     let mut report = CheckReport::default();
     let object = names::header(&id.0);
-    let Some(values) = values else {
-        report.add(object, Fault::HeaderGone);
+    let removing = match values {
+        Some(values) => values.contains_key(key::REMOVING),
+        None => Catalog::new(store.clone()).is_removing(id).await?,
+    };
+    let Some(values) = values.filter(|_| !removing) else {
+        report.add(object, if removing { Fault::BeingRemoved } else { Fault::HeaderGone });
         return Ok(Examined { report, content: None });
     };
     check_understood(&object.clone().into(), values)?;

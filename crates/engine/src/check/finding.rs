@@ -18,6 +18,8 @@ pub enum Severity {
 pub enum Fault {
     /// The directory has the image, and there is no header.
     HeaderGone,
+    /// The image is being removed, or its removal was broken off: nothing opens it, and removing it again completes that.
+    BeingRemoved,
     /// A value of the header is missing or does not verify.
     HeaderValue { key: String, why: String },
     /// Values of the header contradict each other.
@@ -66,7 +68,7 @@ impl Fault {
     pub fn severity(&self) -> Severity {
         match self {
             Fault::Gap { .. } | Fault::TornTail { .. } => Severity::Note,
-            Fault::OrphanPage | Fault::OrphanSegment => Severity::Leak,
+            Fault::OrphanPage | Fault::OrphanSegment | Fault::BeingRemoved => Severity::Leak,
             // Space that is never given back; the other way round data would be given up that is needed.
             Fault::Live { recorded, needed } if recorded > needed => Severity::Leak,
             _ => Severity::Corruption,

@@ -35,7 +35,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         modify_ns: 0,
     });
     let epoch = epoch.unwrap_or(log.epochs.last().map(|start| start.epoch).unwrap_or_default());
-    let header = Header { image, state, epoch, log, name: name.unwrap_or_default(), metadata };
+    let header = Header { image, state, epoch, log, name: name.unwrap_or_default(), metadata, removing: false };
     if let Some(why) = contradiction(id, &header) {
         values.report.add(names::header(&id.0), Fault::HeaderContradicts { why });
     }

@@ -12,7 +12,6 @@ use super::finding::{CheckReport, Fault, Severity};
 use super::{header_values, map};
 use crate::checkpoint::Checkpointer;
 use crate::header::Header;
-use crate::lifecycle::check_unwatched;
 use crate::lock::Attempted;
 use crate::objects::Objects;
 use crate::segments::Segments;
@@ -70,10 +69,12 @@ pub(crate) async fn repair(
     let id = loader::resolve(store, image).await?;
     let object: ObjectName = names::header(&id.0).into();
     let mut report = RepairReport { before, ..RepairReport::default() };
+    if report.before.findings.iter().any(|finding| finding.fault == Fault::BeingRemoved) {
+        return Ok(refused(report, "it is being removed: removing it again completes that"));
+    }
     let Some(values) = header_values(store, &object).await? else {
         return Ok(refused(report, "without its header nothing says what the objects of the image are"));
     };
-    // Not even read-only: a reader would lose objects under its feet.
     check_unwatched(store, &object, &object.0).await?;
     mend_names(store, &id, &report.before, options).await?;
     let values = header_values(store, &object).await?.unwrap_or(values);
@@ -99,6 +100,17 @@ pub(crate) async fn repair(
     done?;
     report.after = super::check(store, image, progress).await?;
     Ok(report)
+}
+
+/// `Busy`: somebody has it open for writing.
+async fn check_unwatched(store: &Arc<dyn ObjectStore>, header: &ObjectName, name: &str) -> Result<()> {
+    match store.watchers(header).await?.first() {
+        Some(watcher) => {
+            let reason = format!("{name}: in use by client.{} at {}", watcher.client, watcher.addr);
+            Err(Error::new(ErrorKind::Busy, reason))
+        }
+        None => Ok(()),
+    }
 }
 
 fn refused(mut report: RepairReport, why: &str) -> RepairReport {

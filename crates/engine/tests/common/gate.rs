@@ -21,6 +21,9 @@ pub enum Op {
     Fence,
     Read,
     Update,
+    /// The values of a keyed object.
+    Values,
+    Remove,
 }
 
 type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
@@ -36,6 +39,11 @@ impl Late {
     /// They arrive, in the order of the calls.
     pub fn arrive(self) {
         self.0.into_iter().for_each(|operation| operation(true));
+    }
+
+    /// They arrive, and nobody hears the answers.
+    pub fn arrive_unheard(self) {
+        self.0.into_iter().for_each(|operation| operation(false));
     }
 
     /// The first arrives, but its answer is lost, and the last is lost itself; the others arrive.
@@ -185,7 +193,8 @@ impl ObjectStore for Gate {
     }
 
     fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
-        self.store.remove(name)
+        let object = name.clone();
+        self.guarded(Op::Remove, name, move |store| store.remove(&object))
     }
 
     fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
@@ -193,7 +202,8 @@ impl ObjectStore for Gate {
     }
 
     fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
-        self.store.kv_get(name, prefix)
+        let (object, prefix) = (name.clone(), prefix.to_owned());
+        self.guarded(Op::Values, name, move |store| store.kv_get(&object, &prefix))
     }
 
     fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()> {

@@ -185,6 +185,33 @@ async fn a_group_that_is_not_all_there_does_not_count() {
     expect(&cluster, "what came between never arrived", &[(0, 2), (LEAF_BLOCKS, 2)]).await;
 }
 
+/// An open reader looks what is new while the owner writes a checkpoint and deletes what came first: it must not take that for nothing
+/// new.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_looks_while_the_log_moves_on_sees_all_of_it() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let owner = Client::open(&cluster, settings()).await;
+    put(&owner.image, 4000, 9).await;
+    owner.image.flush().await.unwrap();
+    let memory = cluster.client();
+    let gate = Gate::new(Arc::new(memory.clone()));
+    let reader = Client::open_behind(gate.clone(), memory, settings()).await;
+    for seed in 1..3 {
+        for lane in 0..8 {
+            owner.image.write(lane * MIB, pattern(seed + lane, 800 << 10), false).await.unwrap();
+            owner.image.flush().await.unwrap();
+        }
+    }
+    tokio::time::sleep(LONG).await;
+    gate.close(|op, name| op == Op::Look && name.starts_with("lsd_data."));
+    let image = reader.image.clone();
+    let reading = tokio::spawn(async move { read(&image, MIB, 800 << 10).await });
+    gate.until_waiting(1).await;
+    owner.image.collect(&|_, _| Ok(())).await.unwrap();
+    gate.open();
+    assert!(reading.await.unwrap() == pattern(3, 800 << 10), "the reader does not see what was flushed");
+}
+
 /// The reader has read the header when the owner writes a checkpoint and deletes what the log began with: it must not take that for
 /// a log that ends there.
 #[tokio::test(start_paused = true)]

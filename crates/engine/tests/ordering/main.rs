@@ -5,6 +5,7 @@ mod common;
 mod handover;
 mod log;
 mod lost;
+mod removal;
 mod takeover;
 
 use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};

@@ -19,6 +19,7 @@ fn severity_name(severity: Severity) -> &'static str {
 fn kind_name(fault: &Fault) -> &'static str {
     match fault {
         Fault::HeaderGone => "header_gone",
+        Fault::BeingRemoved => "being_removed",
         Fault::HeaderValue { .. } => "header_value",
         Fault::HeaderContradicts { .. } => "header_contradicts",
         Fault::Unlisted { .. } => "unlisted",
@@ -47,6 +48,9 @@ fn fault_words(fault: &Fault) -> String {
     let at = |range: &Range<u32>| format!("at {}~{}", range.start, range.end - range.start);
     match fault {
         Fault::HeaderGone => "the header is gone".to_owned(),
+        Fault::BeingRemoved => {
+            "the image is being removed, or its removal was broken off: 'lsd rm' completes it".to_owned()
+        }
         Fault::HeaderValue { key, why } => format!("value '{key}': {why}"),
         Fault::HeaderContradicts { why } => format!("the header contradicts itself: {why}"),
         Fault::Unlisted { name } => format!("does not lead to the image '{name}' and back"),
