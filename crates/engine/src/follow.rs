@@ -18,7 +18,7 @@ use futures::FutureExt;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::RecordKind;
-use lsd_core::replay::{Promises, TailRule, join, scan_from};
+use lsd_core::replay::{Promises, TailRule, in_order, join, scan_from};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 use lsd_store::LogTail;
 use std::collections::{BTreeMap, BTreeSet};
@@ -228,7 +228,13 @@ impl Inner {
                 let mut state = self.shared.lock();
                 let missing: Vec<_> = ranges().flat_map(|(offset, len)| state.map.missing(offset, len)).collect();
                 if missing.is_empty() {
-                    return state.replay(group);
+                    state.begin_replay(group);
+                    for (_, batch, record) in in_order(group) {
+                        state.replay(batch, record)?;
+                        let (offset, len) = cleared_range(record);
+                        state.clear(offset, len)?;
+                    }
+                    return Ok(());
                 }
                 missing
             };
