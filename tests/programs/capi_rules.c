@@ -314,6 +314,50 @@ static void metadata(rbd_image_t image)
 	IS(rbd_metadata_remove(image, "no-such-key"), -ENOENT);
 }
 
+/* Metadata that overrides a setting is checked as one. */
+static void overrides(rbd_image_t image)
+{
+	char value[64];
+	size_t len = sizeof(value);
+	IS(rbd_metadata_set(image, "conf_rbd_cache", "perhaps"), -EINVAL);
+	IS(rbd_metadata_set(image, "conf_rbd_cache_size", "-1"), -EINVAL);
+	IS(rbd_metadata_set(image, "conf_rbd_cache_policy", "none"), -EINVAL);
+	IS(rbd_metadata_set(image, "conf_rbd_default_order", "22"), -EINVAL);
+	IS(rbd_metadata_set(image, "conf_no_such_setting", "1"), -EINVAL);
+	IS(rbd_metadata_get(image, "conf_rbd_cache", value, &len), -ENOENT);
+	OK(rbd_metadata_set(image, "conf_rbd_cache", "FALSE"));
+	OK(rbd_metadata_set(image, "conf_rbd_cache_size", "64K"));
+	OK(rbd_metadata_set(image, "conf_rbd_qos_iops_limit", "0"));
+	OK(rbd_metadata_set(image, "conf_", "any"));
+	OK(rbd_metadata_remove(image, "conf_rbd_cache"));
+	OK(rbd_metadata_remove(image, "conf_rbd_cache_size"));
+	OK(rbd_metadata_remove(image, "conf_rbd_qos_iops_limit"));
+	OK(rbd_metadata_remove(image, "conf_"));
+}
+
+static void pool_metadata(void)
+{
+	char key[64], value[64], keys[4096], values[4096];
+	size_t len = 2, key_len = 0, value_len = 0;
+	snprintf(key, sizeof(key), "capi-rules-%d", (int)getpid());
+	IS(rbd_pool_metadata_get(io, key, value, &len), -ENOENT);
+	IS(rbd_pool_metadata_set(io, "conf_rbd_cache", "perhaps"), -EINVAL);
+	IS(rbd_pool_metadata_set(io, "conf_no_such_setting", "1"), -EINVAL);
+	OK(rbd_pool_metadata_set(io, key, "value"));
+	IS(rbd_pool_metadata_get(io, key, value, &len), -ERANGE);
+	IS(len, 6);
+	len = sizeof(value);
+	OK(rbd_pool_metadata_get(io, key, value, &len));
+	IS(strcmp(value, "value"), 0);
+	IS(rbd_pool_metadata_list(io, "", 0, keys, &key_len, values, &value_len), -ERANGE);
+	TRUE(key_len > strlen(key) && value_len >= 6);
+	key_len = sizeof(keys), value_len = sizeof(values);
+	OK(rbd_pool_metadata_list(io, "capi-rules-", 1, keys, &key_len, values, &value_len));
+	IS(strncmp(keys, "capi-rules-", 11), 0);
+	OK(rbd_pool_metadata_remove(io, key));
+	IS(rbd_pool_metadata_remove(io, key), -ENOENT);
+}
+
 static int count_progress(uint64_t offset, uint64_t total, void *arg)
 {
 	(*(int *)arg)++;
@@ -469,6 +513,8 @@ int main(int argc, char **argv)
 	writing_patterns(image);
 	describing(image);
 	metadata(image);
+	overrides(image);
+	pool_metadata();
 	iterating(image);
 	resizing_and_copying(image);
 	OK(rbd_close(image));

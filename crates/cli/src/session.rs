@@ -5,13 +5,13 @@
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness};
-use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings};
+use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings, unknown_options};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
 use once::Kept;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, OnceCell};
 
 mod cluster;
@@ -62,6 +62,8 @@ pub struct Session {
     connection: OnceCell<Connection>,
     /// Stores that were opened: one for each place, so that everything in it is done by one client.
     stores: Mutex<Vec<(Place, Arc<dyn ObjectStore>)>>,
+    /// What was said already.
+    warned: std::sync::Mutex<Vec<String>>,
 }
 
 impl Session {
@@ -91,7 +93,15 @@ impl Session {
             Some((text, path)) => (ConfFile::parse(&text), Some(path)),
             None => (ConfFile::default(), None),
         };
-        Ok(Self { globals, conf, conf_path, kept, connection: OnceCell::new(), stores: Mutex::default() })
+        Ok(Self {
+            globals,
+            conf,
+            conf_path,
+            kept,
+            connection: OnceCell::new(),
+            stores: Mutex::default(),
+            warned: std::sync::Mutex::default(),
+        })
     }
 
     pub fn globals(&self) -> &Globals {
@@ -111,9 +121,34 @@ impl Session {
         self.setting("rbd_default_pool").filter(|pool| !pool.is_empty()).unwrap_or_else(|| "rbd".to_owned())
     }
 
-    /// Settings of the images that this session opens.
-    pub fn image_settings(&self) -> Settings {
-        Settings::from_options(&|key| self.setting(key))
+    /// Settings of the images that this session opens. `EINVAL`, with the option's name: one of them is not understood.
+    pub fn image_settings(&self) -> Result<Settings> {
+        let file = self.conf.options(self.globals.entity());
+        let given = self.globals.overrides.iter().map(|(name, _)| name.as_str());
+        for name in unknown_options(file.keys().map(String::as_str).chain(given)) {
+            self.warn_once(format!("lsd: there is no option {name}: it has no effect"));
+        }
+        Settings::from_options(&|key| self.setting(key)).map_err(|error| Failure::invalid(error.to_string()))
+    }
+
+    /// How this session opens images in a place.
+    pub async fn open_options(&self, place: &Place, read_only: bool) -> Result<OpenOptions> {
+        let pool = match place {
+            Place::Pool { pool, namespace } if !namespace.is_empty() => {
+                let root = Place::Pool { pool: pool.clone(), namespace: String::new() };
+                Some(self.store(&root).await?)
+            }
+            _ => None,
+        };
+        Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, ..OpenOptions::default() })
+    }
+
+    fn warn_once(&self, line: String) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned.contains(&line) {
+            crate::output::warn(&line);
+            warned.push(line);
+        }
     }
 
     /// The cluster, connected on first use.
@@ -167,10 +202,12 @@ impl Session {
 
     async fn open(&self, location: &Location, image: ImageRef, read_only: bool, hold_moment: bool) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let settings = self.image_settings();
-        let options = OpenOptions { read_only, hold_moment, settings, ..OpenOptions::default() };
+        let options = OpenOptions { hold_moment, ..self.open_options(&location.place, read_only).await? };
         let opened = Image::open(&store, &image, &options).await;
         let image = opened.map_err(|error| opening_failed(&location.image, &error))?;
+        for fault in image.option_faults() {
+            self.warn_once(format!("lsd: {}: {fault}", location.image));
+        }
         if location.snap.is_some() {
             // No image of this format version has snapshots yet, so none can be found.
             image.close().await.map_err(|e| Failure::engine("error closing image", &e))?;

@@ -39,7 +39,7 @@ impl Inner {
     pub(crate) fn load_ahead(self: &Arc<Self>, offset: u64, len: u64, before: Before) {
         let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset), len);
         let Some(ahead) = ahead else { return };
-        if self.settings.map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
+        if self.settings().map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
             return;
         }
         for leaf in ahead.map(LeafNo) {

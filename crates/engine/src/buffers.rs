@@ -98,6 +98,12 @@ impl Buffers {
         std::mem::replace(&mut self.seen[place(loc.0, SEEN_BITS)], loc.0) == loc.0
     }
 
+    /// Bytes of clean data to keep from now on.
+    pub(crate) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+        self.trim();
+    }
+
     /// Drops clean buffers until they fit the capacity.
     pub(crate) fn trim(&mut self) {
         while self.clean_bytes > self.capacity {

@@ -8,7 +8,7 @@
 //! owner does nothing for its readers, and an image that nobody reads costs nothing.
 use crate::error::corrupt;
 use crate::header::Header;
-use crate::inner::{Inner, described};
+use crate::inner::Inner;
 use crate::limits::VIEW_AGE;
 use crate::loader::{self, Found};
 use crate::recovery::{self, Tails};
@@ -132,7 +132,7 @@ impl Inner {
         let followed = match followed {
             Some(followed) => {
                 self.shared.lock().size = header.state.size;
-                *self.described() = described(&header);
+                self.describe(&header);
                 followed
             }
             None => self.load_anew(view, header).await?,
@@ -142,10 +142,10 @@ impl Inner {
     }
 
     async fn load_anew(&self, view: &mut View, header: Header) -> Result<Followed> {
-        let objects = self.objects.clone();
-        let (state, tails, header) = loader::load_steadily(&Found { header, objects }, &self.settings).await?;
+        let (objects, settings) = (self.objects.clone(), self.settings().clone());
+        let (state, tails, header) = loader::load_steadily(&Found { header, objects }, &settings).await?;
         view.loaded(&tails, state.passed_by > 0);
-        *self.described() = described(&header);
+        self.describe(&header);
         self.shared.lock().reload(state);
         Ok(Followed::All(tails))
     }

@@ -32,7 +32,7 @@ impl Inner {
     pub(crate) async fn acquire_lock(&self, watch: WatchId) -> Result<()> {
         self.let_the_other_first().await?;
         let desk = &self.news.desk;
-        let patience = self.settings.watch_timeout + OWNER_PATIENCE;
+        let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
         let mut asked: Option<(Locker, Instant)> = None;
         loop {

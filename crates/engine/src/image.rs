@@ -6,8 +6,8 @@ use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
 use crate::{
-    ReadData, ReadTarget, RepairOptions, RepairReport, Result, Timestamps, UpdateEvent, WriteData, check, lifecycle,
-    loader, reader, removal,
+    ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
+    lifecycle, loader, reader, removal,
 };
 use bytes::Bytes;
 use lsd_core::format::names;
@@ -113,6 +113,16 @@ impl Image {
         }
     }
 
+    /// What the image goes by now.
+    pub fn settings(&self) -> Settings {
+        self.inner.settings().clone()
+    }
+
+    /// The overrides in the image's metadata that are not understood, and so not in force.
+    pub fn option_faults(&self) -> Vec<Error> {
+        self.inner.described().option_faults.clone()
+    }
+
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.inner.shared.lock().size
@@ -185,7 +195,7 @@ impl Image {
         let inner = &self.inner;
         inner.keep_up().await?;
         let extents = inner.steadily(|| reader::extents(&inner.objects, &inner.shared, offset, len)).await;
-        self.inner.shared.trim_leaves(self.inner.settings.map_cache_bytes);
+        self.inner.shared.trim_leaves(self.inner.settings().map_cache_bytes);
         extents
     }
 
@@ -197,7 +207,7 @@ impl Image {
         inner.keep_up().await?;
         let range = (offset, len);
         let extents = inner.steadily(|| reader::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
-        inner.shared.trim_leaves(inner.settings.map_cache_bytes);
+        inner.shared.trim_leaves(inner.settings().map_cache_bytes);
         extents
     }
 
@@ -229,6 +239,7 @@ impl Image {
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no metadata {key:?}")))
     }
 
+    /// `Invalid`: an override of an option (`conf_*`) with text that is not understood, or of no such option.
     pub async fn metadata_set(&self, key: &str, value: &str) -> Result<()> {
         self.inner.metadata_set(key, value).await
     }

@@ -1,7 +1,8 @@
 //! What describes an image: the options it is created with and what an open one tells of itself.
 use crate::{Executor, Features, Settings};
-use lsd_store::PoolId;
+use lsd_store::{ObjectStore, PoolId};
 use std::fmt;
+use std::sync::Arc;
 
 /// An image's immutable id: digits and lower-case letters, where librbd's are hexadecimal; opaque to clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +58,10 @@ pub struct OpenOptions {
     /// With `read_only`: every read shows the image as it was when it was opened, or fails (`Outdated`) where the owner has collected what
     /// that needs. Without it a handle that does not own the image shows what was durable a second ago at most.
     pub hold_moment: bool,
+    /// Where neither the image nor its pool says otherwise.
     pub settings: Settings,
+    /// The default namespace of the image's pool, where the pool's own options are; `None`: the image is in it.
+    pub pool: Option<Arc<dyn ObjectStore>>,
     pub executor: Executor,
 }
 

@@ -12,6 +12,7 @@ use crate::handover::{self, Ownership};
 use crate::header::Header;
 use crate::leaf_ahead::LeafAhead;
 use crate::limits::{CHECKPOINT_TRIES, RETRY_MOST};
+use crate::live::LiveSettings;
 use crate::loader::{self, Found};
 use crate::lock::Attempted;
 use crate::objects::Objects;
@@ -22,8 +23,8 @@ use crate::turns::Turns;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
-    AckMode, Error, ErrorKind, Executor, OpenOptions, Result, Settings, UpdateEvent, lock, maintenance, requests,
-    takeover,
+    AckMode, Error, ErrorKind, Executor, OpenOptions, Options, PoolMetadata, Result, Settings, UpdateEvent, lock,
+    maintenance, requests, takeover,
 };
 use futures::FutureExt;
 use lsd_core::format::header::{ImageRecord, StateRecord};
@@ -32,8 +33,7 @@ use lsd_core::units::{BLOCK_BYTES, Epoch};
 use lsd_store::WatchId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard, Weak};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -44,13 +44,17 @@ pub(crate) struct Described {
     pub(crate) name: String,
     pub(crate) state: StateRecord,
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) option_faults: Vec<Error>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) objects: Objects,
     pub(crate) image: ImageRecord,
-    pub(crate) settings: Settings,
+    settings: Arc<LiveSettings>,
+    pool: PoolMetadata,
+    /// What the pool says of its images.
+    pool_options: Mutex<Options>,
     executor: Executor,
     pub(crate) read_only: bool,
     pub(crate) hold_moment: bool,
@@ -90,7 +94,12 @@ pub(crate) enum Role {
 
 impl Inner {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
-        let OpenOptions { read_only, hold_moment, settings, executor } = options;
+        let OpenOptions { read_only, hold_moment, settings, executor, pool } = options;
+        let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
+        let pool_options = pool.options().await?;
+        let live = LiveSettings::new(settings);
+        live.take_up(&pool_options, &found.header.metadata);
+        let settings = live.now().clone();
         let news = Arc::new(News::default());
         // A reader is no user of the image, as with librbd: it is in nobody's way, and looks for news itself (`follow.rs`).
         let watch = match read_only {
@@ -117,7 +126,9 @@ impl Inner {
             objects: found.objects,
             image: header.image.clone(),
             shared,
-            settings,
+            settings: Arc::new(live),
+            pool,
+            pool_options: Mutex::new(pool_options),
             executor,
             read_only,
             hold_moment: hold_moment && read_only,
@@ -138,6 +149,7 @@ impl Inner {
             watch: Mutex::new(watch),
             tasks: Mutex::default(),
         });
+        inner.take_up_options();
         if !read_only {
             inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
@@ -159,6 +171,27 @@ impl Inner {
 
     pub(crate) fn described(&self) -> MutexGuard<'_, Described> {
         self.described.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not to be held across anything that takes time.
+    pub(crate) fn settings(&self) -> RwLockReadGuard<'_, Settings> {
+        self.settings.now()
+    }
+
+    /// Takes up what the header says of the image.
+    pub(crate) fn describe(&self, header: &Header) {
+        *self.described() = described(header);
+        self.take_up_options();
+    }
+
+    /// The image's metadata or the pool's may have changed: puts in force what they say.
+    pub(crate) fn take_up_options(&self) {
+        let pool = self.pool_options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        {
+            let mut described = self.described();
+            described.option_faults = self.settings.take_up(&pool, &described.metadata);
+        }
+        self.shared.take_up(&self.settings());
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -239,7 +272,7 @@ impl Inner {
             appender,
             self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
             self.spawn(gc::run(self.collector.clone(), checkpointer.clone())),
-            self.spawn(seal_aged(self.shared.clone(), self.settings.max_age)),
+            self.spawn(seal_aged(self.shared.clone(), self.settings.clone())),
         ];
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
         self.news.desk.stand(Stance::Owner);
@@ -260,13 +293,14 @@ impl Inner {
         // Held until this handle writes: nobody brings the state of an owner up to date.
         let mut view = self.follower.view.lock().await;
         *view = View::default();
+        self.describe(&header);
+        let settings = self.settings().clone();
         if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
-            match loader::load_with(&self.objects, &header, &tails, &self.settings).await {
+            match loader::load_with(&self.objects, &header, &tails, &settings).await {
                 Ok(state) => self.shared.lock().reload(state),
                 Err(error) => return Err(takeover::why_missing(&self.objects, epoch, error).await),
             }
         }
-        *self.described() = described(&header);
         let (end, last_known) = {
             let mut state = self.shared.lock();
             // The old owner may have changed it since this handle read the header, while the log stayed as it was.
@@ -281,7 +315,7 @@ impl Inner {
             uuid: self.objects.uuid,
             epoch,
             alignment: lcm(alignment, BLOCK_BYTES),
-            segment_bytes: self.settings.segment_bytes,
+            segment_bytes: settings.segment_bytes,
             clock: self.clock.clone(),
         };
         let (jobs, queue) = mpsc::unbounded_channel();
@@ -292,7 +326,7 @@ impl Inner {
         self.executor.run(appender.boxed());
         let mut state = self.shared.lock();
         state.log = log;
-        state.pace.start(self.settings.gc.then_some(self.settings.gc_thresholds));
+        state.pace.start(settings.gc.then_some(settings.gc_thresholds));
         state.writer = Some(Writer::new(config, jobs, end, first_segment));
         Ok((epoch, ending))
     }
@@ -300,12 +334,16 @@ impl Inner {
     /// Reads what the header says of the image, without its data.
     pub(crate) async fn describe_anew(&self) -> Result<()> {
         let header = Header::read(&self.objects).await?;
-        *self.described() = described(&header);
+        self.describe(&header);
         Ok(())
     }
 
     /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
     pub(crate) async fn refresh(&self) -> Result<()> {
+        // What cannot be read is as it was.
+        if let Ok(options) = self.pool.options().await {
+            *self.pool_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        }
         let mut role = self.maintenance.lock().await;
         self.reload(&mut role).await?;
         drop(role);
@@ -371,8 +409,13 @@ fn no_watch() -> Error {
     Error::new(ErrorKind::Permission, "an owner must watch the header")
 }
 
-pub(crate) fn described(header: &Header) -> Described {
-    Described { name: header.name.clone(), state: header.state, metadata: header.metadata.clone() }
+fn described(header: &Header) -> Described {
+    Described {
+        name: header.name.clone(),
+        state: header.state,
+        metadata: header.metadata.clone(),
+        option_faults: Vec::new(),
+    }
 }
 
 /// True if the log is byte for byte what was read before (only epochs were raised since).
@@ -404,7 +447,7 @@ async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer
             Ok(()) => {
                 failures = 0;
                 inner.shared.lock().checkpoint_failure = None;
-                inner.shared.evict_leaves(inner.settings.map_cache_bytes);
+                inner.shared.evict_leaves(inner.settings().map_cache_bytes);
             }
             Err(error) => {
                 failures += 1;
@@ -419,11 +462,12 @@ async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer
 }
 
 /// Seals a batch that nobody waits for once it is `max_age` old.
-async fn seal_aged(shared: Arc<Shared>, max_age: Duration) {
+async fn seal_aged(shared: Arc<Shared>, settings: Arc<LiveSettings>) {
     let open = |shared: &Shared| shared.lock().writer.as_ref().and_then(Writer::open_first_seq);
     loop {
         shared.batch_opened.notified().await;
         while let Some(first) = open(&shared) {
+            let max_age = settings.now().max_age;
             tokio::time::sleep(max_age).await;
             let mut state = shared.lock();
             if state.writer.as_ref().and_then(Writer::open_first_seq) == Some(first) {
@@ -446,7 +490,8 @@ async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
     loop {
         news.watch_lost.notified().await;
         let Some(inner) = inner.upgrade() else { return };
-        match watch::watch(&inner.objects, &news, inner.settings.watch_timeout).await {
+        let timeout = inner.settings().watch_timeout;
+        match watch::watch(&inner.objects, &news, timeout).await {
             Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
             // Cut off the cluster: what this client still has can never be written.
             Err(error) if error.kind == ErrorKind::Fenced => inner.shared.fail(error),

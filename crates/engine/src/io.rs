@@ -38,12 +38,12 @@ impl Inner {
             state.check(offset, len)?;
             state.size
         };
-        if self.settings.cache_bytes > 0 {
+        if self.settings().cache_bytes > 0 {
             self.read_ahead(offset, len, size);
         }
         self.load_ahead(offset, len, Before::Reading);
         let parts = self.steadily(|| reader::read(&self.objects, &self.shared, offset, len)).await;
-        self.shared.trim_leaves(self.settings.map_cache_bytes);
+        self.shared.trim_leaves(self.settings().map_cache_bytes);
         parts
     }
 
@@ -79,7 +79,7 @@ impl Inner {
         if self.may_pass() && self.shared.try_take_dirty(len) {
             let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, false));
             if let Ok(Attempt::Done(seq)) = accepted {
-                self.shared.trim_leaves(self.settings.map_cache_bytes);
+                self.shared.trim_leaves(self.settings().map_cache_bytes);
                 return Ok(seq);
             }
             self.shared.give_dirty(len);
@@ -105,7 +105,7 @@ impl Inner {
             let unlocked = self.shared.unlocked.notified();
             let attempt = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, owned));
             if let Ok(Attempt::Done(seq)) = attempt {
-                self.shared.trim_leaves(self.settings.map_cache_bytes);
+                self.shared.trim_leaves(self.settings().map_cache_bytes);
                 return Ok(seq);
             }
             // Nobody waits with dirty memory: whom it waits for may need some.
@@ -164,7 +164,7 @@ impl Inner {
             let unlocked = self.shared.unlocked.notified();
             match self.attempt(&mut attempt)? {
                 Attempt::Done(seq) => {
-                    self.shared.trim_leaves(self.settings.map_cache_bytes);
+                    self.shared.trim_leaves(self.settings().map_cache_bytes);
                     return Ok(seq);
                 }
                 obstacle => self.overcome(obstacle, unlocked).await?,
@@ -193,7 +193,7 @@ impl Inner {
 
     async fn acknowledge(&self, seq: Seq, fua: bool) -> Result<()> {
         let flushed = self.shared.lock().flushed;
-        if fua || waits_for_log(&self.settings, flushed) { self.shared.wait_durable(seq).await } else { Ok(()) }
+        if fua || waits_for_log(&self.settings(), flushed) { self.shared.wait_durable(seq).await } else { Ok(()) }
     }
 
     /// Discard and write-zeroes: a record without data, or several in the order of the image.

@@ -3,6 +3,7 @@
 //!
 //! Owns: defaults and rules. Does not own: the words and numbers in which callers ask, pools by name.
 use crate::error::invalid;
+use crate::options::parse_size;
 use crate::{CreateOptions, Error, ErrorKind, Features, ImageInfo, Result};
 
 const DEFAULT_ORDER: u8 = 22;
@@ -20,20 +21,32 @@ pub(crate) struct Layout {
 }
 
 impl CreateOptions {
-    /// The defaults: `rbd_default_order`, `_features`, `_stripe_unit` and `_stripe_count`, read through `get`. Text that
-    /// does not parse is as if it were not set.
-    pub fn from_settings(get: &dyn Fn(&str) -> Option<String>) -> Self {
-        let number = |key: &str| get(key).and_then(|text| parse_size(&text));
+    /// The defaults: `rbd_default_order`, `_features`, `_stripe_unit` and `_stripe_count`, read through `get`. `Invalid`, with
+    /// the option's name: its text is not understood.
+    pub fn from_settings(get: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let bad = |key: &str, text: &str| invalid(format!("option {key}: {text:?} is not understood"));
+        let number = |key: &str| {
+            get(key)
+                .map(|text| parse_size(&text).ok_or_else(|| bad(key, &text)))
+                .transpose()
+                .map(Option::unwrap_or_default)
+        };
         // What is beyond any order stays beyond it, so that creating such an image fails.
-        let order = number("rbd_default_order").map_or(DEFAULT_ORDER, |order| u8::try_from(order).unwrap_or(u8::MAX));
-        let features = get("rbd_default_features").and_then(|text| Features::from_text(&text));
-        Self {
+        let order = match get("rbd_default_order") {
+            Some(_) => u8::try_from(number("rbd_default_order")?).unwrap_or(u8::MAX),
+            None => DEFAULT_ORDER,
+        };
+        let features = match get("rbd_default_features") {
+            Some(text) => Features::from_text(&text).ok_or_else(|| bad("rbd_default_features", &text))?.0,
+            None => Features::DEFAULT,
+        };
+        Ok(Self {
             order,
-            features: features.map_or(Features::DEFAULT, |features| features.0),
-            stripe_unit: number("rbd_default_stripe_unit").unwrap_or(0),
-            stripe_count: number("rbd_default_stripe_count").unwrap_or(0),
+            features,
+            stripe_unit: number("rbd_default_stripe_unit")?,
+            stripe_count: number("rbd_default_stripe_count")?,
             ..Self::default()
-        }
+        })
     }
 
     /// The size and layout of another image. Striping that is none is left open, so that it follows another order.
@@ -48,20 +61,6 @@ impl CreateOptions {
             ..Self::default()
         }
     }
-}
-
-/// Decimal digits, perhaps with one of Ceph's binary suffixes (`64K`, `4M`).
-fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KB" | "KI" | "KIB" => 10,
-        "M" | "MB" | "MI" | "MIB" => 20,
-        "G" | "GB" | "GI" | "GIB" => 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Applies the rules. `separate_data`: the log goes to another pool than the header. `Unimplemented` (features that librbd

@@ -159,6 +159,7 @@ impl Inner {
                 self.described().metadata.remove(name);
             }
         }
+        self.take_up_options();
         Ok(())
     }
 

@@ -5,9 +5,9 @@
 use crate::desk::Pending;
 use crate::error::invalid;
 use crate::inner::Inner;
-use crate::limits::{LOCK_POLL, MAX_METADATA_BYTES, OWNER_PATIENCE, REQUEST_POLL};
+use crate::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
 use crate::watch::{self, News};
-use crate::{Error, ErrorKind, Features, Progress, Result};
+use crate::{Error, ErrorKind, Features, Progress, Result, pool_metadata};
 use lsd_core::format::notice::{Answer, Notice, Operation, RequestId};
 use lsd_core::units::MAX_IMAGE_BYTES;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,9 +46,7 @@ impl Inner {
     }
 
     pub(crate) async fn metadata_set(self: &Arc<Self>, name: &str, value: &str) -> Result<()> {
-        if name.is_empty() || name.len() > MAX_METADATA_BYTES || value.len() > MAX_METADATA_BYTES {
-            return Err(invalid("metadata keys and values have 1 byte to 1 MiB"));
-        }
+        pool_metadata::check(name, value)?;
         self.look_at_header().await?;
         let from = self.described().metadata.get(name).cloned();
         let operation = Operation::SetMetadata { key: name.to_owned(), from, to: Some(value.to_owned()) };
@@ -84,7 +82,7 @@ impl Inner {
 
     /// Carries the change out, here if nobody else owns the image, else by its owner.
     async fn maintain(self: &Arc<Self>, operation: Operation, progress: Progress<'_>) -> Result<()> {
-        let patience = self.settings.watch_timeout + OWNER_PATIENCE;
+        let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
         let mut asked: Option<RequestId> = None;
         loop {

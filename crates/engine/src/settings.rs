@@ -1,5 +1,9 @@
-//! The options of one open image: plain data, read from ceph.conf by whoever opens it.
+//! What an open image goes by: plain data, made of the options of ceph.conf (read by whoever opens the image), of its pool and
+//! of the image itself. The one place that says what an option means.
+//!
+//! Does not own: the options' names and what their text may be (`options.rs`).
 use crate::limits::LARGE_RECORDS_FACTOR;
+use crate::{Options, Result};
 use lsd_core::gc::Thresholds;
 use lsd_core::units::MAX_SEGMENT_BYTES;
 use std::time::Duration;
@@ -22,15 +26,19 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Bytes of data accepted but not durable; writers wait beyond it (`rbd_cache_max_dirty`).
     pub max_dirty_bytes: u64,
-    /// A write is durable after at most this long, even without a flush (`lsd_max_age_ms`).
+    /// A write is durable after at most this long, even without a flush (`lsd_max_age_ms`, or `rbd_cache_max_dirty_age` where
+    /// that is shorter than a second).
     pub max_age: Duration,
-    /// Discards smaller than the client-visible object are dropped (`rbd_skip_partial_discard`).
+    /// Discards of less than a granule are dropped (`rbd_skip_partial_discard`).
     pub skip_partial_discard: bool,
+    /// Bytes of a granule, at most a client-visible object (`rbd_discard_granularity_bytes`).
+    pub discard_granularity_bytes: u64,
     /// Bytes of map leaves kept in memory; clean ones beyond it are dropped (`lsd_map_cache_bytes`).
     pub map_cache_bytes: u64,
     /// How long a dead lock owner's watch counts as alive (`lsd_watch_timeout_ms`).
     pub watch_timeout: Duration,
-    /// The largest segment, bytes (`lsd_segment_bytes`, 1..=8 MiB); of large writes twice as much.
+    /// The largest segment of small writes, bytes (`lsd_segment_bytes`, 1 to 8 MiB). Where the writes are large a segment, an
+    /// object of the store, may have twice as much.
     pub segment_bytes: u32,
     /// Log bytes since the last checkpoint before the next is considered (`lsd_checkpoint_log_bytes`). More: fewer
     /// checkpoints and a longer replay after a crash.
@@ -40,10 +48,15 @@ pub struct Settings {
     /// How much garbage there may be (`lsd_gc_start_percent`, `lsd_gc_stop_percent`, `lsd_gc_limit_percent` of the live
     /// bytes, `lsd_gc_least_live_bytes`).
     pub gc_thresholds: Thresholds,
+    /// What was said by name, for a higher level that says something else. What is set beside it holds as long as none does.
+    pub given: Options,
 }
 
-/// A larger setting counts as this: a segment of large writes has no more than fits the format.
-const MOST_SEGMENT_BYTES: u32 = 8 << 20;
+/// Data is made durable no more often than this without being asked.
+const LEAST_AGE: Duration = Duration::from_millis(1);
+
+/// The largest setting: a segment of large writes then has no more than fits the format.
+pub(crate) const MOST_SEGMENT_BYTES: u32 = 8 << 20;
 const _: () = assert!(MOST_SEGMENT_BYTES * LARGE_RECORDS_FACTOR <= MAX_SEGMENT_BYTES);
 
 /// The bound on space is 1.5 times the live bytes: the limit, what is being written, and map pages.
@@ -59,80 +72,79 @@ impl Default for Settings {
             max_dirty_bytes: 24 << 20,
             max_age: Duration::from_millis(1000),
             skip_partial_discard: true,
+            discard_granularity_bytes: 64 << 10,
             map_cache_bytes: 256 << 20,
             watch_timeout: Duration::from_secs(30),
             segment_bytes: MOST_SEGMENT_BYTES,
             checkpoint_log_bytes: 64 << 20,
             gc: true,
             gc_thresholds: THRESHOLDS,
+            given: Options::default(),
         }
     }
 }
 
 impl Settings {
-    /// Reads every option through `get`, which gives an option's text or `None` where it is unknown or unset.
-    /// Text that does not parse leaves the default.
-    pub fn from_options(get: &dyn Fn(&str) -> Option<String>) -> Self {
-        let mut settings = Self::default();
-        let flag = |key: &str| get(key).and_then(|text| parse_bool(&text));
-        let number = |key: &str| get(key).and_then(|text| text.trim().parse::<u64>().ok());
-        if let Some(size) = number("rbd_cache_size") {
-            settings.cache_bytes = size;
+    /// Reads every option through `get`, which gives an option's text or `None` where it is unknown or unset. `Invalid`,
+    /// with the option's name: its text is not understood.
+    pub fn from_options(get: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        Ok(Self::default().with(&[&Options::read(get)?]))
+    }
+
+    /// The same where higher levels say something else, the highest last.
+    pub(crate) fn with(&self, levels: &[&Options]) -> Self {
+        let mut settings = self.clone();
+        levels.iter().for_each(|level| settings.given.raise(level));
+        if levels.iter().any(|level| !level.is_empty()) {
+            settings.apply_given();
         }
-        if let Some(dirty) = number("rbd_cache_max_dirty") {
-            settings.max_dirty_bytes = dirty;
-        }
-        if flag("rbd_cache") == Some(false) || settings.max_dirty_bytes == 0 {
-            // librbd: no cache means write-through, and max_dirty 0 means the same with a cache for reads.
-            settings.ack = AckMode::Journal;
-            settings.max_dirty_bytes = Self::default().max_dirty_bytes;
-            if flag("rbd_cache") == Some(false) {
-                settings.cache_bytes = 0;
-            }
-        }
-        match get("lsd_ack").as_deref() {
-            Some("writeback") => settings.ack = AckMode::Writeback,
-            Some("journal") => settings.ack = AckMode::Journal,
-            _ => {}
-        }
-        if let Some(until) = flag("rbd_cache_writethrough_until_flush") {
-            settings.writethrough_until_flush = until;
-        }
-        if let Some(skip) = flag("rbd_skip_partial_discard") {
-            settings.skip_partial_discard = skip;
-        }
-        if let Some(ms) = number("lsd_max_age_ms") {
-            settings.max_age = Duration::from_millis(ms.max(1));
-        }
-        if let Some(bytes) = number("lsd_map_cache_bytes") {
-            settings.map_cache_bytes = bytes;
-        }
-        if let Some(ms) = number("lsd_watch_timeout_ms") {
-            settings.watch_timeout = Duration::from_millis(ms.clamp(1000, 3_600_000));
-        }
-        if let Some(bytes) = number("lsd_segment_bytes") {
-            settings.segment_bytes = bytes.clamp(1 << 20, MOST_SEGMENT_BYTES.into()) as u32;
-        }
-        if let Some(bytes) = number("lsd_checkpoint_log_bytes") {
-            settings.checkpoint_log_bytes = bytes.clamp(1 << 20, 1 << 40);
-        }
-        if let Some(gc) = flag("lsd_gc") {
-            settings.gc = gc;
-        }
-        let percent = |key: &str| number(key).map(|percent| percent.clamp(1, 100_000) as u32);
-        let thresholds = &mut settings.gc_thresholds;
-        thresholds.start_percent = percent("lsd_gc_start_percent").unwrap_or(thresholds.start_percent);
-        thresholds.stop_percent = percent("lsd_gc_stop_percent").unwrap_or(thresholds.stop_percent);
-        thresholds.limit_percent = percent("lsd_gc_limit_percent").unwrap_or(thresholds.limit_percent);
-        thresholds.least_live = number("lsd_gc_least_live_bytes").unwrap_or(thresholds.least_live);
         settings
+    }
+
+    fn apply_given(&mut self) {
+        let (given, defaults) = (std::mem::take(&mut self.given), Self::default());
+        let set = |place: &mut u64, name: &str| *place = given.number(name).unwrap_or(*place);
+        set(&mut self.cache_bytes, "rbd_cache_size");
+        set(&mut self.max_dirty_bytes, "rbd_cache_max_dirty");
+        set(&mut self.discard_granularity_bytes, "rbd_discard_granularity_bytes");
+        set(&mut self.map_cache_bytes, "lsd_map_cache_bytes");
+        set(&mut self.checkpoint_log_bytes, "lsd_checkpoint_log_bytes");
+        set(&mut self.gc_thresholds.least_live, "lsd_gc_least_live_bytes");
+        let flag = |place: &mut bool, name: &str| *place = given.flag(name).unwrap_or(*place);
+        flag(&mut self.writethrough_until_flush, "rbd_cache_writethrough_until_flush");
+        flag(&mut self.skip_partial_discard, "rbd_skip_partial_discard");
+        flag(&mut self.gc, "lsd_gc");
+        // Every number that is kept in 32 bits has a bound far below that.
+        let small = |place: &mut u32, name: &str| *place = given.number(name).map_or(*place, |number| number as u32);
+        small(&mut self.segment_bytes, "lsd_segment_bytes");
+        small(&mut self.gc_thresholds.start_percent, "lsd_gc_start_percent");
+        small(&mut self.gc_thresholds.stop_percent, "lsd_gc_stop_percent");
+        small(&mut self.gc_thresholds.limit_percent, "lsd_gc_limit_percent");
+        let millis =
+            |place: &mut Duration, name: &str| *place = given.number(name).map_or(*place, Duration::from_millis);
+        millis(&mut self.max_age, "lsd_max_age_ms");
+        millis(&mut self.watch_timeout, "lsd_watch_timeout_ms");
+        // librados always has a value for it, so only one that asks for more than the default says something.
+        if let Some(age) = given.seconds("rbd_cache_max_dirty_age") {
+            let own = given.number("lsd_max_age_ms").map_or(defaults.max_age, Duration::from_millis);
+            self.max_age = if age < defaults.max_age { own.min(age.max(LEAST_AGE)) } else { own };
+        }
+        if given.says_how_to_acknowledge() {
+            let by_cache = if given.is_write_through() { AckMode::Journal } else { AckMode::Writeback };
+            self.ack = given.ack().unwrap_or(by_cache);
+        }
+        if given.flag("rbd_cache") == Some(false) {
+            self.cache_bytes = 0;
+        } else if given.flag("rbd_cache") == Some(true) && given.number("rbd_cache_size").is_none() {
+            self.cache_bytes = self.cache_bytes.max(defaults.cache_bytes);
+        }
+        if given.is_write_through() {
+            // What waits for the log is not bounded by how much may be dirty.
+            self.max_dirty_bytes = defaults.max_dirty_bytes;
+        }
+        self.given = given;
     }
 }
 
-fn parse_bool(text: &str) -> Option<bool> {
-    match text.trim() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::writer::{BatchJob, Writer};
 use crate::{Error, ErrorKind, Result, Settings};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Seq};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
     pub(crate) sums: Sums,
     /// Log bytes before a checkpoint is considered.
-    checkpoint_log_bytes: u64,
+    checkpoint_log_bytes: AtomicU64,
     /// Memory for leaves that no checkpoint has as they are.
     unstored_leaves_bytes: u64,
     /// A range lock was released.
@@ -62,7 +62,7 @@ impl Shared {
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             sums: Sums::default(),
-            checkpoint_log_bytes: settings.checkpoint_log_bytes,
+            checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
             unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),
             checkpoint_due: Notify::new(),
@@ -70,6 +70,12 @@ impl Shared {
             space_freed: Notify::new(),
             batch_opened: Notify::new(),
         }
+    }
+
+    /// Takes up settings that changed. How much may be dirty stays as it was when the image was opened.
+    pub(crate) fn take_up(&self, settings: &Settings) {
+        self.checkpoint_log_bytes.store(settings.checkpoint_log_bytes, Ordering::Relaxed);
+        self.lock().buffers.set_capacity(settings.cache_bytes);
     }
 
     /// Short critical sections only; never held across I/O.
@@ -316,7 +322,8 @@ impl Shared {
     /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost, or dirty leaves their memory.
     fn is_checkpoint_due(&self, state: &State) -> bool {
         let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
-        let by_log = state.log_bytes >= self.checkpoint_log_bytes && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE;
+        let least = self.checkpoint_log_bytes.load(Ordering::Relaxed);
+        let by_log = state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE;
         by_log || state.map.dirty_loaded_bytes() as u64 >= self.unstored_leaves_bytes / UNSTORED_LEAVES_DUE
     }
 }

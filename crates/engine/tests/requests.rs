@@ -3,8 +3,9 @@ mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::notice::{self, Answer, Notice, Operation, RequestId};
-use lsd_engine::{ErrorKind, Features, Image};
+use lsd_engine::{ErrorKind, Features, Image, PoolMetadata};
 use lsd_store::{MemoryCluster, ObjectName, ObjectStore};
+use std::sync::Arc;
 use std::time::Duration;
 
 const NO_PROGRESS: fn(u64, u64) -> lsd_engine::Result<()> = |_, _| Ok(());
@@ -172,4 +173,63 @@ async fn a_notice_of_a_later_version_is_answered_by_the_owner_alone() {
     let answers: Vec<_> = reply.acks.iter().filter(|(_, answer)| !answer.is_empty()).collect();
     assert_eq!(answers.len(), 1);
     assert_eq!(notice::decode_answer(&answers[0].1), Ok(Answer::Unsupported));
+}
+
+/// Writes without a flush, as the last thing before the client dies, and says whether the next one finds it.
+async fn survives(cluster: &MemoryCluster, client: Client, seed: u64) -> bool {
+    client.image.flush().await.unwrap();
+    client.image.write(8192, pattern(seed, 4096), false).await.unwrap();
+    client.crash(cluster);
+    let next = Client::open(cluster, settings()).await;
+    let found = read(&next.image, 8192, 4096).await == pattern(seed, 4096);
+    next.image.close().await.unwrap();
+    found
+}
+
+/// An image that was asked for as write-through is, for whoever opens it and for who has it open, whoever said so.
+#[tokio::test(start_paused = true)]
+async fn what_an_images_metadata_says_of_options_is_in_force() {
+    let cluster = cluster_with_image(MIB).await;
+    assert!(!survives(&cluster, Client::open(&cluster, settings()).await, 2).await);
+    let (owner, other) = owner_and_other(&cluster).await;
+    other.image.metadata_set("conf_rbd_cache", "false").await.unwrap();
+    assert!(owner.image.is_lock_owner());
+    other.image.close().await.unwrap();
+    assert!(survives(&cluster, owner, 3).await);
+    assert!(survives(&cluster, Client::open(&cluster, settings()).await, 4).await);
+    let client = Client::open(&cluster, settings()).await;
+    client.image.metadata_remove("conf_rbd_cache").await.unwrap();
+    assert!(!survives(&cluster, client, 5).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_override_that_is_not_understood_is_refused() {
+    let cluster = cluster_with_image(MIB).await;
+    let (owner, other) = owner_and_other(&cluster).await;
+    for client in [&owner, &other] {
+        for (key, value) in [("conf_rbd_cache", "nonsense"), ("conf_nothing", "1"), ("conf_lsd_ack", "jornal")] {
+            assert_eq!(client.image.metadata_set(key, value).await.unwrap_err().kind, ErrorKind::Invalid, "{key}");
+        }
+    }
+    assert!(owner.image.metadata_list().await.unwrap().is_empty());
+}
+
+/// A pool's word counts for all of its images that do not say otherwise themselves.
+#[tokio::test(start_paused = true)]
+async fn what_a_pools_metadata_says_of_options_is_in_force() {
+    let cluster = cluster_with_image(MIB).await;
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let pool = PoolMetadata::new(store);
+    let open = Client::open(&cluster, settings()).await;
+    assert_eq!(pool.set("conf_rbd_cache", "nonsense").await.unwrap_err().kind, ErrorKind::Invalid);
+    pool.set("conf_rbd_cache", "false").await.unwrap();
+    open.image.invalidate_cache().await.unwrap();
+    assert!(survives(&cluster, open, 2).await);
+    assert!(survives(&cluster, Client::open(&cluster, settings()).await, 3).await);
+    let client = Client::open(&cluster, settings()).await;
+    client.image.metadata_set("conf_rbd_cache", "true").await.unwrap();
+    assert!(!survives(&cluster, client, 4).await);
+    assert_eq!(pool.list().await.unwrap().len(), 1);
+    pool.remove("conf_rbd_cache").await.unwrap();
+    assert_eq!(pool.remove("conf_rbd_cache").await.unwrap_err().kind, ErrorKind::NotFound);
 }

@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::progress::CallerProgress;
 use crate::slab::Ref;
 use futures::{StreamExt, TryStreamExt, stream};
-use lsd_engine::{Image, ImageRef, OpenOptions};
+use lsd_engine::{Image, ImageRef};
 use std::ffi::{c_char, c_int, c_void};
 
 /// Bytes copied at a time, and after which progress is reported.
@@ -72,7 +72,7 @@ async fn copy_to_new(
     }
     let create_options = create_options(&pool, info.size, wanted, options.as_deref())?;
     Image::create(&pool.store, &image_name, &create_options).await?;
-    let open_options = OpenOptions { settings: pool.settings(), ..OpenOptions::default() };
+    let open_options = pool.open_options(false)?;
     let end = pool.end();
     let target = Image::open(&pool.store, &ImageRef::Name(image_name), &open_options).await?;
     let copied = copy_data(&source.engine, &target, progress, true).await;

@@ -4,7 +4,7 @@ use crate::ctypes::{librbd_progress_fn_t, rados_ioctx_t, rbd_image_options_t, rb
 use crate::errno::{Errno, Outcome};
 use crate::options::{ImageOptions, name, options_of};
 use crate::panic::{guard, with_image};
-use crate::pool::Pool;
+use crate::pool::{Pool, told};
 use crate::progress::CallerProgress;
 use crate::runtime::core;
 use lsd_engine::{Catalog, CreateOptions, Image, ImageRef};
@@ -37,7 +37,7 @@ pub fn create_options(
     wanted: Wanted,
     options: Option<&ImageOptions>,
 ) -> Outcome<CreateOptions> {
-    let mut created = CreateOptions::from_settings(&|key| pool.setting(key));
+    let mut created = CreateOptions::from_settings(&|key| pool.setting(key)).map_err(told)?;
     created.size = size;
     if wanted.order != 0 {
         created.order = u8::try_from(wanted.order).map_err(|_| Errno::EDOM)?;

@@ -6,9 +6,6 @@
 //! (engine).
 use lsd_engine::ImageInfo;
 
-/// librbd's default of `rbd_discard_granularity_bytes`.
-pub const DEFAULT_GRANULARITY_BYTES: u64 = 64 << 10;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiscardRule {
     /// Bytes; 0: every byte is discarded.

@@ -18,7 +18,6 @@ pub struct OpenImage {
     pub engine: Image,
     pub core: &'static Core,
     pub layout: Layout,
-    pub discard_rule: DiscardRule,
     poisoned: AtomicBool,
     closing: AtomicBool,
     in_flight: AtomicUsize,
@@ -46,18 +45,11 @@ pub fn image_of(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 
 impl OpenImage {
     /// Gives an image of the engine a handle.
-    pub fn register(
-        engine: Image,
-        core: &'static Core,
-        layout: Layout,
-        discard_rule: DiscardRule,
-        pool_end: PoolEnd,
-    ) -> Outcome<Ref<OpenImage>> {
+    pub fn register(engine: Image, core: &'static Core, layout: Layout, pool_end: PoolEnd) -> Outcome<Ref<OpenImage>> {
         IMAGES.insert(OpenImage {
             engine,
             core,
             layout,
-            discard_rule,
             poisoned: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -84,6 +76,12 @@ impl OpenImage {
     /// EINVAL if the image has an event socket already.
     pub fn set_events(&self, socket: EventSocket) -> Outcome<()> {
         self.events.set(socket).map_err(|_| Errno::EINVAL)
+    }
+
+    /// What of a discard is carried out, by the settings of the moment.
+    pub fn discard_rule(&self) -> DiscardRule {
+        let settings = self.engine.settings();
+        DiscardRule::new(settings.skip_partial_discard, settings.discard_granularity_bytes, self.layout)
     }
 
     /// EROFS for a handle that was opened read-only.

@@ -3,6 +3,7 @@
 //! An errno alone says too little about a damaged object or a lost lock. Errors that callers cause and expect (not
 //! found, out of range, compare mismatch) are not told.
 use lsd_engine::{Error, ErrorKind};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 const LINES_IN_WINDOW: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(5);
 
+static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static BUDGET: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
 
 /// Tells of an error worth a person's attention.
@@ -24,8 +26,23 @@ pub fn error(error: &Error) {
             | ErrorKind::TimedOut
             | ErrorKind::Io { .. }
     );
-    if worth && in_budget() {
-        eprintln!("lsd: {error}");
+    if worth {
+        line(error);
+    }
+}
+
+/// Tells of anything, as far as there is room.
+pub fn line(what: &dyn std::fmt::Display) {
+    if in_budget() {
+        eprintln!("lsd: {what}");
+    }
+}
+
+/// Tells of something that a process need not hear twice.
+pub fn once(what: String) {
+    let is_news = TOLD.lock().is_ok_and(|mut told| told.insert(what.clone()));
+    if is_news {
+        line(&what);
     }
 }
 

@@ -2,7 +2,7 @@
 use crate::caller::{optional_string, put, string};
 use crate::completion::{Done, arm};
 use crate::ctypes::{rados_ioctx_t, rbd_completion_t, rbd_image_t};
-use crate::discard::{DiscardRule, Layout};
+use crate::discard::Layout;
 use crate::errno::{Errno, Outcome};
 use crate::image::{OpenImage, close, take_handle};
 use crate::panic::guard;
@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::runtime::core;
 use crate::slab::Ref;
 use futures::FutureExt;
-use lsd_engine::{Image, ImageId, ImageRef, OpenOptions};
+use lsd_engine::{Image, ImageId, ImageRef};
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
 
@@ -58,9 +58,7 @@ impl Request {
 
     async fn attempt(self) -> Outcome<Ref<OpenImage>> {
         let core = core()?;
-        let settings = self.pool.settings();
-        let options =
-            OpenOptions { read_only: self.read_only, hold_moment: false, settings, executor: core.executor() };
+        let options = self.pool.open_options(self.read_only)?;
         let engine = Image::open(&self.pool.store, &self.image, &options).await?;
         if self.snapshot.is_some() {
             // There are no snapshots, so no name names one. The close can lose nothing: nothing was written.
@@ -68,9 +66,10 @@ impl Request {
             return Err(Errno::ENOENT);
         }
         let layout = Layout::of(&engine.info());
-        let granularity = self.pool.discard_granularity();
-        let rule = DiscardRule::new(options.settings.skip_partial_discard, granularity, layout);
-        OpenImage::register(engine, core, layout, rule, self.pool.end())
+        for fault in engine.option_faults() {
+            crate::log::line(&format_args!("{}: {fault}", engine.info().name));
+        }
+        OpenImage::register(engine, core, layout, self.pool.end())
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn write(image: Ref<OpenImage>, offset: u64, source: CallerMemory, fla
 
 pub async fn discard(image: Ref<OpenImage>, offset: u64, len: u64) -> Outcome<u64> {
     let len = clip_for_write(&image, offset, len)?;
-    for (offset, len) in image.discard_rule.ranges(offset, len) {
+    for (offset, len) in image.discard_rule().ranges(offset, len) {
         image.engine.discard(offset, len, false).await?;
     }
     Ok(len)

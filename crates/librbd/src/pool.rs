@@ -1,10 +1,9 @@
 //! The pool behind a caller's `rados_ioctx_t`, and the settings of its cluster handle.
 use crate::ctypes::{rados_ioctx_t, rbd_pool_stats_t};
-use crate::discard::DEFAULT_GRANULARITY_BYTES;
 use crate::errno::{Errno, Outcome};
 use crate::panic::guard;
 use crate::runtime::{Core, core};
-use lsd_engine::Settings;
+use lsd_engine::{Error, OpenOptions, PoolMetadata, Settings, unknown_options};
 use lsd_rados::{ClusterUse, IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
 use std::ffi::c_int;
@@ -47,14 +46,20 @@ impl Pool {
         self.io.cluster().conf_get(key)
     }
 
-    pub fn settings(&self) -> Settings {
-        Settings::from_options(&|key| self.setting(key))
+    /// How images are opened with the settings of the caller's cluster handle. EINVAL, told on stderr: one of them is not
+    /// understood.
+    pub fn open_options(&self, read_only: bool) -> Outcome<OpenOptions> {
+        for name in unknown_options(self.io.cluster().own_settings().iter().map(String::as_str)) {
+            crate::log::once(format!("there is no option {name}: it has no effect"));
+        }
+        let settings = Settings::from_options(&|key| self.setting(key)).map_err(told)?;
+        let pool = if self.io.namespace().is_empty() { None } else { Some(self.in_namespace("")?) };
+        Ok(OpenOptions { read_only, hold_moment: false, settings, pool, executor: self.core.executor() })
     }
 
-    /// Bytes.
-    pub fn discard_granularity(&self) -> u64 {
-        let setting = self.setting("rbd_discard_granularity_bytes");
-        setting.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_GRANULARITY_BYTES)
+    /// The pool's own metadata, which is that of its default namespace.
+    pub fn metadata(&self) -> Outcome<PoolMetadata> {
+        Ok(PoolMetadata::new(self.in_namespace("")?))
     }
 
     /// ENOENT.
@@ -67,6 +72,12 @@ impl Pool {
         let io = self.io.with_namespace(namespace)?;
         Ok(Arc::new(RadosStore::new(io, self.core.handle().clone())?))
     }
+}
+
+/// What an errno alone would not say.
+pub fn told(error: Error) -> Errno {
+    crate::log::line(&error);
+    error.into()
 }
 
 /// Tells when a pool that was adopted is let go by everything that used it: tasks of the engine, and operations that they

@@ -165,10 +165,6 @@ unsupported! {
     rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
     rbd_quiesce_unwatch(rbd_image_t, u64);
     // Pool and image configuration.
-    rbd_pool_metadata_get(rados_ioctx_t, *const c_char, *mut c_char, *mut usize);
-    rbd_pool_metadata_set(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_pool_metadata_remove(rados_ioctx_t, *const c_char);
-    rbd_pool_metadata_list(rados_ioctx_t, *const c_char, u64, *mut c_char, *mut usize, *mut c_char, *mut usize);
     rbd_config_pool_list(rados_ioctx_t, *mut c_void, *mut c_int);
     rbd_config_image_list(rbd_image_t, *mut c_void, *mut c_int);
     rbd_pool_stats_option_add_uint64(rbd_pool_stats_t, c_int, *mut u64);

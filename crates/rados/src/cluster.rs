@@ -156,6 +156,11 @@ impl Cluster {
         grown_text(&[nix::libc::ENAMETOOLONG, nix::libc::ERANGE], get, "conf_get", key).ok()
     }
 
+    /// The names of the `lsd_*` settings that the connection's options and ceph.conf have, known or not.
+    pub fn own_settings(&self) -> Vec<String> {
+        self.handle.own_settings.names()
+    }
+
     /// The cluster's id.
     pub fn fsid(&self) -> RadosResult<String> {
         // SAFETY: the buffer has the length that is passed with it.

@@ -40,6 +40,12 @@ impl OwnSettings {
         self.set.get(&normal_key(key)).map(String::as_str).or_else(|| self.file.get(&self.entity, key))
     }
 
+    /// The names of those that are set, known or not.
+    pub fn names(&self) -> Vec<String> {
+        let file = self.file.options(&self.entity).into_keys().filter(|key| is_own(key));
+        self.set.keys().cloned().chain(file).collect()
+    }
+
     /// Sets what the file does not say; it wins over the file.
     pub fn set(&mut self, key: &str, value: &str) {
         self.set.insert(normal_key(key), value.to_owned());

@@ -72,7 +72,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         Ok(())
     };
     let report = if parsed.has("repair") {
-        let watch_timeout = session.image_settings().watch_timeout;
+        let watch_timeout = session.image_settings()?.watch_timeout;
         let options = RepairOptions { discard_damaged: parsed.has("discard-damaged"), watch_timeout };
         line.end(Image::repair(&store, &image, options, &progress).await)
     } else {

@@ -71,7 +71,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         warn(&format!("specified snapshot {image}@{snap} is not found."));
         return Err(Failure::errno("du failed", libc::ENOENT));
     }
-    let (usages, failed) = all_usages(session, &store, wanted).await;
+    let options = session.open_options(&spec.place, true).await?;
+    let (usages, failed) = all_usages(&options, &store, wanted).await;
     let shown = Shown { totals: spec.image.is_none(), long: parsed.has("long") };
     format.print("stats", &tree(&usages, shown), || plain(&usages, shown))?;
     failed.map_or(Ok(()), |errno| Err(Failure::errno("du failed", errno)))
@@ -83,14 +84,14 @@ fn failed(error: &lsd_engine::Error) -> Failure {
 
 /// What could be opened, and the errno of the first image that could not.
 async fn all_usages(
-    session: &Session,
+    options: &OpenOptions,
     store: &Arc<dyn ObjectStore>,
     wanted: Vec<CatalogEntry>,
 ) -> (Vec<Usage>, Option<i32>) {
     let mut usages = Vec::new();
     let mut first_failure = None;
     for entry in wanted {
-        match usage(session, store, &entry).await {
+        match usage(options, store, &entry).await {
             Ok(usage) => usages.push(usage),
             // Removed since the directory was read.
             Err(error) if error.kind == ErrorKind::NotFound => {}
@@ -103,9 +104,8 @@ async fn all_usages(
     (usages, first_failure)
 }
 
-async fn usage(session: &Session, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
-    let options = OpenOptions { read_only: true, settings: session.image_settings(), ..OpenOptions::default() };
-    let image = Image::open(store, &ImageRef::Id(entry.id.clone()), &options).await?;
+async fn usage(options: &OpenOptions, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
+    let image = Image::open(store, &ImageRef::Id(entry.id.clone()), options).await?;
     let (provisioned, used, space) = (image.size(), image.used_bytes(), image.space());
     image.close().await?;
     Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used, space })

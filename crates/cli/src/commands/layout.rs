@@ -52,7 +52,8 @@ impl Layout {
 
     /// Options for an image of `size` bytes in a store; defaults are ceph.conf's (`rbd_default_*`).
     pub async fn for_new(&self, session: &Session, store: &Arc<dyn ObjectStore>, size: u64) -> Result<CreateOptions> {
-        let base = CreateOptions { size, ..CreateOptions::from_settings(&|key| session.setting(key)) };
+        let defaults = CreateOptions::from_settings(&|key| session.setting(key));
+        let base = CreateOptions { size, ..defaults.map_err(|error| Failure::invalid(error.to_string()))? };
         let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
         self.apply(session, store, base, default_pool).await
     }

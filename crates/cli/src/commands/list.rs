@@ -39,7 +39,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let failed = |error: lsd_engine::Error| Failure::engine("listing images failed", &error);
     let entries = Catalog::new(store.clone()).list().await.map_err(failed)?;
     if parsed.has("long") {
-        let (rows, failed) = open_all(session, &store, entries).await;
+        let options = session.open_options(&place, true).await?;
+        let (rows, failed) = open_all(&options, &store, entries).await;
         print_long(format, &rows)?;
         return failed.map_or(Ok(()), |errno| Err(Failure::errno("listing images failed", errno)));
     }
@@ -58,15 +59,11 @@ fn listing_failed(failure: Failure) -> Failure {
 
 /// What could be opened, and the errno of the first image that could not.
 async fn open_all(
-    session: &Session,
+    options: &OpenOptions,
     store: &Arc<dyn ObjectStore>,
     entries: Vec<CatalogEntry>,
 ) -> (Vec<Listed>, Option<i32>) {
-    let settings = session.image_settings();
-    let opening = entries.into_iter().map(|entry| {
-        let options = OpenOptions { read_only: true, settings: settings.clone(), ..OpenOptions::default() };
-        async move { (describe(store, &entry, &options).await, entry) }
-    });
+    let opening = entries.into_iter().map(|entry| async move { (describe(store, &entry, options).await, entry) });
     let mut listed = Vec::new();
     let mut first_failure = None;
     let mut results = futures::stream::iter(opening).buffered(OPEN_IMAGES_MAX);

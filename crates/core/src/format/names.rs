@@ -6,6 +6,8 @@ use crate::units::{CheckpointId, Epoch, SegmentNo};
 pub const DIRECTORY: &str = "lsd_directory";
 /// The namespaces of a pool, in its default namespace.
 pub const NAMESPACES: &str = "lsd_namespace";
+/// Metadata of a pool, in its default namespace.
+pub const POOL_METADATA: &str = "lsd_info";
 const HEADER_PREFIX: &str = "lsd_header.";
 const DATA_PREFIX: &str = "lsd_data.";
 const MAP_PREFIX: &str = "lsd_map.";

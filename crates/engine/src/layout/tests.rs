@@ -50,10 +50,16 @@ fn defaults_are_the_settings() {
         };
         Some(value.to_owned())
     };
-    let found = CreateOptions::from_settings(&get);
+    let found = CreateOptions::from_settings(&get).unwrap();
     assert_eq!((found.order, found.features, found.stripe_unit, found.stripe_count), (23, 5, 65536, 4));
-    let unset = CreateOptions::from_settings(&|key| (key == "rbd_default_order").then(|| "nonsense".to_owned()));
+    let one = |name: &'static str, text: &'static str| {
+        CreateOptions::from_settings(&move |key| (key == name).then(|| text.to_owned()))
+    };
+    assert_eq!(refused(&one("rbd_default_order", "0").unwrap()).0, ErrorKind::Domain);
+    let unset = one("lsd_none", "").unwrap();
     assert_eq!((unset.order, unset.features), (22, Features::DEFAULT));
-    let zero = CreateOptions::from_settings(&|key| (key == "rbd_default_order").then(|| "0".to_owned()));
-    assert_eq!(refused(&zero).0, ErrorKind::Domain);
+    for name in ["rbd_default_order", "rbd_default_features", "rbd_default_stripe_unit", "rbd_default_stripe_count"] {
+        let error = one(name, "nonsense").unwrap_err();
+        assert!(error.kind == ErrorKind::Invalid && error.to_string().contains(name), "{error}");
+    }
 }
