@@ -4,7 +4,7 @@
 //! Does not own: what runs on them.
 use crate::deliver::Deliverer;
 use crate::errno::{Errno, Outcome};
-use crate::task::{Kind, Task, with_found};
+use crate::task::{Kind, Task, with_found_before_waiting};
 use lsd_engine::Executor;
 use std::future::Future;
 use std::pin::pin;
@@ -73,7 +73,7 @@ impl Core {
         let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
-            if let Poll::Ready(value) = with_found(|| future.as_mut().poll(&mut context)) {
+            if let Poll::Ready(value) = with_found_before_waiting(|| future.as_mut().poll(&mut context)) {
                 return value;
             }
             parker.park();

@@ -148,10 +148,25 @@ pub fn with_found<T>(poll: impl FnOnce() -> T) -> T {
     FOUND.set(Some(VecDeque::new()));
     let _end = End;
     let value = poll();
+    poll_found();
+    value
+}
+
+/// The same for who then waits in this thread, perhaps inside a poll (a synchronous call in a progress callback): nobody else
+/// would come to the tasks that were left to this thread, and the wait may be for one of them.
+pub fn with_found_before_waiting<T>(poll: impl FnOnce() -> T) -> T {
+    if FOUND.with_borrow(Option::is_none) {
+        return with_found(poll);
+    }
+    let value = poll();
+    poll_found();
+    value
+}
+
+fn poll_found() {
     while let Some(task) = FOUND.with_borrow_mut(|found| found.as_mut().and_then(VecDeque::pop_front)) {
         task.poll();
     }
-    value
 }
 
 /// Also after a panic nothing stays behind.

@@ -147,3 +147,34 @@ fn a_panic_leaves_nothing_behind() {
     with_found(|| watched.wake());
     watched.await_polls(3);
 }
+
+/// A synchronous call inside a progress callback is inside a poll of the call that reports progress, and may wait for work that its
+/// own thread has just woken.
+#[test]
+fn a_wait_inside_a_poll_goes_on_with_what_its_thread_has_woken() {
+    let core = core().unwrap();
+    let (done, wait) = mpsc::channel();
+    thread::spawn(move || {
+        core.block_on(async {
+            let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+            let (answer, answered) = tokio::sync::oneshot::channel::<()>();
+            let answers = async move {
+                let _ = asked.await;
+                let _ = answer.send(());
+            };
+            Task::new(core, Kind::Background, answers).run();
+            core.block_on(async {
+                let _ = ask.send(());
+                let _ = answered.await;
+            });
+            // What was woken before the wait began is not left behind either.
+            let watched = Watched::default();
+            watched.task(|_| {}).run();
+            watched.wake();
+            core.block_on(async { tokio::task::yield_now().await });
+            assert_eq!(watched.polls(), 2);
+        });
+        done.send(()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(20)), Ok(()), "the wait inside never ends");
+}
