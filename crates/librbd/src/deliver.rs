@@ -115,6 +115,14 @@ impl Deliverer {
         let _: Result<(), _> = wait.recv();
     }
 
+    /// The same for who must not block, and is in no callback.
+    pub async fn flushed(&self) {
+        let (reached, wait) = tokio::sync::oneshot::channel::<()>();
+        self.push(Item::Call(Box::new(move || drop(reached))));
+        // Always an error, as above.
+        let _: Result<(), _> = wait.await;
+    }
+
     /// True inside a callback.
     pub fn is_current(&self) -> bool {
         thread::current().id() == self.thread

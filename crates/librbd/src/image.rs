@@ -9,9 +9,11 @@ use crate::notify::EventSocket;
 use crate::pool::PoolEnd;
 use crate::runtime::Core;
 use crate::slab::{Handled, Ref, Slab};
+use crate::watch::Listener;
 use lsd_engine::Image;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 pub struct OpenImage {
@@ -23,8 +25,8 @@ pub struct OpenImage {
     in_flight: AtomicUsize,
     idle: Notify,
     events: OnceLock<EventSocket>,
-    /// A listener was added (rbd_update_watch), so callbacks may be queued that no operation counts.
-    watched: AtomicBool,
+    /// Those of rbd_update_watch by their handles: callbacks that no operation counts. `None` once the image is being closed.
+    listeners: Mutex<Option<BTreeMap<u64, Arc<Listener>>>>,
     pool_end: Mutex<Option<PoolEnd>>,
 }
 
@@ -55,7 +57,7 @@ impl OpenImage {
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             events: OnceLock::new(),
-            watched: AtomicBool::new(false),
+            listeners: Mutex::new(Some(BTreeMap::new())),
             pool_end: Mutex::new(Some(pool_end)),
         })
     }
@@ -65,8 +67,31 @@ impl OpenImage {
         self.poisoned.store(true, Ordering::Relaxed);
     }
 
-    pub fn note_watched(&self) {
-        self.watched.store(true, Ordering::SeqCst);
+    /// One that comes while the image is being closed is never called.
+    pub fn add_listener(&self, number: u64, listener: Arc<Listener>) {
+        match &mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(listeners) => drop(listeners.insert(number, listener)),
+            None => listener.end(),
+        }
+    }
+
+    /// ENOENT. The listener is not called any more, but may be running.
+    pub fn end_listener(&self, number: u64) -> Outcome<()> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = listeners.as_mut().and_then(|listeners| listeners.remove(&number)).ok_or(Errno::ENOENT)?;
+        listener.end();
+        self.engine.remove_update_listener(number);
+        Ok(())
+    }
+
+    /// Ends every listener, for good; true if there was one, which may be running.
+    fn end_listeners(&self) -> bool {
+        let ended = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        for (number, listener) in &ended {
+            listener.end();
+            self.engine.remove_update_listener(*number);
+        }
+        !ended.is_empty()
     }
 
     pub fn events(&self) -> Option<&EventSocket> {
@@ -113,15 +138,16 @@ pub fn take_handle(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 /// Closes an image whose handle was taken. A poisoned one is left as a crash would leave it: its memory cannot be
 /// trusted, and recovery does not need it.
 pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> {
+    // First of all: whoever closes an image is done with its listeners, and may take away what they use when this returns.
+    if image.end_listeners() && !inside_callback {
+        image.core.deliverer.flushed().await;
+    }
     image.drained(inside_callback).await;
     let closed = if image.poisoned.load(Ordering::Relaxed) {
         Err(Errno::EIO)
     } else {
         image.engine.close().await.map_err(Errno::from)
     };
-    if image.watched.load(Ordering::SeqCst) {
-        image.core.deliverer.flush();
-    }
     let end = image.pool_end.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(image);
     // The operation whose callback this is keeps the image until the callback has returned.

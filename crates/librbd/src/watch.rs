@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::panic::with_image;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// ERANGE with the number of watchers if there are more than `max_watchers`.
 #[unsafe(no_mangle)]
@@ -50,11 +51,11 @@ pub unsafe extern "C" fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watc
     }
 }
 
-/// A caller's function and argument.
-#[derive(Clone, Copy)]
-struct Listener {
+/// A caller's function and argument, and whether they may still be used.
+pub struct Listener {
     callback: rbd_update_callback_t,
     argument: *mut c_void,
+    ended: AtomicBool,
 }
 
 // SAFETY: the argument is only handed back to the caller, on the completion thread as all callbacks.
@@ -63,8 +64,21 @@ unsafe impl Send for Listener {}
 unsafe impl Sync for Listener {}
 
 impl Listener {
-    fn call(self) {
-        // SAFETY: the caller gave this function for exactly this call.
+    pub fn new(callback: rbd_update_callback_t, argument: *mut c_void) -> Self {
+        Self { callback, argument, ended: AtomicBool::new(false) }
+    }
+
+    /// No call begins after this. One that has begun goes on: flush the deliverer before the argument may go.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    /// On the completion thread. News may have been on their way when the listener ended.
+    pub fn call(&self) {
+        if self.ended.load(Ordering::SeqCst) {
+            return;
+        }
+        // SAFETY: the caller gave this function for exactly this call, and has not taken it back.
         unsafe { (self.callback)(self.argument) };
     }
 }
@@ -81,23 +95,28 @@ pub unsafe extern "C" fn rbd_update_watch(
         if handle.is_null() {
             return Err(Errno::EINVAL);
         }
-        let listener = Listener { callback: watch_cb.ok_or(Errno::EINVAL)?, argument: arg };
-        let core = image.core;
-        image.note_watched();
+        let listener = Arc::new(Listener::new(watch_cb.ok_or(Errno::EINVAL)?, arg));
+        let (core, called) = (image.core, listener.clone());
         let number = image.engine.add_update_listener(Arc::new(move |_| {
-            core.deliverer.push(Item::Call(Box::new(move || listener.call())));
+            let called = called.clone();
+            core.deliverer.push(Item::Call(Box::new(move || called.call())));
         }));
+        image.add_listener(number, listener);
         // SAFETY: a place by the check above.
         unsafe { put(handle, number) }
     })
 }
 
+/// ENOENT if there is no such listener.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_unwatch(image: rbd_image_t, handle: u64) -> c_int {
     with_image(image, |image| {
-        image.engine.remove_update_listener(handle);
+        image.end_listener(handle)?;
         // The caller may free its argument as soon as this returns.
         image.core.deliverer.flush();
         Ok(0)
     })
 }
+
+#[cfg(test)]
+mod tests;

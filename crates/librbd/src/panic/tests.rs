@@ -1,5 +1,5 @@
 use super::*;
-use crate::discard::{DiscardRule, Layout};
+use crate::discard::Layout;
 use crate::pool::PoolEnd;
 use crate::runtime::core;
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};
@@ -19,9 +19,7 @@ fn open_image() -> *mut c_void {
         let image = ImageRef::Name("image".into());
         let engine = Image::open(&store, &image, &OpenOptions::default()).await.unwrap();
         let layout = Layout::of(&engine.info());
-        OpenImage::register(engine, core, layout, DiscardRule::new(true, 4096, layout), PoolEnd::default())
-            .unwrap()
-            .handle()
+        OpenImage::register(engine, core, layout, PoolEnd::default()).unwrap().handle()
     })
 }
 
