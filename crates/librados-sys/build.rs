@@ -11,7 +11,8 @@ fn main() {
         println!("cargo::rustc-link-search=native={dir}");
     }
     println!("cargo::rerun-if-changed=cpp");
-    cc::Build::new().cpp(true).std("c++17").files(["cpp/append_op.cc", "cpp/read_data.cc"]).compile("lsd_librados_cpp");
+    let parts = ["cpp/append_op.cc", "cpp/read_data.cc", "cpp/watchers.cc"];
+    cc::Build::new().cpp(true).std("c++17").files(parts).compile("lsd_librados_cpp");
     // After what uses it.
     println!("cargo::rustc-link-lib=dylib=rados");
 }

@@ -1,121 +1,47 @@
-//! Who watches an object.
-//!
-//! The C interface of librados has no such call; only the C++ one has, `librados::IoCtx::list_watchers`. It is looked
-//! up by its symbol in the loaded librados and called with the layouts of libstdc++. A librados without that symbol
-//! (it has been the same since Ceph 14) gives EOPNOTSUPP.
-use crate::error::{RadosError, RadosResult, check};
+//! Who watches an object. The C interface of librados has no such call, so this one goes through the C++ one.
+use crate::error::{RadosResult, c_string, check};
 use crate::ioctx::IoCtx;
 use lsd_librados_sys as sys;
 use lsd_store::Watcher;
-use nix::libc;
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr;
+use std::ffi::{CStr, c_char};
 
-/// `librados::v14_2_0::IoCtx::list_watchers(std::string const &, std::list<obj_watch_t> *)`
-const SYMBOL: &str = concat!(
-    "_ZN8librados7v14_2_05IoCtx13list_watchers",
-    "ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
-    "PNS2_4listI11obj_watch_tSaISB_EEE\0"
-);
+/// Bytes of an address as librados gives it, with the zero at its end.
+const ADDRESS_BYTES: usize = 256;
 
-/// `operator delete(void *)`
-const DELETE: &str = "_ZdlPv\0";
+/// The list that librados fills.
+struct List(*mut sys::lsd_watchers);
 
-/// `librados::IoCtx`: its only member is the pointer that the C interface calls `rados_ioctx_t`.
-#[repr(C)]
-struct CppIoCtx(sys::rados_ioctx_t);
+impl List {
+    fn new() -> Self {
+        // SAFETY: it needs nothing, and never gives null.
+        Self(unsafe { sys::lsd_watchers_new() })
+    }
 
-/// `std::string` of libstdc++; as an argument by constant reference only these two fields are read.
-#[repr(C)]
-struct CppString {
-    data: *const c_char,
-    len: usize,
-    local: [u8; 16],
+    fn take(&mut self) -> Option<Watcher> {
+        let mut addr = [0 as c_char; ADDRESS_BYTES];
+        let (mut client, mut cookie) = (0, 0);
+        // SAFETY: a live list, and places of the sizes that are said.
+        let found = unsafe { sys::lsd_watchers_take(self.0, addr.as_mut_ptr(), addr.len(), &mut client, &mut cookie) };
+        // SAFETY: the callee ends the text with a zero inside the buffer, which was zeroes before.
+        let addr = unsafe { CStr::from_ptr(addr.as_ptr()) };
+        found.then(|| Watcher { addr: addr.to_string_lossy().into_owned(), client, cookie })
+    }
 }
 
-/// The head of a `std::list` of libstdc++, a ring through the head itself.
-#[repr(C)]
-struct CppList {
-    next: *mut CppNode,
-    previous: *mut CppNode,
-    len: usize,
-}
-
-#[repr(C)]
-struct CppNode {
-    next: *mut CppNode,
-    previous: *mut CppNode,
-    watch: ObjWatch,
-}
-
-/// `obj_watch_t` of rados/rados_types.h.
-#[repr(C)]
-struct ObjWatch {
-    addr: [c_char; 256],
-    watcher_id: i64,
-    cookie: u64,
-    timeout_seconds: u32,
-}
-
-type ListWatchers = unsafe extern "C" fn(*mut CppIoCtx, *const CppString, *mut CppList) -> c_int;
-type Delete = unsafe extern "C" fn(*mut c_void);
-
-/// A function of a library that this one is linked with, by its name with a zero at the end.
-fn symbol(name: &str) -> Option<*mut c_void> {
-    let name = CStr::from_bytes_with_nul(name.as_bytes()).ok()?;
-    // SAFETY: a C string; the search order is that of the process, which has loaded librados.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!found.is_null()).then_some(found)
+impl Drop for List {
+    fn drop(&mut self) {
+        // SAFETY: from `new`, and not used afterwards.
+        unsafe { sys::lsd_watchers_free(self.0) };
+    }
 }
 
 impl IoCtx {
     /// Who watches an object. ENOENT. Blocks.
     pub fn list_watchers(&self, object: &str) -> RadosResult<Vec<Watcher>> {
-        let unsupported = || RadosError::new(libc::EOPNOTSUPP, "list_watchers", object);
-        let list_watchers = symbol(SYMBOL).ok_or_else(unsupported)?;
-        let delete = symbol(DELETE).ok_or_else(unsupported)?;
-        // SAFETY: the two symbols are functions of exactly these types on this platform's C++ ABI.
-        let (list_watchers, delete) = unsafe {
-            (
-                std::mem::transmute::<*mut c_void, ListWatchers>(list_watchers),
-                std::mem::transmute::<*mut c_void, Delete>(delete),
-            )
-        };
-        let mut io = CppIoCtx(self.raw());
-        let name = CppString { data: object.as_ptr().cast(), len: object.len(), local: [0; 16] };
-        let mut list = CppList { next: ptr::null_mut(), previous: ptr::null_mut(), len: 0 };
-        let head = &raw mut list;
-        // SAFETY: an empty list is a ring of its head alone; the callee only appends to it. It does not throw: it
-        // reports through its result, and would end the process only for want of memory.
-        let (code, watchers) = unsafe {
-            (*head).next = head.cast();
-            (*head).previous = head.cast();
-            let code = list_watchers(&mut io, &name, head);
-            (code, take_all(head, delete))
-        };
-        check(code, "list_watchers", object)?;
-        Ok(watchers)
+        let name = c_string(object, "list_watchers")?;
+        let mut list = List::new();
+        // SAFETY: a live list, a live io context, and a C string that lives through the call.
+        check(unsafe { sys::lsd_watchers_read(list.0, self.raw(), name.as_ptr()) }, "list_watchers", object)?;
+        Ok(std::iter::from_fn(|| list.take()).collect())
     }
-}
-
-/// Empties the list.
-///
-/// # Safety
-/// `head` is a valid list whose nodes were allocated by `operator new`.
-unsafe fn take_all(head: *mut CppList, delete: Delete) -> Vec<Watcher> {
-    let mut watchers = Vec::new();
-    // SAFETY: every node of the ring is valid, by the contract, until it is deleted, after its last use.
-    unsafe {
-        let mut node = (*head).next;
-        while node.cast::<CppList>() != head {
-            let watch = &raw const (*node).watch;
-            // The address is cut to 256 bytes with a zero at the end.
-            let addr = CStr::from_ptr((&raw const (*watch).addr).cast()).to_string_lossy().into_owned();
-            watchers.push(Watcher { addr, client: (*watch).watcher_id.cast_unsigned(), cookie: (*watch).cookie });
-            let next = (*node).next;
-            delete(node.cast());
-            node = next;
-        }
-    }
-    watchers
 }
