@@ -57,6 +57,21 @@ static void ownership_moves_with_the_writes(void)
 	OK(rbd_close(two));
 }
 
+/* Of so small a discard nothing is left to do (rbd_skip_partial_discard), but it takes the image. */
+static void a_skipped_discard_takes_the_image(void)
+{
+	rbd_image_t one, two;
+	OK(rbd_open(io[0], name, &one, NULL));
+	OK(rbd_open(io[1], name, &two, NULL));
+	OK(put(one, 0, 7));
+	IS(rbd_discard(two, 0, 256), 256);
+	IS(owner_of(one), 0);
+	IS(owner_of(two), 1);
+	TRUE(has(two, 0, 7));
+	OK(rbd_close(one));
+	OK(rbd_close(two));
+}
+
 static void a_lock_taken_by_hand_stays(void)
 {
 	rbd_image_t one, two;
@@ -65,7 +80,9 @@ static void a_lock_taken_by_hand_stays(void)
 	rbd_lock_mode_t mode = RBD_LOCK_MODE_SHARED;
 	OK(rbd_open(io[0], name, &one, NULL));
 	OK(rbd_open(io[1], name, &two, NULL));
+	owners[1] = (char *)name;
 	IS(rbd_lock_get_owners(one, &mode, owners, &count), -ENOENT);
+	TRUE(!owners[0] && !owners[1]);
 	IS(rbd_lock_acquire(one, RBD_LOCK_MODE_SHARED), -EOPNOTSUPP);
 	OK(rbd_lock_acquire(one, RBD_LOCK_MODE_EXCLUSIVE));
 	OK(rbd_lock_acquire(one, RBD_LOCK_MODE_EXCLUSIVE));
@@ -229,13 +246,18 @@ static void a_broken_lock_fences_its_holder(void)
 	IS(rbd_lock_break(one, RBD_LOCK_MODE_EXCLUSIVE, owners[0]), -EBUSY);
 	OK(rbd_lock_break(two, RBD_LOCK_MODE_EXCLUSIVE, owners[0]));
 	rbd_lock_get_owners_cleanup(owners, count);
+	int owner = -1;
+	IS(rbd_is_exclusive_lock_owner(one, &owner), -ESHUTDOWN);
+	IS(owner, 0);
 	OK(put(two, PIECE, 2));
 	IS(put(one, 0, 3), -ESHUTDOWN);
+	IS(rbd_is_exclusive_lock_owner(one, &owner), -ESHUTDOWN);
 	TRUE(has(two, 0, 1));
 	OK(rbd_lock_release(two));
 	OK(rbd_lock_exclusive(two, "cookie"));
 	IS(list(two, &l, 200), 1);
-	rbd_close(one);
+	/* It lost nothing that it had acknowledged. */
+	OK(rbd_close(one));
 	OK(rbd_unlock(two, "cookie"));
 	OK(rbd_close(two));
 }
@@ -252,6 +274,7 @@ int main(int argc, char **argv)
 		io[i] = open_pool(&cluster[i], pool);
 	OK(rbd_create2(io[0], name, SIZE, FEATURES, &order));
 	ownership_moves_with_the_writes();
+	a_skipped_discard_takes_the_image();
 	a_lock_taken_by_hand_stays();
 	without_the_feature_there_is_no_lock();
 	advisory_locks();

@@ -39,8 +39,13 @@ static void what_no_image_has(rbd_image_t image)
 	rbd_snap_spec_t snap;
 	rbd_group_info_t group;
 
+	/* Callers use and clean up what they passed whatever they get. */
 	IS(rbd_snap_get_id(image, "none", &number), -ENOENT);
+	IS(number, (uint64_t)-2);
+	text[0] = 'x';
 	IS(rbd_snap_get_name(image, 12345, text, &len), -ENOENT);
+	IS(len, 1);
+	IS(text[0], 0);
 	if (own) /* stock librbd aborts */
 		IS(rbd_snap_get_timestamp(image, 12345, &when), -ENOENT);
 	IS(rbd_snap_get_namespace_type(image, 12345, &type), -ENOENT);
@@ -48,14 +53,23 @@ static void what_no_image_has(rbd_image_t image)
 	OK(rbd_snap_set_by_id(image, (uint64_t)-2));
 	OK(rbd_snap_get_limit(image, &number));
 	IS(number, UINT64_MAX);
+	memset(spec, 0xaa, sizeof(spec));
+	memset(&snap, 0xaa, sizeof(snap));
 	IS(rbd_get_parent(image, spec, &snap), -ENOENT);
+	TRUE(!spec->pool_name && !spec->pool_namespace && !spec->image_id && !spec->image_name && !snap.name);
+	rbd_linked_image_spec_cleanup(spec);
+	rbd_snap_spec_cleanup(&snap);
 	IS(rbd_get_parent_info2(image, text, 64, text, 64, text, 64, text, 64), -ENOENT);
 	len = len2 = 64;
 	IS(rbd_list_children(image, text, &len, texts, &len2), 0);
 	IS(len + len2, 0);
+	memset(children, 0xaa, sizeof(children));
 	OK(rbd_list_children2(image, children, &count));
+	TRUE(!children[0].pool_name && !children[3].pool_name);
 	max = 2;
+	memset(spec, 0xaa, sizeof(spec));
 	OK(rbd_list_children3(image, spec, &max));
+	TRUE(!spec[0].pool_name && !spec[1].image_name);
 	IS(max, 0);
 	rbd_linked_image_spec_list_cleanup(spec, max);
 	max = 2;
@@ -157,7 +171,18 @@ static void watching(rbd_image_t image)
 	for (int i = 0; i < 500 && !__atomic_load_n(&calls, __ATOMIC_SEQ_CST); i++)
 		usleep(10000);
 	TRUE(__atomic_load_n(&calls, __ATOMIC_SEQ_CST) > 0);
+	/* Only what clients see of the image makes news, not who opens it, owns it or gives it back. */
+	usleep(300000);
+	int before = __atomic_load_n(&calls, __ATOMIC_SEQ_CST);
+	rbd_image_t other;
+	OK(rbd_open(io, name, &other, NULL));
+	IS(rbd_write(other, 0, 4, "abcd"), 4);
+	OK(rbd_close(other));
+	usleep(300000);
+	IS(__atomic_load_n(&calls, __ATOMIC_SEQ_CST), before);
 	OK(rbd_update_unwatch(image, handle));
+	if (own) /* stock librbd takes the handle for a pointer */
+		IS(rbd_update_unwatch(image, handle), -ENOENT);
 }
 
 static int count_extents(uint64_t offset, size_t len, int exists, void *arg)

@@ -26,6 +26,31 @@ static void creation(void)
 	IS(rbd_create2(io, "capi-bad", SIZE, 1ULL << 40, &order), -ENOSYS);
 	IS(rbd_remove(io, "capi-bad"), -ENOENT);
 	IS(rbd_rename(io, "capi-bad", "capi-worse"), -ENOENT);
+	char long_name[2043];
+	memset(long_name, 'n', sizeof(long_name));
+	long_name[2042] = 0;
+	IS(rbd_create2(io, long_name, SIZE, RBD_FEATURE_LAYERING, &order), -ENAMETOOLONG);
+	IS(rbd_rename(io, name, long_name), -ENAMETOOLONG);
+	long_name[2041] = 0;
+	OK(rbd_create2(io, long_name, SIZE, RBD_FEATURE_LAYERING, &order));
+	OK(rbd_remove(io, long_name));
+}
+
+/* What a new image has of the features that were asked for: fast-diff comes with object-map and not without it. */
+static void new_features(void)
+{
+	static const uint64_t asked[][2] = {{12, 28}, {13, 29}, {16, 0}, {20, 4}, {61, 61}, {77, 93}, {256, 0}, {1024, 0}};
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+		rbd_image_t image;
+		uint64_t features = 999;
+		int order = 0;
+		OK(rbd_create2(io, "capi-features", SIZE, asked[i][0], &order));
+		OK(rbd_open(io, "capi-features", &image, NULL));
+		OK(rbd_get_features(image, &features));
+		IS(features, asked[i][1]);
+		OK(rbd_close(image));
+		OK(rbd_remove(io, "capi-features"));
+	}
 }
 
 static void options(void)
@@ -503,6 +528,7 @@ int main(int argc, char **argv)
 	io = open_pool(&cluster, argv[1]);
 	features();
 	creation();
+	new_features();
 	options();
 	listing();
 	opening();

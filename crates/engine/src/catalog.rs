@@ -155,9 +155,13 @@ fn not_found(what: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("no image {what:?}"))
 }
 
-/// `Invalid`: empty, too long, or with a character that image specs use.
+/// `Invalid`: empty, or with a character that image specs use. `NameTooLong`.
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(['/', '@', '\0']) {
+    if name.len() > MAX_NAME_BYTES {
+        let reason = format!("a name of {} bytes: at most {MAX_NAME_BYTES} are allowed", name.len());
+        return Err(Error::new(ErrorKind::NameTooLong, reason));
+    }
+    if name.is_empty() || name.contains(['/', '@', '\0']) {
         return Err(invalid(format!("{name:?} cannot be the name of an image")));
     }
     Ok(())

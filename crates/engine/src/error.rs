@@ -15,6 +15,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// Outside the image, or otherwise wrong arguments.
     Invalid,
+    NameTooLong,
     /// A number outside its domain (order outside 12..=25).
     Domain,
     /// Locked by a live client, or watched.
@@ -82,6 +83,7 @@ impl Error {
             ErrorKind::Exists => libc::EEXIST,
             ErrorKind::ReadOnly => libc::EROFS,
             ErrorKind::Invalid => libc::EINVAL,
+            ErrorKind::NameTooLong => libc::ENAMETOOLONG,
             ErrorKind::Domain => libc::EDOM,
             ErrorKind::Busy => libc::EBUSY,
             ErrorKind::NotEmpty => libc::ENOTEMPTY,

@@ -26,6 +26,10 @@ impl Features {
     pub const ALL: u64 = (1 << 12) - 1;
     /// Features that users neither set nor clear.
     pub const INTERNAL: u64 = Self::OPERATIONS | Self::MIGRATING;
+    /// Features that follow from the layout, from others or from what becomes of the image: asking for them when it is made has
+    /// no effect.
+    const IMPLIED: u64 =
+        Self::STRIPINGV2 | Self::DATA_POOL | Self::FAST_DIFF | Self::INTERNAL | Self::NON_PRIMARY | Self::DIRTY_CACHE;
 
     /// In the order of the bits.
     const NAMES: [(u64, &'static str); 12] = [
@@ -64,6 +68,12 @@ impl Features {
         number
             .or_else(|| Self::from_names(text))
             .filter(|features| features.0 & !Self::ALL == 0 && !features.internal())
+    }
+
+    /// librbd's rule about what a new image has of what was asked for: fast-diff comes with object-map and not without it.
+    pub fn of_new_image(self) -> Self {
+        let asked = self.0 & !Self::IMPLIED;
+        Self(if asked & Self::OBJECT_MAP != 0 { asked | Self::FAST_DIFF } else { asked })
     }
 
     fn internal(self) -> bool {

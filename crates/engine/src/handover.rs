@@ -11,7 +11,7 @@ use crate::recovery::Tails;
 use crate::watch::{self, News};
 use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::notice::{Answer, Notice};
-use lsd_store::{LockMode, LockRequest, LockState, Locker, WatchId};
+use lsd_store::{LockMode, LockRequest, LockState, Locker, StoreErrorKind, WatchId};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use tokio::task::AbortHandle;
@@ -183,6 +183,25 @@ impl Inner {
             inner.hand_over(&mut role).await
         });
         task.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Canceled, error.to_string())))
+    }
+
+    /// Whether this handle owns the image and the store still knows. `Fenced`: this client was fenced off.
+    pub(crate) async fn confirm_owner(&self) -> Result<bool> {
+        self.check_open()?;
+        let owns = self.owns();
+        let state = match self.objects.meta.lock_state(&self.objects.header(), lock::LOCK_NAME).await {
+            Ok(state) => state,
+            // Nothing that this client still has can ever be written.
+            Err(error) if error.kind == StoreErrorKind::Fenced => {
+                self.shared.fail(error.clone().into());
+                return Err(error.into());
+            }
+            // Who may not look does not own it.
+            Err(_) if !owns => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let (client, _) = self.objects.meta.identity();
+        Ok(owns && state.lockers.iter().any(|holder| holder.client == client))
     }
 
     /// The lock's owner, `NotFound` if there is none.

@@ -274,6 +274,11 @@ impl Image {
         self.inner.owns()
     }
 
+    /// The same as the store has it now. `Fenced`: this client was fenced off the cluster.
+    pub async fn confirm_lock_owner(&self) -> Result<bool> {
+        self.inner.confirm_owner().await
+    }
+
     /// Who has the exclusive lock. `NotFound`, `Invalid` (no such feature), `Busy` (held as an advisory lock).
     pub async fn lock_owner(&self) -> Result<Locker> {
         self.inner.lock_owner().await

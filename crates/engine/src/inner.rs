@@ -47,6 +47,14 @@ pub(crate) struct Described {
     pub(crate) option_faults: Vec<Error>,
 }
 
+impl Described {
+    /// True if clients see the same; times are no part of it.
+    fn looks_like(&self, other: &Self) -> bool {
+        let seen = |state: &StateRecord| (state.size, state.features, state.op_features, state.flags);
+        self.name == other.name && seen(&self.state) == seen(&other.state) && self.metadata == other.metadata
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) objects: Objects,
@@ -178,10 +186,19 @@ impl Inner {
         self.settings.now()
     }
 
-    /// Takes up what the header says of the image.
+    /// Takes up what the header says of the image, and tells of it if clients see a difference.
     pub(crate) fn describe(&self, header: &Header) {
-        *self.described() = described(header);
+        let fresh = described(header);
+        let is_news = {
+            let mut described = self.described();
+            let is_news = !fresh.looks_like(&described);
+            *described = fresh;
+            is_news
+        };
         self.take_up_options();
+        if is_news {
+            self.news.publish(UpdateEvent::Header);
+        }
     }
 
     /// The image's metadata or the pool's may have changed: puts in force what they say.
@@ -191,7 +208,8 @@ impl Inner {
             let mut described = self.described();
             described.option_faults = self.settings.take_up(&pool, &described.metadata);
         }
-        self.shared.take_up(&self.settings());
+        let settings = self.settings().clone();
+        self.shared.take_up(&settings);
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -345,10 +363,7 @@ impl Inner {
             *self.pool_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
         }
         let mut role = self.maintenance.lock().await;
-        self.reload(&mut role).await?;
-        drop(role);
-        self.news.publish(UpdateEvent::Header);
-        Ok(())
+        self.reload(&mut role).await
     }
 
     /// The same with the maintenance lock held.
@@ -380,6 +395,11 @@ impl Inner {
             }
             // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
             Role::Reader(_) => self.shared.lock().failure.clone().map_or(Ok(()), Err),
+        };
+        let result = match result {
+            // Another client has the image now, and nothing that this one acknowledged is missing from it.
+            Err(error) if error.kind == ErrorKind::Fenced && !self.shared.lock().has_lost() => Ok(()),
+            result => result,
         };
         let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watch) = watch {

@@ -192,8 +192,16 @@ impl Inner {
     }
 
     async fn acknowledge(&self, seq: Seq, fua: bool) -> Result<()> {
-        let flushed = self.shared.lock().flushed;
-        if fua || waits_for_log(&self.settings(), flushed) { self.shared.wait_durable(seq).await } else { Ok(()) }
+        let settings = self.settings().clone();
+        let waits = {
+            let mut state = self.shared.lock();
+            let waits = fua || waits_for_log(&settings, state.flushed);
+            if !waits {
+                state.promised = state.promised.max(seq);
+            }
+            waits
+        };
+        if waits { self.shared.wait_durable(seq).await } else { Ok(()) }
     }
 
     /// Discard and write-zeroes: a record without data, or several in the order of the image.

@@ -66,7 +66,11 @@ impl CreateOptions {
 /// Applies the rules. `separate_data`: the log goes to another pool than the header. `Unimplemented` (features that librbd
 /// does not know), `Invalid`, `Domain` (order).
 pub(crate) fn of(options: &CreateOptions, separate_data: bool) -> Result<Layout> {
-    check_features(options.features)?;
+    if options.features & !Features::ALL != 0 {
+        return Err(Error::new(ErrorKind::Unimplemented, "librbd does not support requested features"));
+    }
+    let asked = Features(options.features).of_new_image().0;
+    check_features(asked)?;
     let order = options.order;
     if !ORDERS.contains(&order) {
         return Err(Error::new(ErrorKind::Domain, format!("order {order} is outside 12..=25")));
@@ -83,8 +87,7 @@ pub(crate) fn of(options: &CreateOptions, separate_data: bool) -> Result<Layout>
         return Err(invalid("stripe unit must be at least 512 bytes"));
     }
     let (stripe_unit, stripe_count) = if unit == 0 { (object, 1) } else { (unit, count) };
-    // These two say how the image is laid out; they are not chosen.
-    let mut features = options.features & !(Features::STRIPINGV2 | Features::DATA_POOL);
+    let mut features = asked;
     if stripe_unit != object || stripe_count != 1 {
         features |= Features::STRIPINGV2;
     }
@@ -96,15 +99,6 @@ pub(crate) fn of(options: &CreateOptions, separate_data: bool) -> Result<Layout>
 
 fn check_features(features: u64) -> Result<()> {
     let has = |bit: u64| features & bit != 0;
-    if has(!Features::ALL) {
-        return Err(Error::new(ErrorKind::Unimplemented, "librbd does not support requested features"));
-    }
-    if has(Features::INTERNAL) {
-        return Err(invalid("cannot use internally controlled features"));
-    }
-    if has(Features::FAST_DIFF) && !has(Features::OBJECT_MAP) {
-        return Err(invalid("cannot use fast diff without object map"));
-    }
     if has(Features::OBJECT_MAP) && !has(Features::EXCLUSIVE_LOCK) {
         return Err(invalid("cannot use object map without exclusive lock"));
     }

@@ -104,8 +104,10 @@ pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
 pub(crate) const BLOCKLIST_FOR: Duration = Duration::from_secs(3600);
 /// How long a header change waits for the other openers to notice it.
 pub(crate) const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest image name and metadata key or value, bytes: `Invalid` beyond it.
-pub(crate) const MAX_NAME_BYTES: usize = 4096;
+/// Longest name of an image, bytes: `NameTooLong` beyond it. It is librbd's, whose object `rbd_id.NAME` has a name of 2,048 bytes at
+/// most. Longer names that were given before stay in use.
+pub(crate) const MAX_NAME_BYTES: usize = 2041;
+/// Longest metadata key or value, bytes: `Invalid` beyond it.
 pub(crate) const MAX_METADATA_BYTES: usize = 1 << 20;
 /// Leaves of the map (16 MiB of the image each) that are loaded ahead of operations in order.
 pub(crate) const LEAVES_AHEAD: u32 = 4;

@@ -10,6 +10,7 @@ use crate::buffers::Buffers;
 use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::objects::{LoadedLeaf, Objects};
 use crate::pace::Pace;
+use crate::protocol;
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
 use crate::waiters::Waiters;
@@ -58,6 +59,10 @@ pub(crate) struct State {
     pub(crate) heat: Heat,
     /// Why checkpoints have failed for so long that writers do not wait for them any more.
     pub(crate) checkpoint_failure: Option<Error>,
+    /// The last sequence that was acknowledged before it was durable.
+    pub(crate) promised: Seq,
+    /// Something that was acknowledged was not durable when the image failed.
+    lost: bool,
     /// A flush was seen, so writes may be acknowledged from memory.
     pub(crate) flushed: bool,
     superseded: Superseded,
@@ -132,6 +137,8 @@ impl State {
             pace: Pace::default(),
             heat: Heat::default(),
             checkpoint_failure: None,
+            promised: Seq(0),
+            lost: false,
             flushed: false,
             superseded: Superseded::new(),
         }
@@ -393,8 +400,18 @@ impl State {
 
     /// The image fails for good: everybody hears why, now and later.
     pub(crate) fn fail(&mut self, error: Error) {
+        if self.failure.is_none() {
+            self.lost = self.has_lost();
+        }
         self.waiters.fail(&error);
         self.failure.get_or_insert(error);
+    }
+}
+
+impl State {
+    /// True if something that was acknowledged is not durable. It may still become so, unless the image has failed.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost || self.writer.as_ref().is_some_and(|writer| !protocol::is_durable(self.promised, writer.durable()))
     }
 }
 

@@ -51,6 +51,17 @@ pub unsafe fn put<T>(place: *mut T, value: T) -> Outcome<c_int> {
     Ok(0)
 }
 
+/// Makes results zeroes, where there are places for them: callers clean up whatever an operation gives.
+///
+/// # Safety
+/// Null, or places for `count` of `T`, of which all zeroes are a value.
+pub unsafe fn clear<T>(places: *mut T, count: usize) {
+    if !places.is_null() {
+        // SAFETY: not null, and so many places by the caller's contract.
+        unsafe { places.write_bytes(0, count) };
+    }
+}
+
 /// Reads an in-out size; EINVAL for a null place.
 ///
 /// # Safety

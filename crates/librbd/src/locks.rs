@@ -1,5 +1,5 @@
 //! The exclusive lock of an image, and the advisory locks that share its name.
-use crate::caller::{duplicate, fetch, put, put_sized_text, put_texts, release, string};
+use crate::caller::{clear, duplicate, fetch, put, put_sized_text, put_texts, release, string};
 use crate::ctypes::rbd_image_t;
 use crate::errno::{Errno, Outcome};
 use crate::panic::with_image;
@@ -13,12 +13,18 @@ fn exclusive_only(mode: c_int) -> Outcome<()> {
     if mode == EXCLUSIVE { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
+/// Asks the cluster: ESHUTDOWN if this client was fenced off.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owner: *mut c_int) -> c_int {
     with_image(image, |image| {
-        let managed = image.engine.info().features & lsd_engine::Features::EXCLUSIVE_LOCK != 0;
         // SAFETY: a place by the contract of librbd.h.
-        unsafe { put(is_owner, c_int::from(managed && image.engine.is_lock_owner())) }
+        unsafe { put(is_owner, 0) }?;
+        if image.engine.info().features & lsd_engine::Features::EXCLUSIVE_LOCK == 0 {
+            return Ok(0);
+        }
+        let owns = image.core.block_on(image.engine.confirm_lock_owner())?;
+        // SAFETY: the same place.
+        unsafe { put(is_owner, c_int::from(owns)) }
     })
 }
 
@@ -53,6 +59,8 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
         if lock_owners.is_null() && places > 0 {
             return Err(Errno::EINVAL);
         }
+        // SAFETY: so many places by the contract of librbd.h.
+        unsafe { clear(lock_owners, places) };
         let owner = image.core.block_on(image.engine.lock_owner())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(lock_mode, EXCLUSIVE) }?;

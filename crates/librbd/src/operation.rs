@@ -61,7 +61,12 @@ pub async fn write(image: Ref<OpenImage>, offset: u64, source: CallerMemory, fla
 
 pub async fn discard(image: Ref<OpenImage>, offset: u64, len: u64) -> Outcome<u64> {
     let len = clip_for_write(&image, offset, len)?;
-    for (offset, len) in image.discard_rule().ranges(offset, len) {
+    let ranges = image.discard_rule().ranges(offset, len);
+    if ranges.is_empty() && len > 0 {
+        // Also a discard of which nothing is left takes the image, as in librbd.
+        image.engine.discard(offset, 0, false).await?;
+    }
+    for (offset, len) in ranges {
         image.engine.discard(offset, len, false).await?;
     }
     Ok(len)

@@ -1,6 +1,6 @@
 //! Questions about snapshots, parents, children and groups, answered for images that have none: all images, as yet.
 //! What would make one (rbd_snap_create, rbd_clone, ...) is in module `unsupported`.
-use crate::caller::{duplicate, fetch, put, release, string};
+use crate::caller::{clear, duplicate, fetch, put, put_sized_text, release, string};
 use crate::ctypes::{rbd_group_info_t, rbd_image_t, rbd_linked_image_spec_t, rbd_snap_info_t, rbd_snap_spec_t};
 use crate::errno::{CReturn, Errno};
 use crate::panic::{guard, with_image};
@@ -20,13 +20,18 @@ pub unsafe extern "C" fn rbd_snap_list(
 ) -> c_int {
     with_image(image, |_| {
         // SAFETY: a number by the contract of librbd.h.
-        if unsafe { fetch(max_snaps) }? < 1 {
+        let places = unsafe { fetch(max_snaps) }?;
+        if places < 1 {
             // SAFETY: `fetch` found it not null.
             unsafe { max_snaps.write(1) };
             return Err(Errno::ERANGE);
         }
-        // SAFETY: at least one place by the check above.
-        unsafe { put(snaps, rbd_snap_info_t { id: 0, size: 0, name: std::ptr::null() }) }
+        // SAFETY: at least one place by the check above, so many by the contract of librbd.h.
+        unsafe {
+            put(snaps, rbd_snap_info_t { id: 0, size: 0, name: std::ptr::null() })?;
+            clear(snaps, places as usize);
+        }
+        Ok(0)
     })
 }
 
@@ -82,11 +87,51 @@ macro_rules! not_found {
 
 not_found! {
     rbd_snap_is_protected(*const c_char, *mut c_int);
-    rbd_snap_get_id(*const c_char, *mut u64);
-    rbd_snap_get_name(u64, *mut c_char, *mut usize);
     rbd_snap_get_timestamp(u64, *mut nix::libc::timespec);
     rbd_snap_get_namespace_type(u64, *mut c_int);
-    rbd_get_parent(*mut rbd_linked_image_spec_t, *mut rbd_snap_spec_t);
+}
+
+/// No snapshot has this name: ENOENT, with librbd's number of none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_snap_get_id(image: rbd_image_t, snapname: *const c_char, snap_id: *mut u64) -> c_int {
+    with_image(image, |_| {
+        // SAFETY: a string and a place by the contract of librbd.h.
+        unsafe {
+            string(snapname)?;
+            put(snap_id, NO_SNAPSHOT)?;
+        }
+        Err(Errno::ENOENT)
+    })
+}
+
+/// No snapshot has this number: ENOENT, with an empty name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_snap_get_name(
+    image: rbd_image_t,
+    _snap_id: u64,
+    snapname: *mut c_char,
+    name_len: *mut usize,
+) -> c_int {
+    with_image(image, |_| {
+        // SAFETY: a buffer of that size by the contract of librbd.h.
+        unsafe { put_sized_text(snapname, name_len, "") }?;
+        Err(Errno::ENOENT)
+    })
+}
+
+/// No parent: ENOENT. Both places are cleared first, since callers clean them up whatever this gives.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_get_parent(
+    image: rbd_image_t,
+    parent_image: *mut rbd_linked_image_spec_t,
+    parent_snap: *mut rbd_snap_spec_t,
+) -> c_int {
+    // SAFETY: null or a place by the contract of librbd.h; zeroes are a spec of nothing.
+    unsafe {
+        clear(parent_image, 1);
+        clear(parent_snap, 1);
+    }
+    not_found(image)
 }
 
 /// No parent: ENOENT.
@@ -125,11 +170,14 @@ macro_rules! no_linked_images {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(
             image: rbd_image_t,
-            _images: *mut rbd_linked_image_spec_t,
+            images: *mut rbd_linked_image_spec_t,
             max_images: *mut usize,
         ) -> c_int {
-            // SAFETY: a place by the contract of librbd.h.
-            with_image(image, |_| unsafe { put(max_images, 0) })
+            // SAFETY: a number and so many places by the contract of librbd.h.
+            with_image(image, |_| unsafe {
+                clear(images, fetch(max_images)?);
+                put(max_images, 0)
+            })
         }
     )*};
 }
@@ -155,15 +203,28 @@ pub unsafe extern "C" fn rbd_list_children(
     })
 }
 
-/// There are no clones.
+/// `rbd_child_info_t`: three names and a flag, in four words.
+type ChildInfo = [usize; 4];
+
+/// There are no clones. The list needs one place for its end: else ERANGE, with the places needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_children2(
     image: rbd_image_t,
-    _children: *mut c_void,
+    children: *mut c_void,
     max_children: *mut c_int,
 ) -> c_int {
-    // SAFETY: a place by the contract of librbd.h.
-    with_image(image, |_| unsafe { put(max_children, 0) })
+    with_image(image, |_| {
+        // SAFETY: a number by the contract of librbd.h.
+        let places = unsafe { fetch(max_children) }?;
+        if places < 1 {
+            // SAFETY: `fetch` found it not null.
+            unsafe { max_children.write(1) };
+            return Err(Errno::ERANGE);
+        }
+        // SAFETY: so many places by the contract of librbd.h.
+        unsafe { clear(children.cast::<ChildInfo>(), places as usize) };
+        Ok(0)
+    })
 }
 
 /// An image in no group: an empty name and pool -1, as librbd. ERANGE for a struct of another size.

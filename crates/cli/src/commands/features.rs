@@ -32,8 +32,7 @@ pub fn operation_names(bits: u64) -> Vec<&'static str> {
 /// Names separated by commas, as `--image-feature` has them. Names that cannot be asked for are accepted and have
 /// no effect; object-map brings fast-diff with it. `None` for a name that no feature has.
 pub fn parse_requested(text: &str) -> Option<u64> {
-    let bits = Features::from_names(text)?.0 & SETTABLE;
-    Some(if bits & Features::OBJECT_MAP != 0 { bits | Features::FAST_DIFF } else { bits })
+    Some(Features(Features::from_names(text)?.0 & SETTABLE).of_new_image().0)
 }
 
 #[cfg(test)]

@@ -13,13 +13,32 @@ fn refused(options: &CreateOptions) -> (ErrorKind, String) {
 fn features_that_need_others_are_refused_without_them() {
     for (features, kind, words) in [
         (Features::OBJECT_MAP, ErrorKind::Invalid, "object map without exclusive lock"),
-        (Features::FAST_DIFF | Features::EXCLUSIVE_LOCK, ErrorKind::Invalid, "fast diff without object map"),
         (Features::JOURNALING, ErrorKind::Invalid, "journaling without exclusive lock"),
-        (Features::MIGRATING, ErrorKind::Invalid, "internally controlled"),
         (1 << 40, ErrorKind::Unimplemented, "not support"),
     ] {
         let (found, text) = refused(&options(features, 22, 0, 0));
         assert!(found == kind && text.contains(words), "{features}: {text}");
+    }
+}
+
+/// As librbd 16.2 gives them.
+#[test]
+fn what_follows_from_other_features_is_not_asked_for() {
+    for (asked, given) in [
+        (12, 28),
+        (13, 29),
+        (16, 0),
+        (20, 4),
+        (21, 5),
+        (29, 29),
+        (61, 61),
+        (77, 93),
+        (130, 0),
+        (256, 0),
+        (1024, 0),
+        (2048, 0),
+    ] {
+        assert_eq!(of(&options(asked, 22, 0, 0), false).unwrap().features, given, "{asked}");
     }
 }
 
