@@ -6,6 +6,7 @@ use lsd_core::format::notice::{self, Answer, Notice, Operation, RequestId};
 use lsd_engine::{ErrorKind, Features, Image, PoolMetadata};
 use lsd_store::{MemoryCluster, ObjectName, ObjectStore};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const NO_PROGRESS: fn(u64, u64) -> lsd_engine::Result<()> = |_, _| Ok(());
@@ -232,4 +233,40 @@ async fn what_a_pools_metadata_says_of_options_is_in_force() {
     assert_eq!(pool.list().await.unwrap().len(), 1);
     pool.remove("conf_rbd_cache").await.unwrap();
     assert_eq!(pool.remove("conf_rbd_cache").await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+/// Listeners hear of what clients see of the image, once for a change, and of nothing else.
+#[tokio::test(start_paused = true)]
+async fn news_are_of_what_clients_see() {
+    let cluster = cluster_with_image(MIB).await;
+    let watching = Client::open(&cluster, settings()).await;
+    let heard = Arc::new(AtomicU32::new(0));
+    let counter = heard.clone();
+    watching.image.add_update_listener(Arc::new(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+    }));
+    let hears = |news: u32| {
+        let heard = heard.clone();
+        async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(heard.swap(0, Ordering::SeqCst), news);
+        }
+    };
+    let other = Client::open(&cluster, settings()).await;
+    other.image.write(0, pattern(1, 4096), true).await.unwrap();
+    other.image.close().await.unwrap();
+    watching.image.invalidate_cache().await.unwrap();
+    hears(0).await;
+    let other = Client::open(&cluster, settings()).await;
+    other.image.resize(2 * MIB, false, &NO_PROGRESS).await.unwrap();
+    hears(1).await;
+    other.image.metadata_set("key", "value").await.unwrap();
+    hears(1).await;
+    // Asked of the owner, and made by this one when there is none.
+    watching.image.update_features(Features::FAST_DIFF, false).await.unwrap();
+    hears(1).await;
+    other.image.close().await.unwrap();
+    hears(0).await;
+    watching.image.resize(3 * MIB, false, &NO_PROGRESS).await.unwrap();
+    hears(1).await;
 }

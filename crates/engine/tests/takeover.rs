@@ -311,3 +311,27 @@ async fn a_resize_of_which_nobody_hears_is_found_out_afterwards() {
     let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
     assert_eq!(read(&reader.image, 2 * MIB, 4096).await, pattern(3, 4096));
 }
+
+/// An owner that was pushed aside fails for good; its close tells whether it took something acknowledged with it.
+#[tokio::test(start_paused = true)]
+async fn a_close_after_the_image_was_lost_tells_of_what_was_acknowledged_and_is_gone() {
+    for (flushed, closed) in [(true, Ok(())), (false, Err(ErrorKind::Fenced))] {
+        let cluster = cluster_with_image(MIB).await;
+        let first = Client::open(&cluster, settings()).await;
+        first.image.write(0, pattern(1, 4096), false).await.unwrap();
+        if flushed {
+            first.image.flush().await.unwrap();
+        }
+        first.memory.hold();
+        cluster.expire(&first.memory);
+        let second = Client::open(&cluster, settings()).await;
+        second.image.write(4096, pattern(2, 4096), true).await.unwrap();
+        first.memory.release();
+        let late = first.image.write(0, pattern(3, 4096), true).await.unwrap_err();
+        assert_eq!(late.kind, ErrorKind::Fenced);
+        assert_eq!(first.image.confirm_lock_owner().await.unwrap_err().kind, ErrorKind::Fenced);
+        assert_eq!(first.image.close().await.map_err(|error| error.kind), closed);
+        assert!(second.image.confirm_lock_owner().await.unwrap());
+        second.image.close().await.unwrap();
+    }
+}

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
     with_image(image, |image| {
         // SAFETY: a number by the contract of librbd.h.
         let places = unsafe { fetch(max_lock_owners) }?;
-        if lock_owners.is_null() && places > 0 {
+        if lock_mode.is_null() || (lock_owners.is_null() && places > 0) {
             return Err(Errno::EINVAL);
         }
         // SAFETY: so many places by the contract of librbd.h.

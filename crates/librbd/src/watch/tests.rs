@@ -38,7 +38,7 @@ fn a_listener_that_ended_is_not_called() {
 fn waiting_for_callbacks_blocks_no_worker() {
     let core = core().unwrap();
     let (release, wait) = mpsc::channel::<()>();
-    core.deliverer.push(Item::Call(Box::new(move || drop(wait.recv()))));
+    core.deliverer.push(Item::Call(Box::new(move || assert!(wait.recv().is_ok()))));
     let flushes: Vec<_> = (0..16).map(|_| core.handle().spawn(core.deliverer.flushed())).collect();
     let (ran, run) = mpsc::channel();
     core.handle().spawn(async move { ran.send(()) });
