@@ -5,6 +5,7 @@
 use crate::appender::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
+use crate::described::Described;
 use crate::desk::Stance;
 use crate::follow::{Followed, Follower, View};
 use crate::gc::{self, Collector};
@@ -23,46 +24,25 @@ use crate::turns::Turns;
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
-    AckMode, Error, ErrorKind, Executor, OpenOptions, Options, PoolMetadata, Result, Settings, UpdateEvent, lock,
-    maintenance, requests, takeover,
+    AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent, lock, maintenance,
+    requests, takeover,
 };
 use futures::FutureExt;
-use lsd_core::format::header::{ImageRecord, StateRecord};
+use lsd_core::format::header::ImageRecord;
 use lsd_core::format::notice::Notice;
 use lsd_core::units::{BLOCK_BYTES, Epoch};
 use lsd_store::WatchId;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard, Weak};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
-/// The part of the header that clients see.
-#[derive(Clone, Debug)]
-pub(crate) struct Described {
-    pub(crate) name: String,
-    pub(crate) state: StateRecord,
-    pub(crate) metadata: BTreeMap<String, String>,
-    pub(crate) option_faults: Vec<Error>,
-}
-
-impl Described {
-    /// True if clients see the same; times are no part of it.
-    fn looks_like(&self, other: &Self) -> bool {
-        let seen = |state: &StateRecord| (state.size, state.features, state.op_features, state.flags);
-        self.name == other.name && seen(&self.state) == seen(&other.state) && self.metadata == other.metadata
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) objects: Objects,
     pub(crate) image: ImageRecord,
     settings: Arc<LiveSettings>,
-    pool: PoolMetadata,
-    /// What the pool says of its images.
-    pool_options: Mutex<Options>,
     executor: Executor,
     pub(crate) read_only: bool,
     pub(crate) hold_moment: bool,
@@ -104,9 +84,7 @@ impl Inner {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
         let OpenOptions { read_only, hold_moment, settings, executor, pool } = options;
         let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
-        let pool_options = pool.options().await?;
-        let live = LiveSettings::new(settings);
-        live.take_up(&pool_options, &found.header.metadata);
+        let live = LiveSettings::new(settings, pool, &found.header.metadata).await?;
         let settings = live.now().clone();
         let news = Arc::new(News::default());
         // A reader is no user of the image, as with librbd: it is in nobody's way, and looks for news itself (`follow.rs`).
@@ -135,8 +113,6 @@ impl Inner {
             image: header.image.clone(),
             shared,
             settings: Arc::new(live),
-            pool,
-            pool_options: Mutex::new(pool_options),
             executor,
             read_only,
             hold_moment: hold_moment && read_only,
@@ -146,7 +122,7 @@ impl Inner {
             readahead: Mutex::default(),
             leaf_ahead: Mutex::default(),
             turns: Turns::default(),
-            described: Mutex::new(described(&header)),
+            described: Mutex::new(Described::of(&header)),
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
@@ -188,7 +164,7 @@ impl Inner {
 
     /// Takes up what the header says of the image, and tells of it if clients see a difference.
     pub(crate) fn describe(&self, header: &Header) {
-        let fresh = described(header);
+        let fresh = Described::of(header);
         let is_news = {
             let mut described = self.described();
             let is_news = !fresh.looks_like(&described);
@@ -203,10 +179,9 @@ impl Inner {
 
     /// The image's metadata or the pool's may have changed: puts in force what they say.
     pub(crate) fn take_up_options(&self) {
-        let pool = self.pool_options.lock().unwrap_or_else(PoisonError::into_inner).clone();
         {
             let mut described = self.described();
-            described.option_faults = self.settings.take_up(&pool, &described.metadata);
+            described.option_faults = self.settings.take_up(&described.metadata);
         }
         let settings = self.settings().clone();
         self.shared.take_up(&settings);
@@ -358,10 +333,7 @@ impl Inner {
 
     /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
     pub(crate) async fn refresh(&self) -> Result<()> {
-        // What cannot be read is as it was.
-        if let Ok(options) = self.pool.options().await {
-            *self.pool_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
-        }
+        self.settings.look_at_pool().await;
         let mut role = self.maintenance.lock().await;
         self.reload(&mut role).await
     }
@@ -427,15 +399,6 @@ impl Drop for Inner {
 
 fn no_watch() -> Error {
     Error::new(ErrorKind::Permission, "an owner must watch the header")
-}
-
-fn described(header: &Header) -> Described {
-    Described {
-        name: header.name.clone(),
-        state: header.state,
-        metadata: header.metadata.clone(),
-        option_faults: Vec::new(),
-    }
 }
 
 /// True if the log is byte for byte what was read before (only epochs were raised since).

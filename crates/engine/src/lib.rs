@@ -10,6 +10,7 @@ mod catalog;
 mod check;
 mod checkpoint;
 mod clock;
+mod described;
 mod desk;
 mod error;
 mod executor;

@@ -1,20 +1,31 @@
 //! The settings of an open image, which its metadata and its pool's may change while it is open.
 //!
-//! Owns: what is in force now. Does not own: what an option means (`settings.rs`), who takes the change up.
-use crate::{Error, Options, Settings};
+//! Owns: what is in force now, and what the pool said last. Does not own: what an option means (`settings.rs`), who takes a
+//! change up.
+use crate::{Error, Options, PoolMetadata, Result, Settings};
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 #[derive(Debug)]
 pub(crate) struct LiveSettings {
     /// Whoever opened the image said so.
     opened_with: Settings,
+    pool: PoolMetadata,
+    pool_options: Mutex<Options>,
     now: RwLock<Settings>,
 }
 
 impl LiveSettings {
-    pub(crate) fn new(opened_with: Settings) -> Self {
-        Self { now: RwLock::new(opened_with.clone()), opened_with }
+    /// Reads what the pool says. `metadata`: the image's.
+    pub(crate) async fn new(
+        opened_with: Settings,
+        pool: PoolMetadata,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let pool_options = Mutex::new(pool.options().await?);
+        let live = Self { now: RwLock::new(opened_with.clone()), opened_with, pool, pool_options };
+        live.take_up(metadata);
+        Ok(live)
     }
 
     /// Not to be held: whoever changes the settings waits for it.
@@ -22,11 +33,19 @@ impl LiveSettings {
         self.now.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads what the pool says now, for the next time that settings are taken up. What cannot be read is as it was.
+    pub(crate) async fn look_at_pool(&self) {
+        if let Ok(options) = self.pool.options().await {
+            *self.pool_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        }
+    }
+
     /// Puts in force what the pool and the image say: the image's word counts more than the pool's, and that more than the
     /// opener's. Returns what of the image's is not understood.
-    pub(crate) fn take_up(&self, pool: &Options, metadata: &BTreeMap<String, String>) -> Vec<Error> {
+    pub(crate) fn take_up(&self, metadata: &BTreeMap<String, String>) -> Vec<Error> {
         let (image, faults) = Options::of_metadata(metadata);
-        let settings = self.opened_with.with(&[pool, &image]);
+        let pool = self.pool_options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = self.opened_with.with(&[&pool, &image]);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = settings;
         faults
     }

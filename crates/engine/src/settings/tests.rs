@@ -47,7 +47,7 @@ fn an_image_counts_more_than_its_pool_and_that_more_than_the_rest() {
     assert_eq!(overridden(&on, &off, &[]).ack, AckMode::Journal);
     // The cache comes back with it.
     assert_eq!(overridden(&off, &[], &on).cache_bytes, Settings::default().cache_bytes);
-    assert_eq!(overridden(&[("lsd_gc", "false")], &[("lsd_gc", "true")], &[]).gc, true);
+    assert!(overridden(&[("lsd_gc", "false")], &[("lsd_gc", "true")], &[]).gc);
 }
 
 /// Who asks for write-through in librbd's words gets it, also where lsd's own option says otherwise for everybody.
