@@ -337,3 +337,149 @@ fn an_image_in_ceph_is_served() {
     server.stop();
     image.qemu_io(&["read -P 0 0 1M", "read -P 0x44 1M 9M", "read -P 0 10M 22M"]);
 }
+
+/// A small file system; unmounted when it is dropped.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new(script: &str) -> Self {
+        let dir = scratch_dir();
+        std::fs::create_dir(dir.path().join("fs")).unwrap();
+        Cmd::stock("sh").args(["-exc", script]).dir(dir.path()).ok();
+        Self(dir)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("fs")
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Cmd::stock("umount").arg("-l").arg(self.path()).run();
+    }
+}
+
+/// Writes by `qemu-io`, which may fail; what it printed.
+fn try_qemu_io(url: &str, commands: &[&str]) -> String {
+    let args = commands.iter().flat_map(|command| ["-c", command]);
+    let done = Cmd::stock("qemu-io").args(["-f", "raw", "-t", "writeback", "-d", "unmap"]).args(args).arg(url).run();
+    format!("{}{}", done.text(), done.errors())
+}
+
+/// Writes pieces of 1 MiB until one is refused or not durable; how many are.
+fn fill(url: &str, from: usize) -> usize {
+    for index in from..1024 {
+        let said = try_qemu_io(url, &[&format!("write -P {} {index}M 1M", index % 255 + 1), "flush"]);
+        if said.contains("No space left on device") {
+            return index;
+        }
+        assert!(!said.contains("failed"), "piece {index}: {said}");
+    }
+    panic!("a small file system took everything");
+}
+
+fn check_pieces(url: &str, pieces: std::ops::Range<usize>) {
+    let reads: Vec<String> = pieces.map(|index| format!("read -P {} {index}M 1M", index % 255 + 1)).collect();
+    qemu_io(url, &reads.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// What cannot be kept is refused as by a local disk; what frees space passes; everything ends when it is told to, and
+/// whatever was flushed is there.
+fn a_full_directory_goes_on(mounted: &Mounted) {
+    let lsd = |args: &[&str]| Cmd::new(built("lsd")).args(args);
+    let dir = mounted.0.path();
+    let spec = format!("dir:{}/store/disk", mounted.path().display());
+    std::fs::write(dir.join("large"), pattern(200 << 20, 5)).unwrap();
+    let import = lsd(&["import", "--no-progress", dir.join("large").to_str().unwrap(), &spec]).run();
+    import.expect_code(28).says("No space left on device");
+    let pool = spec.trim_end_matches("/disk").to_owned();
+    assert_eq!(lsd(&["ls", &pool]).ok().text(), "", "an import that failed leaves no image");
+    lsd(&["create", "--size", "1G", &spec]).ok();
+    let socket = dir.join("socket");
+    let url = format!("nbd+unix:///disk?socket={}", socket.display());
+    let exports = [format!("disk={spec}")];
+    let server = start_server(&socket, &[], &exports);
+    let durable = fill(&url, 0);
+    assert!(durable > 20, "only {durable} MiB went in");
+    check_pieces(&url, 0..durable);
+    // A file system on the disk that is full trims, and goes on.
+    qemu_io(&url, &["discard 0 12M", "flush"]);
+    wait_until("the space is there again", Duration::from_secs(30), || {
+        !try_qemu_io(&url, &["write -P 200 0 4M", "flush"]).contains("failed")
+    });
+    qemu_io(&url, &["read -P 200 0 4M", "read -P 0 4M 8M"]);
+    check_pieces(&url, 12..durable);
+    let full = fill(&url, durable);
+    server.stop().expect_code(0);
+    lsd(&["check", &spec]).ok();
+    // Another program takes what the store leaves free.
+    let server = start_server(&socket, &[], &exports);
+    let foreign = mounted.path().join("foreign");
+    Cmd::stock("sh").args(["-c", "dd if=/dev/zero bs=64k of=$1 2>&1; true", "sh"]).arg(&foreign).ok();
+    try_qemu_io(&url, &["write -P 9 900M 4M", "flush"]);
+    server.kill();
+    lsd(&["export", "--no-progress", &spec, dir.join("out").to_str().unwrap()]).ok();
+    let out = std::fs::read(dir.join("out")).unwrap();
+    assert!(out[..4 << 20].iter().all(|byte| *byte == 200));
+    for index in 12..full {
+        assert!(
+            out[index << 20..(index + 1) << 20].iter().all(|byte| *byte == (index % 255 + 1) as u8),
+            "piece {index}"
+        );
+    }
+    lsd(&["info", &spec]).ok();
+    let server = start_server(&socket, &[], &exports);
+    qemu_io(&url, &["discard 12M 4M", "flush"]);
+    server.stop().expect_code(0);
+    lsd(&["gc", "--no-progress", &spec]).ok();
+    lsd(&["rm", "--no-progress", &spec]).ok();
+    assert_eq!(lsd(&["ls", &pool]).ok().text(), "");
+}
+
+#[test]
+fn a_full_tmpfs_goes_on() {
+    a_full_directory_goes_on(&Mounted::new("mount -t tmpfs -o size=64m lsd-test fs"));
+}
+
+#[test]
+fn a_full_ext4_goes_on() {
+    a_full_directory_goes_on(&Mounted::new("truncate -s 100M image; mkfs.ext4 -q image; mount -o loop image fs"));
+}
+
+/// As on the cluster (`handover.rs`): after the watch time-out another server takes over, and the stopped one is fenced.
+#[test]
+fn a_stopped_owner_of_a_directory_store_is_taken_over() {
+    for round in 0..3 {
+        let dir = scratch_dir();
+        let conf = dir.path().join("ceph.conf");
+        std::fs::write(&conf, "[global]\nlsd_watch_timeout_ms = 3000\n").unwrap();
+        let options = ["--conf", conf.to_str().unwrap()];
+        let image = spec(dir.path(), "disk");
+        Cmd::new(built("lsd")).args(["create", "--size", "64M", &image]).ok();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        let url = |socket: &Path| format!("nbd+unix:///disk?socket={}", socket.display());
+        let exports = [format!("disk={image}")];
+        let first = start_server(&one, &options, &exports);
+        qemu_io(&url(&one), &["write -P 1 0 1M", "flush"]);
+        // Stopped in the middle of its work: it holds locks on files then.
+        let script =
+            "for i in $(seq 400); do echo write -P 2 $((i % 50 + 1))M 256k; echo flush; done | qemu-io -f raw $1";
+        let load = Cmd::stock("bash").args(["-c", script, "bash", &url(&one)]).start();
+        std::thread::sleep(Duration::from_millis(700 + 13 * round));
+        first.signal(nix::sys::signal::Signal::SIGSTOP);
+        let second = start_server(&two, &options, &exports);
+        qemu_io(&url(&two), &["read -P 1 0 1M", "write -P 3 0 512k", "flush"]);
+        first.signal(nix::sys::signal::Signal::SIGCONT);
+        load.wait(Duration::from_secs(60));
+        let said = try_qemu_io(&url(&one), &["write -P 4 0 1M", "flush"]);
+        assert!(said.contains("failed") || said.contains("Input/output") || said.contains("shutdown"), "{said}");
+        qemu_io(&url(&two), &["read -P 3 0 512k", "read -P 1 512k 512k", "write -P 5 60M 1M", "flush"]);
+        first.kill();
+        second.stop().expect_code(0);
+        Cmd::new(built("lsd")).args(["check", &image]).ok();
+        let third = start_server(&two, &options, &exports);
+        qemu_io(&url(&two), &["read -P 3 0 512k", "read -P 1 512k 512k", "read -P 5 60M 1M"]);
+        third.stop().expect_code(0);
+    }
+}

@@ -42,6 +42,8 @@ struct Pipeline {
     outstanding: usize,
     /// After an error nothing is submitted until it is known what landed.
     error: Option<StoreError>,
+    /// There was no room even for what frees space.
+    hopeless: bool,
     tries: u32,
 }
 
@@ -183,7 +185,7 @@ impl Appender {
                 pipeline.outstanding -= 1;
                 match result {
                     Ok(()) => pipeline.landed(at),
-                    Err(error) => pipeline.failed(error),
+                    Err(error) => pipeline.failed(at, error),
                 }
                 self.settle(segment);
                 self.look_if_broken(segment);
@@ -214,7 +216,7 @@ impl Appender {
             }
             created |= entry.append.at == 0 && self.uncreated.remove(&segment);
             if let Job::Batch(job) = &entry.job {
-                self.shared.set_full(None);
+                self.shared.set_full(None, false);
                 self.shared.batch_durable(job);
             }
         }
@@ -230,7 +232,7 @@ impl Appender {
         let Some(pipeline) = self.pipelines.get_mut(&segment) else { return };
         let Some(error) = pipeline.error.clone().filter(|_| pipeline.outstanding == 0) else { return };
         let pause = if error.kind == StoreErrorKind::Full {
-            self.shared.set_full(Some(error.into()));
+            self.shared.set_full(Some(error.into()), pipeline.hopeless);
             FULL_RETRY
         } else {
             pipeline.tries = pipeline.tries.saturating_add(1);
@@ -311,9 +313,13 @@ impl Pipeline {
         }
     }
 
-    fn failed(&mut self, error: StoreError) {
+    fn failed(&mut self, at: u64, error: StoreError) {
         // The first error says why; those behind it are `Stale` because of it.
-        self.error.get_or_insert(error);
+        if self.error.is_none() {
+            let is_urgent = self.entries.iter().any(|entry| entry.append.at == at && entry.append.urgent);
+            self.hopeless = is_urgent && error.kind == StoreErrorKind::Full;
+            self.error = Some(error);
+        }
     }
 }
 

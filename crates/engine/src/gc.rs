@@ -20,7 +20,7 @@ use crate::objects::Objects;
 use crate::shared::Shared;
 use crate::state::{Copied, Relocation};
 use crate::writer::Stream;
-use crate::{Error, ErrorKind, Progress, Result, Settings};
+use crate::{Error, ErrorKind, Progress, Result, Settings, room};
 use futures::future::join_all;
 use lsd_core::gc::{Candidate, choose_victims};
 use lsd_core::heat::Temperature;
@@ -139,7 +139,8 @@ impl Collector {
     async fn checkpoint_if_worth_it(&self, checkpointer: &Checkpointer) -> Result<()> {
         let is_worth_it = {
             let state = self.shared.lock();
-            state.pace.wants_checkpoint(&state.segments.space())
+            let space = state.segments.space();
+            state.pace.wants_checkpoint(&space) || (space.dead > 0 && room::is_scarce(&*self.objects.data))
         };
         if is_worth_it { self.checkpoint(checkpointer).await } else { Ok(()) }
     }
@@ -171,6 +172,9 @@ impl Collector {
     ) -> Result<Gain> {
         let mut gain = Gain::default();
         for round in rounds(&victims, self.round_live_bytes()) {
+            if !room::takes_copies(&*self.objects.data, live_bytes(round)) {
+                break;
+            }
             let begun = Instant::now();
             let more = self.collect_round(round, damaged).await?;
             gain = Gain { freed: gain.freed + more.freed, copied: gain.copied + more.copied };
@@ -179,7 +183,7 @@ impl Collector {
                 let space = state.segments.space();
                 (state.pace.is_due(&space), state.pace.wants_checkpoint(&space), state.pace.holds_writers(&space))
             };
-            if wants_checkpoint || holds_writers {
+            if wants_checkpoint || holds_writers || room::is_scarce(&*self.objects.data) {
                 self.checkpoint(checkpointer).await?;
             } else {
                 // Half of the time belongs to the guest while space is not short.
@@ -264,12 +268,15 @@ impl Collector {
         };
         let candidates = segments.candidates_before(end);
         let victims = choose_victims(&candidates, self.clock.now_ns(), u64::MAX);
-        let total = sorted + victims.iter().map(|victim| u64::from(victim.live)).sum::<u64>();
+        let total = sorted + live_bytes(&victims);
         let mut done = sorted;
         for round in rounds(&victims, self.round_live_bytes()) {
             progress(done, total)?;
+            if !room::takes_copies(&*self.objects.data, live_bytes(round)) {
+                break;
+            }
             self.collect_round(round, &mut damaged).await?;
-            done += round.iter().map(|victim| u64::from(victim.live)).sum::<u64>();
+            done += live_bytes(round);
             // What is dead goes as the work goes on: the copies need room.
             self.checkpoint_if_worth_it(checkpointer).await?;
         }
@@ -311,6 +318,10 @@ struct Copies {
 async fn copies_of(objects: &Objects, shared: &Shared, segment: SegmentNo) -> Result<Copies> {
     let Some(survey) = survey::survey(objects, shared, segment).await? else { return Ok(Copies::default()) };
     fetch::fetch(objects, &shared.sums, survey).await
+}
+
+fn live_bytes(victims: &[Candidate]) -> u64 {
+    victims.iter().map(|victim| u64::from(victim.live)).sum()
 }
 
 /// Groups of victims that are copied together: what lives in them is at most `most_live` bytes, unless it is one.

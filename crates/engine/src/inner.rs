@@ -25,7 +25,7 @@ use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
     AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent, lock, maintenance,
-    requests, takeover,
+    requests, room, takeover,
 };
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
@@ -308,7 +308,7 @@ impl Inner {
             uuid: self.objects.uuid,
             epoch,
             alignment: lcm(alignment, BLOCK_BYTES),
-            segment_bytes: settings.segment_bytes,
+            segment_bytes: room::segment_bytes(&*self.objects.data, settings.segment_bytes),
             clock: self.clock.clone(),
         };
         let (jobs, queue) = mpsc::unbounded_channel();

@@ -48,6 +48,7 @@ mod reader;
 mod recovery;
 mod removal;
 mod requests;
+mod room;
 mod segments;
 mod settings;
 mod shared;

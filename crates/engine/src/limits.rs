@@ -70,6 +70,19 @@ pub(crate) const RETRY_TIMED_OUT: Duration = Duration::from_secs(1);
 pub(crate) const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often an append to a full pool is tried again.
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
+/// What a store that knows its room must have beside the data that it is to keep: this part of it, and so many bytes. It is for
+/// the pages and summaries that come with the data. A write is refused with less.
+pub(crate) const ROOM_SPARE_FRACTION: u64 = 8;
+pub(crate) const ROOM_SPARE_BYTES: u64 = 1 << 20;
+/// In a store that keeps a reserve so many segments fit into it; smaller ones are not made smaller than `LEAST_SEGMENT_BYTES`.
+pub(crate) const SEGMENTS_IN_RESERVE: u64 = 8;
+pub(crate) const LEAST_SEGMENT_BYTES: u32 = 1 << 20;
+/// A round of collection copies at most this part of the room that there is for it; if it would be more, nothing is collected.
+pub(crate) const COPIES_IN_RESERVE: u64 = 4;
+/// With less room than this for ordinary writes every round of collection ends with a checkpoint, and nothing is sorted.
+pub(crate) const SCARCE_ROOM_BYTES: u64 = 128 << 20;
+/// A write that finds no room waits for garbage to be given back this often, then it fails.
+pub(crate) const ROOM_TRIES: u32 = 8;
 /// A read whose segment vanished under it looks again this often, then fails. Each time the owner must have written
 /// another checkpoint.
 pub(crate) const READ_TRIES: u32 = 16;

@@ -7,6 +7,10 @@ use lsd_core::gc::{Space, Thresholds};
 /// While collection has nothing to gain it rests until garbage has grown by this part of the live bytes.
 const REST_FRACTION: u64 = 32;
 
+/// For a store without room garbage is worth collecting from this part of the live bytes on, and from so many bytes on.
+const PRESSED_FRACTION: u64 = 16;
+const PRESSED_LEAST_BYTES: u64 = 1 << 20;
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
     /// `None`: this handle does not collect.
@@ -19,6 +23,8 @@ pub(crate) struct Pace {
     dead_left: u64,
     /// The pool is full: every dead segment is worth a checkpoint.
     is_full: bool,
+    /// The store has no room for a write: whatever garbage there is is worth collecting.
+    is_pressed: bool,
 }
 
 impl Pace {
@@ -33,6 +39,11 @@ impl Pace {
             return false;
         }
         self.resting_until = None;
+        if self.is_pressed {
+            let scattered = space.active().saturating_sub(space.live);
+            self.is_running = scattered > (space.live / PRESSED_FRACTION).max(PRESSED_LEAST_BYTES);
+            return self.is_running;
+        }
         self.is_running = if self.is_running { !thresholds.is_done(space) } else { thresholds.is_due(space) };
         self.is_running
     }
@@ -46,8 +57,9 @@ impl Pace {
     /// Whether dead segments are worth a checkpoint of their own.
     pub(crate) fn wants_checkpoint(&self, space: &Space) -> bool {
         let since = Space { dead: space.dead.saturating_sub(self.dead_left), ..*space };
-        self.thresholds
-            .is_some_and(|thresholds| (self.is_full && since.dead > 0) || thresholds.wants_checkpoint(&since))
+        self.thresholds.is_some_and(|thresholds| {
+            ((self.is_full || self.is_pressed) && since.dead > 0) || thresholds.wants_checkpoint(&since)
+        })
     }
 
     /// Whether writers wait. They never wait for a collection that rests: it would not help them.
@@ -59,9 +71,17 @@ impl Pace {
         self.is_full = is_full;
     }
 
+    /// The store has no room for a write, or has it again.
+    pub(crate) fn press(&mut self, is_pressed: bool) {
+        self.is_pressed = is_pressed;
+    }
+
     /// Nothing can be gained at present.
     pub(crate) fn rest(&mut self, space: &Space) {
-        let scale = self.thresholds.map_or(space.live, |thresholds| thresholds.scale(space));
+        let scale = match self.thresholds {
+            Some(thresholds) if !self.is_pressed => thresholds.scale(space),
+            _ => space.live,
+        };
         self.is_running = false;
         self.resting_until = Some(garbage(space) + scale / REST_FRACTION);
     }

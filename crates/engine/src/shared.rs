@@ -28,6 +28,9 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Bytes that may still be accepted without being durable.
     dirty: Semaphore,
+    dirty_most: u64,
+    /// The store was short of room when a write was last asked for.
+    short: AtomicBool,
     /// The pool has no room for appends.
     full: watch::Sender<bool>,
     /// The last time that the store did not answer.
@@ -54,9 +57,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(state: State, settings: &Settings) -> Self {
+        let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
         Self {
             state: Mutex::new(state),
-            dirty: Semaphore::new(settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES) as usize),
+            dirty: Semaphore::new(dirty_most as usize),
+            dirty_most,
+            short: AtomicBool::new(false),
             full: watch::Sender::new(false),
             stalled: watch::Sender::new(None),
             leaves_loaded: AtomicBool::new(false),
@@ -172,8 +178,9 @@ impl Shared {
     }
 
     /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
-    /// and is tried again, but it is not durable now.
-    pub(crate) fn set_full(&self, error: Option<Error>) {
+    /// and is tried again, but it is not durable now. `hopeless`: not even what frees space found room, so those who wait for
+    /// that are told as well.
+    pub(crate) fn set_full(&self, error: Option<Error>, hopeless: bool) {
         let is_full = error.is_some();
         let is_news = self.full.send_if_modified(|full| std::mem::replace(full, is_full) != is_full);
         // Every durable batch says that there is room: only the first one after a full pool is worth the lock.
@@ -184,8 +191,8 @@ impl Shared {
             {
                 let mut state = self.lock();
                 state.pace.set_full(true);
-                let urgent = state.urgent;
-                state.waiters.fail_beyond(Some(urgent), &error);
+                let urgent = (!hopeless).then_some(state.urgent);
+                state.waiters.fail_beyond(urgent, &error);
             }
             self.space_freed.notify_waiters();
             self.gc_due.notify_one();
@@ -197,6 +204,33 @@ impl Shared {
     pub(crate) fn stalled(&self, error: Error) {
         self.lock().waiters.fail(&error);
         self.stalled.send_replace(Some(error));
+    }
+
+    /// Bytes that are accepted and not durable.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty_most - (self.dirty.available_permits() as u64).min(self.dirty_most)
+    }
+
+    /// The store is short of room. True if collection or a checkpoint may give some back: they were asked to.
+    pub(crate) fn press_for_room(&self) -> bool {
+        self.short.store(true, Ordering::Relaxed);
+        let can_free = {
+            let mut state = self.lock();
+            state.pace.press(true);
+            let space = state.segments.space();
+            state.pace.wants_checkpoint(&space) || state.pace.is_due(&space)
+        };
+        if can_free {
+            self.gc_due.notify_one();
+        }
+        can_free
+    }
+
+    /// The store has room.
+    pub(crate) fn relieve(&self) {
+        if self.short.load(Ordering::Relaxed) && self.short.swap(false, Ordering::Relaxed) {
+            self.lock().pace.press(false);
+        }
     }
 
     pub(crate) fn give_dirty(&self, bytes: u64) {

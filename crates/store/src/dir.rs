@@ -5,9 +5,9 @@
 //! fences or locks is kept from all others. Does not own: network file systems (their locks and flushes promise less).
 //!
 //! Where it differs from RADOS: appends are not atomic under a power cut (the last append of an open log object may be
-//! torn); a client cannot be blocklisted (`Unsupported`), but a killed process can do nothing any more, so its locks
-//! and watches end with it; a full disk may refuse even an update that only removes keys; a read may see an append of
-//! another process that is not durable yet, a tail never does.
+//! torn); a killed process can do nothing any more, so its locks and watches end with it; a blocklisted client can still
+//! read; what passes in a full pool has a reserve here, which can be used up; a read may see an append of another process
+//! that is not durable yet, a tail never does.
 //!
 //! docs/FORMAT-dir-store.md describes the files, docs/adr/0002-directory-store.md why they are as they are.
 mod advisory;
@@ -15,25 +15,30 @@ mod clients;
 mod fault;
 mod files;
 mod format;
+mod heart;
 mod hub;
 mod keyed_object;
 mod log_object;
 mod message;
 mod names;
 mod object_file;
+mod presence;
+mod rescue;
+mod room;
 mod root;
 mod strands;
 mod watching;
 
 use crate::{
-    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
+    Append, KvMap, KvPresence, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore,
+    PoolId, StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom, WatchHandler, WatchId, Watcher,
 };
 use bytes::Bytes;
 use fault::{Fault, Outcome};
 use format::{Kind, Prelude};
 use futures::FutureExt;
 use object_file::OpenFiles;
+use room::Urgency;
 use root::Root;
 use std::fmt;
 use std::path::Path;
@@ -73,13 +78,29 @@ struct QueuedAppend {
 }
 
 impl DirStore {
-    /// Opens a directory as a store; creates it (and its parents) when it is missing. Blocks for a few flushes the
-    /// first time. `Invalid` if the directory has an `objects` in it that is not a store's, `Unsupported` if a newer
-    /// version made it.
+    /// Opens a directory as a store; creates it when it is missing. Blocks for a few flushes the first time. `NotFound` if
+    /// its parent is missing, `Invalid` if the directory has an `objects` in it that is not a store's, `Unsupported` if a
+    /// newer version made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, true)
+    }
+
+    /// Opens a store that is there. Where nothing can be written (no permission, a read-only mount, no room at all), it can
+    /// be read: what would change it fails with the reason. `NotFound` if the directory is no store, `Invalid` if it has
+    /// the parts of one and no marker.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, false)
+    }
+
+    /// True if the directory is a store, whatever state that is in.
+    pub fn is_store(path: &Path) -> bool {
+        root::is_store(path)
+    }
+
+    fn open_as(path: &Path, create: bool) -> Result<Self, StoreError> {
         let named = |fault: Fault| fault.into_error("open", &path.display().to_string());
-        let root = Arc::new(Root::open(path).map_err(named)?);
-        let watching = Watching::new(root.clone());
+        let root = Arc::new(Root::open(path, create).map_err(named)?);
+        let watching = Watching::new(root.clone()).map_err(named)?;
         let shared = Arc::new(Shared { open: OpenFiles::default(), watching, root });
         let appends = shared.clone();
         let appender = Arc::new(move |name: &str, group: Vec<QueuedAppend>| appends.append_group(name, group));
@@ -156,7 +177,7 @@ impl Shared {
         let mut head = vec![0; data_offset as usize];
         let prelude = Prelude { kind: Kind::Whole, data_offset, data_len, data_crc: 0 }.encode();
         head[..prelude.len()].copy_from_slice(&prelude);
-        self.root.create(&path, &[&head, data])
+        self.root.create(&path, &[&head, data], Urgency::Urgent)
     }
 
     fn remove(&self, name: &str) -> Outcome<()> {
@@ -167,13 +188,16 @@ impl Shared {
     }
 
     fn kv_get(&self, name: &str, prefix: &str) -> Outcome<KvMap> {
-        let mut map = keyed_object::get(&self.root.object(name)?)?;
+        let mut map = keyed_object::get(&self.root, &self.root.object(name)?)?;
         map.retain(|key, _| key.starts_with(prefix));
         Ok(map)
     }
 
     fn kv_update(&self, name: &str, update: &KvUpdate) -> Outcome<()> {
-        keyed_object::modify(&self.root, &self.root.object(name)?, |present| Ok(update.apply(present)?))
+        // What makes something new can wait until there is room; what changes something may be what frees it.
+        let is_urgent = update.presence == KvPresence::MustExist || update.set.is_empty();
+        let urgency = if is_urgent { Urgency::Urgent } else { Urgency::Ordinary };
+        keyed_object::modify(&self.root, &self.root.object(name)?, urgency, |present| Ok(update.apply(present)?))
     }
 }
 
@@ -295,9 +319,9 @@ impl ObjectStore for DirStore {
         })
     }
 
-    fn watch(&self, name: &ObjectName, _timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
+    fn watch(&self, name: &ObjectName, timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
         let runtime = tokio::runtime::Handle::try_current().ok();
-        self.write("watch", name, move |shared, name| shared.watching.watch(name, handler, runtime))
+        self.write("watch", name, move |shared, name| shared.watching.watch(name, timeout, handler, runtime))
     }
 
     fn unwatch(&self, watch: WatchId) -> StoreFuture<()> {
@@ -322,7 +346,15 @@ impl ObjectStore for DirStore {
         (self.shared.root.clients.name(), self.shared.root.clients.addr())
     }
 
+    /// For ever, whatever the duration: the client's number is not used again.
     fn blocklist(&self, addr: &str, _duration: Duration) -> StoreFuture<()> {
-        refused(StoreErrorKind::Unsupported, "blocklist", addr)
+        let Some(client) = clients::client_at(addr) else {
+            return refused(StoreErrorKind::Invalid, "blocklist", addr);
+        };
+        self.write("blocklist", &ObjectName::from(NO_OBJECT), move |shared, _| shared.root.clients.fence(client))
+    }
+
+    fn room(&self) -> Option<StoreRoom> {
+        self.shared.root.room.known()
     }
 }

@@ -14,7 +14,7 @@ pub enum StoreErrorKind {
     Full,
     /// This client was fenced off (blocklisted: ESHUTDOWN). Final for this client.
     Fenced,
-    /// No permission (EPERM, EACCES).
+    /// No permission (EPERM, EACCES), or nothing can be written at all (EROFS).
     Permission,
     /// A lock is held by somebody else (EBUSY).
     Busy,
@@ -66,7 +66,7 @@ fn kind_of(errno: i32) -> StoreErrorKind {
         libc_errno::ECANCELED => Stale,
         libc_errno::ENOSPC | libc_errno::EDQUOT => Full,
         libc_errno::ESHUTDOWN => Fenced,
-        libc_errno::EPERM | libc_errno::EACCES => Permission,
+        libc_errno::EPERM | libc_errno::EACCES | libc_errno::EROFS => Permission,
         libc_errno::EBUSY => Busy,
         libc_errno::ETIMEDOUT => TimedOut,
         libc_errno::EOPNOTSUPP => Unsupported,
@@ -96,7 +96,7 @@ fn errno_of(kind: StoreErrorKind) -> i32 {
 mod libc_errno {
     pub use nix::libc::{
         EACCES, EBUSY, ECANCELED, EDQUOT, EEXIST, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSPC, EOPNOTSUPP, EPERM,
-        ESHUTDOWN, ETIMEDOUT,
+        EROFS, ESHUTDOWN, ETIMEDOUT,
     };
 }
 

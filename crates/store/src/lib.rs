@@ -18,5 +18,5 @@ pub use error::{StoreError, StoreErrorKind};
 pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
 pub use log::{Append, LogTail};
 pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryReads, MemoryStore};
-pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits};
+pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits, StoreRoom};
 pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};

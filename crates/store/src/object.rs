@@ -59,6 +59,17 @@ pub struct StoreLimits {
     pub keyed_objects: bool,
 }
 
+/// The room in a store that knows how much it has, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreRoom {
+    /// For ordinary appends.
+    pub ordinary: u64,
+    /// For all urgent operations together. One of them may take half of it at most.
+    pub urgent: u64,
+    /// What ordinary appends leave for urgent operations.
+    pub reserve: u64,
+}
+
 /// An object store: one pool (and namespace) of RADOS, a directory, or memory.
 ///
 /// Success means durable. Operations of one client on one object take effect in the order of the calls
@@ -73,6 +84,12 @@ pub trait ObjectStore: Send + Sync + fmt::Debug + 'static {
 
     /// This pool's name, for messages; a directory's path.
     fn pool_name(&self) -> String;
+
+    /// What room there is, as far as the store knows without asking anybody; `None` if it does not know. Others may take it
+    /// first. Cheap enough to be asked for every write.
+    fn room(&self) -> Option<StoreRoom> {
+        None
+    }
 
     /// Another pool of the same cluster, in the same namespace. `NotFound`, or `Unsupported` where there are no pools.
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>>;

@@ -1,5 +1,8 @@
 //! The directory store passes the contract, alone and with two clients in one process.
-use lsd_store::{DirStore, ObjectStore, PoolId, StoreErrorKind, contract};
+use lsd_store::{
+    Append, DirStore, KvUpdate, LockMode, LockRequest, LogTail, ObjectName, ObjectStore, PoolId, StoreErrorKind,
+    contract,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ fn store(path: &Path) -> Arc<dyn ObjectStore> {
 #[tokio::test]
 async fn contract_on_a_directory() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().join("missing/so far");
+    let path = directory.path().join("missing so far");
     contract::run_all(store(&path), "c").await;
     assert_eq!(store(&path).list("").await.expect("list"), []);
 }
@@ -29,6 +32,41 @@ async fn what_a_directory_cannot_do_it_says() {
     assert_eq!(store.pool_id(), PoolId(-1));
     assert_eq!(Path::new(&store.pool_name()), directory.path());
     assert_eq!(store.open_pool(PoolId(1)).await.expect_err("no pools").kind, StoreErrorKind::Unsupported);
-    let blocked = store.blocklist("127.0.0.1:0/1", Duration::ZERO).await;
-    assert_eq!(blocked.expect_err("no blocklist").kind, StoreErrorKind::Unsupported);
+    let blocked = store.blocklist("10.0.0.1:0/1", Duration::ZERO).await;
+    assert_eq!(blocked.expect_err("not an address of a client here").kind, StoreErrorKind::Invalid);
+    store.blocklist("127.0.0.1:0/1", Duration::ZERO).await.expect("a client that has gone");
+}
+
+/// It goes on as if nothing had happened, and nothing of what it does takes effect or is told as done.
+#[tokio::test]
+async fn a_client_that_is_blocklisted_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (one, two) = (store(directory.path()), store(directory.path()));
+    let (log, keys) = (ObjectName::from("log"), ObjectName::from("keys"));
+    let append =
+        |at: u64, text: &'static str| Append { epoch: 1, at, data: vec![text.into()], summary_len: 0, urgent: true };
+    one.append(&log, append(0, "before")).await.expect("append");
+    one.kv_update(&keys, KvUpdate::default().set("a", "1")).await.expect("update");
+    two.blocklist(&one.identity().1, Duration::ZERO).await.expect("blocklist");
+    let late = [
+        one.append(&log, append(6, "behind")).await,
+        one.append(&"new".into(), append(0, "new")).await,
+        one.put(&"whole".into(), "x".into()).await,
+        one.kv_update(&keys, KvUpdate::default().set("a", "2")).await,
+        one.remove(&keys).await,
+        one.fence(&log, 9).await.map(drop),
+        one.lock(&keys, lock_request()).await,
+    ];
+    for (index, result) in late.into_iter().enumerate() {
+        assert_eq!(result.expect_err("fenced").kind, StoreErrorKind::Fenced, "operation {index}");
+    }
+    assert_eq!(two.kv_get(&keys, "").await.expect("keys")["a"], "1");
+    let tail = LogTail { epoch: 1, len: 6, summary_len: 0 };
+    assert_eq!(two.log_tail(&log).await.expect("tail"), tail);
+    assert_eq!(two.list("").await.expect("list"), [keys.clone(), log.clone()]);
+    two.lock(&keys, lock_request()).await.expect("nobody else holds a lock");
+}
+
+fn lock_request() -> LockRequest {
+    LockRequest { name: "l".into(), cookie: "c".into(), mode: LockMode::Exclusive, tag: String::new() }
 }

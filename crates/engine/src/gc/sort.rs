@@ -10,7 +10,7 @@ use crate::fetch::{Unchecked, fetch_many};
 use crate::limits::{SORT_EXTENT_BYTES, SORT_LEAVES};
 use crate::state::{Chunk, Relocation};
 use crate::writer::Stream;
-use crate::{ErrorKind, Progress, Result, parallel};
+use crate::{ErrorKind, Progress, Result, parallel, room};
 use futures::FutureExt;
 use lsd_core::map::Extent;
 use lsd_core::units::{LeafNo, Loc, SegmentNo, Seq};
@@ -39,7 +39,7 @@ impl Collector {
             done += window.iter().map(|(_, mapped)| mapped).sum::<u64>();
             let copies = self.scattered_in(window, before, damaged).await?;
             // Those of the window before have landed while these were read.
-            if !self.landed(entered, checkpointer).await? {
+            if !self.landed(entered, checkpointer).await? || room::is_scarce(&*self.objects.data) {
                 break;
             }
             for batch in batches(&copies) {

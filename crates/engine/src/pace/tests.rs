@@ -47,3 +47,19 @@ fn a_handle_that_does_not_collect_holds_nobody() {
     let mut pace = Pace::default();
     assert!(!pace.is_due(&space(1 << 40)) && !pace.holds_writers(&space(1 << 40)));
 }
+
+#[test]
+fn without_room_any_garbage_is_worth_collecting() {
+    let mib = |live: u64, stored: u64, dead: u64| Space { live: live << 20, stored: stored << 20, dead: dead << 20 };
+    let mut pace = pace();
+    pace.start(Some(Thresholds { least_live: 1 << 30, ..THRESHOLDS }));
+    assert!(!pace.is_due(&mib(64, 80, 0)) && !pace.wants_checkpoint(&mib(64, 65, 1)));
+    pace.press(true);
+    assert!(pace.is_due(&mib(64, 80, 0)) && pace.wants_checkpoint(&mib(64, 65, 1)));
+    assert!(!pace.is_due(&mib(64, 68, 0)) && !pace.is_due(&mib(64, 80, 14)), "a copy needs room as well");
+    // What cannot be gained is not tried again for every write that finds no room.
+    pace.rest(&mib(64, 80, 0));
+    assert!(!pace.is_due(&mib(64, 82, 0)) && pace.is_due(&mib(64, 83, 0)));
+    pace.press(false);
+    assert!(!pace.is_due(&mib(64, 90, 0)));
+}

@@ -1,10 +1,12 @@
-//! Who locks and watches an object: a keyed file beside the object, whose entries count only while their client lives.
+//! Who locks and watches an object: a keyed file beside the object, whose entries count only while their client lives; watches
+//! only while it shows that it does.
 //!
 //! Owns: that file. Does not own: the rules of locks (`locks`), the life of clients (`clients`), the delivery of
 //! notifications (`hub`).
 use super::clients::Clients;
 use super::fault::{Fault, Outcome};
 use super::keyed_object;
+use super::room::Urgency;
 use super::root::Root;
 use crate::locks::LockTable;
 use crate::{KvMap, LockState, Locker, StoreErrorKind, Watcher};
@@ -44,7 +46,7 @@ pub(super) fn load(root: &Root, name: &str) -> Outcome<Advisory> {
 
 /// What is there now, whether the object still exists or not.
 pub(super) fn load_leftover(root: &Root, name: &str) -> Outcome<Advisory> {
-    match keyed_object::get(&root.advisory(name)?) {
+    match keyed_object::get(root, &root.advisory(name)?) {
         Ok(map) => Advisory::decode(&map, &root.clients),
         Err(fault) if fault.kind == StoreErrorKind::NotFound => Ok(Advisory::default()),
         Err(fault) => Err(fault.while_doing("list of locks and watches")),
@@ -58,7 +60,7 @@ pub(super) fn modify(
     mut change: impl FnMut(&mut Advisory) -> Result<(), StoreErrorKind>,
 ) -> Outcome<()> {
     must_exist(root, name)?;
-    keyed_object::modify(root, &root.advisory(name)?, |present| {
+    keyed_object::modify(root, &root.advisory(name)?, Urgency::Urgent, |present| {
         let mut advisory = match present {
             Some(map) => Advisory::decode(map, &root.clients)?,
             None => Advisory::default(),
@@ -83,8 +85,9 @@ impl Advisory {
             };
             understood.ok_or_else(|| Fault::corrupt(format!("the entry {key:?} cannot be understood")))?;
         }
-        advisory.locks.retain(|holder| number_of(&holder.client).is_some_and(|client| clients.is_alive(client)));
-        advisory.watchers.retain(|watcher| clients.is_alive(watcher.client));
+        advisory.locks.retain(|holder| number_of(&holder.client).is_some_and(|client| clients.is_there(client)));
+        // A lock stays with a client that is silent: who wants it sees that its watch has ended, and takes it away.
+        advisory.watchers.retain(|watcher| clients.answers(watcher.client));
         Ok(advisory)
     }
 

@@ -11,18 +11,9 @@ use std::io::{ErrorKind, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Pieces in one write call (Linux's IOV_MAX); more take several calls.
 const PIECES_PER_CALL: usize = 1024;
-
-/// How long a file's lock may be held by another process before an operation gives up (`TimedOut`): longer than any
-/// flush, short enough that a stopped process does not stop all others for ever.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
-
-/// Longest pause between two tries for a lock.
-const LOCK_PAUSE_MAX: Duration = Duration::from_millis(5);
 
 /// Opens an existing file for reading and, where that is allowed, writing. Never waits (a FIFO put there would).
 pub(super) fn open(path: &Path) -> Outcome<File> {
@@ -90,19 +81,14 @@ pub(super) enum LockKind {
     Exclusive,
 }
 
-/// Locks a file; waits for at most [`LOCK_WAIT`].
+/// Locks a file that nobody else can have locked for longer than a moment.
 pub(super) fn lock(file: &File, kind: LockKind) -> Outcome<FileLock<'_>> {
-    let give_up = Instant::now() + LOCK_WAIT;
-    let mut pause = Duration::from_micros(50);
-    while !try_lock(file, kind)? {
-        if Instant::now() >= give_up {
-            let detail = format!("another process has held its lock for {} s", LOCK_WAIT.as_secs());
-            return Err(Fault::new(StoreErrorKind::TimedOut, detail));
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(LOCK_PAUSE_MAX);
-    }
-    Ok(FileLock(file))
+    take(file, kind)?.ok_or_else(|| Fault::new(StoreErrorKind::Busy, "another process has locked a new file"))
+}
+
+/// Locks a file if that is possible now.
+pub(super) fn take(file: &File, kind: LockKind) -> Outcome<Option<FileLock<'_>>> {
+    Ok(try_lock(file, kind)?.then(|| FileLock(file)))
 }
 
 /// True if the lock was taken.
@@ -118,30 +104,6 @@ pub(super) fn try_lock(file: &File, kind: LockKind) -> Outcome<bool> {
 /// True if the file still has a name: it was not removed or replaced since it was opened.
 pub(super) fn is_linked(file: &File) -> Outcome<bool> {
     Ok(file.metadata()?.nlink() > 0)
-}
-
-/// Opens `path` and locks it such that nobody can replace or remove it while `action` runs. What `action` reads is
-/// therefore the last state. `None` if there is no such file; `action` did not run then.
-pub(super) fn with_locked<T>(
-    path: &Path,
-    kind: LockKind,
-    action: impl FnOnce(&File) -> Outcome<T>,
-) -> Outcome<Option<T>> {
-    let give_up = Instant::now() + LOCK_WAIT;
-    loop {
-        let file = match open(path) {
-            Err(fault) if fault.kind == StoreErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let held = lock(&file, kind)?;
-        if is_linked(&file)? {
-            return action(&file).map(Some);
-        }
-        drop(held);
-        if Instant::now() >= give_up {
-            return Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"));
-        }
-    }
 }
 
 /// A file under construction. It has a name in the directory for temporary files until it is published or dropped.

@@ -73,6 +73,19 @@ impl Watches {
         self.lock().1.remove(&cookie)
     }
 
+    /// All watches end: their handlers hear why.
+    pub fn lose_all(&self, mut why: impl FnMut(&str) -> StoreError) {
+        let lost = std::mem::take(&mut self.lock().1);
+        for watch in lost.into_values() {
+            let error = why(&watch.object);
+            drop(catch_unwind(AssertUnwindSafe(|| watch.handler.lost(error))));
+        }
+    }
+
+    pub fn has(&self, cookie: u64) -> bool {
+        self.lock().1.contains_key(&cookie)
+    }
+
     pub fn object(&self, cookie: u64) -> Option<String> {
         Some(self.lock().1.get(&cookie)?.object.clone())
     }
@@ -266,7 +279,7 @@ impl Core {
         let now = Instant::now();
         let clients = &self.root.clients;
         for pending in self.pending.values_mut() {
-            pending.waiting.retain(|watcher| clients.is_alive(watcher.client));
+            pending.waiting.retain(|watcher| clients.answers(watcher.client));
         }
         for (_, pending) in self.pending.extract_if(|_, one| one.waiting.is_empty() || one.deadline <= now) {
             // Nobody may be waiting any more.

@@ -2,6 +2,8 @@
 use super::fault::{Fault, Outcome};
 use super::files::{self, LockKind};
 use super::format::{self, Kind, PRELUDE_LEN, Prelude};
+use super::rescue;
+use super::room::Urgency;
 use super::root::Root;
 use crate::{KvMap, StoreErrorKind};
 use std::fs::File;
@@ -10,32 +12,46 @@ use std::path::Path;
 /// How often another process may create or remove the object between two steps of an update before it fails.
 const RETRIES_MAX: usize = 1000;
 
-/// All keys; waits for a change under way, so that what is returned is durable.
-pub(super) fn get(path: &Path) -> Outcome<KvMap> {
-    Ok(files::with_locked(path, LockKind::Shared, load)?.ok_or(StoreErrorKind::NotFound)?)
+/// All keys, as they are durable. Waits for nobody: a state is never changed in its place.
+pub(super) fn get(root: &Root, path: &Path) -> Outcome<KvMap> {
+    for _ in 0..RETRIES_MAX {
+        let file = files::open(path)?;
+        let held = files::take(&file, LockKind::Shared)?;
+        if held.is_some() && !files::is_linked(&file)? {
+            continue;
+        }
+        let map = load(&file)?;
+        if held.is_none() {
+            // Whoever is changing it may have given it its name and not made that durable yet.
+            root.directory(path).sync()?;
+        }
+        return Ok(map);
+    }
+    Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"))
 }
 
 /// One atomic change: `change` makes the next state from the present one (`None`: the object does not exist).
 pub(super) fn modify(
     root: &Root,
     path: &Path,
+    urgency: Urgency,
     mut change: impl FnMut(Option<&KvMap>) -> Outcome<KvMap>,
 ) -> Outcome<()> {
     for _ in 0..RETRIES_MAX {
-        let changed = files::with_locked(path, LockKind::Exclusive, |file| {
+        let changed = rescue::with_locked(root, path, LockKind::Exclusive, |file| {
             let present = load(file)?;
             let next = change(Some(&present))?;
             if next == present {
                 // The state before it may be a killed process's, not flushed yet.
                 return root.directory(path).sync();
             }
-            save(&next, |pieces| root.replace(path, pieces))
+            save(&next, |pieces| root.replace(path, pieces, urgency))
         });
         if let Some(()) = changed? {
             return Ok(());
         }
         let first = change(None)?;
-        match save(&first, |pieces| root.create(path, pieces)) {
+        match save(&first, |pieces| root.create(path, pieces, urgency)) {
             Err(fault) if fault.kind == StoreErrorKind::Exists => {}
             other => return other,
         }

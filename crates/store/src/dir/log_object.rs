@@ -9,9 +9,11 @@
 //! A slot is never written over the state it follows, and every step runs under the file's lock, so another process
 //! sees the state before or after it.
 use super::fault::{Fault, Outcome};
-use super::files::{self, FileLock, LockKind};
+use super::files::{self, LockKind};
 use super::format::{self, DATA_OFFSET, Kind, LOG_HEAD_LEN, Prelude, TailSlot};
 use super::object_file::{ObjectFile, OpenFiles};
+use super::rescue;
+use super::room::Urgency;
 use super::root::Root;
 use crate::{Append, LogTail, StoreErrorKind};
 use std::sync::Arc;
@@ -21,20 +23,21 @@ const REOPEN_MAX: usize = 1000;
 
 /// The tail of a log object whose file is locked.
 struct Log<'a> {
+    root: &'a Root,
     file: &'a ObjectFile,
     slot: TailSlot,
     len: u64,
 }
 
 impl<'a> Log<'a> {
-    fn load(file: &'a ObjectFile) -> Outcome<Self> {
+    fn load(root: &'a Root, file: &'a ObjectFile) -> Outcome<Self> {
         let slot = TailSlot::decode_newest(&files::read_up_to(&file.file, 0, LOG_HEAD_LEN)?)?;
         let len = file.data_len()?;
         if slot.summary_len != 0 && slot.sealed_len != len {
             let detail = format!("the object was sealed with {} bytes and holds {len}", slot.sealed_len);
             return Err(Fault::corrupt(detail));
         }
-        Ok(Self { file, slot, len })
+        Ok(Self { root, file, slot, len })
     }
 
     fn tail(&self) -> LogTail {
@@ -53,6 +56,7 @@ impl<'a> Log<'a> {
     fn write_slot(&mut self, slot: TailSlot) -> Outcome<()> {
         files::write_pieces(&self.file.file, &[&slot.encode()], slot.offset())?;
         self.file.file.sync_data()?;
+        self.root.clients.check()?;
         self.slot = slot;
         Ok(())
     }
@@ -61,53 +65,72 @@ impl<'a> Log<'a> {
     fn write(&mut self, accepted: &[&Append]) -> Outcome<()> {
         let pieces: Vec<&[u8]> = accepted.iter().flat_map(|append| files::slices(&append.data)).collect();
         let added: u64 = accepted.iter().map(|append| append.len()).sum();
-        let written = files::write_pieces(&self.file.file, &pieces, DATA_OFFSET + self.len);
-        let flushed = written.and_then(|()| Ok(self.file.file.sync_data()?));
-        if let Err(fault) = flushed {
-            // Without this the next append would find bytes that nobody acknowledged. If it fails as well, the length
-            // stays wrong and every later append is refused.
-            self.file.file.set_len(DATA_OFFSET + self.len).map_err(|error| {
-                Fault::new(StoreErrorKind::Io, format!("an append failed and could not be taken back ({error})"))
-            })?;
-            return Err(fault);
-        }
+        let all_urgent = accepted.iter().all(|append| is_urgent(append) == Urgency::Urgent);
+        let urgency = if all_urgent { Urgency::Urgent } else { Urgency::Ordinary };
+        self.root.room.spend(added, urgency, || {
+            let written = files::write_pieces(&self.file.file, &pieces, DATA_OFFSET + self.len);
+            let flushed = written.and_then(|()| Ok(self.file.file.sync_data()?));
+            // Who was fenced off meanwhile leaves the file as it is: it may be gone from its name.
+            self.root.clients.check()?;
+            flushed.or_else(|fault| self.take_back(fault))
+        })?;
         self.len += added;
         Ok(())
     }
+
+    /// Without this the next append would find bytes that nobody acknowledged. If it fails as well, the length stays wrong
+    /// and every later append is refused.
+    fn take_back(&self, fault: Fault) -> Outcome<()> {
+        self.file.file.set_len(DATA_OFFSET + self.len).map_err(|error| {
+            Fault::new(StoreErrorKind::Io, format!("an append failed and could not be taken back ({error})"))
+        })?;
+        Err(fault)
+    }
+}
+
+/// How an append is treated when there is little room.
+fn is_urgent(append: &Append) -> Urgency {
+    if append.urgent || append.is_empty() { Urgency::Urgent } else { Urgency::Ordinary }
 }
 
 /// Runs `action` on the log object with its file locked against other processes. The caller's strand keeps this
 /// store's other operations away from it.
-fn with_log<T>(
-    root: &Root,
-    open: &OpenFiles,
-    name: &str,
-    kind: LockKind,
-    action: impl FnOnce(Log<'_>) -> Outcome<T>,
-) -> Outcome<T> {
+fn with_log<T>(root: &Root, open: &OpenFiles, name: &str, action: impl FnOnce(Log<'_>) -> Outcome<T>) -> Outcome<T> {
     for _ in 0..REOPEN_MAX {
-        let file: Arc<ObjectFile> = open.get(root, name)?;
-        if file.prelude.kind != Kind::Log {
-            return Err(Fault::new(StoreErrorKind::Invalid, "it is not a log object"));
+        let file = log_file(root, open, name)?;
+        if let Some(_held) = rescue::lock(root, &file.file, &root.object(name)?, LockKind::Exclusive)? {
+            root.clients.check()?;
+            return action(Log::load(root, &file)?);
         }
-        let held: FileLock<'_> = files::lock(&file.file, kind)?;
-        if files::is_linked(&file.file)? {
-            return action(Log::load(&file)?);
-        }
-        drop(held);
     }
     Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"))
 }
 
+/// Waits for nobody: what it reports is in the file and durable, though an append under way may still add to it, or take
+/// back what it did not report as done.
 pub(super) fn tail(root: &Root, open: &OpenFiles, name: &str) -> Outcome<LogTail> {
-    with_log(root, open, name, LockKind::Shared, |log| {
+    for _ in 0..REOPEN_MAX {
+        let file = log_file(root, open, name)?;
+        let _held = files::take(&file.file, LockKind::Shared)?;
+        let log = Log::load(root, &file)?;
         log.settle()?;
-        Ok(log.tail())
-    })
+        if files::is_linked(&file.file)? {
+            return Ok(log.tail());
+        }
+    }
+    Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"))
+}
+
+fn log_file(root: &Root, open: &OpenFiles, name: &str) -> Outcome<Arc<ObjectFile>> {
+    let file = open.get(root, name)?;
+    if file.prelude.kind != Kind::Log {
+        return Err(Fault::new(StoreErrorKind::Invalid, "it is not a log object"));
+    }
+    Ok(file)
 }
 
 pub(super) fn fence(root: &Root, open: &OpenFiles, name: &str, epoch: u64) -> Outcome<LogTail> {
-    with_log(root, open, name, LockKind::Exclusive, |mut log| {
+    with_log(root, open, name, |mut log| {
         if log.slot.epoch > epoch {
             return Err(Fault::new(StoreErrorKind::Stale, format!("its epoch is {}", log.slot.epoch)));
         }
@@ -128,7 +151,9 @@ pub(super) fn append_group(root: &Root, open: &OpenFiles, name: &str, appends: &
             continue;
         }
         let rest = &appends[results.len()..];
-        let run = rest.iter().position(|append| append.at == 0).map_or(rest, |end| &rest[..end]);
+        // What waits for room holds back nothing that need not.
+        let ends = |append: &Append| append.at == 0 || is_urgent(append) != is_urgent(next);
+        let run = rest.iter().position(ends).map_or(rest, |end| &rest[..end]);
         results.extend(append_run(root, open, name, run));
     }
     results
@@ -147,11 +172,11 @@ fn create(root: &Root, name: &str, append: &Append) -> Outcome<()> {
     head[..prelude.len()].copy_from_slice(&prelude);
     head[at..at + encoded.len()].copy_from_slice(&encoded);
     let pieces: Vec<&[u8]> = std::iter::once(&head[..]).chain(files::slices(&append.data)).collect();
-    root.create(&path, &pieces)
+    root.create(&path, &pieces, is_urgent(append))
 }
 
 fn append_run(root: &Root, open: &OpenFiles, name: &str, run: &[Append]) -> Vec<Outcome<()>> {
-    let done = with_log(root, open, name, LockKind::Exclusive, |log| Ok(append_locked(log, run)));
+    let done = with_log(root, open, name, |log| Ok(append_locked(log, run)));
     match done {
         Ok(results) => results,
         Err(fault) => {

@@ -4,6 +4,8 @@ use super::fault::{Fault, Outcome};
 use super::files::{self, LockKind, NewFile, SyncedDir};
 use super::format::{self, Kind, PRELUDE_LEN, Prelude};
 use super::names;
+use super::rescue;
+use super::room::{Room, Urgency};
 use crate::StoreErrorKind;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -17,27 +19,48 @@ const ADVISORY: &str = "advisory";
 const CLIENTS: &str = "clients";
 const TEMPORARY: &str = "tmp";
 
+/// Blocks of the file system that are given up when nothing else is left.
+const RESERVE: &str = "reserve";
+
 pub(super) struct Root {
     path: PathBuf,
+    /// The directory itself; its lock is held while a file is taken away from a client that was stopped.
+    directory: File,
     objects: SyncedDir,
     advisory: SyncedDir,
     pub clients: Clients,
+    pub room: Room,
     temporaries: AtomicU64,
 }
 
 impl Root {
-    pub fn open(path: &Path) -> Outcome<Self> {
-        create_directory(path)?;
+    /// Opens a store. `create`: makes it first if it is not there. `NotFound`: the directory is no store, or (to be created)
+    /// its parent is missing.
+    pub fn open(path: &Path, create: bool) -> Outcome<Self> {
+        if create {
+            prepare(path)?;
+        }
         // An absolute path, so that a later change of the working directory moves nothing.
         let path = fs::canonicalize(path)?;
-        prepare(&path)?;
+        check_store(&path)?;
+        let room = Room::open(&path, path.join(RESERVE))?;
+        let clients = Clients::join(path.join(CLIENTS), path.join(TEMPORARY), &room)?;
+        if create {
+            room.refill();
+        }
         Ok(Self {
+            directory: File::open(&path)?,
             objects: SyncedDir::open(&path.join(OBJECTS))?,
             advisory: SyncedDir::open(&path.join(ADVISORY))?,
-            clients: Clients::join(path.join(CLIENTS), &path.join(TEMPORARY))?,
+            clients,
+            room,
             temporaries: AtomicU64::new(0),
             path,
         })
+    }
+
+    pub fn directory_file(&self) -> &File {
+        &self.directory
     }
 
     pub fn path(&self) -> &Path {
@@ -69,10 +92,10 @@ impl Root {
 
     /// A new file is made whole and durable, then named, then its name made durable: at no moment does the name stand
     /// for less. `Exists` if the name is taken.
-    pub fn create(&self, path: &Path, pieces: &[&[u8]]) -> Outcome<()> {
-        let temporary = self.temporary();
-        let new = NewFile::write(&temporary, pieces)?;
-        new.publish(path)?;
+    pub fn create(&self, path: &Path, pieces: &[&[u8]], urgency: Urgency) -> Outcome<()> {
+        let temporary = self.temporary()?;
+        let made = self.new_file(&temporary, pieces, urgency).and_then(|new| new.publish(path));
+        self.unless_fenced(made)?;
         let synced = self.directory(path).sync();
         if synced.is_err() {
             // Nobody was told that it exists; whether it will, nobody knows.
@@ -83,19 +106,39 @@ impl Root {
 
     /// Puts a new state in the place of the present one, which the caller has locked. The new file is locked before it
     /// has the name, so that nobody acts on it before it is durable.
-    pub fn replace(&self, path: &Path, pieces: &[&[u8]]) -> Outcome<()> {
-        let temporary = self.temporary();
-        let new = NewFile::write(&temporary, pieces)?;
+    pub fn replace(&self, path: &Path, pieces: &[&[u8]], urgency: Urgency) -> Outcome<()> {
+        let temporary = self.temporary()?;
+        let new = self.unless_fenced(self.new_file(&temporary, pieces, urgency))?;
         let _held = files::lock(&new.file, LockKind::Exclusive)?;
-        new.replace(path)?;
+        self.unless_fenced(new.replace(path))?;
         self.directory(path).sync()
     }
 
     /// Removes a file, whatever is in it, while nobody is changing it. `NotFound`.
     pub fn remove(&self, path: &Path) -> Outcome<()> {
-        let removed = files::with_locked(path, LockKind::Exclusive, |_| Ok(fs::remove_file(path)?))?;
-        removed.ok_or(StoreErrorKind::NotFound)?;
-        self.directory(path).sync()
+        let away = self.temporary()?;
+        let moved = rescue::with_locked(self, path, LockKind::Exclusive, |_| {
+            self.unless_fenced(fs::rename(path, &away).map_err(Fault::from))
+        });
+        moved?.ok_or(StoreErrorKind::NotFound)?;
+        // What cannot be removed now is removed with the folder.
+        drop(fs::remove_file(&away));
+        self.directory(path).sync()?;
+        self.room.refill();
+        Ok(())
+    }
+
+    fn new_file<'a>(&self, temporary: &'a Path, pieces: &[&[u8]], urgency: Urgency) -> Outcome<NewFile<'a>> {
+        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.room.spend(len, urgency, || NewFile::write(temporary, pieces))
+    }
+
+    /// A step through this client's folder that found something missing: the folder, if the client was fenced off.
+    fn unless_fenced<T>(&self, result: Outcome<T>) -> Outcome<T> {
+        if result.as_ref().is_err_and(|fault| fault.kind == StoreErrorKind::NotFound) {
+            self.clients.check()?;
+        }
+        result
     }
 
     /// Flushes the directory that `path` lies in.
@@ -103,9 +146,9 @@ impl Root {
         if path.parent().is_some_and(|parent| parent.ends_with(ADVISORY)) { &self.advisory } else { &self.objects }
     }
 
-    fn temporary(&self) -> PathBuf {
+    fn temporary(&self) -> Outcome<PathBuf> {
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        self.path.join(TEMPORARY).join(format!("{}.{number}", self.clients.number()))
+        Ok(self.clients.own_folder()?.join(number.to_string()))
     }
 }
 
@@ -113,15 +156,16 @@ fn is_file(entry: &fs::DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_file())
 }
 
-fn create_directory(path: &Path) -> Outcome<()> {
+/// True if the directory bears a store's marker, whatever state the store is in.
+pub(super) fn is_store(path: &Path) -> bool {
+    path.join(MARKER).symlink_metadata().is_ok_and(|marker| marker.is_file())
+}
+
+/// `AlreadyExists` is none: false then.
+fn create_directory(path: &Path) -> Outcome<bool> {
     match fs::create_dir(path) {
-        Ok(()) => flush_parent(path),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            create_directory(parent.ok_or_else(|| Fault::from(error))?)?;
-            create_directory(path)
-        }
+        Ok(()) => flush_parent(path).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -132,30 +176,52 @@ fn flush_parent(path: &Path) -> Outcome<()> {
 }
 
 /// Makes the directory a store if it is not one yet. The marker comes last, so a directory with a marker has all parts;
-/// one without it has parts only from an attempt that was cut short, and then they are empty.
+/// one without it has parts only from an attempt that was cut short, and then they are empty. Nobody waits for anybody: two
+/// who do this at the same time do the same.
 fn prepare(path: &Path) -> Outcome<()> {
-    let directory = File::open(path)?;
-    let _guard = files::lock(&directory, LockKind::Exclusive)?;
-    let marker = path.join(MARKER);
-    match files::open(&marker) {
-        Ok(file) => return check_marker(&file).map_err(|fault| fault.while_doing(MARKER)),
-        Err(fault) if fault.kind == StoreErrorKind::NotFound => {}
-        Err(fault) => return Err(fault.while_doing(MARKER)),
+    create_directory(path).map_err(|fault| match fault.kind {
+        StoreErrorKind::NotFound => fault.while_doing("the folder for it does not exist"),
+        _ => fault,
+    })?;
+    if is_store(path) {
+        return Ok(());
     }
     for part in [OBJECTS, ADVISORY, CLIENTS, TEMPORARY] {
         let part = path.join(part);
         create_directory(&part)?;
-        if part.ends_with(OBJECTS) && fs::read_dir(&part)?.next().is_some() {
-            let detail = format!("{} holds something, but the directory is no store", part.display());
+        if part.ends_with(OBJECTS) && fs::read_dir(&part)?.next().is_some() && !is_store(path) {
+            let detail = format!("{} holds something, but the directory has no {MARKER}", part.display());
             return Err(Fault::new(StoreErrorKind::Invalid, detail));
         }
     }
+    let directory = File::open(path)?;
     directory.sync_all()?;
     let prelude = Prelude { kind: Kind::Store, data_offset: format::offset_of(Kind::Store), data_len: 0, data_crc: 0 };
-    let temporary = path.join(TEMPORARY).join(MARKER);
-    drop(fs::remove_file(&temporary));
-    NewFile::write(&temporary, &[&prelude.encode()])?.replace(&marker)?;
+    let temporary = path.join(TEMPORARY).join(format!("{MARKER}.{}", uuid::Uuid::new_v4()));
+    NewFile::write(&temporary, &[&prelude.encode()])?.replace(&path.join(MARKER))?;
     Ok(directory.sync_all()?)
+}
+
+/// Says what is wrong with a directory that is to be a store.
+fn check_store(path: &Path) -> Outcome<()> {
+    let marked = match files::open(&path.join(MARKER)) {
+        Ok(file) => check_marker(&file),
+        Err(fault) if fault.kind == StoreErrorKind::NotFound => {
+            let (kind, what) = match path.join(OBJECTS).is_dir() && path.join(ADVISORY).is_dir() {
+                true => (
+                    StoreErrorKind::Invalid,
+                    format!("it has the parts of a store, but its marker {MARKER} is missing"),
+                ),
+                false if path.is_dir() => {
+                    (StoreErrorKind::NotFound, format!("it is not a directory store: it has no {MARKER}"))
+                }
+                false => return Err(fault),
+            };
+            return Err(Fault::new(kind, what));
+        }
+        Err(fault) => Err(fault),
+    };
+    marked.map_err(|fault| fault.while_doing(MARKER))
 }
 
 fn check_marker(file: &File) -> Outcome<()> {

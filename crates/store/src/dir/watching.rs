@@ -1,6 +1,7 @@
 //! Watches of this client, and notifications to everybody's: the list on disk and the hub together.
 use super::advisory;
 use super::fault::{Fault, Outcome};
+use super::heart::Heart;
 use super::hub::{Hub, Notification, NotifySender, Watch, Watches};
 use super::message::PAYLOAD_MAX_BYTES;
 use super::root::Root;
@@ -13,13 +14,16 @@ use tokio::runtime::Handle;
 pub(super) struct Watching {
     root: Arc<Root>,
     watches: Arc<Watches>,
+    heart: Heart,
     /// Started when it is first needed: most stores only read and write.
     hub: Mutex<Option<Hub>>,
 }
 
 impl Watching {
-    pub fn new(root: Arc<Root>) -> Self {
-        Self { root, watches: Arc::default(), hub: Mutex::default() }
+    pub fn new(root: Arc<Root>) -> Outcome<Self> {
+        let watches: Arc<Watches> = Arc::default();
+        let heart = Heart::start(root.clone(), watches.clone())?;
+        Ok(Self { root, watches, heart, hub: Mutex::default() })
     }
 
     /// The object of one of this client's watches.
@@ -27,13 +31,25 @@ impl Watching {
         self.watches.object(watch.0)
     }
 
-    pub fn watch(&self, name: &str, handler: Arc<dyn WatchHandler>, runtime: Option<Handle>) -> Outcome<WatchId> {
+    /// `timeout`: how long this client may be silent before nobody counts with its watches any more.
+    pub fn watch(
+        &self,
+        name: &str,
+        timeout: Duration,
+        handler: Arc<dyn WatchHandler>,
+        runtime: Option<Handle>,
+    ) -> Outcome<WatchId> {
+        self.root.clients.check()?;
+        self.heart.set_timeout(timeout)?;
         self.with_hub(|_| ())?;
         // Known here before others can see it, so that no notification comes too early.
         let cookie = self.watches.add(Watch { object: name.to_owned(), handler, runtime });
         let (addr, client) = (self.root.clients.addr(), self.root.clients.number());
         let watcher = Watcher { addr, client, cookie };
         let listed = advisory::modify(&self.root, name, |state| {
+            // Those that have ended, because this client was silent, go.
+            let ours = |one: &Watcher| one.client == client && !self.watches.has(one.cookie);
+            state.watchers.retain(|one| !ours(one));
             state.watchers.push(watcher.clone());
             Ok(())
         });

@@ -18,6 +18,9 @@ const MARK: &str = "child: ";
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a watch of [`work`] outlives its client's last sign of life.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
 /// Size of the pieces that [`append_until_refused`] appends: not a multiple of the page, so that pieces straddle pages.
 pub const PIECE: usize = 5000;
 
@@ -101,6 +104,7 @@ async fn play() {
         "count" => count(&store, &argument).await,
         "put" => put_all(&store, &argument).await,
         "fill" => fill(&store).await,
+        "work" => work(&store, &argument).await,
         other => panic!("unknown role {other}"),
     }
 }
@@ -187,6 +191,29 @@ async fn put_all(store: &DirStore, mine: &str) {
         match store.put(&name, Bytes::from(mine.to_owned())).await {
             Ok(()) => say(&format!("{index}")),
             Err(error) => assert_eq!(error.kind, StoreErrorKind::Exists, "{error}"),
+        }
+    }
+}
+
+/// Watches, then changes whatever its argument says, over and over, until something fails: it says each success, and the
+/// failure.
+async fn work(store: &DirStore, what: &str) {
+    let name = ObjectName::from(what);
+    store.watch(&name, SILENCE, Arc::new(Echo)).await.expect("watch");
+    say(&store.identity().1);
+    for index in 1_u64.. {
+        let done = match what {
+            "keys" => store.kv_update(&name, KvUpdate::default().set("count", index.to_string())).await,
+            _ => {
+                let at = index * PIECE as u64;
+                store
+                    .append(&name, Append { epoch: 1, at, data: vec![piece(index)], summary_len: 0, urgent: false })
+                    .await
+            }
+        };
+        match done {
+            Ok(()) => say(&format!("{index}")),
+            Err(error) => return say(&format!("failed {:?}", error.kind)),
         }
     }
 }

@@ -42,7 +42,7 @@ async fn killed_counters_lose_nothing_they_said() {
 async fn of_several_putting_processes_one_gets_each_name() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     // A directory that nobody has opened yet, so that they also race for making it a store.
-    let path = directory.path().join("new/store");
+    let path = directory.path().join("new");
     let mut processes: Vec<_> = ["a", "bb", "ccc"].map(|mine| (mine, Process::start("put", &path, mine))).into();
     let mut got = BTreeSet::new();
     let mut whose = Vec::new();

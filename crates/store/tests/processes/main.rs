@@ -2,5 +2,7 @@
 //! killed in the middle of it. The other processes are this test binary, run again in a role.
 mod child;
 mod files;
+mod full;
 mod locks;
 mod logs;
+mod stopped;

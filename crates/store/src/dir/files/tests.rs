@@ -33,27 +33,6 @@ fn a_lock_keeps_another_open_file_out() {
 }
 
 #[test]
-fn a_replaced_file_is_opened_again() {
-    let directory = directory();
-    let (path, next) = (directory.path().join("a"), directory.path().join("next"));
-    std::fs::write(&path, "old").expect("write");
-    std::fs::write(&next, "new").expect("write");
-    let old = open(&path).expect("open");
-    let held = lock(&old, LockKind::Exclusive).expect("lock");
-    let found = std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| with_locked(&path, LockKind::Exclusive, |file| read_up_to(file, 0, 9)));
-        std::thread::sleep(Duration::from_millis(50));
-        fs::rename(&next, &path).expect("rename");
-        drop(held);
-        waiter.join().expect("no panic").expect("locked")
-    });
-    assert_eq!(found.as_deref(), Some(&b"new"[..]));
-    assert!(!is_linked(&old).expect("stat"));
-    fs::remove_file(&path).expect("remove");
-    assert_eq!(with_locked(&path, LockKind::Shared, |_| Ok(())).expect("missing"), None);
-}
-
-#[test]
 fn a_new_file_leaves_nothing_behind() {
     let directory = directory();
     let (temporary, name) = (directory.path().join("t"), directory.path().join("a"));
