@@ -1,9 +1,10 @@
 //! Image and pool specifications as text: `[pool/[namespace/]]image[@snap]`, and `dir:/path/image` for an image in a
 //! directory.
 //!
-//! Owns: taking the text apart. Does not own: defaults (the pool) and opening.
+//! Owns: taking the text apart; the question whether `dir:/path` names a store or an image in one. Does not own: defaults (the
+//! pool) and opening.
 use crate::error::{Failure, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What starts a specification in a directory.
 const DIR_PREFIX: &str = "dir:";
@@ -52,8 +53,12 @@ impl Spec {
         parsed.ok_or_else(|| Failure::invalid(format!("invalid spec '{text}'")))
     }
 
-    /// The image is the path's last part. `dir:/path/` names the directory itself.
+    /// The image is the path's last part. `dir:/path/` names the directory itself, and so does `dir:/path` if a store is there: no
+    /// image can be meant, whose store would be the folder around that store.
     fn in_directory(path: &str) -> Option<Self> {
+        if lsd_store::DirStore::is_store(Path::new(path)) {
+            return Some(Self { place: Place::Directory(without_slashes(path).into()), image: None, snap: None });
+        }
         let (directory, name) = path.rsplit_once('/')?;
         let directory = if directory.is_empty() { "/" } else { directory };
         let place = Place::Directory(PathBuf::from(directory));
@@ -88,6 +93,12 @@ impl Spec {
     }
 }
 
+/// The path without slashes at its end, of which the root has one.
+fn without_slashes(path: &str) -> &str {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() { &path[..path.len().min(1)] } else { trimmed }
+}
+
 /// `image[@snap]`; neither part is empty.
 fn split_snap(name: &str, strictness: Strictness) -> Option<(&str, Option<&str>)> {
     let (image, snap) = match name.split_once('@') {
@@ -103,7 +114,7 @@ fn split_snap(name: &str, strictness: Strictness) -> Option<(&str, Option<&str>)
 /// A pool specification: `pool[/namespace]`, or `dir:/path`. `EINVAL` if it cannot be taken apart.
 pub fn parse_pool_spec(text: &str) -> Result<Place> {
     if let Some(path) = text.strip_prefix(DIR_PREFIX) {
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        let path = without_slashes(path);
         if path.is_empty() {
             return Err(Failure::invalid(format!("invalid spec '{text}'")));
         }

@@ -81,7 +81,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.map_err(|error| Failure::new(libc::EIO, format!("a thread stopped: {error}")))
 }
 
-/// `create`: makes the directory if it is not there.
+/// `create`: makes a store of the directory, or makes the directory, if it is none yet. Its parent must be there.
 pub async fn open_directory(path: &Path, create: bool) -> Result<Arc<dyn ObjectStore>> {
     let what = format!("error opening directory '{}'", path.display());
     if !create && !path.is_dir() {
@@ -89,6 +89,13 @@ pub async fn open_directory(path: &Path, create: bool) -> Result<Arc<dyn ObjectS
         return Err(Failure::errno(&what, errno));
     }
     let owned = path.to_owned();
-    let store = blocking(move || DirStore::open(&owned)).await?;
-    Ok(Arc::new(store.map_err(|error| Failure::errno(&what, error.errno))?))
+    let open = move || if create { DirStore::open(&owned) } else { DirStore::open_existing(&owned) };
+    let failed = |error: StoreError| {
+        let mut failure = Failure::errno(&what, error.errno);
+        if !error.detail.is_empty() {
+            failure.message = format!("{}: {}", failure.message, error.detail);
+        }
+        failure
+    };
+    Ok(Arc::new(blocking(open).await?.map_err(failed)?))
 }
