@@ -447,6 +447,42 @@ fn a_full_ext4_goes_on() {
     a_full_directory_goes_on(&Mounted::new("truncate -s 100M image; mkfs.ext4 -q image; mount -o loop image fs"));
 }
 
+/// Other programs have taken everything, the reserve too, while the server held data that is not durable: it says so, and ends
+/// when it is told to. What was flushed is there.
+#[test]
+fn a_directory_without_any_room_hangs_nobody() {
+    let mounted = Mounted::new("mount -t tmpfs -o size=64m lsd-test fs");
+    let dir = mounted.0.path();
+    let (conf, socket) = (dir.join("ceph.conf"), dir.join("socket"));
+    std::fs::write(&conf, "[global]\nlsd_max_age_ms = 600000\n").unwrap();
+    let spec = format!("dir:{}/store/disk", mounted.path().display());
+    let url = format!("nbd+unix:///disk?socket={}", socket.display());
+    Cmd::new(built("lsd")).args(["create", "--size", "64M", &spec]).ok();
+    let server = start_server(&socket, &["--conf", conf.to_str().unwrap()], &[format!("disk={spec}")]);
+    qemu_io(&url, &["write -P 1 0 1M", "flush"]);
+    let commands = ["-c", "write -P 2 8M 64k", "-c", "sleep 3000", "-c", "flush", "-c", "discard 0 64k", "-c", "flush"];
+    let load =
+        Cmd::stock("qemu-io").args(["-f", "raw", "-t", "writeback", "-d", "unmap"]).args(commands).arg(&url).start();
+    std::thread::sleep(Duration::from_secs(1));
+    let fill = "dd if=/dev/zero of=one bs=4k; : > store/reserve; dd if=/dev/zero of=two bs=4k; true";
+    Cmd::stock("sh").args(["-c", fill]).dir(mounted.path()).ok();
+    let said = load.wait(Duration::from_secs(30));
+    assert!(format!("{}{}", said.text(), said.errors()).contains("No space left on device"), "{said}");
+    let ended = server.stop();
+    assert!(ended.errors().contains("error closing image: (28) No space left on device"), "{ended}");
+    let out = dir.join("out");
+    Cmd::new(built("lsd")).args(["export", "--no-progress", &spec, out.to_str().unwrap()]).ok();
+    let bytes = std::fs::read(&out).unwrap();
+    assert!(bytes[..1 << 20].iter().all(|byte| *byte == 1) && bytes[1 << 20..].iter().all(|byte| *byte == 0));
+    for file in ["one", "two"] {
+        std::fs::remove_file(mounted.path().join(file)).unwrap();
+    }
+    let server = start_server(&socket, &[], &[format!("disk={spec}")]);
+    qemu_io(&url, &["write -P 4 8M 1M", "flush", "read -P 4 8M 1M", "read -P 1 0 1M"]);
+    server.stop().expect_code(0);
+    Cmd::new(built("lsd")).args(["check", &spec]).ok();
+}
+
 /// As on the cluster (`handover.rs`): after the watch time-out another server takes over, and the stopped one is fenced.
 #[test]
 fn a_stopped_owner_of_a_directory_store_is_taken_over() {

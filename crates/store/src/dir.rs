@@ -37,7 +37,7 @@ use bytes::Bytes;
 use fault::{Fault, Outcome};
 use format::{Kind, Prelude};
 use futures::FutureExt;
-use object_file::OpenFiles;
+use object_file::{ObjectFile, OpenFiles};
 use room::Urgency;
 use root::Root;
 use std::fmt;
@@ -254,7 +254,9 @@ impl ObjectStore for DirStore {
     }
 
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
-        self.read_side("read", name, move |shared, name| shared.open.get(&shared.root, name)?.read(offset, len))
+        self.read_side("read", name, move |shared, name| {
+            shared.open.with(&shared.root, name, |file| file.read(offset, len))
+        })
     }
 
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
@@ -265,7 +267,7 @@ impl ObjectStore for DirStore {
     }
 
     fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
-        self.read_side("stat", name, |shared, name| shared.open.get(&shared.root, name)?.data_len())
+        self.read_side("stat", name, |shared, name| shared.open.with(&shared.root, name, ObjectFile::data_len))
     }
 
     fn remove(&self, name: &ObjectName) -> StoreFuture<()> {

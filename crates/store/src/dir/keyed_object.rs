@@ -20,7 +20,11 @@ pub(super) fn get(root: &Root, path: &Path) -> Outcome<KvMap> {
         if held.is_some() && !files::is_linked(&file)? {
             continue;
         }
-        let map = load(&file)?;
+        let map = load(&file);
+        if map.is_err() && !files::is_linked(&file)? {
+            continue;
+        }
+        let map = map?;
         if held.is_none() {
             // Whoever is changing it may have given it its name and not made that durable yet.
             root.directory(path).sync()?;

@@ -11,15 +11,12 @@
 use super::fault::{Fault, Outcome};
 use super::files::{self, LockKind};
 use super::format::{self, DATA_OFFSET, Kind, LOG_HEAD_LEN, Prelude, TailSlot};
-use super::object_file::{ObjectFile, OpenFiles};
+use super::object_file::{ObjectFile, OpenFiles, REOPEN_MAX};
 use super::rescue;
 use super::room::Urgency;
 use super::root::Root;
 use crate::{Append, LogTail, StoreErrorKind};
 use std::sync::Arc;
-
-/// How often an object may be removed and made anew under a waiting operation before it fails.
-const REOPEN_MAX: usize = 1000;
 
 /// The tail of a log object whose file is locked.
 struct Log<'a> {
@@ -97,7 +94,8 @@ fn is_urgent(append: &Append) -> Urgency {
 /// store's other operations away from it.
 fn with_log<T>(root: &Root, open: &OpenFiles, name: &str, action: impl FnOnce(Log<'_>) -> Outcome<T>) -> Outcome<T> {
     for _ in 0..REOPEN_MAX {
-        let file = log_file(root, open, name)?;
+        let file: Arc<ObjectFile> = open.get(root, name)?;
+        must_be_log(&file)?;
         if let Some(_held) = rescue::lock(root, &file.file, &root.object(name)?, LockKind::Exclusive)? {
             root.clients.check()?;
             return action(Log::load(root, &file)?);
@@ -109,24 +107,20 @@ fn with_log<T>(root: &Root, open: &OpenFiles, name: &str, action: impl FnOnce(Lo
 /// Waits for nobody: what it reports is in the file and durable, though an append under way may still add to it, or take
 /// back what it did not report as done.
 pub(super) fn tail(root: &Root, open: &OpenFiles, name: &str) -> Outcome<LogTail> {
-    for _ in 0..REOPEN_MAX {
-        let file = log_file(root, open, name)?;
+    open.with(root, name, |file| {
+        must_be_log(file)?;
         let _held = files::take(&file.file, LockKind::Shared)?;
-        let log = Log::load(root, &file)?;
+        let log = Log::load(root, file)?;
         log.settle()?;
-        if files::is_linked(&file.file)? {
-            return Ok(log.tail());
-        }
-    }
-    Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"))
+        Ok(log.tail())
+    })
 }
 
-fn log_file(root: &Root, open: &OpenFiles, name: &str) -> Outcome<Arc<ObjectFile>> {
-    let file = open.get(root, name)?;
-    if file.prelude.kind != Kind::Log {
-        return Err(Fault::new(StoreErrorKind::Invalid, "it is not a log object"));
+fn must_be_log(file: &ObjectFile) -> Outcome<()> {
+    match file.prelude.kind {
+        Kind::Log => Ok(()),
+        _ => Err(Fault::new(StoreErrorKind::Invalid, "it is not a log object")),
     }
-    Ok(file)
 }
 
 pub(super) fn fence(root: &Root, open: &OpenFiles, name: &str, epoch: u64) -> Outcome<LogTail> {

@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// usually may have 1,024 files.
 const OPEN_FILES_MAX: usize = 64;
 
+/// How often an object may be removed and made anew under a waiting operation before it fails.
+pub(super) const REOPEN_MAX: usize = 1000;
+
 /// The file of an object whose first bytes were found good.
 pub(super) struct ObjectFile {
     pub file: File,
@@ -22,8 +25,12 @@ pub(super) struct ObjectFile {
 impl ObjectFile {
     fn open(root: &Root, name: &str) -> Outcome<Self> {
         let file = files::open(&root.object(name)?)?;
-        let prelude = Prelude::decode(&files::read_up_to(&file, 0, PRELUDE_LEN)?)?;
-        Ok(Self { file, prelude })
+        let prelude = Prelude::decode(&files::read_up_to(&file, 0, PRELUDE_LEN)?);
+        if prelude.is_err() && !files::is_linked(&file)? {
+            // It was removed meanwhile, and what is removed is emptied.
+            return Err(StoreErrorKind::NotFound.into());
+        }
+        Ok(Self { prelude: prelude?, file })
     }
 
     /// Bytes of data it holds: as RADOS counts, keys are not data.
@@ -77,6 +84,18 @@ impl OpenFiles {
             self.keep(name, file.clone());
         }
         Ok(file)
+    }
+
+    /// Looks at the object's file. What is seen of one that lost its name meanwhile does not count.
+    pub fn with<T>(&self, root: &Root, name: &str, look: impl Fn(&ObjectFile) -> Outcome<T>) -> Outcome<T> {
+        for _ in 0..REOPEN_MAX {
+            let file = self.get(root, name)?;
+            let seen = look(&file);
+            if files::is_linked(&file.file)? {
+                return seen;
+            }
+        }
+        Err(Fault::new(StoreErrorKind::TimedOut, "other processes keep replacing it"))
     }
 
     pub fn forget(&self, name: &str) {

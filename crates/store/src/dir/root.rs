@@ -117,13 +117,18 @@ impl Root {
     /// Removes a file, whatever is in it, while nobody is changing it. `NotFound`.
     pub fn remove(&self, path: &Path) -> Outcome<()> {
         let away = self.temporary()?;
-        let moved = rescue::with_locked(self, path, LockKind::Exclusive, |_| {
-            self.unless_fenced(fs::rename(path, &away).map_err(Fault::from))
+        let moved = rescue::with_locked(self, path, LockKind::Exclusive, |file| {
+            self.unless_fenced(fs::rename(path, &away).map_err(Fault::from))?;
+            Ok(file.try_clone()?)
         });
-        moved?.ok_or(StoreErrorKind::NotFound)?;
+        let file = moved?.ok_or(StoreErrorKind::NotFound)?;
         // What cannot be removed now is removed with the folder.
-        drop(fs::remove_file(&away));
+        let removed = fs::remove_file(&away);
         self.directory(path).sync()?;
+        if removed.is_ok() {
+            // Others may have it open for long, and its space is wanted now. They see that it has no name any more.
+            drop(file.set_len(0));
+        }
         self.room.refill();
         Ok(())
     }
