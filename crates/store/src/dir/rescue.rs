@@ -38,6 +38,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// The mode bit of a file that is condemned. It means nothing else on a regular file.
 const CONDEMNED: u32 = 0o1000;
 
+/// A process that holds a lock, and its clients of this store.
+struct Holder {
+    pid: i32,
+    clients: Vec<u64>,
+}
+
 /// Locks a file of the store, which was opened by this path. `None`: the path stands for another file by now, or for none.
 pub(super) fn lock<'a>(root: &Root, file: &'a File, path: &Path, kind: LockKind) -> Outcome<Option<FileLock<'a>>> {
     let begun = Instant::now();
@@ -107,8 +113,8 @@ fn spare(root: &Root, file: &File) -> Outcome<()> {
 /// Replaces a file whose lock only silent clients hold. Does nothing otherwise.
 fn rescue(root: &Root, file: &File, path: &Path) -> Outcome<()> {
     let Some(holders) = silent_holders(root, file)? else { return Ok(()) };
-    for (_, clients) in &holders {
-        clients.iter().try_for_each(|client| root.clients.fence(*client))?;
+    for holder in &holders {
+        holder.clients.iter().try_for_each(|client| root.clients.fence(*client))?;
     }
     let _turn = turn(root)?;
     let named = match files::open(path) {
@@ -120,7 +126,7 @@ fn rescue(root: &Root, file: &File, path: &Path) -> Outcome<()> {
         return Ok(());
     }
     condemn(file, true)?;
-    let is_theirs = |pid: &i32| holders.iter().any(|(holder, _)| holder == pid);
+    let is_theirs = |pid: &i32| holders.iter().any(|holder| holder.pid == *pid);
     let now = holding(file)?;
     if now.is_empty() || !now.iter().all(is_theirs) {
         return condemn(file, false);
@@ -151,11 +157,11 @@ fn condemn(file: &File, condemned: bool) -> Outcome<()> {
 
 /// The processes that hold a file's lock, with their clients of this store. `None` if one of them may be at work, or nobody
 /// can tell.
-fn silent_holders(root: &Root, file: &File) -> Outcome<Option<Vec<(i32, Vec<u64>)>>> {
+fn silent_holders(root: &Root, file: &File) -> Outcome<Option<Vec<Holder>>> {
     let mut holders = Vec::new();
     for pid in holding(file)? {
         match root.clients.silent_clients_of(pid)? {
-            Some(clients) if !clients.is_empty() => holders.push((pid, clients)),
+            Some(clients) if !clients.is_empty() => holders.push(Holder { pid, clients }),
             _ => return Ok(None),
         }
     }
