@@ -8,6 +8,7 @@ mod root;
 mod taken;
 
 use crate::appender::{sealing_append, sealing_part};
+use crate::header::Header;
 use crate::limits::CHECKPOINT_STEP_LEAVES;
 use crate::objects::Objects;
 use crate::segments::Segments;
@@ -97,7 +98,7 @@ impl Checkpointer {
             epochs: capture.log.epochs.clone(),
             clean,
         };
-        self.commit(objects, shared, capture, &log).await?;
+        let given_up = self.commit(objects, shared, capture, &log).await?;
         {
             let mut state = shared.lock();
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
@@ -105,6 +106,10 @@ impl Checkpointer {
             state.log = log.clone();
         }
         taken.commit().await;
+        // Of which the map has never heard: its leaves are stored again.
+        if let Some(given_up) = &given_up {
+            left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
+        }
         sweep(objects, shared, capture, &log, left).await
     }
 
@@ -120,23 +125,70 @@ impl Checkpointer {
         parallel::all(capture.ended.iter().map(seal).collect()).await;
     }
 
-    async fn commit(&self, objects: &Objects, shared: &Shared, capture: &Capture, log: &LogRecord) -> Result<()> {
+    /// Returns a checkpoint of this epoch that was given up before, and took effect all the same: this one takes its place.
+    async fn commit(
+        &self,
+        objects: &Objects,
+        shared: &Shared,
+        capture: &Capture,
+        log: &LogRecord,
+    ) -> Result<Option<CheckpointPointer>> {
         let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
         if !protocol::may_commit_checkpoint(capture.covers, durable) {
             return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log"));
         }
-        let update = guarded(self.epoch).set(key::LOG, log.encode());
-        match objects.meta.kv_update(&objects.header(), update).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let error = Error::from(error);
-                if error.kind == ErrorKind::Fenced {
-                    shared.fail(error.clone());
-                }
-                Err(error)
-            }
+        let committed = self.replace(objects, &capture.log.encode(), log).await;
+        let committed = match committed {
+            Err(error) => self.replace_what_is_there(objects, capture, log, error).await,
+            Ok(()) => Ok(None),
+        };
+        if let Err(error) = &committed
+            && error.kind == ErrorKind::Fenced
+        {
+            shared.fail(error.clone());
         }
+        committed
     }
+
+    /// Rule 22: `former` is what the header must say until then.
+    async fn replace(&self, objects: &Objects, former: &[u8], log: &LogRecord) -> Result<()> {
+        let update = guarded(self.epoch).expect(key::LOG, former.to_vec()).set(key::LOG, log.encode());
+        Ok(objects.meta.kv_update(&objects.header(), update).await?)
+    }
+
+    /// After `error`: the header tells whether it took effect, or whose log is there instead. `Fenced`: another client's.
+    async fn replace_what_is_there(
+        &self,
+        objects: &Objects,
+        capture: &Capture,
+        log: &LogRecord,
+        error: Error,
+    ) -> Result<Option<CheckpointPointer>> {
+        if !matches!(error.kind, ErrorKind::Fenced | ErrorKind::TimedOut | ErrorKind::Io { .. }) {
+            return Err(error);
+        }
+        let header = match Header::read(objects).await {
+            Ok(header) if header.epoch == self.epoch => header,
+            Ok(_) => return Err(Error::new(ErrorKind::Fenced, error.to_string())),
+            // Nothing says that the image is lost; the next checkpoint asks again.
+            Err(unknown) => return Err(if error.kind == ErrorKind::Fenced { unknown } else { error }),
+        };
+        if header.log == *log {
+            return Ok(None);
+        }
+        if header.log == capture.log {
+            // What the store refused then it takes another time, and what is still under way is refused from then on.
+            return Err(if error.kind == ErrorKind::Fenced { passing(&error) } else { error });
+        }
+        self.replace(objects, &header.log.encode(), log).await?;
+        let ours = |checkpoint: &CheckpointPointer| u64::from(checkpoint.id.epoch) == self.epoch.0;
+        Ok(header.log.checkpoint.filter(ours).filter(|given_up| Some(*given_up) != capture.log.checkpoint))
+    }
+}
+
+/// An owner that is no other's victim goes on.
+fn passing(error: &Error) -> Error {
+    Error::new(ErrorKind::Io { errno: nix::libc::EIO }, error.to_string())
 }
 
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
@@ -152,7 +204,8 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     let replay_from = match &state.writer {
         Some(writer) if clean => writer.next_segment(),
         Some(writer) => writer.oldest_open_segment(),
-        None => state.log.replay_from,
+        // A repair has no log of its own: all that there is lies before its epoch.
+        None => state.log.epochs.last().map_or(state.log.replay_from, |own| own.first_segment),
     };
     Capture {
         covers: state.end,

@@ -16,6 +16,14 @@ pub(crate) enum Stance {
     Owner,
     /// An owner who took the lock by hand and does not give it away.
     Keeper,
+    /// One who owns the image no more and could not give the lock back: it tries again when somebody asks.
+    Leaver,
+}
+
+impl Stance {
+    fn owns(self) -> bool {
+        matches!(self, Stance::Owner | Stance::Keeper)
+    }
 }
 
 /// A request that nobody has worked on yet.
@@ -58,7 +66,7 @@ impl Desk {
     /// its end: its requesters ask the next.
     pub(crate) fn stand(&self, stance: Stance) {
         let mut book = self.book();
-        if stance == Stance::Reader {
+        if !stance.owns() {
             *book = Book::default();
         }
         book.stance = stance;
@@ -72,7 +80,7 @@ impl Desk {
         match self.book().stance {
             Stance::Reader => None,
             Stance::Keeper => Some(Answer::Keeps),
-            Stance::Owner => {
+            Stance::Owner | Stance::Leaver => {
                 self.lock_wanted.notify_one();
                 Some(Answer::WillRelease)
             }
@@ -81,7 +89,7 @@ impl Desk {
 
     pub(crate) fn requested(&self, request: Pending) -> Option<Answer> {
         let mut book = self.book();
-        if book.stance == Stance::Reader {
+        if !book.stance.owns() {
             return None;
         }
         if let Some(known) = book.answers.get(&request.id) {
@@ -96,7 +104,7 @@ impl Desk {
 
     /// To a notice of a later version: nobody but the owner has to say that it does not know it.
     pub(crate) fn unknown(&self) -> Option<Answer> {
-        (self.book().stance != Stance::Reader).then_some(Answer::Unsupported)
+        self.book().stance.owns().then_some(Answer::Unsupported)
     }
 
     pub(crate) fn next_request(&self) -> Option<Pending> {

@@ -299,8 +299,9 @@ impl Inner {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
         }
         let checkpointer = {
+            let since = self.refusals.count();
             let mut role = self.maintenance.lock().await;
-            self.own(&mut role).await?
+            self.own(&mut role, since).await?
         };
         self.collector.collect_all(&checkpointer, progress).await
     }

@@ -3,6 +3,7 @@
 //! Owns: waiting for the lock, the hand-over with its order (rule 8 of `protocol.rs`), taking the lock by hand. Does not own:
 //! the advisory lock itself and dead owners (`lock.rs`), what makes a takeover safe (`takeover.rs`).
 use crate::checkpoint::Checkpointer;
+use crate::desk::Stance;
 use crate::follow::View;
 use crate::inner::{Inner, Role};
 use crate::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
@@ -13,7 +14,7 @@ use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::notice::{Answer, Notice};
 use lsd_store::{LockMode, LockRequest, LockState, Locker, StoreErrorKind, WatchId};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -26,11 +27,40 @@ pub(crate) struct Ownership {
     pub(crate) tasks: Vec<AbortHandle>,
 }
 
+/// How often this handle asked for the image in vain. An owner that says nothing is waited for once: its refusal goes to all who
+/// waited meanwhile (there may be many, and they would wait one after the other).
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<(u64, Option<Error>)>);
+
+impl Refusals {
+    fn book(&self) -> MutexGuard<'_, (u64, Option<Error>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.book().0
+    }
+
+    /// The last refusal, if there were more than `since`.
+    pub(crate) fn check(&self, since: u64) -> Result<()> {
+        match &*self.book() {
+            (count, Some(refusal)) if *count > since => Err(refusal.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&self, refusal: &Error) {
+        let mut book = self.book();
+        *book = (book.0 + 1, Some(refusal.clone()));
+    }
+}
+
 impl Inner {
     /// Takes the lock; a living owner is asked for it, and waited for as long as it says that the lock will come.
     /// `ReadOnly`: it keeps the lock, which was taken by hand. `Busy`: it does not answer, or it is no owner of this kind.
     pub(crate) async fn acquire_lock(&self, watch: WatchId) -> Result<()> {
         self.let_the_other_first().await?;
+        self.give_back_what_is_left().await?;
         let desk = &self.news.desk;
         let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
@@ -46,7 +76,9 @@ impl Inner {
             let now = Instant::now();
             if now >= deadline {
                 let reason = format!("{}: {} at {} keeps the lock", self.objects.header(), holder.client, holder.addr);
-                return Err(Error::new(ErrorKind::Busy, reason));
+                let refusal = Error::new(ErrorKind::Busy, reason);
+                self.refusals.note(&refusal);
+                return Err(refusal);
             }
             if asked.as_ref().is_none_or(|(owner, at)| *owner != holder || now >= *at + ASK_AGAIN) {
                 match watch::ask(&self.objects, &Notice::LockWanted).await? {
@@ -82,7 +114,7 @@ impl Inner {
         let Role::Owner(checkpointer, _) = &*role else { return Ok(()) };
         let checkpointer = checkpointer.clone();
         self.owned.store(false, Ordering::Release);
-        let flushed = self.come_to_rest().await;
+        let flushed = self.come_to_rest(false).await;
         if let Err(error) = &flushed
             && self.shared.lock().failure.is_none()
         {
@@ -93,7 +125,7 @@ impl Inner {
         }
         let seen = if flushed.is_ok() { self.last_checkpoint(&checkpointer).await } else { None };
         let Role::Owner(_, ownership) = std::mem::replace(role, Role::Reader(seen)) else { return Ok(()) };
-        self.news.desk.stand(crate::desk::Stance::Reader);
+        self.news.desk.stand(Stance::Reader);
         ownership.tasks.iter().for_each(AbortHandle::abort);
         {
             let mut view = self.follower.view.lock().await;
@@ -109,13 +141,39 @@ impl Inner {
         self.shared.unlocked.notify_waiters();
         // Collection ended with the ownership: nobody would wake those who wait for it.
         self.shared.space_freed.notify_waiters();
-        lock::release(&self.objects, ownership.watch).await?;
-        watch::announce_soon(&self.objects, Notice::LockReleased);
-        flushed
+        let released = self.give_lock_back(ownership.watch).await;
+        flushed.and(released)
     }
 
-    /// Accepts nothing more, lets compare-and-writes that are under way finish, and waits for the log.
-    async fn come_to_rest(&self) -> Result<()> {
+    /// Gives the lock back and tells everybody. Where that fails, this handle says that the lock will come, and tries again when
+    /// somebody asks for it.
+    pub(crate) async fn give_lock_back(&self, watch: WatchId) -> Result<()> {
+        let released = lock::give_back(&self.objects, watch).await;
+        let left = released.is_err().then_some(watch);
+        *self.left_lock() = left;
+        match left {
+            Some(_) => self.news.desk.stand(Stance::Leaver),
+            None => watch::announce_soon(&self.objects, Notice::LockReleased),
+        }
+        released
+    }
+
+    fn left_lock(&self) -> MutexGuard<'_, Option<WatchId>> {
+        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once more, if the lock of an earlier ownership is still there: with the maintenance lock held.
+    pub(crate) async fn give_back_what_is_left(&self) -> Result<()> {
+        let left = *self.left_lock();
+        let Some(watch) = left else { return Ok(()) };
+        self.give_lock_back(watch).await?;
+        self.news.desk.stand(Stance::Reader);
+        Ok(())
+    }
+
+    /// Accepts nothing more, lets compare-and-writes that are under way finish, and waits for the log. `urgent`: also in a full
+    /// pool.
+    pub(crate) async fn come_to_rest(&self, urgent: bool) -> Result<()> {
         loop {
             let unlocked = self.shared.unlocked.notified();
             {
@@ -127,7 +185,13 @@ impl Inner {
             }
             unlocked.await;
         }
-        let end = self.shared.lock().end;
+        let end = {
+            let mut state = self.shared.lock();
+            if urgent {
+                state.urge();
+            }
+            state.end
+        };
         self.shared.wait_durable(end).await
     }
 
@@ -140,7 +204,11 @@ impl Inner {
     async fn yield_lock(&self) {
         let since = match &*self.maintenance.lock().await {
             Role::Owner(_, ownership) => ownership.since,
-            Role::Reader(_) => return,
+            Role::Reader(_) => {
+                // Where that fails again, the other one asks again.
+                let _ = self.give_back_what_is_left().await;
+                return;
+            }
         };
         tokio::time::sleep_until(since + HOLD_LEAST).await;
         let mut role = self.maintenance.lock().await;
@@ -165,9 +233,10 @@ impl Inner {
     pub(crate) async fn lock_by_hand(self: &Arc<Self>) -> Result<()> {
         self.check_lock_feature()?;
         self.by_hand.store(true, Ordering::Release);
+        let since = self.refusals.count();
         let mut role = self.maintenance.lock().await;
-        self.own(&mut role).await?;
-        self.news.desk.stand(crate::desk::Stance::Keeper);
+        self.own(&mut role, since).await?;
+        self.news.desk.stand(Stance::Keeper);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::described::Described;
 use crate::desk::Stance;
 use crate::follow::{Followed, Follower, View};
 use crate::gc::{self, Collector};
-use crate::handover::{self, Ownership};
+use crate::handover::{self, Ownership, Refusals};
 use crate::header::Header;
 use crate::leaf_ahead::LeafAhead;
 use crate::limits::{CHECKPOINT_TRIES, RETRY_MOST};
@@ -20,7 +20,7 @@ use crate::objects::Objects;
 use crate::readahead::Readahead;
 use crate::recovery::Tails;
 use crate::shared::Shared;
-use crate::turns::Turns;
+use crate::turns::{Turns, Underway};
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
@@ -29,7 +29,6 @@ use crate::{
 };
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
-use lsd_core::format::notice::Notice;
 use lsd_core::units::{BLOCK_BYTES, Epoch};
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,16 +52,22 @@ pub(crate) struct Inner {
     pub(crate) readahead: Mutex<Readahead>,
     pub(crate) leaf_ahead: Mutex<LeafAhead>,
     pub(crate) turns: Turns,
+    pub(crate) underway: Underway,
+    pub(crate) refusals: Refusals,
     described: Mutex<Described>,
     /// The fast answer to "may I write"; the truth is the writer in the state.
     pub(crate) owned: AtomicBool,
     closed: AtomicBool,
     /// An update of the header ended so that nobody knows whether it took effect (`maintenance.rs`).
     pub(crate) in_doubt: AtomicBool,
+    /// What became of closing it.
+    end: tokio::sync::OnceCell<Result<()>>,
     /// The lock is taken and given back by the caller's hand only.
     pub(crate) by_hand: AtomicBool,
     /// When this handle gave the image to somebody who asked, until it has let them take it.
     pub(crate) yielded: Mutex<Option<Instant>>,
+    /// The lock of an ownership that has ended, which could not be given back.
+    pub(crate) unreleased: Mutex<Option<WatchId>>,
     /// Held while ownership, size or header values change: one maintenance operation at a time.
     pub(crate) maintenance: tokio::sync::Mutex<Role>,
     pub(crate) collector: Arc<Collector>,
@@ -122,12 +127,16 @@ impl Inner {
             readahead: Mutex::default(),
             leaf_ahead: Mutex::default(),
             turns: Turns::default(),
+            underway: Underway::default(),
+            refusals: Refusals::default(),
             described: Mutex::new(Described::of(&header)),
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
+            end: tokio::sync::OnceCell::new(),
             by_hand: AtomicBool::new(false),
             yielded: Mutex::default(),
+            unreleased: Mutex::default(),
             maintenance: tokio::sync::Mutex::new(Role::Reader(Some(tails))),
             collector,
             watch: Mutex::new(watch),
@@ -200,6 +209,11 @@ impl Inner {
 
     /// Makes this handle the image's writer if it is not already.
     pub(crate) async fn ensure_owner(self: &Arc<Self>) -> Result<()> {
+        self.ensure_owner_since(self.refusals.count()).await
+    }
+
+    /// The same for a change that found so many refusals at its call: one more, and it is refused, too.
+    pub(crate) async fn ensure_owner_since(self: &Arc<Self>, since: u64) -> Result<()> {
         if self.owns() {
             return Ok(());
         }
@@ -211,14 +225,15 @@ impl Inner {
         if matches!(&*role, Role::Reader(_)) && self.by_hand.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::ReadOnly, "the lock is taken by hand and was given back"));
         }
-        self.own(&mut role).await.map(|_| ())
+        self.own(&mut role, since).await.map(|_| ())
     }
 
-    /// The same with the maintenance lock held; returns the checkpointer of this ownership.
-    pub(crate) async fn own(self: &Arc<Self>, role: &mut Role) -> Result<Arc<Checkpointer>> {
+    /// The same with the maintenance lock held, for which the caller waited; returns the checkpointer of this ownership.
+    pub(crate) async fn own(self: &Arc<Self>, role: &mut Role, since: u64) -> Result<Arc<Checkpointer>> {
         if let Role::Owner(checkpointer, _) = role {
             return Ok(checkpointer.clone());
         }
+        self.refusals.check(since)?;
         let watch = self.watch_to_own()?;
         self.acquire_lock(watch).await?;
         self.become_owner(role, watch).await
@@ -230,6 +245,7 @@ impl Inner {
             return Ok(true);
         }
         let watch = self.watch_to_own()?;
+        self.give_back_what_is_left().await?;
         match lock::try_acquire(&self.objects, watch).await? {
             Attempted::Taken => self.become_owner(role, watch).await.map(|_| true),
             Attempted::Held(_) => Ok(false),
@@ -256,7 +272,7 @@ impl Inner {
             Err(error) => {
                 // What was read may be half of what there is.
                 *role = Role::Reader(None);
-                let _ = lock::release(&self.objects, watch).await;
+                let _ = self.give_lock_back(watch).await;
                 return Err(error);
             }
         };
@@ -320,7 +336,8 @@ impl Inner {
         let mut state = self.shared.lock();
         state.log = log;
         state.pace.start(settings.gc.then_some(settings.gc_thresholds));
-        state.writer = Some(Writer::new(config, jobs, end, first_segment));
+        let newest = state.segments.newest_ns();
+        state.writer = Some(Writer::new(config, jobs, end, first_segment).not_before(newest));
         Ok((epoch, ending))
     }
 
@@ -351,18 +368,29 @@ impl Inner {
         Ok(())
     }
 
+    /// Who calls it again while it is at work waits for it, and goes on where it was dropped half-way.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let role = self.maintenance.lock().await;
+        self.closed.store(true, Ordering::Release);
+        self.end.get_or_init(|| self.close_once()).await.clone()
+    }
+
+    async fn close_once(&self) -> Result<()> {
+        let mut role = self.maintenance.lock().await;
         let result = match &*role {
             Role::Owner(checkpointer, ownership) => {
-                let written = checkpointer.write(&self.objects, &self.shared, true).await;
+                // Rule 20: what waits finds the image closed, and what was accepted goes, also in a full pool.
+                self.owned.store(false, Ordering::Release);
+                let written = match self.come_to_rest(true).await {
+                    Ok(()) => checkpointer.write(&self.objects, &self.shared, true).await,
+                    Err(error) => Err(error),
+                };
+                let watch = ownership.watch;
                 self.news.desk.stand(Stance::Reader);
-                // The lock of an image that could not be closed cleanly goes too: recovery does not need it.
-                let _ = lock::release(&self.objects, ownership.watch).await;
-                watch::announce_soon(&self.objects, Notice::LockReleased);
+                *role = Role::Reader(None);
+                self.shared.unlocked.notify_waiters();
+                // The lock of an image that could not be closed cleanly goes too: recovery does not need it. If it stays, this
+                // client looks dead to the next one as soon as it does not watch any more.
+                let _ = self.give_lock_back(watch).await;
                 written
             }
             // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.

@@ -54,6 +54,7 @@ impl Inner {
     /// `owned`: the caller holds the range lock.
     async fn write_range(self: &Arc<Self>, mut offset: u64, data: WriteData, fua: bool, owned: bool) -> Result<()> {
         self.check_open()?;
+        let _passage = (data.chunks().len() > STEP_CHUNKS).then(|| self.underway.enter());
         if data.len() == 0 {
             return Box::pin(self.ensure_owner()).await;
         }
@@ -75,7 +76,7 @@ impl Inner {
         self.load_ahead(offset, len, Before::Writing);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.
-            return Box::pin(self.accept_in_turn(offset, len, chunks, true)).await;
+            return Box::pin(self.accept_in_turn(offset, len, chunks, None)).await;
         }
         if self.may_pass() && self.shared.try_take_dirty(len) {
             let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, false));
@@ -90,15 +91,23 @@ impl Inner {
     }
 
     async fn accept_in_line(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk]) -> Result<Seq> {
-        let place = self.turns.enter();
-        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
-        self.accept_in_turn(offset, len, chunks, false).await
+        let (place, since) = (self.turns.enter(), self.refusals.count());
+        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len, since));
+        self.accept_in_turn(offset, len, chunks, Some(since)).await
     }
 
-    async fn accept_in_turn(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
+    /// `since`: the refusals that the change found at its call; `None`: the caller holds the range.
+    async fn accept_in_turn(
+        self: &Arc<Self>,
+        offset: u64,
+        len: u64,
+        chunks: &[Chunk],
+        since: Option<u64>,
+    ) -> Result<Seq> {
+        let owned = since.is_none();
         loop {
-            if !owned {
-                self.ensure_owner().await?;
+            if let Some(since) = since {
+                self.ensure_owner_since(since).await?;
             }
             self.shared.wait_for_space().await;
             self.shared.wait_for_leaves().await?;
@@ -116,7 +125,7 @@ impl Inner {
                 Attempt::NotOwner if owned => {
                     return Err(Error::new(ErrorKind::Fenced, "the image was lost meanwhile"));
                 }
-                obstacle => self.overcome(obstacle, unlocked).await?,
+                obstacle => self.overcome(obstacle, unlocked, since).await?,
             }
         }
     }
@@ -128,8 +137,8 @@ impl Inner {
 
     /// Gets what a change will need while those before it have their turn, so that many wait side by side. What fails here is
     /// tried again, and told, by the change itself.
-    async fn prepare(self: &Arc<Self>, offset: u64, len: u64) {
-        if self.ensure_owner().await.is_err() {
+    async fn prepare(self: &Arc<Self>, offset: u64, len: u64, since: u64) {
+        if self.ensure_owner_since(since).await.is_err() {
             return;
         }
         let missing = {
@@ -157,8 +166,13 @@ impl Inner {
     }
 
     /// Tries a change until this handle owns the image, no leaf is missing and nobody holds its range.
-    pub(crate) async fn change(
+    pub(crate) async fn change(self: &Arc<Self>, attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
+        self.change_since(self.refusals.count(), attempt).await
+    }
+
+    async fn change_since(
         self: &Arc<Self>,
+        since: u64,
         mut attempt: impl FnMut(&mut State) -> Result<Attempt>,
     ) -> Result<Seq> {
         loop {
@@ -168,13 +182,13 @@ impl Inner {
                     self.shared.trim_leaves(self.settings().map_cache_bytes);
                     return Ok(seq);
                 }
-                obstacle => self.overcome(obstacle, unlocked).await?,
+                obstacle => self.overcome(obstacle, unlocked, Some(since)).await?,
             }
         }
     }
 
     /// Waits until a change that met this obstacle may be tried again. `unlocked`: from before it was tried.
-    async fn overcome(self: &Arc<Self>, obstacle: Attempt, unlocked: Notified<'_>) -> Result<()> {
+    async fn overcome(self: &Arc<Self>, obstacle: Attempt, unlocked: Notified<'_>, since: Option<u64>) -> Result<()> {
         match obstacle {
             Attempt::Done(_) => Ok(()),
             Attempt::NeedLeaves(leaves) => match self.shared.load_leaves_again(&self.objects, leaves).await {
@@ -186,7 +200,7 @@ impl Inner {
                 unlocked.await;
                 Ok(())
             }
-            Attempt::NotOwner => self.ensure_owner().await,
+            Attempt::NotOwner => self.ensure_owner_since(since.unwrap_or_else(|| self.refusals.count())).await,
             // Who asks for it cuts it into steps.
             Attempt::Wide => Err(invalid("too much for one record")),
         }
@@ -225,9 +239,10 @@ impl Inner {
     }
 
     async fn clear_in_line(self: &Arc<Self>, (offset, len): (u64, u64), zeroes: bool) -> Result<Seq> {
-        let place = self.turns.enter();
-        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len));
-        self.ensure_owner().await?;
+        let (place, since) = (self.turns.enter(), self.refusals.count());
+        let _passage = self.underway.enter();
+        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len, since));
+        self.ensure_owner_since(since).await?;
         self.shared.wait_for_leaves().await?;
         let mut is_wide = false;
         let attempt = |state: &mut State| {
@@ -235,12 +250,12 @@ impl Inner {
             is_wide = matches!(attempt, Attempt::Wide);
             Ok(if is_wide { Attempt::Done(state.end) } else { attempt })
         };
-        let seq = self.change(attempt).await?;
+        let seq = self.change_since(since, attempt).await?;
         if !is_wide {
             return Ok(seq);
         }
         // Rule 30: what is called later and overlaps waits for all of it, other changes go on.
-        let held = self.hold(offset..offset + len).await?;
+        let held = self.hold(offset..offset + len, since).await?;
         drop(turn);
         drop(place);
         let seq = self.clear_in_steps((offset, len), zeroes).await;
@@ -275,6 +290,7 @@ impl Inner {
         let mut block = BytesMut::with_capacity(pattern.len() * times as usize);
         (0..times).for_each(|_| block.extend_from_slice(&pattern));
         let block = block.freeze();
+        let _passage = self.underway.enter();
         let mut done = 0;
         while done < len {
             let part = (len - done).min(block.len() as u64);
@@ -290,11 +306,12 @@ impl Inner {
             return Err(invalid("compare and write data differ in length"));
         }
         self.check_open()?;
-        self.ensure_owner().await?;
+        let (_passage, since) = (self.underway.enter(), self.refusals.count());
+        self.ensure_owner_since(since).await?;
         let len = data.len() as u64;
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
-        let held = self.hold(range.clone()).await?;
+        let held = self.hold(range.clone(), since).await?;
         let read = || reader::read(&self.objects, &self.shared, offset, len);
         let present = self.steadily(read).await?.into_data(&self.shared, Keep::IfUsedAgain)?;
         if let Some(at) = first_difference(&present, &compare) {
@@ -306,7 +323,7 @@ impl Inner {
     }
 
     /// Holds a range while this handle owns the image: the hand-over waits for it.
-    async fn hold(self: &Arc<Self>, range: std::ops::Range<u64>) -> Result<Held> {
+    async fn hold(self: &Arc<Self>, range: std::ops::Range<u64>, since: u64) -> Result<Held> {
         loop {
             let unlocked = self.shared.unlocked.notified();
             let owner = {
@@ -324,7 +341,7 @@ impl Inner {
             if owner {
                 unlocked.await;
             } else {
-                self.ensure_owner().await?;
+                self.ensure_owner_since(since).await?;
             }
         }
     }
@@ -333,10 +350,12 @@ impl Inner {
     /// in flight.
     pub(crate) async fn flush(&self) -> Result<()> {
         self.check_open()?;
+        let call = self.underway.called();
         if !self.turns.is_free() {
             let place = self.turns.enter();
             drop(place.turn().await);
         }
+        self.underway.ended_before(call).await;
         let end = {
             let mut state = self.shared.lock();
             if let Some(failure) = &state.failure {

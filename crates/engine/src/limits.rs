@@ -113,6 +113,9 @@ pub(crate) const REQUESTS_KEPT: usize = 1024;
 pub(crate) const SPACE_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a taker looks whether the lock's owner is gone.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
+/// How often giving the lock back is tried at once, within a second where the store answers. Beyond it the lock stays until somebody
+/// asks for it, or until its holder owns the image again.
+pub(crate) const RELEASE_TRIES: u32 = 5;
 /// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.
 pub(crate) const BLOCKLIST_FOR: Duration = Duration::from_secs(3600);
 /// How long a header change waits for the other openers to notice it.

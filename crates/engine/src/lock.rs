@@ -1,5 +1,5 @@
 //! The advisory exclusive lock on the header: keeps polite clients apart. Safety does not rest on it (`takeover.rs`).
-use crate::limits::BLOCKLIST_FOR;
+use crate::limits::{BLOCKLIST_FOR, RELEASE_TRIES, RETRY_FIRST};
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_store::{LockMode, LockRequest, Locker, StoreErrorKind, WatchId};
@@ -96,4 +96,18 @@ pub(crate) async fn release(objects: &Objects, watch: WatchId) -> Result<()> {
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The same, tried again where the store fails: a lock that stays keeps everybody out for as long as this client lives.
+pub(crate) async fn give_back(objects: &Objects, watch: WatchId) -> Result<()> {
+    let mut pause = RETRY_FIRST;
+    for _ in 1..RELEASE_TRIES {
+        match release(objects, watch).await {
+            Err(error) if matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Io { .. }) => {}
+            released => return released,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    release(objects, watch).await
 }

@@ -20,8 +20,9 @@
 //! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
 //!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since;
 //!    reading the log before fencing could miss a record that the old owner still acknowledges; and what is written before the
-//!    start is committed does not count if this owner dies.
+//!    start is committed does not count if this owner dies. A repair takes the image over in the same way.
 //!    Tests: `an_old_owner_commits_no_checkpoint` (raised), `a_takeover_starts_from_the_last_checkpoint_of_the_old_owner` (header),
+//!    `a_repair_starts_from_the_last_checkpoint_of_the_old_owner` (header),
 //!    `an_old_owner_appends_to_none_of_its_segments` (fenced), `a_record_that_lands_before_its_segment_is_fenced_is_read` (log),
 //!    `a_new_owner_writes_only_when_its_start_is_committed`.
 //! 7. *Every name that the old epoch could still create is taken by a tombstone* ([`tombstone_range`]), those that it left out so
@@ -68,6 +69,17 @@
 //! 30. *A discard of several records holds its range until the last one is in the log* (`io.rs`): what is called later and overlaps
 //!     waits for it, or a step that comes late would take what was written since.
 //!     Test: `a_discard_of_several_records_takes_nothing_that_was_written_after_its_call`.
+//! 20. *A close stops accepting before anything else, as a hand-over does* (`inner.rs`): its checkpoint says that nothing follows in the log,
+//!     so what is accepted behind it is gone, whatever was answered. What waits meanwhile fails as on a closed image; a second close
+//!     waits for the first.
+//!     Tests: `nothing_is_accepted_behind_the_checkpoint_of_a_close`, `what_waits_for_a_leaf_while_the_image_is_closed_is_not_lost`,
+//!     `a_second_close_waits_for_the_first`.
+//! 21. *A flush covers every change that was called before it, to its last step* (`turns.rs`): also one that reads before it writes, or that
+//!     is accepted step by step.
+//!     Tests: `a_flush_covers_a_compare_and_write_under_way`, `a_flush_covers_all_steps_of_what_is_under_way`.
+//! 22. *A checkpoint replaces the log record that its writer knows, and no other* (`checkpoint.rs`): one that was given up and arrives late
+//!     would bring back a map whose segments are deleted. If it arrived first, its writer goes on from there.
+//!     Tests: `a_checkpoint_that_arrives_late_does_not_undo_the_next_one`, `an_owner_goes_on_behind_a_checkpoint_that_it_had_given_up`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;

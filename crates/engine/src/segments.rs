@@ -94,6 +94,11 @@ impl Segments {
         self.table.last()
     }
 
+    /// When the last batch of all was sealed, as far as segments are left that say so.
+    pub(crate) fn newest_ns(&self) -> u64 {
+        self.table.iter().map(|(_, used)| used.timestamp_ns).max().unwrap_or_default()
+    }
+
     pub(crate) fn forget(&mut self, segment: SegmentNo) {
         if let Some(used) = self.table.remove(segment) {
             self.space = without(self.space, &used);

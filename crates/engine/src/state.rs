@@ -41,7 +41,7 @@ pub(crate) struct State {
     pub(crate) writer: Option<Writer>,
     pub(crate) waiters: Waiters,
     pub(crate) locks: RangeLocks,
-    /// The image is being handed over: only what holds its range already is accepted.
+    /// The image is being handed over or closed: only what holds its range already is accepted.
     pub(crate) yielding: bool,
     /// Why every further call fails.
     pub(crate) failure: Option<Error>,

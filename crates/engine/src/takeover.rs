@@ -100,7 +100,7 @@ async fn bury(objects: &Objects, log: &LogRecord, fenced: &Tails, epoch: Epoch) 
     Ok(all_ours)
 }
 
-fn overtaken() -> Error {
+pub(crate) fn overtaken() -> Error {
     Error::new(ErrorKind::Busy, "another client has taken the image over")
 }
 

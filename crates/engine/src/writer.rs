@@ -103,6 +103,8 @@ pub(crate) struct Writer {
     /// The highest sequence that somebody waits to become durable.
     wanted: Seq,
     sealed: Vec<Sealed>,
+    /// Of the last batch: times never go back, whatever the clock does.
+    last_time_ns: u64,
     /// The last checkpoint of this writer was captured: garbage collection must not add to the log any more.
     pub(crate) is_closing: bool,
 }
@@ -123,8 +125,15 @@ impl Writer {
             in_flight: InFlight::default(),
             wanted: Seq(0),
             sealed: Vec::new(),
+            last_time_ns: 0,
             is_closing: false,
         }
+    }
+
+    /// No batch of this writer is older than `time_ns`.
+    pub(crate) fn not_before(mut self, time_ns: u64) -> Self {
+        self.last_time_ns = time_ns;
+        self
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -292,7 +301,8 @@ impl Writer {
 
     fn seal_batch(&mut self, first_seq: Seq, group_records: usize, mut open: OpenBatch) {
         let total_len = open.total_len(self.config.alignment);
-        let timestamp_ns = self.config.clock.now_ns();
+        let timestamp_ns = self.last_time_ns.max(self.config.clock.now_ns());
+        self.last_time_ns = timestamp_ns;
         let share = open.take_share(group_records);
         let durable = self.frontier.durable();
         let OpenBatch { stream, lane, place, records, pieces, data_len, accepted_bytes, largest, .. } = open;

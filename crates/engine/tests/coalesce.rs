@@ -1,8 +1,15 @@
-//! Overwrites inside a batch: what is written over and over before it goes to the store goes there once.
+//! What is in batches: what is written over and over before it goes to the store goes there once; times.
 mod common;
 
 use common::{Client, MIB, cluster_with_image, pattern, read, settings};
-use lsd_store::MEMORY_POOL;
+use lsd_core::format::header::ImageRecord;
+use lsd_core::format::names;
+use lsd_core::format::segment::SegmentIdentity;
+use lsd_core::replay::{TailRule, scan_segment};
+use lsd_engine::{Clock, Image, ImageRef, OpenOptions};
+use lsd_store::{MEMORY_POOL, ObjectStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const BLOCK: usize = 4096;
 
@@ -56,4 +63,45 @@ async fn overwriting_does_not_keep_a_batch_from_going() {
     assert!(written >= BLOCK as u64, "nothing of 800 KiB was sent");
     assert!(written < 16 * BLOCK as u64, "{written} bytes for one block");
     client.crash(&cluster);
+}
+
+/// A clock that somebody sets back again and again.
+#[derive(Debug)]
+struct SetBack(AtomicU64);
+
+impl Clock for SetBack {
+    fn now_ns(&self) -> u64 {
+        self.0.fetch_sub(1_000_000_000, Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_times_of_batches_never_go_back() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let disk = ImageRef::Name("disk".into());
+    let options = OpenOptions { settings: settings(), ..OpenOptions::default() };
+    for begun in [1 << 60, 1 << 50] {
+        let memory = cluster.client();
+        let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
+        let clock = Arc::new(SetBack(AtomicU64::new(begun)));
+        let image = Image::open_with_clock(&store, &disk, &options, clock).await.unwrap();
+        for block in 0..20 {
+            image.write(block * BLOCK as u64, pattern(block, BLOCK), true).await.unwrap();
+        }
+        cluster.expire(&memory);
+    }
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let header = store.list("lsd_header.").await.unwrap().remove(0);
+    let record = ImageRecord::decode(&store.kv_get(&header, "").await.unwrap()["image"]).unwrap();
+    let mut times = Vec::new();
+    for name in store.list("lsd_data.").await.unwrap() {
+        let (epoch, segment) = names::parse_segment(&record.id, &name.0).unwrap();
+        let bytes = store.read(&name, 0, store.stat(&name).await.unwrap()).await.unwrap();
+        let identity = SegmentIdentity { image: record.uuid, epoch, segment };
+        let batches = scan_segment(&identity, &bytes, TailRule::Whole).unwrap();
+        times.extend(batches.iter().map(|batch| (batch.first_seq, batch.timestamp_ns)));
+    }
+    times.sort();
+    assert_eq!(times.len(), 40);
+    assert!(times.is_sorted_by_key(|(_, time)| *time), "{times:?}");
 }

@@ -1,13 +1,16 @@
 //! Two clients write one image in turn or at once: ownership moves, and nothing that was flushed is lost.
 mod common;
 
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use futures::future::BoxFuture;
 use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, Settings};
-use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
+use lsd_store::{LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectStore, StoreError, WatchHandler};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const BLOCK: u64 = 4096;
 
@@ -455,4 +458,104 @@ async fn a_reader_that_holds_its_moment_shows_it_or_fails() {
         }
     }
     assert!(outdated > 0, "the owner collected nothing");
+}
+
+/// An owner that watches and says nothing.
+struct Silent;
+
+impl WatchHandler for Silent {
+    fn notified(&self, _notifier: u64, _payload: bytes::Bytes) -> BoxFuture<'static, bytes::Bytes> {
+        Box::pin(std::future::ready(bytes::Bytes::new()))
+    }
+
+    fn lost(&self, _error: StoreError) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_silent_owner_all_who_wait_fail_together() {
+    let cluster = cluster_with_image(256 * MIB).await;
+    let other: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let header = other.list("lsd_header.").await.unwrap().remove(0);
+    let watch = other.watch(&header, Duration::from_secs(30), Arc::new(Silent)).await.unwrap();
+    let (name, cookie) = ("rbd_lock".to_owned(), "auto 1".to_owned());
+    let request = LockRequest { name, cookie, mode: LockMode::Exclusive, tag: "internal".to_owned() };
+    other.lock(&header, request).await.unwrap();
+    let client = Client::open(&cluster, Settings { watch_timeout: Duration::from_secs(30), ..settings() }).await;
+    let begun = Instant::now();
+    let changes: Vec<_> = (0..48u64)
+        .map(|index| {
+            let image = client.image.clone();
+            let at = index * BLOCK;
+            tokio::spawn(async move {
+                let done = match index % 3 {
+                    0 => image.write(at, pattern(1, 4096), false).await,
+                    1 => image.discard(at, BLOCK, false).await,
+                    _ => image.compare_and_write(at, vec![0; 4096].into(), pattern(1, 4096)).await,
+                };
+                (done, begun.elapsed())
+            })
+        })
+        .collect();
+    for change in changes {
+        let (done, after) = change.await.unwrap();
+        assert_eq!(done.unwrap_err().kind, ErrorKind::Busy);
+        assert!(after < Duration::from_secs(41), "it was waited for {after:?}");
+    }
+    // The next one tries anew.
+    other.unwatch(watch).await.unwrap();
+    client.image.write(0, pattern(2, 4096), true).await.unwrap();
+}
+
+/// The lock cannot be given back when the image is handed over: it goes when the other asks again.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_not_given_back_is_given_back_when_it_is_asked_for() {
+    for by_close in [false, true] {
+        let cluster = cluster_with_image(MIB).await;
+        let (first, gate) = Client::open_gated(&cluster, settings()).await;
+        first.image.write(0, pattern(1, 4096), true).await.unwrap();
+        gate.close(|op, _| op == Op::Unlock);
+        let second = Client::open(&cluster, settings()).await;
+        let image = second.image.clone();
+        let taking = tokio::spawn(async move { image.write(4096, pattern(2, 4096), true).await });
+        // Nothing of the first few tries arrives.
+        for _ in 0..5 {
+            gate.until_waiting(1).await;
+            drop(gate.take());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        gate.open();
+        if by_close {
+            first.image.close().await.unwrap();
+        }
+        taking.await.unwrap().unwrap();
+        assert!(second.image.is_lock_owner());
+        if !by_close {
+            first.image.write(8192, pattern(3, 4096), true).await.unwrap();
+            assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
+        }
+    }
+}
+
+/// Who could not give the lock back takes the image again: nobody asked for it twice.
+#[tokio::test(start_paused = true)]
+async fn who_could_not_give_the_lock_back_can_own_the_image_again() {
+    let cluster = cluster_with_image(MIB).await;
+    let (first, gate) = Client::open_gated(&cluster, settings()).await;
+    first.image.write(0, pattern(1, 4096), true).await.unwrap();
+    gate.close(|op, _| op == Op::Unlock);
+    let image = first.image.clone();
+    let releasing = tokio::spawn(async move { image.lock_release().await });
+    for _ in 0..5 {
+        gate.until_waiting(1).await;
+        drop(gate.take());
+    }
+    let _ = releasing.await.unwrap();
+    assert!(!first.image.is_lock_owner());
+    gate.open();
+    first.image.lock_acquire().await.unwrap();
+    first.image.write(0, pattern(2, 4096), true).await.unwrap();
+    first.image.lock_release().await.unwrap();
+    let second = Client::open(&cluster, settings()).await;
+    assert_eq!(read(&second.image, 0, 4096).await, pattern(2, 4096));
+    second.image.write(0, pattern(3, 4096), true).await.unwrap();
 }

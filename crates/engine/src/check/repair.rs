@@ -25,7 +25,7 @@ use lsd_core::format::names;
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::map::Superseded;
 use lsd_core::units::SegmentNo;
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore};
+use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) async fn repair(
         return Ok(refused(report, "without its header nothing says what the objects of the image are"));
     };
     check_unwatched(store, &object, &object.0).await?;
-    mend_names(store, &id, &report.before, options).await?;
+    mend_names(store, &id, &values, &report.before, options).await?;
     let values = header_values(store, &object).await?.unwrap_or(values);
     let Ok(header) = Header::decode(&object, &values) else {
         return Ok(refused(report, "nothing else holds the values of the header that do not verify"));
@@ -88,7 +88,7 @@ pub(crate) async fn repair(
     let done = match lock::try_acquire(&objects, watch).await {
         Ok(Attempted::Taken) => {
             let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
-            let released = lock::release(&objects, watch).await;
+            let released = lock::give_back(&objects, watch).await;
             done.and(released)
         }
         Ok(Attempted::Held(holder)) => {
@@ -123,6 +123,7 @@ fn refused(mut report: RepairReport, why: &str) -> RepairReport {
 async fn mend_names(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
+    values: &KvMap,
     found: &CheckReport,
     options: RepairOptions,
 ) -> Result<()> {
@@ -130,14 +131,16 @@ async fn mend_names(
     for finding in &found.findings {
         let header = names::header(&id.0).into();
         let update = KvUpdate::default().presence(KvPresence::MustExist);
+        // Nobody owns the image yet: a value that somebody has put right since is left alone.
+        let as_found = |key: &str| update.clone().expect(key, values.get(key).cloned().unwrap_or_default());
         match &finding.fault {
             Fault::HeaderValue { key, .. } if key == key::NAME => {
                 if let Ok(name) = catalog.name_of(id).await {
-                    store.kv_update(&header, update.set(key::NAME, encode_text(&name))).await?;
+                    store.kv_update(&header, as_found(key).set(key::NAME, encode_text(&name))).await?;
                 }
             }
             Fault::HeaderValue { key, .. } if key.starts_with(key::META) && options.discard_damaged => {
-                store.kv_update(&header, update.remove(key.as_str())).await?;
+                store.kv_update(&header, as_found(key).remove(key.as_str())).await?;
             }
             Fault::Unlisted { name } if !name.is_empty() => match catalog.add(name, id).await {
                 // Another image has the name by now, or half an entry is in the way: that takes a person.
@@ -159,8 +162,13 @@ async fn own_and_mend(
     report: &mut RepairReport,
 ) -> Result<()> {
     let epoch = takeover::raise_epoch(objects, header).await?;
-    let tails = takeover::fence_log(objects, &header.log, epoch).await?;
+    // Rule 6: until then the old owner could commit a checkpoint and delete what the header named before.
     let values = objects.read_header().await?;
+    let header = Header::decode(&objects.header(), &values)?;
+    if header.epoch != epoch {
+        return Err(takeover::overtaken());
+    }
+    let tails = takeover::fence_log(objects, &header.log, epoch).await?;
     let Examined { report: found, content } = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
     let Some(content) = content else { return Ok(()) };
     let mut state = match decide(objects, content, &found, options, report).await? {
@@ -172,10 +180,7 @@ async fn own_and_mend(
     };
     let last_known = state.segments.last().unwrap_or_default();
     let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
-    let mut log = takeover::commit_start(objects, &header.log, epoch, state.end, first_segment).await?;
-    // Everything before is in the checkpoint that follows, and this epoch writes no segments.
-    log.replay_from = first_segment;
-    state.log = log;
+    state.log = takeover::commit_start(objects, &header.log, epoch, state.end, first_segment).await?;
     let shared = Shared::new(state, &crate::Settings::default());
     Checkpointer::new(epoch).write(objects, &shared, true).await?;
     delete_orphans(objects, progress, report).await

@@ -24,6 +24,8 @@ pub enum Op {
     /// The values of a keyed object.
     Values,
     Remove,
+    /// Giving a lock back.
+    Unlock,
 }
 
 type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
@@ -216,7 +218,8 @@ impl ObjectStore for Gate {
     }
 
     fn unlock(&self, name: &ObjectName, lock: &str, cookie: &str) -> StoreFuture<()> {
-        self.store.unlock(name, lock, cookie)
+        let (object, lock, cookie) = (name.clone(), lock.to_owned(), cookie.to_owned());
+        self.guarded(Op::Unlock, name, move |store| store.unlock(&object, &lock, &cookie))
     }
 
     fn lock_state(&self, name: &ObjectName, lock: &str) -> StoreFuture<LockState> {

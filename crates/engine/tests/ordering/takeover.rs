@@ -1,6 +1,11 @@
 //! Rules 3, 6 and 7: what two owners, of whom the older does not know that it is one no more, do to each other.
 use super::*;
+use common::Gate;
+use lsd_core::format::names;
+use lsd_core::units::CheckpointId;
 use lsd_engine::{ImageRef, RepairOptions};
+use lsd_store::ObjectStore;
+use std::sync::Arc;
 
 /// An old owner's write: either it was refused, or it is there.
 async fn refused(cluster: &MemoryCluster, result: Result<(), Error>, blocks: &[(u64, u64)]) {
@@ -280,4 +285,38 @@ async fn an_old_owner_does_not_begin_a_deleted_segment_again() {
     assert!(names.iter().all(|name| !name.0.contains(".00000001.00000001")), "it is deleted: {names:?}");
     gate.open();
     refused(&cluster, late.await.unwrap(), &[(20, 2)]).await;
+}
+
+/// A repair has read the header when the old owner, whom nobody sees any more, writes a checkpoint and deletes what that header names.
+#[tokio::test(start_paused = true)]
+async fn a_repair_starts_from_the_last_checkpoint_of_the_old_owner() {
+    let cluster = without_blocklist().await;
+    let old = Client::open(&cluster, settings()).await;
+    for (block, seed) in [(0, 1), (1, 1), (0, 2), (1, 2)] {
+        put(&old.image, block, seed).await;
+        old.image.flush().await.unwrap();
+    }
+    cluster.expire(&old.memory);
+    // Something that a repair has to do.
+    let stray = CheckpointId { epoch: 1, number: 999 };
+    let name = names::map_page(&old.image.info().id.0, stray, 0);
+    old.store.put(&name.into(), bytes::Bytes::from_static(b"stray")).await.unwrap();
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(is_header);
+    let store: Arc<dyn ObjectStore> = gate.clone();
+    let disk = ImageRef::Name("disk".into());
+    let repair =
+        tokio::spawn(async move { Image::repair(&store, &disk, RepairOptions::default(), &|_, _| Ok(())).await });
+    gate.until_waiting(1).await;
+    // The repair has read the header, and has not raised the epoch yet.
+    collecting(&old.image).await.unwrap().unwrap();
+    putting(&old.image, 2, 3).await.unwrap().unwrap();
+    // It dies when the header says where its epoch starts, before its checkpoint is there.
+    let raise = gate.take();
+    gate.close(second_update());
+    raise.arrive();
+    gate.until_waiting(1).await;
+    stop(repair).await;
+    drop(gate.take());
+    expect(&cluster, "a write returned", &[(0, 2), (1, 2), (2, 3)]).await;
 }
