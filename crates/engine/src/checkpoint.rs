@@ -95,7 +95,10 @@ impl Checkpointer {
         let log = LogRecord {
             checkpoint: Some(pointer),
             replay_from: capture.replay_from,
-            epochs: capture.log.epochs.clone(),
+            // Rule 23: what the table of segments names is found by its epoch.
+            epochs: capture
+                .log
+                .epochs_needed(capture.replay_from, capture.segments.entries().map(|entry| entry.segment)),
             clean,
         };
         let given_up = self.commit(objects, shared, capture, &log).await?;

@@ -3,7 +3,7 @@ use crate::error::corrupt;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::header::{
-    ImageRecord, LogRecord, REQUIRES_KNOWN, StateRecord, decode_epoch, decode_requires, decode_text, key,
+    ImageRecord, LogRecord, REQUIRES_KNOWN, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::{FormatError, FormatResult};
 use lsd_core::units::Epoch;
@@ -17,6 +17,7 @@ pub(crate) struct Header {
     pub(crate) state: StateRecord,
     pub(crate) epoch: Epoch,
     pub(crate) log: LogRecord,
+    pub(crate) tombs: Tombs,
     pub(crate) name: String,
     pub(crate) metadata: BTreeMap<String, String>,
     /// Rule 25: the image is being removed, or its removal was broken off.
@@ -61,6 +62,7 @@ impl Header {
             state: StateRecord::decode(get(key::STATE)?).map_err(bad)?,
             epoch: decode_epoch(get(key::EPOCH)?).map_err(bad)?,
             log: LogRecord::decode(get(key::LOG)?).map_err(bad)?,
+            tombs: tombs(values),
             name: decode_text(get(key::NAME)?).map_err(bad)?,
             metadata,
             removing: values.contains_key(key::REMOVING),
@@ -79,4 +81,11 @@ pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()
     let reason =
         format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
     Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+/// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking
+/// the pool.
+pub(crate) fn tombs(values: &KvMap) -> Tombs {
+    let unknown = Tombs { more: true, ..Tombs::default() };
+    values.get(key::TOMBS).map_or_else(Tombs::default, |value| Tombs::decode(value).unwrap_or(unknown))
 }

@@ -318,7 +318,7 @@ impl Inner {
         };
         // A number is never used twice, not even by another epoch: locations name segments by number alone.
         let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
-        let log = takeover::commit_start(&self.objects, &header.log, epoch, end, first_segment).await?;
+        let log = takeover::commit_start(&self.objects, &header, epoch, end, first_segment).await?;
         let alignment = self.objects.data.limits().append_alignment.max(1);
         let config = WriterConfig {
             uuid: self.objects.uuid,

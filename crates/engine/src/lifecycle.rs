@@ -13,7 +13,7 @@ use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progres
 use crate::{layout, parallel, recovery, removal};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
-use lsd_core::format::header::{EpochStart, ImageRecord, LogRecord, StateRecord, encode_epoch, encode_text, key};
+use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
@@ -168,7 +168,8 @@ type Named = BTreeSet<(bool, ObjectName)>;
 async fn objects_of(found: &Found) -> Result<Doomed> {
     let Found { header, objects } = found;
     let mut doomed = Named::new();
-    if collect(found, &mut doomed).await.is_err() {
+    let tombs = header.tombs.clone().with(&header.log);
+    if collect(found, &mut doomed).await.is_err() || tombs.more {
         for (is_data, store, prefix) in [
             (true, &objects.data, names::data_prefix(&objects.id.0)),
             (false, &objects.meta, names::map_prefix(&objects.id.0)),
@@ -177,9 +178,8 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
             doomed.extend(names.into_iter().map(|name| (is_data, name)));
         }
     }
-    let starts = &header.log.epochs;
-    for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        doomed.extend(tombstones(objects, *start, next.first_segment).await?.into_iter().map(|name| (true, name)));
+    for tomb in tombs.list {
+        doomed.extend(tombstones(objects, tomb).await?.into_iter().map(|name| (true, name)));
     }
     let store_of = |is_data| if is_data { objects.data.clone() } else { objects.meta.clone() };
     Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
@@ -187,15 +187,15 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
 
 /// What takeovers put into the way of an old owner: a window of names around where the next one starts, and further ones for takeovers
 /// that did not finish or came too late.
-async fn tombstones(objects: &Objects, old: EpochStart, next: SegmentNo) -> Result<Vec<ObjectName>> {
+async fn tombstones(objects: &Objects, old: Tomb) -> Result<Vec<ObjectName>> {
     let mut found = Vec::new();
-    let mut from = next.0;
+    let mut from = old.next.0;
     while look_up(objects, old.epoch, from..from + CREATE_WINDOW, &mut found).await? {
         from += CREATE_WINDOW;
     }
-    let mut to = next.0;
-    while to > old.first_segment.0 {
-        let from = to.saturating_sub(CREATE_WINDOW).max(old.first_segment.0);
+    let mut to = old.next.0;
+    while to > old.first.0 {
+        let from = to.saturating_sub(CREATE_WINDOW).max(old.first.0);
         if !look_up(objects, old.epoch, from..to, &mut found).await? {
             break;
         }

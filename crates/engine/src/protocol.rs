@@ -80,6 +80,9 @@
 //! 22. *A checkpoint replaces the log record that its writer knows, and no other* (`checkpoint.rs`): one that was given up and arrives late
 //!     would bring back a map whose segments are deleted. If it arrived first, its writer goes on from there.
 //!     Tests: `a_checkpoint_that_arrives_late_does_not_undo_the_next_one`, `an_owner_goes_on_behind_a_checkpoint_that_it_had_given_up`.
+//! 23. *An epoch leaves the header with the checkpoint whose table has none of its segments, and which replays none* (`LogRecord::epochs_needed`):
+//!     the name of a segment has its epoch. Where its tombstones are stays in the header (`Tombs`), for removal.
+//!     Test: `a_segment_keeps_its_epoch_in_the_header`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;

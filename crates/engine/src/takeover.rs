@@ -130,15 +130,16 @@ async fn is_tombstone(objects: &Objects, old: Epoch, segment: SegmentNo, epoch: 
 /// Last step: the header says where the new epoch's log starts. From here on its batches count.
 pub(crate) async fn commit_start(
     objects: &Objects,
-    log: &LogRecord,
+    header: &Header,
     epoch: Epoch,
     end: Seq,
     first_segment: SegmentNo,
 ) -> Result<LogRecord> {
-    let mut log = log.clone();
+    let tombs = header.tombs.clone().with_takeover(&header.log, epoch, first_segment);
+    let mut log = header.log.clone();
     log.clean = false;
     log.epochs.push(EpochStart { epoch, first_segment, first_seq: end.next() });
-    let update = guarded(epoch).set(key::LOG, log.encode());
+    let update = guarded(epoch).set(key::LOG, log.encode()).set(key::TOMBS, tombs.encode());
     objects.meta.kv_update(&objects.header(), update).await?;
     Ok(log)
 }

@@ -3,6 +3,7 @@ mod common;
 
 use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use futures::future::BoxFuture;
+use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, Settings};
 use lsd_store::{LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectStore, StoreError, WatchHandler};
@@ -558,4 +559,42 @@ async fn who_could_not_give_the_lock_back_can_own_the_image_again() {
     let second = Client::open(&cluster, settings()).await;
     assert_eq!(read(&second.image, 0, 4096).await, pattern(2, 4096));
     second.image.write(0, pattern(3, 4096), true).await.unwrap();
+}
+
+/// What is kept of each ownership goes when nothing needs it any more.
+#[tokio::test(start_paused = true)]
+async fn owners_in_turn_leave_nothing_that_grows() {
+    let cluster = cluster_with_image(4 * MIB).await;
+    let (first, second) = two(&cluster, settings()).await;
+    let store = first.store.clone();
+    let header = store.list("lsd_header.").await.unwrap().remove(0);
+    let mut counts = Vec::new();
+    for turn in 0..300u64 {
+        let client = if turn % 2 == 0 { &first } else { &second };
+        // A block that stays keeps its segment, and with that its epoch.
+        let block = if turn == 7 { 100 } else { turn % 5 };
+        client.image.write(block * BLOCK, stamped(block, turn % 2, turn), true).await.unwrap();
+        assert!(client.image.is_lock_owner());
+        let values = store.kv_get(&header, "").await.unwrap();
+        let log = LogRecord::decode(&values["log"]).unwrap();
+        assert!(log.epochs.len() <= 12, "turn {turn}: {} epochs in the header", log.epochs.len());
+        assert!(Tombs::decode(&values["tombs"]).unwrap().list.is_empty(), "everybody gave the image back");
+        counts.push(store.list("lsd_").await.unwrap().len());
+    }
+    let most = |counts: &[usize]| counts.iter().copied().max().unwrap_or_default();
+    assert!(most(&counts[200..]) <= most(&counts[..100]), "objects: {counts:?}");
+    assert_eq!(stamp_of(&read(&second.image, 100 * BLOCK, BLOCK).await), (100, 1, 7));
+    for client in [first, second] {
+        client.image.close().await.unwrap();
+    }
+    let reader = Client::open(&cluster, settings()).await;
+    for (block, turn) in [(100, 7), (0, 295), (1, 296), (2, 297), (3, 298), (4, 299)] {
+        assert_eq!(stamp_of(&read(&reader.image, block * BLOCK, BLOCK).await), (block, turn % 2, turn));
+    }
+    reader.image.close().await.unwrap();
+    let disk = ImageRef::Name("disk".into());
+    assert!(Image::check(&store, &disk, &|_, _| Ok(())).await.unwrap().findings.is_empty());
+    Image::remove(&store, &disk, &|_, _| Ok(())).await.unwrap();
+    assert_eq!(store.list("lsd_data.").await.unwrap(), []);
+    assert_eq!(store.list("lsd_map.").await.unwrap(), []);
 }

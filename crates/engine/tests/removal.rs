@@ -5,6 +5,7 @@ mod common;
 use bytes::Bytes;
 use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
 use futures::future::BoxFuture;
+use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_engine::{Catalog, Error, ErrorKind, Fault, Image, ImageRef, Severity};
 use lsd_store::{KvPresence, KvUpdate, MemoryCluster, ObjectName, ObjectStore, StoreError, WatchHandler};
 use std::sync::Arc;
@@ -191,4 +192,55 @@ async fn a_watcher_that_stays_silent_keeps_its_image() {
     cluster.client().watch(&header, Duration::from_secs(30), Arc::new(Silent)).await.unwrap();
     assert_eq!(Image::remove(&store, &disk(), &quiet).await.unwrap_err().kind, ErrorKind::Busy);
     assert!(is_listed(&store).await);
+}
+
+/// Owners that died, and after them owners that gave the image back until nothing of the earlier ones was left in the log. What was put
+/// into the way of the dead is still there, and found by what the header says of it, or by walking where it says that there is more.
+#[tokio::test(start_paused = true)]
+async fn what_was_put_in_the_way_of_old_owners_goes_with_the_image() {
+    for known in [true, false] {
+        let cluster = cluster_with_image(8 * MIB).await;
+        for seed in 0..6 {
+            let client = Client::open(&cluster, settings()).await;
+            client.image.write(0, pattern(seed, 4096), true).await.unwrap();
+            client.crash(&cluster);
+        }
+        for seed in 6..9 {
+            let client = Client::open(&cluster, settings()).await;
+            client.image.write(0, pattern(seed, 4096), true).await.unwrap();
+            client.image.close().await.unwrap();
+        }
+        let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+        let header = store.list("lsd_header.").await.unwrap().remove(0);
+        let values = store.kv_get(&header, "").await.unwrap();
+        let log = LogRecord::decode(&values["log"]).unwrap();
+        let tombs = Tombs::decode(&values["tombs"]).unwrap();
+        assert!(log.epochs.len() <= 3, "{:?}", log.epochs);
+        assert_eq!(tombs.list.len(), 6, "one for each owner that died");
+        if !known {
+            let tombs = Tombs { more: true, list: Vec::new(), ..tombs };
+            store.kv_update(&header, KvUpdate::default().set("tombs", tombs.encode())).await.unwrap();
+        }
+        let found = Image::check(&store, &disk(), &quiet).await.unwrap();
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+        assert!(store.list("lsd_data.").await.unwrap().len() > 6 * 16);
+        Image::remove(&store, &disk(), &quiet).await.unwrap();
+        assert_eq!(objects(&store).await, ["lsd_directory".into()]);
+    }
+}
+
+/// Of the names that it tells of nobody reads data, and the next owner writes the list anew.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_list_of_tombstones_is_told_and_in_nobodys_way() {
+    let (cluster, store, header) = image_with_data().await;
+    store.kv_update(&header, KvUpdate::default().set("tombs", &b"nonsense"[..])).await.unwrap();
+    let found = Image::check(&store, &disk(), &quiet).await.unwrap();
+    assert!(matches!(&found.findings[..], [one] if one.object == header.0), "{:?}", found.findings);
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, pattern(2, 4096), true).await.unwrap();
+    client.image.close().await.unwrap();
+    let values = store.kv_get(&header, "").await.unwrap();
+    assert!(Tombs::decode(&values["tombs"]).unwrap().more, "what it said is not known");
+    let found = Image::check(&store, &disk(), &quiet).await.unwrap();
+    assert!(found.findings.is_empty(), "{:?}", found.findings);
 }

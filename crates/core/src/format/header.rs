@@ -1,4 +1,8 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
+mod tombs;
+
+pub use tombs::{MAX_TOMBS, Tomb, Tombs};
+
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
 use crate::units::{CheckpointId, Epoch, MAX_IMAGE_BYTES, SegmentNo, Seq};
@@ -24,6 +28,8 @@ pub mod key {
     pub const REQUIRES: &str = "requires";
     /// Present while the image is being removed: the epoch that the removal took.
     pub const REMOVING: &str = "removing";
+    /// Absent until an owner wrote it.
+    pub const TOMBS: &str = "tombs";
     /// Prefix of the user's metadata: `meta.<key>`.
     pub const META: &str = "meta.";
 }
@@ -35,6 +41,7 @@ mod kind {
     pub const LOG: u16 = 4;
     pub const TEXT: u16 = 5;
     pub const REQUIRES: u16 = 7;
+    pub const TOMBS: u16 = 8;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {

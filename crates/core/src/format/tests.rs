@@ -3,8 +3,8 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    CheckpointPointer, EpochStart, ImageRecord, LogRecord, StateRecord, decode_epoch, decode_requires, decode_text,
-    encode_epoch, encode_requires, encode_text,
+    CheckpointPointer, EpochStart, ImageRecord, LogRecord, MAX_TOMBS, StateRecord, Tomb, Tombs, decode_epoch,
+    decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Root, RootPages, SegmentEntry};
@@ -105,6 +105,11 @@ fn sample_log() -> LogRecord {
     }
 }
 
+fn sample_tombs() -> Tombs {
+    let tomb = |epoch, first, next| Tomb { epoch: Epoch(epoch), first: SegmentNo(first), next: SegmentNo(next) };
+    Tombs { known: Epoch(9), more: true, list: vec![tomb(1, 1, 50), tomb(3, 50, 50)] }
+}
+
 fn sample_image() -> ImageRecord {
     ImageRecord {
         uuid: IDENTITY.image,
@@ -164,6 +169,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("header-log", sample_log().encode(), include_bytes!("../../testdata/v1/header-log.bin")),
         ("header-requires", encode_requires(5), include_bytes!("../../testdata/v1/header-requires.bin")),
         ("header-text", encode_text("grüße"), include_bytes!("../../testdata/v1/header-text.bin")),
+        ("header-tombs", sample_tombs().encode(), include_bytes!("../../testdata/v1/header-tombs.bin")),
         ("root-page", root_page(&sample_root()), include_bytes!("../../testdata/v1/root-page.bin")),
         (
             "seal",
@@ -231,6 +237,7 @@ fn everything_comes_back() {
     assert_eq!(LogRecord::decode(&sample_log().encode()).unwrap(), sample_log());
     assert_eq!(decode_requires(&encode_requires(5)).unwrap(), 5);
     assert_eq!(decode_text(&encode_text("grüße")).unwrap(), "grüße");
+    assert_eq!(Tombs::decode(&sample_tombs().encode()).unwrap(), sample_tombs());
     for root in [sample_root(), sample_patched_root()] {
         assert_eq!(decode_root(&root_page(&root)).unwrap(), root);
     }
@@ -310,6 +317,54 @@ fn epochs_own_ranges_of_segment_numbers() {
     assert_eq!(log.epoch_of(SegmentNo(0)), None);
 }
 
+#[test]
+fn epochs_stay_as_long_as_something_of_them_is_left() {
+    let start =
+        |epoch, first| EpochStart { epoch: Epoch(epoch), first_segment: SegmentNo(first), first_seq: Seq(first) };
+    // Epoch 3 has made no segment.
+    let epochs = vec![start(1, 1), start(2, 10), start(3, 20), start(4, 20), start(6, 30)];
+    let log = LogRecord { epochs, ..LogRecord::default() };
+    let needed = |replay_from, segments: &[u64]| -> Vec<u64> {
+        let kept = log.epochs_needed(SegmentNo(replay_from), segments.iter().map(|no| SegmentNo(*no)));
+        let pruned = LogRecord { epochs: kept.clone(), ..LogRecord::default() };
+        for no in segments.iter().copied().chain(replay_from..40).map(SegmentNo) {
+            assert_eq!(pruned.epoch_of(no), log.epoch_of(no), "segment {no} under another name");
+        }
+        kept.into_iter().map(|start| start.epoch.0).collect()
+    };
+    assert_eq!(needed(30, &[]), [6]);
+    assert_eq!(needed(99, &[]), [6], "the owner's own, whatever it has written");
+    assert_eq!(needed(30, &[9, 20, 29]), [1, 4, 6]);
+    assert_eq!(needed(25, &[10]), [2, 4, 6]);
+    assert_eq!(needed(1, &[]), [1, 2, 3, 4, 6]);
+    assert!(LogRecord::default().epochs_needed(SegmentNo(1), [SegmentNo(5)].into_iter()).is_empty());
+}
+
+#[test]
+fn tombstones_are_noted_where_an_owner_did_not_give_the_image_back() {
+    let start =
+        |epoch, first| EpochStart { epoch: Epoch(epoch), first_segment: SegmentNo(first), first_seq: Seq(first) };
+    let mut log = LogRecord { epochs: vec![start(1, 1), start(2, 10)], clean: false, ..LogRecord::default() };
+    let epochs = |tombs: &Tombs| tombs.list.iter().map(|tomb| tomb.epoch.0).collect::<Vec<_>>();
+    let tombs = Tombs::default().with_takeover(&log, Epoch(4), SegmentNo(20));
+    assert_eq!(epochs(&tombs), [1, 2], "what an earlier version did, and the new one");
+    log.epochs.push(start(4, 20));
+    assert_eq!(tombs.clone().with(&log), tombs, "the same again is nothing new");
+    log.clean = true;
+    let tombs = tombs.with_takeover(&log, Epoch(5), SegmentNo(30));
+    assert_eq!(epochs(&tombs), [1, 2]);
+    log = LogRecord { epochs: vec![start(5, 30), start(6, 40), start(7, 50)], clean: false, ..log };
+    let tombs = tombs.with_takeover(&log, Epoch(8), SegmentNo(60));
+    assert_eq!(epochs(&tombs), [1, 2, 5, 6, 7], "an earlier version had it in between");
+    let mut tombs = tombs;
+    for epoch in 8..8 + MAX_TOMBS as u64 {
+        log = LogRecord { epochs: vec![start(epoch, epoch * 10)], ..log };
+        tombs = tombs.with_takeover(&log, Epoch(epoch + 1), SegmentNo(epoch * 10 + 10));
+    }
+    assert!(tombs.more && tombs.list.len() == MAX_TOMBS, "the first ones are given up");
+    assert_eq!(Tombs::decode(&tombs.encode()).unwrap(), tombs);
+}
+
 fn decode_everything(bytes: &[u8]) {
     let _ = decode(&IDENTITY.place(8192), bytes, true);
     let _ = decode_seal(&IDENTITY, bytes);
@@ -319,6 +374,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = decode_epoch(bytes);
     let _ = LogRecord::decode(bytes);
     let _ = decode_requires(bytes);
+    let _ = Tombs::decode(bytes);
     let _ = decode_text(bytes);
     let _ = decode_root(bytes);
     let _ = Root::decode(PageKind::Root, bytes);
@@ -342,7 +398,7 @@ proptest! {
 
     #[test]
     fn mutated_structures_are_refused_or_valid(
-        which in 0usize..11, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        which in 0usize..15, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(), shorten in any::<bool>(), mend in any::<bool>(),
     ) {
         let (_, original, _) = golden().swap_remove(which);

@@ -3,7 +3,7 @@ use super::finding::{CheckReport, Fault};
 use crate::header::Header;
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
+use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tombs, decode_epoch, decode_text, key};
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
 use lsd_store::{KvMap, ObjectStore};
@@ -19,6 +19,10 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     let epoch = values.decode(key::EPOCH, decode_epoch);
     let log = values.decode(key::LOG, LogRecord::decode);
     let name = values.decode(key::NAME, decode_text);
+    if values.values.contains_key(key::TOMBS) {
+        values.decode(key::TOMBS, Tombs::decode);
+    }
+    let tombs = crate::header::tombs(values.values);
     let mut metadata = BTreeMap::new();
     for meta in values.values.keys().filter(|name| name.starts_with(key::META)) {
         if let Some(text) = values.decode(meta, decode_text) {
@@ -35,7 +39,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         modify_ns: 0,
     });
     let epoch = epoch.unwrap_or(log.epochs.last().map(|start| start.epoch).unwrap_or_default());
-    let header = Header { image, state, epoch, log, name: name.unwrap_or_default(), metadata, removing: false };
+    let header = Header { image, state, epoch, log, tombs, name: name.unwrap_or_default(), metadata, removing: false };
     if let Some(why) = contradiction(id, &header) {
         values.report.add(names::header(&id.0), Fault::HeaderContradicts { why });
     }

@@ -203,3 +203,17 @@ async fn write_some(image: &Image, seed: u64) {
     }
     image.flush().await.unwrap();
 }
+
+/// Owner after owner takes the image; each leaves a block that nobody overwrites.
+#[tokio::test(start_paused = true)]
+async fn a_segment_keeps_its_epoch_in_the_header() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    for seed in 1..8 {
+        let client = Client::open(&cluster, settings()).await;
+        put(&client.image, 300 + seed, seed).await;
+        write_some(&client.image, 100 + seed).await;
+        client.image.close().await.unwrap();
+        client.crash(&cluster);
+    }
+    expect(&cluster, "the image was closed", &(1..8).map(|seed| (300 + seed, seed)).collect::<Vec<_>>()).await;
+}

@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, decode_epoch, decode_text, key};
+use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tombs, decode_epoch, decode_text, key};
 use lsd_core::format::names;
 use lsd_engine::Features;
 use nix::libc;
@@ -20,6 +20,12 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     view.add(subject.value(key::STATE, StateRecord::decode).map(|state| state_fields(&state)), key::STATE);
     view.add(subject.value(key::EPOCH, decode_epoch).map(|epoch| vec![("epoch", epoch.0.into())]), key::EPOCH);
     view.add(subject.value(key::LOG, LogRecord::decode).map(|log| vec![("log", log_tree(&log))]), key::LOG);
+    if subject.header.contains_key(key::TOMBS) {
+        view.add(
+            subject.value(key::TOMBS, Tombs::decode).map(|tombs| vec![("tombstones", tombs_tree(&tombs))]),
+            key::TOMBS,
+        );
+    }
     view.fields.push(("metadata", metadata(&subject)));
     if !view.damage.is_empty() {
         let damage = view.damage.iter().map(|line| Tree::from(line.as_str())).collect();
@@ -102,6 +108,17 @@ fn log_tree(log: &LogRecord) -> Tree {
     });
     fields.push(("epochs", Tree::List("epoch", epochs.collect())));
     Tree::Object(fields)
+}
+
+fn tombs_tree(tombs: &Tombs) -> Tree {
+    let list = tombs.list.iter().map(|tomb| {
+        Tree::Object(vec![
+            ("epoch", tomb.epoch.0.into()),
+            ("first_segment", tomb.first.0.into()),
+            ("next_first_segment", tomb.next.0.into()),
+        ])
+    });
+    Tree::Object(vec![("unlisted", Tree::Bool(tombs.more)), ("epochs", Tree::List("epoch", list.collect()))])
 }
 
 fn metadata(subject: &Subject) -> Tree {
