@@ -66,6 +66,9 @@ struct Seen {
     bases: usize,
 }
 
+/// A checkpoint that is being written: the leaves that it stores and those that are empty, and what it covers.
+type Underway = (Vec<(LeafNo, Snapshot)>, Vec<LeafNo>, Model);
+
 struct World {
     map: ExtentMap<LeafPlace>,
     model: Model,
@@ -74,7 +77,7 @@ struct World {
     next_page: u32,
     root: Vec<(LeafNo, LeafPlace, u32)>,
     durable: Model,
-    checkpoint: Option<(Vec<(LeafNo, Snapshot)>, Vec<LeafNo>, Model)>,
+    checkpoint: Option<Underway>,
     seen: Seen,
 }
 

@@ -98,8 +98,8 @@ async fn the_times_of_batches_never_go_back() {
         let (epoch, segment) = names::parse_segment(&record.id, &name.0).unwrap();
         let bytes = store.read(&name, 0, store.stat(&name).await.unwrap()).await.unwrap();
         let identity = SegmentIdentity { image: record.uuid, epoch, segment };
-        let batches = scan_segment(&identity, &bytes, TailRule::Whole).unwrap();
-        times.extend(batches.iter().map(|batch| (batch.first_seq, batch.timestamp_ns)));
+        let found = scan_segment(&identity, &bytes, TailRule::Whole).unwrap();
+        times.extend(found.batches.iter().map(|batch| (batch.first_seq, batch.timestamp_ns)));
     }
     times.sort();
     assert_eq!(times.len(), 40);
