@@ -17,9 +17,10 @@ use crate::takeover::guarded;
 use crate::writer::{OpenSegment, Writer};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
-use lsd_store::{ObjectStore, StoreErrorKind};
+use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
 use pages::Pages;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ impl Checkpointer {
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
         *number = (!clean).then_some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
+        delete_what_is_left(objects, shared).await;
         let mut capture = capture(shared, clean);
         let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
         let written = self.write_captured(objects, shared, id, &capture, &mut taken, clean).await;
@@ -237,18 +239,43 @@ async fn sweep(
     let committed = protocol::Committed::new(log);
     let dead: Vec<SegmentNo> =
         capture.segments.entries().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
-    let remove = |store: &Arc<dyn ObjectStore>, name| {
-        let store = store.clone();
-        async move {
-            match store.remove(&name).await {
-                Err(error) => error.kind == StoreErrorKind::NotFound,
-                Ok(()) => true,
-            }
-        }
-        .boxed()
-    };
     let pages = pages.into_iter().map(|(id, page)| remove(&objects.meta, objects.page(id, page))).collect();
     parallel::all(pages).await;
+    delete_segments(objects, shared, log, dead).await;
+    let mut state = shared.lock();
+    let space = state.segments.space();
+    state.pace.swept(&space);
+    drop(state);
+    shared.space_freed.notify_waiters();
+    Ok(())
+}
+
+fn remove(store: &Arc<dyn ObjectStore>, name: ObjectName) -> BoxFuture<'static, bool> {
+    let store = store.clone();
+    async move {
+        match store.remove(&name).await {
+            Err(error) => error.kind == StoreErrorKind::NotFound,
+            Ok(()) => true,
+        }
+    }
+    .boxed()
+}
+
+/// The last checkpoint of an owner is written before what is dead by it goes, so its table still has that, and nobody else takes it
+/// out: the next owner does, before its own first checkpoint. Else tables would grow with each owner, and so would the list of
+/// epochs in the header.
+async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
+    let (dead, log) = {
+        let mut state = shared.lock();
+        (std::mem::take(&mut state.dead), state.log.clone())
+    };
+    if !dead.is_empty() {
+        delete_segments(objects, shared, &log, dead).await;
+    }
+}
+
+/// Deletes segments that a committed checkpoint has as dead, and takes those that are gone out of the table.
+async fn delete_segments(objects: &Objects, shared: &Shared, log: &LogRecord, dead: Vec<SegmentNo>) {
     let named = |segment: SegmentNo| Some((segment, objects.segment(log.epoch_of(segment)?, segment)));
     let (dead, names): (Vec<_>, Vec<_>) = dead.into_iter().filter_map(named).unzip();
     let gone = parallel::all(names.into_iter().map(|name| remove(&objects.data, name)).collect()).await;
@@ -262,10 +289,4 @@ async fn sweep(
             shared.sums.forget(*segment);
         }
     }
-    let mut state = shared.lock();
-    let space = state.segments.space();
-    state.pace.swept(&space);
-    drop(state);
-    shared.space_freed.notify_waiters();
-    Ok(())
 }

@@ -33,6 +33,9 @@ pub(crate) async fn load_checkpoint(objects: &Objects, log: &LogRecord, size: u6
     map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
     let mut state = State::new(size, log.clone(), map, Segments::from_entries(&root.segments), cache_bytes);
     state.root_bytes = root_bytes;
+    let committed = protocol::Committed::new(log);
+    let dead = root.segments.iter().filter(|entry| committed.pin(entry).is_none());
+    state.dead = dead.map(|entry| entry.segment).collect();
     Ok(state)
 }
 

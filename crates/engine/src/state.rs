@@ -24,7 +24,7 @@ use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
 use lsd_core::map::{Extent, ExtentMap, Superseded};
-use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, Seq};
+use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, SegmentNo, Seq};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -33,6 +33,9 @@ pub(crate) struct State {
     pub(crate) map: ExtentMap<LeafPlace>,
     pub(crate) buffers: Buffers,
     pub(crate) segments: Segments,
+    /// Those that the committed checkpoint has as dead, as far as this handle read it from the store: they may be gone already, and
+    /// leave the table when they are seen to be.
+    pub(crate) dead: Vec<SegmentNo>,
     /// As committed in the header.
     pub(crate) log: LogRecord,
     /// The last sequence that the map holds.
@@ -123,6 +126,7 @@ impl State {
             map,
             buffers: Buffers::new(cache),
             segments,
+            dead: Vec::new(),
             log,
             end,
             writer: None,
@@ -149,6 +153,7 @@ impl State {
         self.size = fresh.size;
         self.map = fresh.map;
         self.segments = fresh.segments;
+        self.dead = fresh.dead;
         self.log = fresh.log;
         self.end = fresh.end;
         self.log_bytes = fresh.log_bytes;
