@@ -1,7 +1,7 @@
-//! What an open image consists of, and its background work.
+//! What an open image consists of.
 //!
-//! Owns: becoming and being the owner, background tasks, opening and closing. Does not own: reading and writing (`io.rs`),
-//! maintenance (`maintenance.rs`).
+//! Owns: becoming and being the owner, opening and closing. Does not own: reading and writing (`io.rs`), maintenance
+//! (`maintenance.rs`), background work (`background.rs`).
 use crate::appender::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
@@ -12,7 +12,6 @@ use crate::gc::{self, Collector};
 use crate::handover::{self, Ownership, Refusals};
 use crate::header::Header;
 use crate::leaf_ahead::LeafAhead;
-use crate::limits::{CHECKPOINT_TRIES, RETRY_MOST};
 use crate::live::LiveSettings;
 use crate::loader::{self, Found};
 use crate::lock::Attempted;
@@ -24,15 +23,15 @@ use crate::turns::{Turns, Underway};
 use crate::watch::{self, News};
 use crate::writer::{Writer, WriterConfig};
 use crate::{
-    AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent, lock, maintenance,
-    requests, room, takeover,
+    AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent, background, lock,
+    maintenance, requests, room, takeover,
 };
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
 use lsd_core::units::{BLOCK_BYTES, Epoch};
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -144,8 +143,8 @@ impl Inner {
         });
         inner.take_up_options();
         if !read_only {
-            inner.spawn(follow_header(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(keep_watching(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(background::follow_header(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(background::keep_watching(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(maintenance::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
@@ -260,6 +259,10 @@ impl Inner {
         self.watch().ok_or_else(no_watch)
     }
 
+    pub(crate) fn set_watch(&self, watch: WatchId) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+    }
+
     pub(crate) fn watch(&self) -> Option<WatchId> {
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -279,9 +282,9 @@ impl Inner {
         let checkpointer = Arc::new(Checkpointer::new(epoch));
         let tasks = vec![
             appender,
-            self.spawn(write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
+            self.spawn(background::write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
             self.spawn(gc::run(self.collector.clone(), checkpointer.clone())),
-            self.spawn(seal_aged(self.shared.clone(), self.settings.clone())),
+            self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
         ];
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
         self.news.desk.stand(Stance::Owner);
@@ -443,75 +446,6 @@ fn lcm(a: u32, b: u32) -> u32 {
         (x, y) = (y, x % y);
     }
     a / x * b
-}
-
-async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
-    let mut failures = 0;
-    loop {
-        shared.checkpoint_due.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
-        if !shared.checkpoint_is_due() {
-            continue;
-        }
-        // A failed checkpoint loses nothing: the log is still there and the next one tries again.
-        match checkpointer.write(&inner.objects, &inner.shared, false).await {
-            Ok(()) => {
-                failures = 0;
-                inner.shared.lock().checkpoint_failure = None;
-                inner.shared.evict_leaves(inner.settings().map_cache_bytes);
-            }
-            Err(error) => {
-                failures += 1;
-                if failures >= CHECKPOINT_TRIES {
-                    inner.shared.lock().checkpoint_failure = Some(error);
-                    inner.shared.space_freed.notify_waiters();
-                }
-                tokio::time::sleep(RETRY_MOST).await;
-            }
-        }
-    }
-}
-
-/// Seals a batch that nobody waits for once it is `max_age` old.
-async fn seal_aged(shared: Arc<Shared>, settings: Arc<LiveSettings>) {
-    let open = |shared: &Shared| shared.lock().writer.as_ref().and_then(Writer::open_first_seq);
-    loop {
-        shared.batch_opened.notified().await;
-        while let Some(first) = open(&shared) {
-            let max_age = settings.now().max_age;
-            tokio::time::sleep(max_age).await;
-            let mut state = shared.lock();
-            if state.writer.as_ref().and_then(Writer::open_first_seq) == Some(first) {
-                state.seal();
-            }
-        }
-    }
-}
-
-async fn follow_header(inner: Weak<Inner>, news: Arc<News>) {
-    loop {
-        news.header_changed.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
-        // What cannot be read now is read at the next change or invalidate_cache.
-        let _ = inner.refresh().await;
-    }
-}
-
-async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
-    loop {
-        news.watch_lost.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
-        let timeout = inner.settings().watch_timeout;
-        match watch::watch(&inner.objects, &news, timeout).await {
-            Ok(watch) => *inner.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
-            // Cut off the cluster: what this client still has can never be written.
-            Err(error) if error.kind == ErrorKind::Fenced => inner.shared.fail(error),
-            Err(_) => {
-                tokio::time::sleep(crate::limits::RETRY_MOST).await;
-                news.watch_lost.notify_one();
-            }
-        }
-    }
 }
 
 /// The acknowledgement that is in force: write-back only after the first flush, as librbd's write-through until flush.

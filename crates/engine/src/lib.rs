@@ -5,6 +5,7 @@
 //! It never names RADOS. Every future must be polled inside a tokio runtime.
 mod ahead;
 mod appender;
+mod background;
 mod buffers;
 mod catalog;
 mod check;

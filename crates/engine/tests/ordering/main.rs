@@ -7,6 +7,7 @@ mod handover;
 mod log;
 mod lost;
 mod removal;
+mod sizes;
 mod takeover;
 
 use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
