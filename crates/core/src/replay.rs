@@ -103,6 +103,8 @@ pub struct Contiguous {
     pub end: Seq,
     /// Batches that do not count: beyond a gap, of a group that is not all there, or of a writer that had lost the image.
     pub dropped: usize,
+    /// Those of them that would count if what is missing before them came: of the first two kinds.
+    pub ahead: Vec<Batch>,
 }
 
 /// Joins the batches found in all segments into the contiguous log after `after`.
@@ -127,8 +129,8 @@ pub fn join(mut found: Vec<Batch>, after: Seq, epochs: &[EpochStart]) -> FormatR
         end = group[0].last_seq();
         counted += group.len();
     }
-    found.truncate(counted);
-    Ok(Contiguous { batches: found, end, dropped: all - counted })
+    let ahead = found.split_off(counted);
+    Ok(Contiguous { batches: found, end, dropped: all - counted, ahead })
 }
 
 impl Contiguous {

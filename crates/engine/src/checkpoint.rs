@@ -35,6 +35,9 @@ pub(crate) struct Checkpointer {
     epoch: Epoch,
     /// Number of the last checkpoint of this epoch; `None` after the clean one, which nothing may follow.
     number: Mutex<Option<u32>>,
+    /// Checkpoints that failed, with the number of their pages: they go after the next one that is committed, behind which a late
+    /// commit of theirs has no effect (rule 22).
+    failed: Mutex<Vec<(CheckpointId, u32)>>,
 }
 
 /// The image at one sequence number.
@@ -53,7 +56,7 @@ struct Capture {
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, number: Mutex::new(Some(0)) }
+        Self { epoch, number: Mutex::new(Some(0)), failed: Mutex::default() }
     }
 
     /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
@@ -64,13 +67,19 @@ impl Checkpointer {
         let next = last
             .checked_add(1)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
-        *number = (!clean).then_some(next);
+        *number = Some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         delete_what_is_left(objects, shared).await;
         let mut capture = capture(shared, clean);
         let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
-        let written = self.write_captured(objects, shared, id, &capture, &mut taken, clean).await;
+        let mut pages = Pages::new(objects, id);
+        let written = self.write_captured(shared, &mut pages, &capture, &mut taken, clean).await;
         drop(taken);
+        // Not before: a close whose caller gave it up half-way is taken up again.
+        if clean {
+            *number = None;
+        }
+        self.delete_failed(objects, id, pages.count(), written.is_ok()).await;
         // Those who wait for memory for leaves look again, also when there is none yet.
         shared.space_freed.notify_waiters();
         written
@@ -78,20 +87,19 @@ impl Checkpointer {
 
     async fn write_captured(
         &self,
-        objects: &Objects,
         shared: &Shared,
-        id: CheckpointId,
+        pages: &mut Pages<'_>,
         capture: &Capture,
         taken: &mut Taken<'_>,
         clean: bool,
     ) -> Result<()> {
+        let (objects, id) = pages.whose();
         shared.wait_durable(capture.covers).await?;
         self.seal_ended(objects, shared, capture).await;
-        let mut pages = Pages::new(objects, id);
-        let mut left = taken.write(&mut pages).await?;
+        let mut left = taken.write(pages).await?;
         pages.end_leaves().await?;
         let first_root_page = pages.count();
-        let root_bytes = root::write(shared, &mut pages, taken.stored(), &capture.segments, &mut left).await?;
+        let root_bytes = root::write(shared, pages, taken.stored(), &capture.segments, &mut left).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
         let log = LogRecord {
@@ -116,6 +124,17 @@ impl Checkpointer {
             left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
         }
         sweep(objects, shared, capture, &log, left).await
+    }
+
+    /// After an attempt with so many pages.
+    async fn delete_failed(&self, objects: &Objects, id: CheckpointId, pages: u32, succeeded: bool) {
+        let mut failed = self.failed.lock().await;
+        if !succeeded {
+            failed.push((id, pages));
+            return;
+        }
+        let names = failed.drain(..).flat_map(|(id, pages)| (0..pages).map(move |page| objects.page(id, page)));
+        parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
     }
 
     /// Seals what will not grow any more, so that readers find the checksums in it. One that cannot be sealed stays open, which

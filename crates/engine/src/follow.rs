@@ -12,7 +12,7 @@ use crate::inner::Inner;
 use crate::limits::VIEW_AGE;
 use crate::loader::{self, Found};
 use crate::recovery::{self, Tails};
-use crate::state::cleared_range;
+use crate::state::{Rest, cleared_range};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
@@ -37,7 +37,7 @@ struct Progress {
 /// What of the log is in the state of a handle that does not own the image.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// `None`: not known, or batches beyond a gap were passed by.
+    /// `None`: not known.
     segments: Option<BTreeMap<SegmentNo, Progress>>,
     /// Batches that were read and do not follow on the others yet.
     ahead: Vec<Batch>,
@@ -77,11 +77,14 @@ impl Follower {
 }
 
 impl View {
-    /// After a load from these segments. `passed_by`: batches were found there that did not count, and perhaps will.
-    pub(crate) fn loaded(&mut self, tails: &Tails, passed_by: bool) {
-        let progress = |(_, tail): &(Epoch, LogTail)| Progress { to: tail.len, sealed: tail.summary_len > 0 };
-        let segments = tails.iter().map(|(segment, tail)| (*segment, progress(tail))).collect();
-        *self = View { segments: (!passed_by).then_some(segments), ..View::default() };
+    /// After a load from these segments, which left `rest` of them.
+    pub(crate) fn loaded(&mut self, tails: &Tails, rest: Rest) {
+        let progress = |segment: &SegmentNo, tail: &LogTail| Progress {
+            to: rest.torn.get(segment).map_or(tail.len, |at| u64::from(*at)),
+            sealed: tail.summary_len > 0,
+        };
+        let segments = tails.iter().map(|(segment, (_, tail))| (*segment, progress(segment, tail))).collect();
+        *self = View { segments: Some(segments), ahead: rest.ahead, ..View::default() };
     }
 }
 
@@ -143,8 +146,8 @@ impl Inner {
 
     async fn load_anew(&self, view: &mut View, header: Header) -> Result<Followed> {
         let (objects, settings) = (self.objects.clone(), self.settings().clone());
-        let (state, tails, header) = loader::load_steadily(&Found { header, objects }, &settings).await?;
-        view.loaded(&tails, state.passed_by > 0);
+        let (mut state, tails, header) = loader::load_steadily(&Found { header, objects }, &settings).await?;
+        view.loaded(&tails, std::mem::take(&mut state.rest));
         self.describe(&header);
         self.shared.lock().reload(state);
         Ok(Followed::All(tails))

@@ -9,6 +9,7 @@ use crate::inner::{Inner, Role};
 use crate::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
 use crate::lock::{self, Attempted};
 use crate::recovery::Tails;
+use crate::state::Rest;
 use crate::watch::{self, News};
 use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::notice::{Answer, Notice};
@@ -131,7 +132,7 @@ impl Inner {
             let mut view = self.follower.view.lock().await;
             *view = View::default();
             if let Role::Reader(Some(_)) = role {
-                view.loaded(&Tails::new(), false);
+                view.loaded(&Tails::new(), Rest::default());
             }
             self.follower.set_age(Some(Instant::now()));
             let mut state = self.shared.lock();

@@ -98,7 +98,7 @@ impl Inner {
         };
         let began = Instant::now();
         let loaded = loader::load_steadily(&found, &settings).await;
-        let (state, tails, header) = match loaded {
+        let (mut state, tails, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 if let Some(watch) = watch {
@@ -109,7 +109,7 @@ impl Inner {
         };
         let follower = Follower::default();
         follower.set_age(Some(began));
-        follower.view.lock().await.loaded(&tails, state.passed_by > 0);
+        follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
         let shared = Arc::new(Shared::new(state, &settings));
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let inner = Arc::new(Inner {

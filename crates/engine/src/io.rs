@@ -72,7 +72,7 @@ impl Inner {
     /// One step of a write: takes dirty memory, which the log gives back byte by byte, and a place in the log.
     async fn accept(self: &Arc<Self>, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Seq> {
         let len = Chunk::total(chunks);
-        self.wait_for_room(len).await?;
+        self.wait_for_room(len, owned).await?;
         self.load_ahead(offset, len, Before::Writing);
         if owned {
             // Whoever has the turn, or hands the image over, may be waiting for this very range.

@@ -2,6 +2,7 @@
 use crate::header::Header;
 use crate::objects::Objects;
 use crate::recovery::{self, ReadLog, Tails};
+use crate::state::Rest;
 use crate::state::State;
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, protocol};
 use lsd_store::{ObjectStore, PoolId};
@@ -97,6 +98,6 @@ async fn state_of(
 ) -> Result<State> {
     let mut state = recovery::load_checkpoint(objects, &header.log, header.state.size, settings.cache_bytes).await?;
     recovery::apply_log(objects, &mut state, &read.log, tails).await?;
-    state.passed_by = read.log.dropped;
+    state.rest = Rest { ahead: read.log.ahead.clone(), torn: read.torn.clone() };
     Ok(state)
 }

@@ -105,8 +105,8 @@ pub(crate) struct ReadLog {
     pub(crate) log: Contiguous,
     /// How far their writers said that the log is durable.
     pub(crate) reach: Seq,
-    /// Segments whose end does not decode.
-    pub(crate) torn: Vec<SegmentNo>,
+    /// Segments whose end does not decode, and where that begins.
+    pub(crate) torn: BTreeMap<SegmentNo, u32>,
 }
 
 impl ReadLog {
@@ -125,8 +125,15 @@ pub(crate) struct LostLog {
 
 impl LostLog {
     /// The error of an open. `read`: the segments that are there.
-    pub(crate) fn error(&self, objects: &Objects, log: &LogRecord, tails: &Tails, torn: &[SegmentNo]) -> crate::Error {
-        let missing = suspects(log, tails, torn).into_iter().map(|(epoch, no)| objects.segment(epoch, no));
+    pub(crate) fn error(
+        &self,
+        objects: &Objects,
+        log: &LogRecord,
+        tails: &Tails,
+        torn: &BTreeMap<SegmentNo, u32>,
+    ) -> crate::Error {
+        let missing =
+            suspects(log, tails, torn.keys().copied()).into_iter().map(|(epoch, no)| objects.segment(epoch, no));
         let names: Vec<String> = missing.map(|name| name.0.clone()).collect();
         let LostLog { after, reach } = self;
         let why = format!("the log ends after write {after}, but {reach} was durable");
@@ -140,11 +147,15 @@ impl LostLog {
 const SUSPECTS: usize = 8;
 
 /// Where what is lost may have been: segments that do not decode to their end, and numbers without data between those with.
-pub(crate) fn suspects(log: &LogRecord, tails: &Tails, torn: &[SegmentNo]) -> Vec<(Epoch, SegmentNo)> {
+pub(crate) fn suspects(
+    log: &LogRecord,
+    tails: &Tails,
+    torn: impl Iterator<Item = SegmentNo>,
+) -> Vec<(Epoch, SegmentNo)> {
     let with_data = |no: &SegmentNo| tails.get(no).is_some_and(|(_, tail)| tail.len > 0);
     let last = tails.keys().rev().find(|no| with_data(no)).map_or(0, |no| no.0);
     let missing = (log.replay_from.0..last).map(SegmentNo).filter(|no| !with_data(no));
-    let mut suspects: BTreeSet<SegmentNo> = torn.iter().copied().collect();
+    let mut suspects: BTreeSet<SegmentNo> = torn.collect();
     suspects.extend(missing);
     let named = |no| Some((log.epoch_of(no)?, no));
     suspects.into_iter().filter_map(named).take(SUSPECTS).collect()
@@ -158,11 +169,11 @@ pub(crate) async fn read_log(objects: &Objects, log: &LogRecord, tails: &Tails) 
         let read = async move { Ok((segment, epoch, read_segment(objects, segment, epoch, tail).await?)) };
         reads.push(read.boxed());
     }
-    let (mut batches, mut promises, mut torn) = (Vec::new(), Promises::default(), Vec::new());
+    let (mut batches, mut promises, mut torn) = (Vec::new(), Promises::default(), BTreeMap::new());
     for (segment, epoch, found) in parallel::try_all::<_, crate::Error>(reads).await? {
         batches.extend(found.batches);
         promises.add(epoch, found.durable);
-        torn.extend(found.torn_at.map(|_| segment));
+        torn.extend(found.torn_at.map(|at| (segment, at)));
     }
     let after = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
     let joined = join(batches, after, &log.epochs).map_err(|error| corrupt(&objects.header(), error))?;

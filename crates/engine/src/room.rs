@@ -10,6 +10,7 @@ use crate::limits::{
 };
 use crate::{Error, ErrorKind, Result};
 use lsd_store::ObjectStore;
+use std::sync::Arc;
 
 /// Bytes of a segment, at most `most`. Collection copies what lives in a segment before that goes, so a few of them must fit
 /// into what a store keeps for it.
@@ -31,8 +32,9 @@ pub(crate) fn is_scarce(store: &dyn ObjectStore) -> bool {
 impl Inner {
     /// Waits until there is room for `len` bytes more than what is accepted already, as long as garbage is given back.
     /// `NoSpace`.
-    pub(crate) async fn wait_for_room(&self, len: u64) -> Result<()> {
-        if self.has_room(len) { Ok(()) } else { Box::pin(self.make_room(len)).await }
+    /// `held`: the caller holds a range, for which whoever hands the image over waits.
+    pub(crate) async fn wait_for_room(self: &Arc<Self>, len: u64, held: bool) -> Result<()> {
+        if self.has_room(len) { Ok(()) } else { Box::pin(self.make_room(len, held)).await }
     }
 
     fn has_room(&self, len: u64) -> bool {
@@ -45,7 +47,11 @@ impl Inner {
         has_room
     }
 
-    async fn make_room(&self, len: u64) -> Result<()> {
+    async fn make_room(self: &Arc<Self>, len: u64, held: bool) -> Result<()> {
+        // Only an owner collects, and who has just opened the image is none yet.
+        if !held {
+            self.ensure_owner().await?;
+        }
         for _ in 0..ROOM_TRIES {
             let freed = self.shared.space_freed.notified();
             if !self.owns() || !self.shared.press_for_room() {

@@ -159,11 +159,12 @@ impl Shared {
                 if !self.holds_leaves(&state) || state.failure.is_some() || state.writer.is_none() || is_full {
                     return Ok(());
                 }
+                // Who is refused asks for it as well: nobody else may come by, and the store may be well again.
+                self.checkpoint_due.notify_one();
                 if let Some(error) = &state.checkpoint_failure {
                     return Err(error.clone());
                 }
             }
-            self.checkpoint_due.notify_one();
             stored.await;
         }
     }

@@ -25,6 +25,16 @@ use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
 use lsd_core::map::{Extent, ExtentMap, Superseded};
 use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, SegmentNo, Seq};
+use std::collections::BTreeMap;
+
+/// What a read of the log passed by.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Batches beyond a gap, which perhaps will count.
+    pub(crate) ahead: Vec<Batch>,
+    /// Where segments do not decode: perhaps an append is under way.
+    pub(crate) torn: BTreeMap<SegmentNo, u32>,
+}
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -50,8 +60,8 @@ pub(crate) struct State {
     pub(crate) failure: Option<Error>,
     /// Log bytes since the last checkpoint.
     pub(crate) log_bytes: u64,
-    /// Batches that did not count when the log was read.
-    pub(crate) passed_by: usize,
+    /// What was found of the log and is not in the map, for who goes on reading it.
+    pub(crate) rest: Rest,
     /// Bytes of the last checkpoint's root: what the next will cost at least.
     pub(crate) root_bytes: u64,
     /// What was accepted up to here passes in a full pool: records that free space, and what the log has before them.
@@ -135,7 +145,7 @@ impl State {
             yielding: false,
             failure: None,
             log_bytes: 0,
-            passed_by: 0,
+            rest: Rest::default(),
             root_bytes: 0,
             urgent: Seq(0),
             pace: Pace::default(),

@@ -70,3 +70,35 @@ async fn a_client_that_is_blocklisted_changes_nothing() {
 fn lock_request() -> LockRequest {
     LockRequest { name: "l".into(), cookie: "c".into(), mode: LockMode::Exclusive, tag: String::new() }
 }
+
+/// Of a client whose presence cannot be looked at (another user's, with a strict umask, or this process has no file descriptor left)
+/// nobody can say that it has gone.
+#[tokio::test]
+async fn a_client_that_cannot_be_looked_at_keeps_its_lock() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("store");
+    let (one, two) = (store(&path), store(&path));
+    let name = ObjectName::from("keys");
+    one.kv_update(&name, KvUpdate::default().set("a", "1")).await.expect("a keyed object");
+    let request = LockRequest { name: "l".into(), cookie: "c".into(), mode: LockMode::Exclusive, tag: String::new() };
+    one.lock(&name, request.clone()).await.expect("nobody has the lock");
+    let presence = path.join("clients").join(one.identity().0.trim_start_matches("client."));
+    std::fs::rename(&presence, path.join("tmp").join("elsewhere")).expect("the presence is a file");
+    std::os::unix::fs::symlink(&presence, &presence).expect("a link that leads nowhere");
+    let taken = two.lock(&name, request).await;
+    assert!(taken.is_err(), "a living client's lock was given to another");
+}
+
+/// Whoever opens the store removes what dead clients left, and looks at files that others are just making.
+#[test]
+fn stores_that_are_opened_at_the_same_time_open() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("store");
+    drop(store(&path));
+    let opening = || (0..100).filter_map(|_| DirStore::open(&path).map(drop).err()).collect::<Vec<_>>();
+    let errors: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(opening)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert!(errors.is_empty(), "{} of 800 opens failed, first: {}", errors.len(), errors[0]);
+}

@@ -161,9 +161,8 @@ fn add_lost(
     (after, reach): (Seq, Seq),
     report: &mut CheckReport,
 ) {
-    let torn: Vec<SegmentNo> =
-        segments.found.iter().filter(|(_, segment)| segment.content.is_torn).map(|(no, _)| *no).collect();
-    let suspects = recovery::suspects(log, &segments.tails(log), &torn);
+    let torn = segments.found.iter().filter(|(_, segment)| segment.content.is_torn).map(|(no, _)| *no);
+    let suspects = recovery::suspects(log, &segments.tails(log), torn);
     let names = suspects.into_iter().map(|(epoch, no)| objects.segment(epoch, no));
     let names: Vec<_> = names.collect();
     let names = if names.is_empty() { vec![objects.header()] } else { names };

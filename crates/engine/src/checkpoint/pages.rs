@@ -47,6 +47,11 @@ impl<'a> Pages<'a> {
     }
 
     /// How many pages there are so far.
+    /// The objects that they are among, and their checkpoint.
+    pub(super) fn whose(&self) -> (&'a Objects, CheckpointId) {
+        (self.objects, self.id)
+    }
+
     pub(super) fn count(&self) -> u32 {
         self.next
     }

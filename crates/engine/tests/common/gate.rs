@@ -3,7 +3,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use lsd_store::{
     Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
+    StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom, WatchHandler, WatchId, Watcher,
 };
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,6 +29,7 @@ pub enum Op {
 }
 
 type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
+type Rooms = Box<dyn Fn() -> StoreRoom + Send>;
 
 /// Operations that wait; dropped they are lost.
 #[derive(Default)]
@@ -59,6 +60,7 @@ impl Late {
 struct State {
     stops: Option<Stops>,
     waiting: Late,
+    room: Option<Rooms>,
 }
 
 /// A store whose operations take effect inside the call (the memory store), with a gate before it.
@@ -107,6 +109,11 @@ impl Gate {
         panic!("{} operations wait at the gate instead of {count}", self.waiting());
     }
 
+    /// From now on the store says how much room it has.
+    pub fn set_room(&self, room: impl Fn() -> StoreRoom + Send + 'static) {
+        self.state().room = Some(Box::new(room));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -151,6 +158,10 @@ impl fmt::Debug for Gate {
 impl ObjectStore for Gate {
     fn limits(&self) -> StoreLimits {
         self.store.limits()
+    }
+
+    fn room(&self) -> Option<StoreRoom> {
+        self.state().room.as_ref().map(|room| room())
     }
 
     fn pool_id(&self) -> PoolId {

@@ -63,7 +63,8 @@ impl Clients {
         for _ in 0..JOIN_TRIES {
             clients.number = new_number();
             match room.spend_urgently(PRESENCE_MAX_BYTES as u64, || clients.enter()) {
-                Err(fault) if fault.kind == StoreErrorKind::NotFound => {}
+                // Who removes what dead clients left looks at what is just being made as well.
+                Err(fault) if matches!(fault.kind, StoreErrorKind::NotFound | StoreErrorKind::Busy) => {}
                 // Who may not write here, or finds no room for it, can still read.
                 Err(fault) if matches!(fault.kind, StoreErrorKind::Permission | StoreErrorKind::Full) => {
                     clients.presence = Err(fault);
@@ -170,8 +171,12 @@ impl Clients {
 
     /// `None` if the client cannot change anything any more; its presence if it says when it was last seen.
     fn seen(&self, client: u64) -> Option<Option<Presence>> {
-        let file = File::open(self.directory.join(client.to_string())).ok()?;
-        // Who cannot tell must not take a living client's lock.
+        let file = match File::open(self.directory.join(client.to_string())) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            // Who cannot tell must not take a living client's lock.
+            Err(_) => return Some(None),
+        };
         if client != self.number && files::try_lock(&file, LockKind::Shared).is_ok_and(|taken| taken) {
             return None;
         }
