@@ -148,8 +148,9 @@ impl Inner {
         let (objects, settings) = (self.objects.clone(), self.settings().clone());
         let (mut state, tails, header) = loader::load_steadily(&Found { header, objects }, &settings).await?;
         view.loaded(&tails, std::mem::take(&mut state.rest));
-        self.describe(&header);
+        // First what they will look at, then the news for those who listen.
         self.shared.lock().reload(state);
+        self.describe(&header);
         Ok(Followed::All(tails))
     }
 

@@ -305,6 +305,8 @@ impl Inner {
         // Held until this handle writes: nobody brings the state of an owner up to date.
         let mut view = self.follower.view.lock().await;
         *view = View::default();
+        // Who listens looks at the size when it hears the news.
+        self.shared.lock().size = header.state.size;
         self.describe(&header);
         let settings = self.settings().clone();
         if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {

@@ -6,7 +6,7 @@ use lsd_core::format::notice::{self, Answer, Notice, Operation, RequestId};
 use lsd_engine::{ErrorKind, Features, Image, PoolMetadata};
 use lsd_store::{MemoryCluster, ObjectName, ObjectStore};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 const NO_PROGRESS: fn(u64, u64) -> lsd_engine::Result<()> = |_, _| Ok(());
@@ -241,9 +241,11 @@ async fn news_are_of_what_clients_see() {
     let cluster = cluster_with_image(MIB).await;
     let watching = Client::open(&cluster, settings()).await;
     let heard = Arc::new(AtomicU32::new(0));
-    let counter = heard.clone();
+    let (counter, size) = (heard.clone(), Arc::new(AtomicU64::new(0)));
+    let (image, seen) = (watching.image.clone(), size.clone());
     watching.image.add_update_listener(Arc::new(move |_| {
         counter.fetch_add(1, Ordering::SeqCst);
+        seen.store(image.size(), Ordering::SeqCst);
     }));
     let hears = |news: u32| {
         let heard = heard.clone();
@@ -260,6 +262,7 @@ async fn news_are_of_what_clients_see() {
     let other = Client::open(&cluster, settings()).await;
     other.image.resize(2 * MIB, false, &NO_PROGRESS).await.unwrap();
     hears(1).await;
+    assert_eq!(size.load(Ordering::SeqCst), 2 * MIB, "when the news came");
     other.image.metadata_set("key", "value").await.unwrap();
     hears(1).await;
     // Asked of the owner, and made by this one when there is none.
