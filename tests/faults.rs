@@ -7,6 +7,7 @@
 mod common;
 use common::{Ceph, Cmd, Image, Running, compiled_program, scratch_dir, wait_until};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long I/O may take to go on: three missed heartbeats of an OSD, and peering.
@@ -65,18 +66,24 @@ impl Drop for Network {
     }
 }
 
+/// Two clusters at once would be too much for the machine, and for the names of their networks.
+static ONE_CLUSTER: Mutex<()> = Mutex::new(());
+
 /// Three OSDs.
 struct Cluster {
     dir: PathBuf,
     _scratch: tempfile::TempDir,
     network: Network,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     /// With so many copies of each object.
     fn start(copies: &str) -> Self {
         let scratch = tempfile::Builder::new().prefix("lsd-faults").tempdir_in("/tmp").unwrap();
-        let cluster = Self { dir: scratch.path().join("ceph"), _scratch: scratch, network: Network::new() };
+        let alone = ONE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = scratch.path().join("ceph");
+        let cluster = Self { dir, _scratch: scratch, network: Network::new(), _alone: alone };
         cluster.vstart(&["--osds", "3", "--size", copies, "--addr", &cluster.network.host_addr]);
         cluster
     }
