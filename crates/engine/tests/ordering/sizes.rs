@@ -1,7 +1,7 @@
 //! Rule 14: segments stay what the next opening understands, whatever sizes of writes share them. At the sizes that users run with.
 use super::*;
 use lsd_core::units::MAX_SEGMENT_BYTES;
-use lsd_engine::ImageRef;
+use lsd_engine::{ImageRef, Severity};
 use std::sync::Arc;
 
 fn defaults() -> Settings {
@@ -32,7 +32,8 @@ async fn large_then_small(large: u64, small: u64, crash: bool) {
     client.crash(&cluster);
     let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
     let found = Image::check(&store, &ImageRef::Name("disk".into()), &|_, _| Ok(())).await.unwrap();
-    assert_eq!(found.findings, [], "{what}");
+    // A crash may leave pages of a checkpoint that was being written.
+    assert!(found.worst() < Some(Severity::Corruption), "{what}: {:?}", found.findings);
     let again = Client::try_open(&cluster, defaults(), true).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     for index in 0..large {
         assert_eq!(read(&again.image, index * MIB, MIB).await, pattern(index, MIB as usize), "{what}: {index}");
