@@ -237,7 +237,7 @@ fn owners_change_while_objects_are_scrubbed_and_recovered() {
     let dir = scratch_dir();
     let image = ceph.image("unrest").create("16M");
     let state = dir.path().join("state");
-    let rounds: &[bool] = if is_long() { &[false, true, false, true, false] } else { &[false, false] };
+    let rounds: &[bool] = if is_long() { &[false, true, false, true, false] } else { &[false] };
     for (round, degraded) in rounds.iter().copied().enumerate() {
         let seed = (round + 1).to_string();
         let load = [&seed, ENDLESS, DEPTH, FLUSH_EVERY];
