@@ -3,6 +3,7 @@
 //!
 //! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`), what is in the pages
 //! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
+mod left;
 mod pages;
 mod root;
 mod taken;
@@ -18,6 +19,7 @@ use crate::writer::{OpenSegment, Writer};
 use crate::{Error, ErrorKind, Result, parallel, protocol};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+pub(crate) use left::uncommitted;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
 use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
@@ -282,14 +284,23 @@ fn remove(store: &Arc<dyn ObjectStore>, name: ObjectName) -> BoxFuture<'static, 
 
 /// The last checkpoint of an owner is written before what is dead by it goes, so its table still has that, and nobody else takes it
 /// out: the next owner does, before its own first checkpoint. Else tables would grow with each owner, and so would the list of
-/// epochs in the header.
+/// epochs in the header. The pages of a checkpoint that the last owner did not live to commit go with them.
 async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
-    let (dead, log) = {
+    let (dead, log, left_by) = {
         let mut state = shared.lock();
-        (std::mem::take(&mut state.dead), state.log.clone())
+        (std::mem::take(&mut state.dead), state.log.clone(), state.left_by.take())
     };
     if !dead.is_empty() {
         delete_segments(objects, shared, &log, dead).await;
+    }
+    let Some(left_by) = left_by else { return };
+    match uncommitted(objects, &left_by).await {
+        Ok(pages) => {
+            let names = pages.into_iter().map(|(id, page)| objects.page(id, page));
+            parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
+        }
+        // The next checkpoint looks again.
+        Err(_) => shared.lock().left_by = Some(left_by),
     }
 }
 

@@ -56,6 +56,34 @@ impl Refusals {
     }
 }
 
+/// An attempt to become the owner that is under way. Where its caller gives it up, the lock may be taken: it counts as one that could
+/// not be given back, so whoever asks for it gets it.
+pub(crate) struct Taking<'a> {
+    inner: &'a Inner,
+    watch: WatchId,
+    under_way: bool,
+}
+
+impl<'a> Taking<'a> {
+    pub(crate) fn begin(inner: &'a Inner, watch: WatchId) -> Self {
+        Self { inner, watch, under_way: true }
+    }
+
+    /// It came to its end: the lock is kept for good, or was not taken, or was given back.
+    pub(crate) fn end(mut self) {
+        self.under_way = false;
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if self.under_way {
+            *self.inner.left_lock() = Some(self.watch);
+            self.inner.news.desk.stand(Stance::Leaver);
+        }
+    }
+}
+
 impl Inner {
     /// Takes the lock; a living owner is asked for it, and waited for as long as it says that the lock will come.
     /// `ReadOnly`: it keeps the lock, which was taken by hand. `Busy`: it does not answer, or it is no owner of this kind.

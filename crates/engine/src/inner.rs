@@ -9,7 +9,7 @@ use crate::described::Described;
 use crate::desk::Stance;
 use crate::follow::{Followed, Follower, View};
 use crate::gc::{self, Collector};
-use crate::handover::{self, Ownership, Refusals};
+use crate::handover::{self, Ownership, Refusals, Taking};
 use crate::header::Header;
 use crate::leaf_ahead::LeafAhead;
 use crate::live::LiveSettings;
@@ -234,8 +234,13 @@ impl Inner {
         }
         self.refusals.check(since)?;
         let watch = self.watch_to_own()?;
-        self.acquire_lock(watch).await?;
-        self.become_owner(role, watch).await
+        let taking = Taking::begin(self, watch);
+        let taken = match self.acquire_lock(watch).await {
+            Ok(()) => self.become_owner(role, watch).await,
+            Err(error) => Err(error),
+        };
+        taking.end();
+        taken
     }
 
     /// Makes this handle the owner unless somebody else is: false then. `Busy`: the lock is held as an advisory one.
@@ -245,10 +250,14 @@ impl Inner {
         }
         let watch = self.watch_to_own()?;
         self.give_back_what_is_left().await?;
-        match lock::try_acquire(&self.objects, watch).await? {
-            Attempted::Taken => self.become_owner(role, watch).await.map(|_| true),
-            Attempted::Held(_) => Ok(false),
-        }
+        let taking = Taking::begin(self, watch);
+        let taken = match lock::try_acquire(&self.objects, watch).await {
+            Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
+            Ok(Attempted::Held(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        taking.end();
+        taken
     }
 
     fn watch_to_own(&self) -> Result<WatchId> {
@@ -339,6 +348,7 @@ impl Inner {
         let ending = self.spawn(handle);
         self.executor.run(appender.boxed());
         let mut state = self.shared.lock();
+        state.left_by = (!header.log.clean).then_some(header.log);
         state.log = log;
         state.pace.start(settings.gc.then_some(settings.gc_thresholds));
         let newest = state.segments.newest_ns();
@@ -399,7 +409,10 @@ impl Inner {
                 written
             }
             // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
-            Role::Reader(_) => self.shared.lock().failure.clone().map_or(Ok(()), Err),
+            Role::Reader(_) => {
+                let _ = self.give_back_what_is_left().await;
+                self.shared.lock().failure.clone().map_or(Ok(()), Err)
+            }
         };
         let result = match result {
             // Another client has the image now, and nothing that this one acknowledged is missing from it.

@@ -10,7 +10,7 @@ use crate::limits::{CREATE_WINDOW, PARALLEL_OPS};
 use crate::loader::{self, Found};
 use crate::objects::Objects;
 use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
-use crate::{layout, parallel, recovery, removal};
+use crate::{checkpoint, layout, parallel, recovery, removal};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
@@ -177,6 +177,9 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
             let names = store.list(&format!("{prefix}.")).await?;
             doomed.extend(names.into_iter().map(|name| (is_data, name)));
         }
+    }
+    for (id, page) in checkpoint::uncommitted(objects, &header.log).await? {
+        doomed.insert((false, objects.page(id, page)));
     }
     for tomb in tombs.list {
         doomed.extend(tombstones(objects, tomb).await?.into_iter().map(|name| (true, name)));

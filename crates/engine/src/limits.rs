@@ -152,6 +152,11 @@ pub(crate) const CHECKPOINT_TRIES: u32 = 8;
 pub(crate) const CHECKPOINT_STEP_LEAVES: usize = 512;
 /// Pages of a checkpoint (4 MiB) that are written side by side; no more are in memory, besides three that are filled.
 pub(crate) const CHECKPOINT_PAGES: usize = 4;
+/// So many page numbers in a row without an object are behind the last page of a checkpoint that was not committed: more than are
+/// in flight or being filled.
+pub(crate) const PAGES_LEFT_WINDOW: u32 = 8;
+/// So many numbers of checkpoints in a row without a page are behind the last one that an owner began.
+pub(crate) const CHECKPOINTS_LEFT: u32 = 4;
 /// Leaves that are looked at for eviction in one critical section.
 pub(crate) const EVICT_STEP_LEAVES: usize = 1024;
 /// Such steps in a row; what is left goes after the next operation that loads leaves.

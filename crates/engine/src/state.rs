@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// Those that the committed checkpoint has as dead, as far as this handle read it from the store: they may be gone already, and
     /// leave the table when they are seen to be.
     pub(crate) dead: Vec<SegmentNo>,
+    /// The log of an owner that did not close, as its successor found it: there may be pages of a checkpoint that it began.
+    pub(crate) left_by: Option<LogRecord>,
     /// As committed in the header.
     pub(crate) log: LogRecord,
     /// The last sequence that the map holds.
@@ -137,6 +139,7 @@ impl State {
             buffers: Buffers::new(cache),
             segments,
             dead: Vec::new(),
+            left_by: None,
             log,
             end,
             writer: None,

@@ -3,7 +3,7 @@ mod common;
 
 use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, read, settings};
 use lsd_engine::{CreateOptions, Error, ErrorKind, Image, ImageRef, OpenOptions, Settings};
-use lsd_store::{DirStore, ObjectStore};
+use lsd_store::{DirStore, MemoryCluster, ObjectStore};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -243,4 +243,65 @@ async fn a_close_goes_on_where_it_was_given_up() {
     stop(first).await;
     gate.open();
     client.image.close().await.expect("everything is durable, and the store is well");
+}
+
+/// A write takes the image over, and its caller gives that up half-way: at its first and at its last update of the header.
+#[tokio::test(start_paused = true)]
+async fn a_takeover_that_its_caller_gave_up_keeps_nobody_out() {
+    for passes in [0, 1] {
+        let cluster = cluster_with_image(16 * MIB).await;
+        let (client, gate) = Client::open_gated(&cluster, settings()).await;
+        let mut met = 0;
+        gate.close(move |op, name| {
+            met += usize::from(is_header(op, name));
+            is_header(op, name) && met > passes
+        });
+        let write = putting(&client.image, 0, 1);
+        gate.until_waiting(1).await;
+        stop(write).await;
+        drop(gate.take());
+        gate.open();
+        let other = Client::open(&cluster, settings()).await;
+        putting(&other.image, 1, 2).await.unwrap().expect("the first client lives, and owns nothing");
+        putting(&client.image, 2, 3).await.unwrap().expect("it takes the image when it wants to");
+        assert_eq!(read(&client.image, BLOCK, BLOCK).await, content(2));
+        client.image.close().await.unwrap();
+        other.image.close().await.unwrap();
+    }
+}
+
+/// An image whose owner died while it committed a checkpoint: nothing names the pages of that.
+async fn died_in_a_checkpoint() -> (MemoryCluster, Arc<dyn ObjectStore>) {
+    let cluster = cluster_with_image(256 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    for block in 0..16 {
+        client.image.write(block * 16 * MIB, pattern(block, MIB as usize), true).await.unwrap();
+    }
+    gate.close(is_header);
+    let image = client.image.clone();
+    let checkpoint = tokio::spawn(async move { image.collect(&|_, _| Ok(())).await });
+    gate.until_waiting(1).await;
+    stop(checkpoint).await;
+    drop(gate.take());
+    client.crash(&cluster);
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    assert_ne!(store.list("lsd_map.").await.unwrap(), []);
+    (cluster, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_an_owner_did_not_live_to_commit_go_with_the_next_checkpoint() {
+    let (cluster, store) = died_in_a_checkpoint().await;
+    let next = Client::open(&cluster, settings()).await;
+    putting(&next.image, 0, 1).await.unwrap().unwrap();
+    next.image.close().await.unwrap();
+    let found = Image::check(&store, &ImageRef::Name("disk".into()), &|_, _| Ok(())).await.unwrap();
+    assert_eq!(found.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_an_owner_did_not_live_to_commit_go_with_the_image() {
+    let (_cluster, store) = died_in_a_checkpoint().await;
+    Image::remove(&store, &ImageRef::Name("disk".into()), &|_, _| Ok(())).await.unwrap();
+    assert_eq!(store.list("lsd_").await.unwrap(), ["lsd_directory".into()]);
 }

@@ -54,8 +54,9 @@ Serve options:
   --read-only                   Export read-only
   --exclusive                   Forbid writes by other clients
 
-SIGTERM or SIGINT ends a server once the requests it has are answered; SIGUSR1 makes it tell
-on standard error who is connected. It serves up to 256 connections, with up to 512 MiB of
+SIGTERM or SIGINT ends a server once the requests it has are answered and the images are closed;
+a second one ends it at once, and what was not flushed may be lost. SIGUSR1 makes it tell on
+standard error who is connected. It serves up to 256 connections, with up to 512 MiB of
 requests. Only when they are all taken and another client comes, one that was silent for five
 minutes loses its connection.
 

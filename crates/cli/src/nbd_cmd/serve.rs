@@ -60,13 +60,37 @@ async fn serve(invocation: &Invocation, session: Session) -> Result<()> {
         Ok(exports) => serve_exports(invocation, exports, &mut signals).await,
         Err(failure) => Err(failure),
     };
-    let mut closed = Ok(());
-    for image in images {
-        // Each is closed, whatever became of the others; the first failure is told.
-        let result = image.close().await.map_err(|error| Failure::engine("error closing image", &error));
-        closed = closed.and(result);
+    let close_all = async {
+        let mut closed = Ok(());
+        for image in images {
+            // Each is closed, whatever became of the others; the first failure is told.
+            let result = image.close().await.map_err(|error| Failure::engine("error closing image", &error));
+            closed = closed.and(result);
+        }
+        closed
+    };
+    match served {
+        Ok(End::GivenUp) => Err(given_up()),
+        served => tokio::select! {
+            closed = close_all => served.map(drop).and(closed),
+            () = signals.next() => Err(given_up()),
+        },
     }
-    served.and(closed)
+}
+
+/// How serving came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Every request was answered.
+    Drained,
+    /// A second signal came before that.
+    GivenUp,
+}
+
+/// A cluster that does not answer can keep requests and the close waiting for ever; a second signal ends that.
+fn given_up() -> Failure {
+    let what = "told to end a second time: left the images without closing them; what was not flushed may be lost";
+    Failure::errno(what, nix::libc::EINTR)
 }
 
 async fn open_all(invocation: &Invocation, session: &Session, images: &mut Vec<Image>) -> Result<Vec<Export>> {
@@ -91,7 +115,7 @@ fn split_name(argument: &str) -> (&str, &str) {
     argument.split_once('=').unwrap_or((argument, argument))
 }
 
-async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &mut Signals) -> Result<()> {
+async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &mut Signals) -> Result<End> {
     let server = Server::new(exports).map_err(|error| Failure::usage(error.to_string()))?;
     let unix = invocation.options.socket.as_deref().map(SocketFile::bind).transpose()?;
     let tcp = match &invocation.options.listen {
@@ -120,6 +144,7 @@ async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &
     let wait_for_end = async {
         signals.next().await;
         server.shutdown();
+        signals.next().await;
     };
     let mut asked = signal(SignalKind::user_defined1()).map_err(|error| Failure::io("signal handler", &error))?;
     let tell_held = async {
@@ -127,11 +152,11 @@ async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &
             eprint!("{}", held_words(&server.held()));
         }
     };
-    tokio::select! {
-        _ = async { tokio::join!(serve_unix, serve_tcp, wait_for_end) } => {}
-        () = tell_held => {}
-    }
-    Ok(())
+    Ok(tokio::select! {
+        _ = async { tokio::join!(serve_unix, serve_tcp) } => End::Drained,
+        () = wait_for_end => End::GivenUp,
+        () = tell_held => End::Drained,
+    })
 }
 
 /// What SIGUSR1 asks for: a line for the server, and one for each connection.
