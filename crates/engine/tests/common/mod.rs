@@ -5,12 +5,16 @@ mod gate;
 use bytes::Bytes;
 #[allow(unused_imports, reason = "each test uses its part")]
 pub use gate::{Gate, Op};
-use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions, Settings};
+use lsd_engine::{CreateOptions, Error, Image, ImageRef, OpenOptions, Settings};
 use lsd_store::{MemoryCluster, MemoryStore, ObjectStore};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 pub const MIB: u64 = 1 << 20;
+pub const BLOCK: u64 = 4096;
+/// Longer than anything takes that nothing holds up; virtual time.
+pub const LONG: Duration = Duration::from_secs(10);
 
 /// A client of the cluster and the image that it opened. Dropping it is a crash: the client's watches expire.
 pub struct Client {
@@ -85,4 +89,21 @@ pub async fn read(image: &Image, offset: u64, len: u64) -> Vec<u8> {
 
 pub fn pattern(seed: u64, len: usize) -> Bytes {
     (0..len).map(|index| (seed.wrapping_mul(31).wrapping_add(index as u64 * 7) % 251) as u8 + 1).collect()
+}
+
+/// What a block holds after its write number `seed`.
+pub fn content(seed: u64) -> Bytes {
+    pattern(seed, BLOCK as usize)
+}
+
+/// A write of one block that is durable when it returns, under way.
+pub fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Error>> {
+    let image = image.clone();
+    tokio::spawn(async move { image.write(block * BLOCK, content(seed), true).await })
+}
+
+/// Its caller gives it up.
+pub async fn stop<T>(task: JoinHandle<T>) {
+    task.abort();
+    let _ = task.await;
 }

@@ -10,19 +10,11 @@ mod removal;
 mod sizes;
 mod takeover;
 
-use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use common::{BLOCK, Client, LONG, MIB, Op, cluster_with_image, content, pattern, putting, read, settings, stop};
 use lsd_engine::{Error, ErrorKind, Image, OpenOptions, Settings};
 use lsd_store::{MemoryCluster, ObjectStore};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-
-const BLOCK: u64 = 4096;
-/// Longer than anything takes that nothing holds up; virtual time.
-const LONG: Duration = Duration::from_secs(10);
-
-fn content(seed: u64) -> bytes::Bytes {
-    pattern(seed, BLOCK as usize)
-}
 
 async fn put(image: &Image, block: u64, seed: u64) {
     image.write(block * BLOCK, content(seed), false).await.unwrap();
@@ -33,20 +25,9 @@ async fn put_both(image: &Image, block: u64, seed: u64) {
     image.write(block * BLOCK, bytes::Bytes::from(content(seed).repeat(2)), false).await.unwrap();
 }
 
-/// A write that is durable when it returns, under way.
-fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Error>> {
-    let image = image.clone();
-    tokio::spawn(async move { image.write(block * BLOCK, content(seed), true).await })
-}
-
 fn collecting(image: &Image) -> JoinHandle<Result<(), Error>> {
     let image = image.clone();
     tokio::spawn(async move { image.collect(&|_, _| Ok(())).await })
-}
-
-async fn stop<T>(task: JoinHandle<T>) {
-    task.abort();
-    let _ = task.await;
 }
 
 /// Whoever opens the image now finds these blocks. `promised`: why they must be there.

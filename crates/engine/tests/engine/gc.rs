@@ -1,8 +1,6 @@
 //! Garbage collection: space comes back, nothing that lives is lost, whatever happens in between.
-mod common;
-
+use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use bytes::Bytes;
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings, Thresholds};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
 use rand::rngs::StdRng;

@@ -1,8 +1,6 @@
 //! What recovery reads is bounded by the rule that says when a checkpoint is due (docs/DURABILITY.md, section on replay):
 //! counted in bytes and operations, never in time.
-mod common;
-
-use common::{Client, MIB, cluster_with_image, pattern, settings};
+use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
 use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
 use lsd_core::format::segment::seal_len;
@@ -54,7 +52,7 @@ async fn crash_after(bytes: u64, settings: Settings) -> (u64, u64, MemoryReads) 
     let reader = Client::try_open(&cluster, settings, true).await.unwrap();
     let after = cluster.reads(MEMORY_POOL);
     let read = MemoryReads { operations: after.operations - before.operations, bytes: after.bytes - before.bytes };
-    assert_eq!(common::read(&reader.image, last, 4096).await, pattern(bytes / 4096 - 1, 4096));
+    assert_eq!(crate::common::read(&reader.image, last, 4096).await, pattern(bytes / 4096 - 1, 4096));
     (segments, log_bytes, read)
 }
 

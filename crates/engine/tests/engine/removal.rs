@@ -1,9 +1,7 @@
 //! Removing images: also those that are damaged (never without being told while anything of them verifies, and then without a rest), in
 //! use, or half removed.
-mod common;
-
+use crate::common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
 use bytes::Bytes;
-use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
 use futures::future::BoxFuture;
 use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_engine::{Catalog, Error, ErrorKind, Fault, Image, ImageRef, Severity};

@@ -1,31 +1,11 @@
 //! Courses of events in which a client hangs, is refused for ever, or does not see what was flushed.
-mod common;
-
-use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, read, settings};
+use crate::common::{
+    BLOCK, Client, Gate, LONG, MIB, Op, cluster_with_image, content, pattern, putting, read, settings, stop,
+};
 use lsd_engine::{CreateOptions, Error, ErrorKind, Image, ImageRef, OpenOptions, Settings};
 use lsd_store::{DirStore, MemoryCluster, ObjectStore};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-
-const BLOCK: u64 = 4096;
-/// Longer than anything takes that nothing holds up; virtual time.
-const LONG: Duration = Duration::from_secs(10);
-
-fn content(seed: u64) -> bytes::Bytes {
-    pattern(seed, BLOCK as usize)
-}
-
-/// A write that is durable when it returns, under way.
-fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Error>> {
-    let image = image.clone();
-    tokio::spawn(async move { image.write(block * BLOCK, content(seed), true).await })
-}
-
-async fn stop<T>(task: JoinHandle<T>) {
-    task.abort();
-    let _ = task.await;
-}
 
 fn is_header(op: Op, name: &str) -> bool {
     op == Op::Update && name.starts_with("lsd_header.")

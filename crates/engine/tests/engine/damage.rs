@@ -1,7 +1,5 @@
 //! Damaged objects: an error that names the object, never a panic, never wrong data.
-mod common;
-
-use common::{Client, MIB, cluster_with_image, pattern, settings};
+use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
 use std::sync::Arc;

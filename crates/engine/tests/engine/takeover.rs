@@ -1,8 +1,6 @@
 //! Two clients, one image: what the old owner does late changes nothing, and what it flushed is there. And one client whose store does
 //! not answer for a while.
-mod common;
-
-use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, Gate, MIB, Op, cluster_with_image, pattern, read, settings};
 use lsd_engine::{ErrorKind, Settings};
 use lsd_store::{Append, ObjectName, ObjectStore};
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! An image behaves as an array of bytes, whatever is written, and again after every kind of reopen.
-mod common;
-
-use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use lsd_engine::{AckMode, ErrorKind, Settings};
 use lsd_store::MemoryCluster;
 use rand::rngs::StdRng;

@@ -1,7 +1,5 @@
 //! What is in batches: what is written over and over before it goes to the store goes there once; times.
-mod common;
-
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::header::ImageRecord;
 use lsd_core::format::names;
 use lsd_core::format::segment::SegmentIdentity;

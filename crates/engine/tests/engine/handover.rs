@@ -1,7 +1,5 @@
 //! Two clients write one image in turn or at once: ownership moves, and nothing that was flushed is lost.
-mod common;
-
-use common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use futures::future::BoxFuture;
 use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_core::format::notice::{self, Answer, Notice};

@@ -1,9 +1,7 @@
 //! Large writes, at default sizes: at the bound on dirty memory, what has gone to the store by then, and that nobody waits there for
 //! ever; and beside small ones, that the segments they share stay what the next opening understands.
-mod common;
-
+use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read};
 use bytes::Bytes;
-use common::{Client, MIB, Op, cluster_with_image, pattern, read};
 use lsd_core::format::batch::{self, BATCH_HEADER_BYTES, Batch, BatchPlace};
 use lsd_core::format::checkpoint::PageIdentity;
 use lsd_core::format::codec::crc32c;

@@ -1,7 +1,5 @@
 //! Changes of an image that another client owns: its owner makes them, once, and keeps the image.
-mod common;
-
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::notice::{self, Answer, Notice, Operation, RequestId};
 use lsd_engine::{ErrorKind, Features, Image, PoolMetadata};
 use lsd_store::{MemoryCluster, ObjectName, ObjectStore};

@@ -1,8 +1,6 @@
 //! Checking and repairing: each class of damage is found, named with the bytes of the image that it hits, and put right as
 //! far as it can be without giving anything up.
-mod common;
-
-use common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::checkpoint::{PageIdentity, encode_page};
 use lsd_core::format::header::{ImageRecord, LogRecord, encode_requires, key};
 use lsd_core::format::root::RootPages;

@@ -1,8 +1,6 @@
 //! Leaves of the map that a checkpoint stores as a patch of an older copy: they come back right, whatever becomes of the
 //! checkpoints between, and damage to either part is found.
-mod common;
-
-use common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
+use crate::common::{Client, Gate, MIB, Op, cluster_with_image, pattern, settings};
 use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity};
 use lsd_core::format::header::{ImageRecord, LogRecord, key};
 use lsd_core::format::names;
@@ -73,7 +71,7 @@ impl Rig {
             let start = (block * BLOCK) as usize;
             expected[start..start + BLOCK as usize].copy_from_slice(&pattern(*seed, BLOCK as usize));
         }
-        assert!(common::read(&client.image, 0, SIZE).await == expected, "other bytes than expected");
+        assert!(crate::common::read(&client.image, 0, SIZE).await == expected, "other bytes than expected");
         client.image.close().await.unwrap();
     }
 
@@ -143,8 +141,8 @@ async fn what_is_no_whole_block_or_empty_is_stored_without_a_patch() {
     assert!(places.len() == 1 && places[0].patch.is_none(), "{places:?}");
     assert_eq!(rig.check().await.findings, []);
     let client = Client::open(&rig.cluster, settings()).await;
-    assert_eq!(common::read(&client.image, 16 * MIB + 512, 512).await, pattern(5, 512));
-    assert!(common::read(&client.image, 0, 16 * MIB).await.iter().all(|byte| *byte == 0));
+    assert_eq!(crate::common::read(&client.image, 16 * MIB + 512, 512).await, pattern(5, 512));
+    assert!(crate::common::read(&client.image, 0, 16 * MIB).await.iter().all(|byte| *byte == 0));
     client.image.close().await.unwrap();
 }
 

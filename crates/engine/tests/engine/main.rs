@@ -1,0 +1,17 @@
+//! The engine's tests but for those of its ordering rules (`tests/ordering/`) and of processes that are killed (`kill_rounds.rs`):
+//! one program, since linking it takes longer than running it.
+mod check;
+mod coalesce;
+#[path = "../common/mod.rs"]
+mod common;
+mod damage;
+mod endurance;
+mod gc;
+mod handover;
+mod large_writes;
+mod model;
+mod patches;
+mod recovery_bound;
+mod removal;
+mod requests;
+mod takeover;
