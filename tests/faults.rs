@@ -5,7 +5,8 @@
 //! The test has a cluster of its own, whose daemons it may harm, on an address of its own, which a network namespace reaches
 //! through a pair of virtual interfaces. `LSD_TEST_FAULTS_LONG=1`: every fault lasts a minute and longer, otherwise seconds.
 mod common;
-use common::{Ceph, Cmd, Image, Running, compiled_program, scratch_dir, wait_until};
+use common::{Ceph, Cmd, Image, Running, built, compiled_program, scratch_dir, wait_until};
+use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -225,6 +226,38 @@ fn io_goes_on_after_faults_and_nothing_flushed_is_lost() {
             last_number(&checked.text(), "prefix ")
         );
     }
+    a_server_ends_when_told_twice(&cluster);
+}
+
+/// No OSD answers: a server that is told to end waits for its requests and for its image, until it is told again.
+fn a_server_ends_when_told_twice(cluster: &Cluster) {
+    let image = cluster.ceph().image("served").create("16M");
+    let dir = scratch_dir();
+    let socket = dir.path().join("socket");
+    let serve = image
+        .ceph
+        .client(built("lsd-nbd"))
+        .arg("serve")
+        .arg("--socket")
+        .arg(&socket)
+        .arg(format!("disk={}", image.spec()));
+    let mut server = serve.timeout(Duration::from_secs(300)).start();
+    server.wait_for_text("nbd+unix:", Duration::from_secs(30));
+    let url = format!("nbd+unix:///disk?socket={}", socket.display());
+    let write = || Cmd::stock("qemu-io").args(["-f", "raw", "-c", "write 0 4k", &url]);
+    write().ok();
+    let osds = ["osd.0", "osd.1", "osd.2"];
+    osds.iter().for_each(|osd| cluster.signal(osd, "-STOP"));
+    let waiting = write().timeout(Duration::from_secs(120)).start();
+    std::thread::sleep(Duration::from_secs(1));
+    server.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(server.is_alive(), "what was written is not durable: {}", server.text());
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(nix::libc::EINTR), "{ended}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("a second time"), "{ended}");
+    waiting.kill();
+    osds.iter().for_each(|osd| cluster.signal(osd, "-CONT"));
 }
 
 /// An OSD holds back writes to an object that it scrubs or that one of its copies lacks, and serves reads of it: the owner changes all
