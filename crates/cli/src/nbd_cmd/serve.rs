@@ -70,10 +70,10 @@ async fn serve(invocation: &Invocation, session: Session) -> Result<()> {
         closed
     };
     match served {
-        Ok(End::GivenUp) => Err(given_up()),
+        Ok(End::GivenUp) => give_up(),
         served => tokio::select! {
             closed = close_all => served.map(drop).and(closed),
-            () = signals.next() => Err(given_up()),
+            () = signals.next() => give_up(),
         },
     }
 }
@@ -87,10 +87,12 @@ enum End {
     GivenUp,
 }
 
-/// A cluster that does not answer can keep requests and the close waiting for ever; a second signal ends that.
-fn given_up() -> Failure {
+/// A cluster that does not answer can keep requests and the close waiting for ever, and so it can the end of its client's threads:
+/// the process ends here and now.
+fn give_up() -> ! {
     let what = "told to end a second time: left the images without closing them; what was not flushed may be lost";
-    Failure::errno(what, nix::libc::EINTR)
+    crate::report(&Failure::errno(what, nix::libc::EINTR));
+    std::process::exit(nix::libc::EINTR)
 }
 
 async fn open_all(invocation: &Invocation, session: &Session, images: &mut Vec<Image>) -> Result<Vec<Export>> {
