@@ -83,7 +83,7 @@
 //! 23. *An epoch leaves the header with the checkpoint whose table has none of its segments, and which replays none* (`LogRecord::epochs_needed`):
 //!     the name of a segment has its epoch. Where its tombstones are stays in the header (`Tombs`), for removal.
 //!     Test: `a_segment_keeps_its_epoch_in_the_header`.
-use crate::limits::CREATE_WINDOW;
+use crate::api::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{Epoch, SegmentNo, Seq};

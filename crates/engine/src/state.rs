@@ -6,14 +6,14 @@ mod relocation;
 
 pub(crate) use relocation::{Copied, Relocation};
 
+use crate::api::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::buffers::Buffers;
-use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::objects::{LoadedLeaf, Objects};
 use crate::pace::Pace;
 use crate::protocol;
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
-use crate::waiters::Waiters;
+use crate::shared::waiters::Waiters;
 use crate::writer::{BatchJob, OpenSegment, Piece, Stream, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -178,7 +178,7 @@ impl State {
     pub(crate) fn install(&mut self, objects: &Objects, loaded: Vec<LoadedLeaf>) -> Result<()> {
         for LoadedLeaf { leaf, at, content, patched } in loaded {
             let latest = at.patch.map_or(at.base, |patch| patch.at);
-            let bad = |error| crate::error::corrupt(&objects.page(latest.checkpoint, latest.page), error);
+            let bad = |error| crate::api::error::corrupt(&objects.page(latest.checkpoint, latest.page), error);
             self.map.install(leaf, &at, content, patched).map_err(bad)?;
         }
         Ok(())

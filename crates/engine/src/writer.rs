@@ -11,8 +11,8 @@ mod recent;
 
 pub(crate) use lanes::{OpenSegment, Stream};
 
-use crate::clock::Clock;
-use crate::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
+use crate::api::clock::Clock;
+use crate::api::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use flow::InFlight;

@@ -1,6 +1,6 @@
 //! The values of a header one by one: as much of it as verifies.
 use super::finding::{CheckReport, Fault};
-use crate::header::Header;
+use crate::objects::header::Header;
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tombs, decode_epoch, decode_text, key};
@@ -22,7 +22,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     if values.values.contains_key(key::TOMBS) {
         values.decode(key::TOMBS, Tombs::decode);
     }
-    let tombs = crate::header::tombs(values.values);
+    let tombs = crate::objects::header::tombs(values.values);
     let mut metadata = BTreeMap::new();
     for meta in values.values.keys().filter(|name| name.starts_with(key::META)) {
         if let Some(text) = values.decode(meta, decode_text) {

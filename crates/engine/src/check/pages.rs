@@ -1,10 +1,11 @@
 //! The checkpoint: its root, every page of leaves and patches, and every leaf with its patch.
 use super::finding::{CheckReport, Fault};
 use super::{Look, look};
-use crate::header::Header;
 use crate::objects::Objects;
+use crate::objects::header::Header;
+use crate::objects::parallel;
 use crate::state::State;
-use crate::{ErrorKind, Result, parallel, recovery};
+use crate::{ErrorKind, Result, recovery};
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageKind, decode_page};

@@ -2,10 +2,11 @@
 use super::finding::{CheckReport, Fault};
 use super::segment::{self, Content};
 use super::{Look, look};
-use crate::limits::CREATE_WINDOW;
+use crate::api::limits::CREATE_WINDOW;
 use crate::objects::Objects;
+use crate::objects::parallel;
 use crate::recovery::Tails;
-use crate::{Progress, Result, parallel};
+use crate::{Progress, Result};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::block_sums::block_table_len;

@@ -6,9 +6,10 @@
 //! in order, but for those in flight and those being filled. Nobody ever reads them: the epoch was raised before the header was
 //! read, so what was not committed then never is (rule 6).
 use super::PageKey;
-use crate::limits::{CHECKPOINTS_LEFT, PAGES_LEFT_WINDOW};
+use crate::Result;
+use crate::api::limits::{CHECKPOINTS_LEFT, PAGES_LEFT_WINDOW};
 use crate::objects::Objects;
-use crate::{Result, parallel};
+use crate::objects::parallel;
 use lsd_core::format::header::LogRecord;
 use lsd_core::units::CheckpointId;
 use lsd_store::StoreErrorKind;

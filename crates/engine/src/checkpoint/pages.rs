@@ -4,7 +4,7 @@
 //! Owns: that choice's two outcomes laid out in pages, pages in flight. Does not own: when a patch is worth it
 //! (`lsd_core::map::Patch`), what is in the root (`checkpoint/root.rs`), the order of the steps (`checkpoint.rs`).
 use crate::Result;
-use crate::limits::CHECKPOINT_PAGES;
+use crate::api::limits::CHECKPOINT_PAGES;
 use crate::objects::Objects;
 use bytes::Bytes;
 use futures::future::BoxFuture;

@@ -3,7 +3,7 @@
 //!
 //! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
 use super::{PageKey, pages::Pages, taken::StoredLeaf};
-use crate::limits::CHECKPOINT_STEP_LEAVES;
+use crate::api::limits::CHECKPOINT_STEP_LEAVES;
 use crate::segments::Segments;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@
 //! asked for it went away. Does not own: the snapshot itself (`lsd_core::map`), pages (`checkpoint/pages.rs`).
 use super::{PageKey, pages::Pages};
 use crate::Result;
-use crate::limits::CHECKPOINT_STEP_LEAVES;
+use crate::api::limits::CHECKPOINT_STEP_LEAVES;
 use crate::shared::Shared;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::SnapshotId;

@@ -2,7 +2,7 @@
 //!
 //! Owns: segment numbers, how full a segment is, when it ends. Does not own: batches that are being filled, sequence numbers.
 use super::budget::Budget;
-use crate::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
+use crate::api::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
 use lsd_core::format::batch::{Batch, MAX_BATCH_RECORDS};
 use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, sealed_len};
 use lsd_core::units::SegmentNo;

@@ -1,6 +1,6 @@
 //! What the writer makes of any mix of sizes, at the sizes that users run with and at others.
 use super::*;
-use crate::clock::SystemClock;
+use crate::api::clock::SystemClock;
 use lsd_core::format::batch::{self, BATCH_HEADER_BYTES};
 use lsd_core::format::segment::{SegmentIdentity, encode_seal};
 use lsd_core::units::{BLOCK_BYTES, MAX_SEGMENT_BYTES};

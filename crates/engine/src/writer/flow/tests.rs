@@ -1,5 +1,5 @@
 use super::*;
-use crate::limits::MIN_BATCH_ROOM_BYTES;
+use crate::api::limits::MIN_BATCH_ROOM_BYTES;
 use crate::writer::budget::Budget;
 use crate::writer::group::OpenBatch;
 use crate::writer::{Piece, Stream};

@@ -1,0 +1,14 @@
+//! What everybody above and below speaks of: errors, options, what an image is to its clients, limits.
+//!
+//! Owns: words and values. Does not own: anything that touches a store. It is the ground floor: it knows no other room.
+pub(crate) mod clock;
+pub(crate) mod error;
+pub(crate) mod executor;
+pub(crate) mod features;
+pub(crate) mod info;
+pub(crate) mod limits;
+pub(crate) mod live;
+pub(crate) mod options;
+pub(crate) mod pool_metadata;
+pub(crate) mod read_data;
+pub(crate) mod settings;

@@ -1,0 +1,89 @@
+//! Key-value metadata of a pool: above all the options that it overrides for its images (`conf_*`).
+//!
+//! Owns: the keyed object `lsd_info` in the pool's default namespace. Does not own: what the options are (`options.rs`).
+use crate::api::error::{corrupt, invalid};
+use crate::api::limits::MAX_METADATA_BYTES;
+use crate::api::options;
+use crate::{Error, ErrorKind, Options, Result};
+use lsd_core::format::header::{decode_text, encode_text, key};
+use lsd_core::format::names;
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The metadata of one pool.
+#[derive(Clone, Debug)]
+pub struct PoolMetadata {
+    pool: Arc<dyn ObjectStore>,
+}
+
+impl PoolMetadata {
+    /// `pool`: the pool's default namespace.
+    pub fn new(pool: Arc<dyn ObjectStore>) -> Self {
+        Self { pool }
+    }
+
+    fn object() -> ObjectName {
+        names::POOL_METADATA.into()
+    }
+
+    /// Every key with its value, sorted.
+    pub async fn list(&self) -> Result<BTreeMap<String, String>> {
+        let values = match self.pool.kv_get(&Self::object(), key::META).await {
+            Ok(values) => values,
+            // A pool of which nothing was ever said.
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let entry = |(name, value): (&String, &bytes::Bytes)| {
+            let value = decode_text(value).map_err(|error| corrupt(&Self::object(), error))?;
+            Ok((name[key::META.len()..].to_owned(), value))
+        };
+        values.iter().map(entry).collect()
+    }
+
+    /// `NotFound`.
+    pub async fn get(&self, name: &str) -> Result<String> {
+        self.list().await?.remove(name).ok_or_else(|| not_found(name))
+    }
+
+    /// `Invalid`: an override of an option with text that is not understood. Images that are open take it up when their header
+    /// changes, or their cache is invalidated.
+    pub async fn set(&self, name: &str, value: &str) -> Result<()> {
+        check(name, value)?;
+        let update = KvUpdate::default().presence(KvPresence::Any).set(stored(name), encode_text(value));
+        Ok(self.pool.kv_update(&Self::object(), update).await?)
+    }
+
+    /// `NotFound`.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        self.get(name).await?;
+        let update = KvUpdate::default().presence(KvPresence::MustExist).remove(stored(name));
+        Ok(self.pool.kv_update(&Self::object(), update).await?)
+    }
+
+    /// What the pool says of its images' options. To a user who may not look there it says nothing.
+    pub(crate) async fn options(&self) -> Result<Options> {
+        match self.list().await {
+            Ok(metadata) => Ok(Options::of_metadata(&metadata).0),
+            Err(error) if error.kind == ErrorKind::Permission => Ok(Options::default()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `Invalid`: no metadata of a pool or an image can be like that.
+pub(crate) fn check(name: &str, value: &str) -> Result<()> {
+    if name.is_empty() || name.len() > MAX_METADATA_BYTES || value.len() > MAX_METADATA_BYTES {
+        return Err(invalid("metadata keys and values have 1 byte to 1 MiB"));
+    }
+    options::check_metadata(name, value)
+}
+
+fn stored(name: &str) -> String {
+    format!("{}{name}", key::META)
+}
+
+fn not_found(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("no metadata {name:?}"))
+}

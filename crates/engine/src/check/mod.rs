@@ -1,0 +1,83 @@
+//! Checking an image: header, checkpoint, every leaf, every segment, and all of them against each other.
+//!
+//! Owns: what is looked at, and that it is looked at again when the image moved meanwhile. Does not own: words for what was
+//! found, changing anything (`check/repair.rs`). It only reads, so it is safe on an image that others use; what it reads is
+//! then a durable state of that image, as any other reader would load it.
+mod examine;
+mod finding;
+mod header;
+mod map;
+mod orphans;
+mod pages;
+mod repair;
+mod segment;
+mod segments;
+
+pub use finding::{CheckReport, Checked, Fault, Finding, Severity};
+pub use repair::{RepairOptions, RepairReport};
+
+pub(crate) use repair::repair;
+
+use crate::recovery::open as loader;
+use crate::{ErrorKind, ImageRef, Progress, Result};
+use examine::{Examined, examine};
+use lsd_core::format::names;
+use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use std::sync::Arc;
+
+/// How often an image that moved under the check is looked at again.
+const CHECK_TRIES: u32 = 3;
+
+/// `NotFound`: no such image. Damage is not an error, but what the report is about.
+pub(crate) async fn check(
+    store: &Arc<dyn ObjectStore>,
+    image: &ImageRef,
+    progress: Progress<'_>,
+) -> Result<CheckReport> {
+    let id = loader::resolve(store, image).await?;
+    let by_name = matches!(image, ImageRef::Name(_));
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let before = header_values(store, &names::header(&id.0).into()).await?;
+        if before.is_none() && !by_name {
+            return Err(crate::Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
+        }
+        let Examined { mut report, .. } = examine(store, &id, before.as_ref(), progress).await?;
+        let after = header_values(store, &names::header(&id.0).into()).await?;
+        report.moving = before != after;
+        if !report.moving || report.findings.is_empty() || tries == CHECK_TRIES {
+            return Ok(report);
+        }
+    }
+}
+
+/// Everything in a header; `None` if there is none.
+async fn header_values(store: &Arc<dyn ObjectStore>, header: &ObjectName) -> Result<Option<KvMap>> {
+    match store.kv_get(header, "").await {
+        Ok(values) => Ok(Some(values)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a look at one object gave.
+#[derive(Debug)]
+enum Look<T> {
+    Found(T),
+    Gone,
+    /// The store cannot give the object's bytes, or not as what it should be.
+    Damaged(String),
+}
+
+/// Damage is a fact to report; a store that does not answer, or forbids to look, ends the check.
+fn look<T>(result: std::result::Result<T, StoreError>) -> Result<Look<T>> {
+    match result {
+        Ok(value) => Ok(Look::Found(value)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(Look::Gone),
+        Err(error) if matches!(error.kind, StoreErrorKind::Io | StoreErrorKind::Invalid) => {
+            Ok(Look::Damaged(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

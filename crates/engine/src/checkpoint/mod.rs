@@ -1,0 +1,323 @@
+//! Writing checkpoints: dirty leaves into pages, a root over all of them, one guarded header update, then what
+//! nothing needs any more is deleted.
+//!
+//! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`), what is in the pages
+//! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
+mod left;
+mod pages;
+mod root;
+mod taken;
+
+use crate::api::limits::CHECKPOINT_STEP_LEAVES;
+use crate::append::{sealing_append, sealing_part};
+use crate::objects::Objects;
+use crate::objects::header::Header;
+use crate::objects::parallel;
+use crate::ownership::takeover::guarded;
+use crate::segments::Segments;
+use crate::shared::Shared;
+use crate::writer::{OpenSegment, Writer};
+use crate::{Error, ErrorKind, Result, protocol};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+pub(crate) use left::uncommitted;
+use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
+use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
+use pages::Pages;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use taken::Taken;
+use tokio::sync::Mutex;
+
+type PageKey = (CheckpointId, u32);
+
+/// Writes the checkpoints of one epoch, one at a time.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    epoch: Epoch,
+    /// Number of the last checkpoint of this epoch; `None` after the clean one, which nothing may follow.
+    number: Mutex<Option<u32>>,
+    /// Checkpoints that failed, with the number of their pages: they go after the next one that is committed, behind which a late
+    /// commit of theirs has no effect (rule 22).
+    failed: Mutex<Vec<(CheckpointId, u32)>>,
+}
+
+/// The image at one sequence number.
+struct Capture {
+    covers: Seq,
+    replay_from: SegmentNo,
+    /// The leaves that were dirty, in no order.
+    dirty: Vec<LeafNo>,
+    segments: Segments,
+    log: LogRecord,
+    log_bytes: u64,
+    /// Segments that get no more batches and are not sealed yet.
+    ended: Vec<OpenSegment>,
+    alignment: u32,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, number: Mutex::new(Some(0)), failed: Mutex::default() }
+    }
+
+    /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
+    /// follows it in the log.
+    pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
+        let mut number = self.number.lock().await;
+        let last = number.ok_or_else(|| Error::new(ErrorKind::Closed, "the owner's last checkpoint was written"))?;
+        let next = last
+            .checked_add(1)
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
+        *number = Some(next);
+        let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
+        delete_what_is_left(objects, shared).await;
+        let mut capture = capture(shared, clean);
+        let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
+        let mut pages = Pages::new(objects, id);
+        let written = self.write_captured(shared, &mut pages, &capture, &mut taken, clean).await;
+        drop(taken);
+        // Not before: a close whose caller gave it up half-way is taken up again.
+        if clean {
+            *number = None;
+        }
+        self.delete_failed(objects, id, pages.count(), written.is_ok()).await;
+        // Those who wait for memory for leaves look again, also when there is none yet.
+        shared.space_freed.notify_waiters();
+        written
+    }
+
+    async fn write_captured(
+        &self,
+        shared: &Shared,
+        pages: &mut Pages<'_>,
+        capture: &Capture,
+        taken: &mut Taken<'_>,
+        clean: bool,
+    ) -> Result<()> {
+        let (objects, id) = pages.whose();
+        shared.wait_durable(capture.covers).await?;
+        self.seal_ended(objects, shared, capture).await;
+        let mut left = taken.write(pages).await?;
+        pages.end_leaves().await?;
+        let first_root_page = pages.count();
+        let root_bytes = root::write(shared, pages, taken.stored(), &capture.segments, &mut left).await?;
+        let root_pages = pages.count() - first_root_page;
+        let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
+        let log = LogRecord {
+            checkpoint: Some(pointer),
+            replay_from: capture.replay_from,
+            // Rule 23: what the table of segments names is found by its epoch.
+            epochs: capture
+                .log
+                .epochs_needed(capture.replay_from, capture.segments.entries().map(|entry| entry.segment)),
+            clean,
+        };
+        let given_up = self.commit(objects, shared, capture, &log).await?;
+        {
+            let mut state = shared.lock();
+            state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
+            state.root_bytes = root_bytes as u64;
+            state.log = log.clone();
+        }
+        taken.commit().await;
+        // Of which the map has never heard: its leaves are stored again.
+        if let Some(given_up) = &given_up {
+            left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
+        }
+        sweep(objects, shared, capture, &log, left).await
+    }
+
+    /// After an attempt with so many pages.
+    async fn delete_failed(&self, objects: &Objects, id: CheckpointId, pages: u32, succeeded: bool) {
+        let mut failed = self.failed.lock().await;
+        if !succeeded {
+            failed.push((id, pages));
+            return;
+        }
+        let names = failed.drain(..).flat_map(|(id, pages)| (0..pages).map(move |page| objects.page(id, page)));
+        parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
+    }
+
+    /// Seals what will not grow any more, so that readers find the checksums in it. One that cannot be sealed stays open, which
+    /// costs them a longer first read.
+    async fn seal_ended(&self, objects: &Objects, shared: &Shared, capture: &Capture) {
+        let seal = |ended: &OpenSegment| {
+            let identity = objects.segment_identity(self.epoch, ended.number);
+            let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.covers, capture.alignment);
+            let append = sealing_append(self.epoch, ended.len, seal);
+            objects.data.append(&objects.segment(self.epoch, ended.number), append)
+        };
+        parallel::all(capture.ended.iter().map(seal).collect()).await;
+    }
+
+    /// Returns a checkpoint of this epoch that was given up before, and took effect all the same: this one takes its place.
+    async fn commit(
+        &self,
+        objects: &Objects,
+        shared: &Shared,
+        capture: &Capture,
+        log: &LogRecord,
+    ) -> Result<Option<CheckpointPointer>> {
+        let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
+        if !protocol::may_commit_checkpoint(capture.covers, durable) {
+            return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log"));
+        }
+        let committed = self.replace(objects, &capture.log.encode(), log).await;
+        let committed = match committed {
+            Err(error) => self.replace_what_is_there(objects, capture, log, error).await,
+            Ok(()) => Ok(None),
+        };
+        if let Err(error) = &committed
+            && error.kind == ErrorKind::Fenced
+        {
+            shared.fail(error.clone());
+        }
+        committed
+    }
+
+    /// Rule 22: `former` is what the header must say until then.
+    async fn replace(&self, objects: &Objects, former: &[u8], log: &LogRecord) -> Result<()> {
+        let update = guarded(self.epoch).expect(key::LOG, former.to_vec()).set(key::LOG, log.encode());
+        Ok(objects.meta.kv_update(&objects.header(), update).await?)
+    }
+
+    /// After `error`: the header tells whether it took effect, or whose log is there instead. `Fenced`: another client's.
+    async fn replace_what_is_there(
+        &self,
+        objects: &Objects,
+        capture: &Capture,
+        log: &LogRecord,
+        error: Error,
+    ) -> Result<Option<CheckpointPointer>> {
+        if !matches!(error.kind, ErrorKind::Fenced | ErrorKind::TimedOut | ErrorKind::Io { .. }) {
+            return Err(error);
+        }
+        let header = match Header::read(objects).await {
+            Ok(header) if header.epoch == self.epoch => header,
+            Ok(_) => return Err(Error::new(ErrorKind::Fenced, error.to_string())),
+            // Nothing says that the image is lost; the next checkpoint asks again.
+            Err(unknown) => return Err(if error.kind == ErrorKind::Fenced { unknown } else { error }),
+        };
+        if header.log == *log {
+            return Ok(None);
+        }
+        if header.log == capture.log {
+            // What the store refused then it takes another time, and what is still under way is refused from then on.
+            return Err(if error.kind == ErrorKind::Fenced { passing(&error) } else { error });
+        }
+        self.replace(objects, &header.log.encode(), log).await?;
+        let ours = |checkpoint: &CheckpointPointer| u64::from(checkpoint.id.epoch) == self.epoch.0;
+        Ok(header.log.checkpoint.filter(ours).filter(|given_up| Some(*given_up) != capture.log.checkpoint))
+    }
+}
+
+/// An owner that is no other's victim goes on.
+fn passing(error: &Error) -> Error {
+    Error::new(ErrorKind::Io { errno: nix::libc::EIO }, error.to_string())
+}
+
+/// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
+fn capture(shared: &Shared, clean: bool) -> Capture {
+    let mut state = shared.lock();
+    let ended = if clean {
+        state.urge();
+        state.end_segments()
+    } else {
+        Vec::new()
+    };
+    state.seal_for_checkpoint();
+    let replay_from = match &state.writer {
+        Some(writer) if clean => writer.next_segment(),
+        Some(writer) => writer.oldest_open_segment(),
+        // A repair has no log of its own: all that there is lies before its epoch.
+        None => state.log.epochs.last().map_or(state.log.replay_from, |own| own.first_segment),
+    };
+    Capture {
+        covers: state.end,
+        replay_from,
+        dirty: state.map.begin_take(),
+        segments: state.segments.clone(),
+        log: state.log.clone(),
+        log_bytes: state.log_bytes,
+        ended,
+        alignment: state.writer.as_ref().map_or(1, Writer::alignment),
+    }
+}
+
+/// Deletes what the committed checkpoint does not need (rule 5): `pages` of leaves, the old root, dead segments. A failure leaves
+/// garbage, never damage.
+async fn sweep(
+    objects: &Objects,
+    shared: &Shared,
+    capture: &Capture,
+    log: &LogRecord,
+    mut pages: BTreeSet<PageKey>,
+) -> Result<()> {
+    if let Some(old) = &capture.log.checkpoint {
+        pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
+    }
+    let committed = protocol::Committed::new(log);
+    let dead: Vec<SegmentNo> =
+        capture.segments.entries().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
+    let pages = pages.into_iter().map(|(id, page)| remove(&objects.meta, objects.page(id, page))).collect();
+    parallel::all(pages).await;
+    delete_segments(objects, shared, log, dead).await;
+    let mut state = shared.lock();
+    let space = state.segments.space();
+    state.pace.swept(&space);
+    drop(state);
+    shared.space_freed.notify_waiters();
+    Ok(())
+}
+
+fn remove(store: &Arc<dyn ObjectStore>, name: ObjectName) -> BoxFuture<'static, bool> {
+    let store = store.clone();
+    async move {
+        match store.remove(&name).await {
+            Err(error) => error.kind == StoreErrorKind::NotFound,
+            Ok(()) => true,
+        }
+    }
+    .boxed()
+}
+
+/// The last checkpoint of an owner is written before what is dead by it goes, so its table still has that, and nobody else takes it
+/// out: the next owner does, before its own first checkpoint. Else tables would grow with each owner, and so would the list of
+/// epochs in the header. The pages of a checkpoint that the last owner did not live to commit go with them.
+async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
+    let (dead, log, left_by) = {
+        let mut state = shared.lock();
+        (std::mem::take(&mut state.dead), state.log.clone(), state.left_by.take())
+    };
+    if !dead.is_empty() {
+        delete_segments(objects, shared, &log, dead).await;
+    }
+    let Some(left_by) = left_by else { return };
+    match uncommitted(objects, &left_by).await {
+        Ok(pages) => {
+            let names = pages.into_iter().map(|(id, page)| objects.page(id, page));
+            parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
+        }
+        // The next checkpoint looks again.
+        Err(_) => shared.lock().left_by = Some(left_by),
+    }
+}
+
+/// Deletes segments that a committed checkpoint has as dead, and takes those that are gone out of the table.
+async fn delete_segments(objects: &Objects, shared: &Shared, log: &LogRecord, dead: Vec<SegmentNo>) {
+    let named = |segment: SegmentNo| Some((segment, objects.segment(log.epoch_of(segment)?, segment)));
+    let (dead, names): (Vec<_>, Vec<_>) = dead.into_iter().filter_map(named).unzip();
+    let gone = parallel::all(names.into_iter().map(|name| remove(&objects.data, name)).collect()).await;
+    // What could not be deleted stays in the table: the next checkpoint tries again.
+    let gone: Vec<SegmentNo> =
+        dead.into_iter().zip(gone).filter_map(|(segment, gone)| gone.then_some(segment)).collect();
+    for gone in gone.chunks(CHECKPOINT_STEP_LEAVES) {
+        let mut state = shared.lock();
+        for segment in gone {
+            state.segments.forget(*segment);
+            shared.sums.forget(*segment);
+        }
+    }
+}

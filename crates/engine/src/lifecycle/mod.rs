@@ -1,0 +1,252 @@
+//! Creating and removing images.
+//!
+//! Order of creation: header first, directory entry last; a crash between leaves an object that no name leads to. Order of removal:
+//! the image is taken (rule 25 of `protocol.rs`), then everything but the header goes, then the header, then the name; a removal that
+//! was cut short says so and can be repeated.
+pub(crate) mod layout;
+pub(crate) mod remove;
+
+use crate::api::clock::Clock;
+use crate::api::error::invalid;
+use crate::api::limits::{CREATE_WINDOW, PARALLEL_OPS};
+use crate::lifecycle::remove as removal;
+use crate::objects::Objects;
+use crate::objects::header::Header;
+use crate::objects::parallel;
+use crate::recovery::open::{self as loader, Found};
+use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use crate::{checkpoint, recovery};
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
+use lsd_core::format::{ImageUuid, names};
+use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(crate) async fn create(
+    store: &Arc<dyn ObjectStore>,
+    name: &str,
+    options: &CreateOptions,
+    clock: &dyn Clock,
+    uuid: Uuid,
+) -> Result<ImageId> {
+    let catalog = Catalog::new(store.clone());
+    let id = options.id.clone().unwrap_or_else(|| ImageId(names::new_id(uuid.as_u64_pair().1)));
+    let (record, features) = image_record(store, &id, uuid, options, clock.now_ns()).await?;
+    if catalog.id_of(name).await.is_ok() {
+        return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));
+    }
+    let now = record.create_ns;
+    let state = StateRecord { size: options.size, features, op_features: 0, flags: 0, access_ns: now, modify_ns: now };
+    let log = LogRecord { replay_from: SegmentNo(1), clean: true, ..LogRecord::default() };
+    let update = KvUpdate::default()
+        .presence(KvPresence::MustCreate)
+        .set(key::IMAGE, record.encode())
+        .set(key::STATE, state.encode())
+        .set(key::EPOCH, encode_epoch(Epoch(0)))
+        .set(key::LOG, log.encode())
+        .set(key::NAME, encode_text(name));
+    let header: ObjectName = names::header(&id.0).into();
+    store.kv_update(&header, update).await?;
+    if let Err(error) = catalog.add(name, &id).await {
+        let _ = store.remove(&header).await;
+        return Err(error);
+    }
+    Ok(id)
+}
+
+pub(crate) fn too_large(size: u64) -> Error {
+    invalid(format!("an image has at most {} PiB, and {size} bytes are more", MAX_IMAGE_BYTES >> 50))
+}
+
+/// What never changes about the image, and its features.
+async fn image_record(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    uuid: Uuid,
+    options: &CreateOptions,
+    create_ns: u64,
+) -> Result<(ImageRecord, u64)> {
+    let data_pool = options.data_pool.unwrap_or(store.pool_id());
+    let layout = layout::of(options, data_pool != store.pool_id())?;
+    if options.size > MAX_IMAGE_BYTES {
+        return Err(too_large(options.size));
+    }
+    if id.0.is_empty() || !id.0.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(invalid(format!("{:?} cannot be an image id", id.0)));
+    }
+    // A pool that cannot be opened now would make an image that can never be written.
+    loader::data_store(store, data_pool).await?;
+    let record = ImageRecord {
+        uuid: ImageUuid(*uuid.as_bytes()),
+        id: id.0.clone(),
+        order: layout.order,
+        stripe_unit: layout.stripe_unit,
+        stripe_count: layout.stripe_count,
+        data_pool: data_pool.0,
+        create_ns,
+    };
+    Ok((record, layout.features))
+}
+
+/// Objects to be deleted, each with its pool.
+pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
+
+/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal.rs` removes such an image). Where there is no header
+/// any more, or it says that a removal was broken off, what is left goes.
+pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+    let id = loader::resolve(store, image).await?;
+    let object: ObjectName = names::header(&id.0).into();
+    let values = match store.kv_get(&object, "").await {
+        Ok(values) if !values.contains_key(key::REMOVING) => values,
+        Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
+        // What an earlier removal has left need not be where the header leads to.
+        _ => return removal::remove_by_walking(store, &ImageRef::Id(id), progress).await,
+    };
+    let found = loader::described_by(store, Header::decode(&object, &values)?).await?;
+    removal::until_unused(store, &object, &found.header.name).await?;
+    removal::evict_owner(&found).await?;
+    let mut doomed = objects_of(&found).await?;
+    // The last chance to cancel without a trace.
+    progress(0, doomed.len() as u64 + 1)?;
+    // Rule 25: take the image, then delete.
+    removal::take(store, &object, &values).await?;
+    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    if !header.log.clean || header.log != found.header.log {
+        doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
+    }
+    let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
+    delete(store, &id, Some(name), doomed, progress).await
+}
+
+/// Deletes `doomed`, then the header, then the name. What is gone already is no error. The image is taken.
+pub(crate) async fn delete(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    name: Option<String>,
+    doomed: Doomed,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let gone = |result: std::result::Result<(), StoreError>| match result {
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let total = doomed.len() as u64 + 1;
+    let remove = |(store, name): (Arc<dyn ObjectStore>, ObjectName)| async move { store.remove(&name).await }.boxed();
+    let removals: Vec<_> = doomed.into_iter().map(remove).collect();
+    let mut removals = stream::iter(removals).buffer_unordered(PARALLEL_OPS);
+    let mut done = 0;
+    while let Some(result) = removals.next().await {
+        gone(result)?;
+        done += 1;
+        progress(done, total)?;
+    }
+    let catalog = Catalog::new(store.clone());
+    if let Some(name) = &name {
+        match catalog.mark_removing(name, id).await {
+            // The name belongs to another image by now, or to none.
+            Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Fenced) => return Err(error),
+            _ => {}
+        }
+    }
+    gone(store.remove(&names::header(&id.0).into()).await)?;
+    if let Some(name) = name {
+        match catalog.remove(&name, id).await {
+            Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    // The image is gone: there is nothing left to cancel.
+    let _ = progress(total, total);
+    Ok(())
+}
+
+/// True: in the data pool.
+type Named = BTreeSet<(bool, ObjectName)>;
+
+/// Every segment, tombstone and map page of an image. Damage does not keep an image from being removed: what cannot
+/// be read is found by walking the pool.
+async fn objects_of(found: &Found) -> Result<Doomed> {
+    let Found { header, objects } = found;
+    let mut doomed = Named::new();
+    let tombs = header.tombs.clone().with(&header.log);
+    if collect(found, &mut doomed).await.is_err() || tombs.more {
+        for (is_data, store, prefix) in [
+            (true, &objects.data, names::data_prefix(&objects.id.0)),
+            (false, &objects.meta, names::map_prefix(&objects.id.0)),
+        ] {
+            let names = store.list(&format!("{prefix}.")).await?;
+            doomed.extend(names.into_iter().map(|name| (is_data, name)));
+        }
+    }
+    for (id, page) in checkpoint::uncommitted(objects, &header.log).await? {
+        doomed.insert((false, objects.page(id, page)));
+    }
+    for tomb in tombs.list {
+        doomed.extend(tombstones(objects, tomb).await?.into_iter().map(|name| (true, name)));
+    }
+    let store_of = |is_data| if is_data { objects.data.clone() } else { objects.meta.clone() };
+    Ok(doomed.into_iter().map(|(is_data, name)| (store_of(is_data), name)).collect())
+}
+
+/// What takeovers put into the way of an old owner: a window of names around where the next one starts, and further ones for takeovers
+/// that did not finish or came too late.
+async fn tombstones(objects: &Objects, old: Tomb) -> Result<Vec<ObjectName>> {
+    let mut found = Vec::new();
+    let mut from = old.next.0;
+    while look_up(objects, old.epoch, from..from + CREATE_WINDOW, &mut found).await? {
+        from += CREATE_WINDOW;
+    }
+    let mut to = old.next.0;
+    while to > old.first.0 {
+        let from = to.saturating_sub(CREATE_WINDOW).max(old.first.0);
+        if !look_up(objects, old.epoch, from..to, &mut found).await? {
+            break;
+        }
+        to = from;
+    }
+    Ok(found)
+}
+
+/// Adds those of an epoch's names that exist. False if none does.
+async fn look_up(objects: &Objects, epoch: Epoch, numbers: Range<u64>, found: &mut Vec<ObjectName>) -> Result<bool> {
+    let names: Vec<ObjectName> = numbers.map(|number| objects.segment(epoch, SegmentNo(number))).collect();
+    let looks = names.iter().map(|name| objects.data.stat(name)).collect();
+    let before = found.len();
+    for (name, looked) in names.into_iter().zip(parallel::all(looks).await) {
+        match looked {
+            Ok(_) => found.push(name),
+            Err(error) if error.kind == StoreErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found.len() > before)
+}
+
+async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
+    let Found { header, objects } = found;
+    let state = recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await?;
+    let tails = recovery::probe(objects, &header.log).await?;
+    let listed = state.segments.entries().map(|entry| entry.segment);
+    for segment in listed.chain(tails.keys().copied()) {
+        let Some(epoch) = header.log.epoch_of(segment) else { continue };
+        doomed.insert((true, objects.segment(epoch, segment)));
+    }
+    doomed.extend(map_pages(objects, &header.log, &state).into_iter().map(|name| (false, name)));
+    Ok(())
+}
+
+fn map_pages(objects: &Objects, log: &LogRecord, state: &crate::state::State) -> Vec<ObjectName> {
+    let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| place.pointers());
+    let leaves = leaves.map(|at| (at.checkpoint, at.page));
+    let root = log
+        .checkpoint
+        .iter()
+        .flat_map(|pointer| (0..pointer.root_pages).map(|index| (pointer.id, pointer.first_root_page + index)));
+    let pages: BTreeSet<_> = leaves.chain(root).collect();
+    pages.into_iter().map(|(id, page)| objects.page(id, page)).collect()
+}

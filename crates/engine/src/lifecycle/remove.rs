@@ -1,0 +1,137 @@
+//! What comes before an image is deleted, and removing one whose header is damaged, gone or says that a removal was broken off: what
+//! lies under its id is found by walking the pools.
+//!
+//! Owns: that nobody uses the image, taking it (rule 25 of `protocol.rs`), what is found by walking. Does not own: the order of
+//! deletion, what a header that verifies leads to (`lifecycle.rs`).
+use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
+use crate::lifecycle::{self, Doomed};
+use crate::objects::header::check_understood;
+use crate::ownership::lock;
+use crate::recovery::open as loader;
+use crate::recovery::open::Found;
+use crate::{Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
+use lsd_core::format::header::{ImageRecord, decode_epoch, encode_epoch, key};
+use lsd_core::format::names;
+use lsd_core::format::notice::{self, Notice};
+use lsd_core::units::Epoch;
+use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, PoolId, StoreErrorKind};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Waits until nobody watches the header. `Busy`: somebody answers, or is silent for longer than a watch lasts. Who opened the image
+/// read-only has no watch and is not in the way, as with librbd.
+pub(crate) async fn until_unused(store: &Arc<dyn ObjectStore>, header: &ObjectName, name: &str) -> Result<()> {
+    let deadline = Instant::now() + WATCHER_PATIENCE;
+    loop {
+        let Some(watcher) = store.watchers(header).await?.into_iter().next() else { return Ok(()) };
+        let question = notice::encode(&Notice::WhoIsThere).into();
+        let answers = store.notify(header, question, NOTIFY_TIMEOUT).await?.acks;
+        // A client that died is seen as a watcher until its watch runs out; it does not answer.
+        if !answers.is_empty() || Instant::now() >= deadline {
+            let watcher = answers.into_iter().next().map_or(watcher, |(living, _)| living);
+            let reason = format!("{name}: in use by client.{} at {}", watcher.client, watcher.addr);
+            return Err(Error::new(ErrorKind::Busy, reason));
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+/// Cuts off an owner whose watch has run out. `Busy`: one that lives, or a lock that was taken by hand and counts.
+pub(crate) async fn evict_owner(found: &Found) -> Result<()> {
+    match lock::evict_dead(&found.objects).await {
+        // Without the feature a lock is a note to people, as with librbd.
+        Err(error) if error.kind == ErrorKind::Busy => match found.header.state.features & Features::EXCLUSIVE_LOCK {
+            0 => Ok(()),
+            _ => Err(error),
+        },
+        evicted => evicted,
+    }
+}
+
+/// Rule 25. From here on nobody opens the image, and nobody who has it open becomes its owner or changes its header. `Busy`: somebody
+/// became its owner since `values` were read.
+pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, values: &KvMap) -> Result<()> {
+    let seen = values.get(key::EPOCH).cloned().unwrap_or_default();
+    let mut update = KvUpdate::default().presence(KvPresence::MustExist).expect(key::EPOCH, seen.clone());
+    let mut epoch = Epoch::default();
+    if let Ok(last) = decode_epoch(&seen) {
+        // The last of all epochs stays: then the mark alone keeps the next owner out.
+        epoch = Epoch((last.0 + 1).min(u64::from(u32::MAX)));
+        update = update.set(key::EPOCH, encode_epoch(epoch));
+    }
+    match store.kv_update(header, update.set(key::REMOVING, encode_epoch(epoch))).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind == StoreErrorKind::Stale => {
+            // Another removal is as good as this one.
+            if store.kv_get(header, key::REMOVING).await?.contains_key(key::REMOVING) {
+                return Ok(());
+            }
+            Err(Error::new(ErrorKind::Busy, format!("{header}: another client has opened the image for writing")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the image whatever its header says: every object under its id in the header's pool, and in the data pool where the
+/// header still names one. `NotFound`; `Busy` (somebody has it open).
+pub(crate) async fn remove_by_walking(
+    store: &Arc<dyn ObjectStore>,
+    image: &ImageRef,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let id = loader::resolve(store, image).await?;
+    let header: ObjectName = names::header(&id.0).into();
+    let values = match store.kv_get(&header, "").await {
+        Ok(values) => Some(values),
+        Err(error) if error.kind == StoreErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(values) = &values {
+        check_understood(&header, values)?;
+    }
+    let to_take = values.as_ref().filter(|values| !values.contains_key(key::REMOVING));
+    if to_take.is_some() {
+        until_unused(store, &header, &id.0).await?;
+    }
+    let mut pools = vec![store.clone()];
+    if let Some(data) = data_pool(store, values.as_ref().unwrap_or(&KvMap::default())).await? {
+        pools.push(data);
+    }
+    let mut doomed = objects_under(&pools, &id).await?;
+    let catalog = Catalog::new(store.clone());
+    let name = match catalog.name_of(&id).await {
+        Ok(name) => Some(name),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if values.is_none() && name.is_none() && doomed.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
+    }
+    progress(0, doomed.len() as u64 + 1)?;
+    if let Some(values) = to_take {
+        take(store, &header, values).await?;
+        // Whoever was the owner until then may have written on.
+        doomed = objects_under(&pools, &id).await?;
+    }
+    lifecycle::delete(store, &id, name, doomed, progress).await
+}
+
+/// The pool of the segments, if it is another and the header can still say so.
+async fn data_pool(store: &Arc<dyn ObjectStore>, values: &KvMap) -> Result<Option<Arc<dyn ObjectStore>>> {
+    let record = values.get(key::IMAGE).and_then(|value| ImageRecord::decode(value).ok());
+    match record.map(|record| PoolId(record.data_pool)) {
+        Some(pool) if pool != store.pool_id() => Ok(Some(store.open_pool(pool).await?)),
+        _ => Ok(None),
+    }
+}
+
+async fn objects_under(pools: &[Arc<dyn ObjectStore>], id: &ImageId) -> Result<Doomed> {
+    let mut found = Doomed::new();
+    for pool in pools {
+        for prefix in [names::data_prefix(&id.0), names::map_prefix(&id.0)] {
+            let names = pool.list(&format!("{prefix}.")).await?;
+            found.extend(names.into_iter().map(|name| (pool.clone(), name)));
+        }
+    }
+    Ok(found)
+}

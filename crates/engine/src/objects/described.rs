@@ -1,0 +1,31 @@
+//! The part of the header that clients see, as an open image has it.
+use crate::Error;
+use crate::objects::header::Header;
+use lsd_core::format::header::StateRecord;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) name: String,
+    pub(crate) state: StateRecord,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// What in the metadata overrides an option and is not understood.
+    pub(crate) option_faults: Vec<Error>,
+}
+
+impl Described {
+    pub(crate) fn of(header: &Header) -> Self {
+        Self {
+            name: header.name.clone(),
+            state: header.state,
+            metadata: header.metadata.clone(),
+            option_faults: Vec::new(),
+        }
+    }
+
+    /// True if clients see the same; times are no part of it.
+    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        let seen = |state: &StateRecord| (state.size, state.features, state.op_features, state.flags);
+        self.name == other.name && seen(&self.state) == seen(&other.state) && self.metadata == other.metadata
+    }
+}

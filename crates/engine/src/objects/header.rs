@@ -1,0 +1,91 @@
+//! The image header as read from its keyed object.
+use crate::api::error::corrupt;
+use crate::objects::Objects;
+use crate::{Error, ErrorKind, Result};
+use lsd_core::format::header::{
+    ImageRecord, LogRecord, REQUIRES_KNOWN, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
+};
+use lsd_core::format::{FormatError, FormatResult};
+use lsd_core::units::Epoch;
+use lsd_store::{KvMap, ObjectName};
+use std::collections::BTreeMap;
+
+/// Every value of a header, decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) image: ImageRecord,
+    pub(crate) state: StateRecord,
+    pub(crate) epoch: Epoch,
+    pub(crate) log: LogRecord,
+    pub(crate) tombs: Tombs,
+    pub(crate) name: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Rule 25: the image is being removed, or its removal was broken off.
+    pub(crate) removing: bool,
+}
+
+impl Header {
+    /// Reads the header as it is now. `NotFound`, also while the image is being removed; `Corrupt`.
+    pub(crate) async fn read(objects: &Objects) -> Result<Self> {
+        let values = objects.read_header().await.map_err(|error| match error.kind {
+            ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("{}: the image was removed", objects.id)),
+            _ => error,
+        })?;
+        Self::decode(&objects.header(), &values)?.in_use()
+    }
+
+    /// `NotFound` for an image that is being removed: nobody opens it, reads it on or becomes its owner.
+    pub(crate) fn in_use(self) -> Result<Self> {
+        if self.removing {
+            let reason = format!("{}: the image is being removed, or its removal was broken off", self.name);
+            return Err(Error::new(ErrorKind::NotFound, reason));
+        }
+        Ok(self)
+    }
+
+    /// `Corrupt`: a value is missing or does not verify. `Unsupported`: as [`check_understood`] has it.
+    pub(crate) fn decode(object: &ObjectName, values: &KvMap) -> Result<Self> {
+        let get = |key: &str| match values.get(key) {
+            Some(value) => Ok(value.as_ref()),
+            None => Err(Error::new(ErrorKind::Corrupt, format!("{object}: no value {key:?}"))),
+        };
+        check_understood(object, values)?;
+        let bad = |error: FormatError| corrupt(object, error);
+        let metadata = values
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(key::META)?.to_owned(), decode_text(value))))
+            .map(|(name, value)| Ok((name, value?)))
+            .collect::<FormatResult<_>>()
+            .map_err(bad)?;
+        Ok(Self {
+            image: ImageRecord::decode(get(key::IMAGE)?).map_err(bad)?,
+            state: StateRecord::decode(get(key::STATE)?).map_err(bad)?,
+            epoch: decode_epoch(get(key::EPOCH)?).map_err(bad)?,
+            log: LogRecord::decode(get(key::LOG)?).map_err(bad)?,
+            tombs: tombs(values),
+            name: decode_text(get(key::NAME)?).map_err(bad)?,
+            metadata,
+            removing: values.contains_key(key::REMOVING),
+        })
+    }
+}
+
+/// `Unsupported`: the image requires something that this version of lsd does not know, so that opening, repairing or removing it could
+/// destroy what belongs to it. `Corrupt`: what it requires does not verify.
+pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()> {
+    let Some(value) = values.get(key::REQUIRES) else { return Ok(()) };
+    let unknown = decode_requires(value).map_err(|error| corrupt(object, error))? & !REQUIRES_KNOWN;
+    if unknown == 0 {
+        return Ok(());
+    }
+    let reason =
+        format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
+    Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+/// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking
+/// the pool.
+pub(crate) fn tombs(values: &KvMap) -> Tombs {
+    let unknown = Tombs { more: true, ..Tombs::default() };
+    values.get(key::TOMBS).map_or_else(Tombs::default, |value| Tombs::decode(value).unwrap_or(unknown))
+}

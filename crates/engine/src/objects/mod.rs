@@ -1,0 +1,123 @@
+//! The objects of one image in its pools: names applied to stores.
+//!
+//! Owns: which pool and which name. Does not own: formats, retries, ordering.
+pub(crate) mod checksums;
+pub(crate) mod described;
+pub(crate) mod header;
+pub(crate) mod parallel;
+
+use crate::{ImageId, Result};
+use bytes::Bytes;
+use futures::FutureExt;
+use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PatchPointer};
+use lsd_core::format::header::{decode_epoch, key};
+use lsd_core::format::segment::SegmentIdentity;
+use lsd_core::format::{ImageUuid, names};
+use lsd_core::map::{BlockSet, Leaf, Patch};
+use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo};
+use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Leaves or patches of one page that are read in one operation.
+const LEAVES_AT_ONCE: usize = 32;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    pub(crate) meta: Arc<dyn ObjectStore>,
+    pub(crate) data: Arc<dyn ObjectStore>,
+    pub(crate) id: ImageId,
+    pub(crate) uuid: ImageUuid,
+}
+
+impl Objects {
+    pub(crate) fn header(&self) -> ObjectName {
+        names::header(&self.id.0).into()
+    }
+
+    pub(crate) fn segment(&self, epoch: Epoch, segment: SegmentNo) -> ObjectName {
+        names::segment(&self.id.0, epoch, segment).into()
+    }
+
+    pub(crate) fn page(&self, checkpoint: CheckpointId, page: u32) -> ObjectName {
+        names::map_page(&self.id.0, checkpoint, page).into()
+    }
+
+    pub(crate) fn segment_identity(&self, epoch: Epoch, segment: SegmentNo) -> SegmentIdentity {
+        SegmentIdentity { image: self.uuid, epoch, segment }
+    }
+
+    pub(crate) fn page_identity(&self, checkpoint: CheckpointId, page: u32) -> PageIdentity {
+        PageIdentity { image: self.uuid, checkpoint, page }
+    }
+
+    /// Everything in the header.
+    pub(crate) async fn read_header(&self) -> Result<KvMap> {
+        Ok(self.meta.kv_get(&self.header(), "").await?)
+    }
+
+    /// The epoch in the header now.
+    pub(crate) async fn read_epoch(&self) -> std::result::Result<Epoch, StoreError> {
+        let header = self.header();
+        let values = self.meta.kv_get(&header, key::EPOCH).await?;
+        let value = values.get(key::EPOCH).map(|value| decode_epoch(value));
+        let damaged = || {
+            StoreError::new(StoreErrorKind::Invalid, "kv_get", header.0.clone())
+                .with_detail("the epoch does not verify")
+        };
+        value.and_then(|value| value.ok()).ok_or_else(damaged)
+    }
+
+    /// Several leaves in this order, their bases and patches side by side, those of one page in few operations; each has its
+    /// own checksum, which is checked.
+    pub(crate) async fn read_leaves(&self, leaves: &[(LeafNo, LeafPlace)]) -> Result<Vec<LoadedLeaf>> {
+        let mut by_page: BTreeMap<(CheckpointId, u32), Vec<LeafPointer>> = BTreeMap::new();
+        for at in leaves.iter().flat_map(|(_, place)| place.pointers()) {
+            by_page.entry((at.checkpoint, at.page)).or_default().push(at);
+        }
+        by_page.values_mut().for_each(|page| page.sort_unstable_by_key(|at| at.offset));
+        let reads =
+            by_page.values().flat_map(|page| page.chunks(LEAVES_AT_ONCE).map(|some| self.read_of_page(some).boxed()));
+        let read = parallel::try_all(reads.collect()).await?.into_iter().flatten().collect();
+        leaves.iter().map(|(leaf, place)| self.decode_leaf(*leaf, *place, &read)).collect()
+    }
+
+    /// The bytes at pointers into one page, in the order of their offsets; what lies side by side is read in one piece.
+    async fn read_of_page(&self, pointers: &[LeafPointer]) -> Result<Vec<(LeafPointer, Bytes)>> {
+        let Some(first) = pointers.first() else { return Ok(Vec::new()) };
+        let runs: Vec<&[LeafPointer]> = pointers.chunk_by(|one, next| one.offset + one.len == next.offset).collect();
+        let len = |run: &[LeafPointer]| run.iter().map(|at| u64::from(at.len)).sum();
+        let ranges: Vec<_> = runs.iter().map(|run| (u64::from(run[0].offset), len(run))).collect();
+        let read = self.meta.read_many(&self.page(first.checkpoint, first.page), &ranges).await?;
+        let cut = |(run, mut bytes): (&[LeafPointer], Bytes)| {
+            // Less than wanted does not verify.
+            let next = |at: &LeafPointer| (*at, bytes.split_to(bytes.len().min(at.len as usize)));
+            run.iter().map(next).collect::<Vec<_>>()
+        };
+        Ok(runs.into_iter().zip(read).flat_map(cut).collect())
+    }
+
+    fn decode_leaf(&self, leaf: LeafNo, at: LeafPlace, read: &BTreeMap<LeafPointer, Bytes>) -> Result<LoadedLeaf> {
+        let bytes = |at: &LeafPointer| read.get(at).map_or(&[][..], |bytes| bytes);
+        let bad = |at: &LeafPointer, error| crate::api::error::corrupt(&self.page(at.checkpoint, at.page), error);
+        let mut content = Leaf::decode(leaf, bytes(&at.base)).map_err(|error| bad(&at.base, error))?;
+        let mut patched = None;
+        if let Some(PatchPointer { at: patch_at, .. }) = &at.patch {
+            let patch = Patch::decode(leaf, &at.base, bytes(patch_at)).map_err(|error| bad(patch_at, error))?;
+            patch.apply(&mut content);
+            patched = Some(patch.changed());
+        }
+        Ok(LoadedLeaf { leaf, at, content, patched })
+    }
+}
+
+/// A leaf with the place it was read from.
+#[derive(Debug)]
+pub(crate) struct LoadedLeaf {
+    pub(crate) leaf: LeafNo,
+    pub(crate) at: LeafPlace,
+    pub(crate) content: Leaf,
+    /// The blocks of its patch, if it has one.
+    pub(crate) patched: Option<BlockSet>,
+}

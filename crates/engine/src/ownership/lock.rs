@@ -1,0 +1,113 @@
+//! The advisory exclusive lock on the header: keeps polite clients apart. Safety does not rest on it (`takeover.rs`).
+use crate::api::limits::{BLOCKLIST_FOR, RELEASE_TRIES, RETRY_FIRST};
+use crate::objects::Objects;
+use crate::{Error, ErrorKind, Result};
+use lsd_store::{LockMode, LockRequest, Locker, StoreErrorKind, WatchId};
+
+/// The lock's name, as librbd's, so that tools which list lockers find it.
+pub(crate) const LOCK_NAME: &str = "rbd_lock";
+
+/// librbd's cookie of a managed lock: `auto <watch>`.
+pub(crate) fn cookie(watch: WatchId) -> String {
+    format!("auto {}", watch.0)
+}
+
+/// librbd's tag of a managed lock; whoever holds the lock under another took it by hand, for reasons of their own.
+const LOCK_TAG: &str = "internal";
+
+/// What became of an attempt to take the lock.
+#[derive(Debug)]
+pub(crate) enum Attempted {
+    Taken,
+    /// By this one, who is alive and can be asked.
+    Held(Locker),
+}
+
+/// Takes the lock; a holder who no longer watches the header is dead: it is blocklisted and its lock broken.
+/// `Busy`: somebody holds it as an advisory lock.
+pub(crate) async fn try_acquire(objects: &Objects, watch: WatchId) -> Result<Attempted> {
+    let header = objects.header();
+    let request = LockRequest {
+        name: LOCK_NAME.to_owned(),
+        cookie: cookie(watch),
+        mode: LockMode::Exclusive,
+        tag: LOCK_TAG.to_owned(),
+    };
+    loop {
+        match objects.meta.lock(&header, request.clone()).await {
+            Ok(()) => return Ok(Attempted::Taken),
+            Err(error) if error.kind == StoreErrorKind::Exists => return Ok(Attempted::Taken),
+            Err(error) if error.kind != StoreErrorKind::Busy => return Err(error.into()),
+            Err(_) => {}
+        }
+        let Some(holder) = managed_holder(objects).await? else { continue };
+        if is_alive(objects, &holder).await? {
+            return Ok(Attempted::Held(holder));
+        }
+        evict(objects, &holder).await?;
+    }
+}
+
+/// Who owns the image, if anybody does. `Busy`: somebody holds the lock as an advisory lock.
+pub(crate) async fn managed_holder(objects: &Objects) -> Result<Option<Locker>> {
+    let state = objects.meta.lock_state(&objects.header(), LOCK_NAME).await?;
+    let Some(holder) = state.lockers.into_iter().next() else { return Ok(None) };
+    if state.tag != LOCK_TAG || !holder.cookie.starts_with("auto ") {
+        let (client, addr) = (&holder.client, &holder.addr);
+        let reason = format!("{}: locked by hand by {client} at {addr}", objects.header());
+        return Err(Error::new(ErrorKind::Busy, reason));
+    }
+    Ok(Some(holder))
+}
+
+async fn is_alive(objects: &Objects, holder: &Locker) -> Result<bool> {
+    let watchers = objects.meta.watchers(&objects.header()).await?;
+    Ok(watchers.iter().any(|watcher| format!("client.{}", watcher.client) == holder.client))
+}
+
+pub(crate) async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
+    match objects.meta.blocklist(&holder.addr, BLOCKLIST_FOR).await {
+        Ok(()) => {}
+        // The epoch fences it all the same.
+        Err(error) if matches!(error.kind, StoreErrorKind::Unsupported | StoreErrorKind::Permission) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match objects.meta.break_lock(&objects.header(), LOCK_NAME, holder).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Cuts an owner off whose watch has run out. `Busy`: it lives, or the lock was taken by hand.
+pub(crate) async fn evict_dead(objects: &Objects) -> Result<()> {
+    let Some(holder) = managed_holder(objects).await? else { return Ok(()) };
+    if is_alive(objects, &holder).await? {
+        let reason = format!("{}: owned by {} at {}", objects.header(), holder.client, holder.addr);
+        return Err(Error::new(ErrorKind::Busy, reason));
+    }
+    evict(objects, &holder).await
+}
+
+/// Gives the lock back; one that was taken away meanwhile is no error.
+pub(crate) async fn release(objects: &Objects, watch: WatchId) -> Result<()> {
+    match objects.meta.unlock(&objects.header(), LOCK_NAME, &cookie(watch)).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same, tried again where the store fails: a lock that stays keeps everybody out for as long as this client lives.
+pub(crate) async fn give_back(objects: &Objects, watch: WatchId) -> Result<()> {
+    let mut pause = RETRY_FIRST;
+    for _ in 1..RELEASE_TRIES {
+        match release(objects, watch).await {
+            Err(error) if matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Io { .. }) => {}
+            released => return released,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    release(objects, watch).await
+}

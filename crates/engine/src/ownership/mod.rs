@@ -1,0 +1,7 @@
+//! Who may write the image: the advisory lock, the takeover that is safe without it, and what clients tell each other.
+//!
+//! Owns: those three. Does not own: when this handle wants the image or gives it away (`session/`).
+pub(crate) mod lock;
+pub(crate) mod mailbox;
+pub(crate) mod takeover;
+pub(crate) mod watch;

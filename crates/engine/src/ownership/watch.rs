@@ -1,0 +1,117 @@
+//! The watch that every opener holds on the header: it shows that the opener lives, and brings the notices of the others.
+use crate::api::limits::NOTIFY_TIMEOUT;
+use crate::objects::Objects;
+use crate::ownership::mailbox::{Desk, Pending};
+use crate::{Result, UpdateEvent};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use lsd_core::format::Refusal;
+use lsd_core::format::notice::{self, Answer, Notice};
+use lsd_store::{StoreError, WatchHandler, WatchId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+type Listener = Arc<dyn Fn(UpdateEvent) + Send + Sync>;
+
+/// What a watch tells the rest of the handle.
+#[derive(Default)]
+pub(crate) struct News {
+    listeners: Mutex<(u64, BTreeMap<u64, Listener>)>,
+    /// The header changed; somebody should read it again.
+    pub(crate) header_changed: Notify,
+    /// The watch broke; somebody should watch again.
+    pub(crate) watch_lost: Notify,
+    /// An update of the header ended so that nobody knows whether it took effect.
+    pub(crate) header_in_doubt: Notify,
+    pub(crate) desk: Desk,
+}
+
+impl std::fmt::Debug for News {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("News")
+    }
+}
+
+impl News {
+    pub(crate) fn add(&self, listener: Listener) -> u64 {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.0 += 1;
+        let number = listeners.0;
+        listeners.1.insert(number, listener);
+        number
+    }
+
+    pub(crate) fn remove(&self, number: u64) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&number);
+    }
+
+    /// Calls every listener; none of them is called under the lock.
+    pub(crate) fn publish(&self, event: UpdateEvent) {
+        let listeners: Vec<Listener> =
+            self.listeners.lock().unwrap_or_else(PoisonError::into_inner).1.values().cloned().collect();
+        listeners.iter().for_each(|listener| listener(event));
+    }
+}
+
+struct Handler(Arc<News>);
+
+impl Handler {
+    fn answer(&self, payload: &[u8]) -> Option<Answer> {
+        let desk = &self.0.desk;
+        match notice::decode(payload) {
+            Ok(Notice::HeaderChanged) => self.0.header_changed.notify_one(),
+            Ok(Notice::LockReleased) => {
+                desk.lock_released.notify_waiters();
+                // What the last owner wrote is there to be read.
+                self.0.header_changed.notify_one();
+            }
+            Ok(Notice::RequestDone(_)) => desk.request_done.notify_waiters(),
+            Ok(Notice::LockWanted) => return desk.lock_requested(),
+            Ok(Notice::Request { id, repeated, operation }) => {
+                return desk.requested(Pending { id, repeated, operation });
+            }
+            Ok(Notice::WhoIsThere) => {}
+            Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return desk.unknown(),
+            Err(_) => {}
+        }
+        None
+    }
+}
+
+impl WatchHandler for Handler {
+    fn notified(&self, _notifier: u64, payload: Bytes) -> BoxFuture<'static, Bytes> {
+        let answer = self.answer(&payload);
+        let bytes = answer.map_or_else(Bytes::new, |answer| notice::encode_answer(&answer).into());
+        Box::pin(std::future::ready(bytes))
+    }
+
+    fn lost(&self, _error: StoreError) {
+        self.0.watch_lost.notify_one();
+    }
+}
+
+pub(crate) async fn watch(objects: &Objects, news: &Arc<News>, timeout: Duration) -> Result<WatchId> {
+    Ok(objects.meta.watch(&objects.header(), timeout, Arc::new(Handler(news.clone()))).await?)
+}
+
+/// Tells every other opener. One that does not answer finds out when it looks; so a failed notice is no error.
+pub(crate) async fn announce(objects: &Objects, notice: Notice) {
+    let payload = Bytes::from(notice::encode(&notice));
+    let _ = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await;
+}
+
+/// The same without waiting until everybody has heard it.
+pub(crate) fn announce_soon(objects: &Objects, notice: Notice) {
+    let objects = objects.clone();
+    tokio::spawn(async move { announce(&objects, notice).await });
+}
+
+/// Asks the owner; `None` if nobody says that it is the owner.
+pub(crate) async fn ask(objects: &Objects, notice: &Notice) -> Result<Option<Answer>> {
+    let payload = Bytes::from(notice::encode(notice));
+    let reply = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await?;
+    // Bytes that are no answer come from a program that is no owner of ours.
+    Ok(reply.acks.iter().find_map(|(_, bytes)| notice::decode_answer(bytes).ok()))
+}

@@ -1,0 +1,225 @@
+//! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
+pub(crate) mod fetch;
+pub(crate) mod prefetch;
+pub(crate) mod retry_moved;
+
+use crate::buffers::{Cached, Keep};
+use crate::objects::Objects;
+use crate::objects::checksums::Sums;
+use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
+use crate::shared::Shared;
+use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
+use futures::future::try_join_all;
+use lsd_core::format::checkpoint::LeafPlace;
+use lsd_core::map::Extent;
+use lsd_core::units::{Epoch, LeafNo, Loc, SegmentNo};
+use std::collections::BTreeMap;
+
+/// One piece of a read before fetching.
+enum Plan {
+    Ready(ReadPiece),
+    Fetch { loc: Loc, len: u32, epoch: Epoch },
+}
+
+/// One piece of a read, in memory.
+enum Part {
+    Ready(ReadPiece),
+    /// `len` bytes at `loc`, with what was fetched for them.
+    Fetched {
+        loc: Loc,
+        len: u32,
+        blocks: Unchecked,
+    },
+}
+
+/// A read with all it needs in memory; what came from the store has yet to be checked.
+#[derive(Default)]
+pub(crate) struct Parts(Vec<Part>);
+
+impl Parts {
+    /// As buffers that nobody copied. `Corrupt`.
+    pub(crate) fn into_data(self, shared: &Shared, keep: Keep) -> Result<ReadData> {
+        let (mut pieces, mut fetched) = (Vec::with_capacity(self.0.len()), Vec::new());
+        for part in self.0 {
+            pieces.push(match part {
+                Part::Ready(piece) => piece,
+                Part::Fetched { loc, len, blocks } => {
+                    let blocks = blocks.check()?;
+                    let piece = ReadPiece::Data(blocks.part(loc, len));
+                    fetched.push(blocks);
+                    piece
+                }
+            });
+        }
+        offer(shared, fetched, keep);
+        Ok(ReadData { pieces })
+    }
+
+    /// Copied to where they go. `Corrupt`.
+    pub(crate) fn copy_to(self, target: &mut dyn ReadTarget, shared: &Shared, keep: Keep) -> Result<()> {
+        let mut fetched = Vec::new();
+        for part in self.0 {
+            match part {
+                Part::Ready(ReadPiece::Data(bytes)) => target.data(&bytes),
+                Part::Ready(ReadPiece::Zero(len)) => target.zeroes(len),
+                Part::Fetched { loc, len, blocks } => fetched.push(blocks.check_into(loc, len, target)?),
+            }
+        }
+        offer(shared, fetched, keep);
+        Ok(())
+    }
+}
+
+fn offer(shared: &Shared, fetched: Vec<Fetched>, keep: Keep) {
+    if fetched.is_empty() {
+        return;
+    }
+    let mut state = shared.lock();
+    for Fetched { loc, bytes } in fetched {
+        state.buffers.offer(loc, bytes, keep);
+    }
+}
+
+enum Lookup {
+    Plan(Vec<Plan>),
+    NeedLeaves(Vec<(LeafNo, LeafPlace)>),
+}
+
+/// Reads a range that lies inside the image. `NotFound` when a segment or page vanished: its data was moved on
+/// (`moved.rs`).
+pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Parts> {
+    let plan = loop {
+        match look_up(shared, offset, len)? {
+            Lookup::Plan(plan) => break plan,
+            Lookup::NeedLeaves(leaves) => Box::pin(shared.load_leaves(objects, leaves)).await?,
+        }
+    };
+    Ok(Parts(match <[Plan; 1]>::try_from(plan) {
+        // Most reads, and without the machinery for several at once.
+        Ok([part]) => vec![get(objects, &shared.sums, part).await?],
+        Err(plan) => Box::pin(get_all(objects, &shared.sums, plan)).await?,
+    }))
+}
+
+fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
+    let mut state = shared.lock();
+    state.check(offset, len)?;
+    let mut extents: Vec<Extent> = Vec::new();
+    if state.map.lookup(offset, len, &mut extents).is_err() {
+        return Ok(Lookup::NeedLeaves(state.map.missing(offset, len)));
+    }
+    let mut plan = Vec::with_capacity(extents.len());
+    let mut cached = Vec::new();
+    for extent in extents {
+        let Some(loc) = extent.loc else {
+            plan.push(Plan::Ready(ReadPiece::Zero(extent.len)));
+            continue;
+        };
+        cached.clear();
+        // Mapped extents stay within one segment, so their length fits.
+        state.buffers.lookup(loc, extent.len as u32, &mut cached);
+        let epoch = state.log.epoch_of(loc.segment());
+        let mut at = loc;
+        for part in cached.drain(..) {
+            let len = match &part {
+                Cached::Hit(bytes) => bytes.len() as u32,
+                Cached::Miss(len) => *len,
+            };
+            plan.push(match (part, epoch) {
+                (Cached::Hit(bytes), _) => Plan::Ready(ReadPiece::Data(bytes)),
+                (Cached::Miss(len), Some(epoch)) => Plan::Fetch { loc: at, len, epoch },
+                (Cached::Miss(_), None) => {
+                    return Err(Error::new(ErrorKind::Corrupt, format!("the map points at {loc}, of no known epoch")));
+                }
+            });
+            at = Loc(at.0 + u64::from(len));
+        }
+    }
+    Ok(Lookup::Plan(plan))
+}
+
+/// Several parts: those of one segment in one operation.
+async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<Part>> {
+    let mut got: Vec<Option<Part>> = Vec::with_capacity(plan.len());
+    let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
+    for (index, part) in plan.into_iter().enumerate() {
+        match part {
+            Plan::Ready(piece) => got.push(Some(Part::Ready(piece))),
+            Plan::Fetch { loc, len, epoch } => {
+                got.push(None);
+                let of_segment = || Wanted { epoch, parts: Vec::new(), indices: Vec::new() };
+                let wanted = wanted.entry(loc.segment()).or_insert_with(of_segment);
+                wanted.parts.push((loc, len));
+                wanted.indices.push(index);
+            }
+        }
+    }
+    let fetching =
+        wanted.iter().map(|(segment, Wanted { epoch, parts, .. })| fetch_many(objects, sums, *epoch, *segment, parts));
+    let fetched = try_join_all(fetching).await?;
+    for (Wanted { parts, indices, .. }, fetched) in wanted.values().zip(fetched) {
+        for ((&(loc, len), index), blocks) in parts.iter().zip(indices).zip(fetched) {
+            got[*index] = Some(Part::Fetched { loc, len, blocks });
+        }
+    }
+    Ok(got.into_iter().flatten().collect())
+}
+
+/// What a read needs of one segment, and the indices of its parts in the read.
+struct Wanted {
+    epoch: Epoch,
+    parts: Vec<(Loc, u32)>,
+    indices: Vec<usize>,
+}
+
+async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<Part> {
+    match part {
+        Plan::Ready(piece) => Ok(Part::Ready(piece)),
+        Plan::Fetch { loc, len, epoch } => {
+            Ok(Part::Fetched { loc, len, blocks: fetch(objects, sums, epoch, loc, len).await? })
+        }
+    }
+}
+
+/// What of a range has content (`NotFound` as for a read): extents that cover it, data and holes alternating.
+pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Vec<crate::Extent>> {
+    loop {
+        let missing = {
+            let state = shared.lock();
+            state.check(offset, len)?;
+            let mut found: Vec<Extent> = Vec::new();
+            if state.map.lookup(offset, len, &mut found).is_ok() {
+                return Ok(join(&found));
+            }
+            state.map.missing(offset, len)
+        };
+        shared.load_leaves(objects, missing).await?;
+    }
+}
+
+/// The same for the start of a range: as much as has at most `most` leaves with content.
+pub(crate) async fn first_extents(
+    objects: &Objects,
+    shared: &Shared,
+    (offset, len): (u64, u64),
+    most: usize,
+) -> Result<Vec<crate::Extent>> {
+    let len = {
+        let state = shared.lock();
+        state.check(offset, len)?;
+        state.map.len_with_leaves(offset, len, most)
+    };
+    extents(objects, shared, offset, len).await
+}
+
+fn join(found: &[Extent]) -> Vec<crate::Extent> {
+    let mut joined: Vec<crate::Extent> = Vec::new();
+    for extent in found {
+        let data = extent.loc.is_some();
+        match joined.last_mut() {
+            Some(last) if last.data == data => last.len += extent.len,
+            _ => joined.push(crate::Extent { offset: extent.offset, len: extent.len, data }),
+        }
+    }
+    joined
+}

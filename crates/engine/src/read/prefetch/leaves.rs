@@ -1,0 +1,68 @@
+//! When to load leaves of the map ahead of operations that go through the image in order.
+//!
+//! A write of a leaf that is not in memory waits for an OSD that is busy with the writes before it, so a sequential writer
+//! would stop at every leaf. And which small ones to load beside one that is needed. Policy only: it says what to load, somebody
+//! else loads.
+use crate::api::limits::{IN_ORDER_LEAST_BYTES, LEAVES_AHEAD, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES};
+use lsd_core::format::checkpoint::LeafPlace;
+use lsd_core::map::ExtentMap;
+use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo};
+use std::ops::Range;
+
+#[derive(Debug, Default)]
+pub(crate) struct LeafAhead {
+    /// The leaf of the last operation.
+    last: Option<LeafNo>,
+    /// Bytes that operations have touched in order, this one included.
+    in_order: u64,
+    /// Every leaf before this one was asked for, while operations stay in order.
+    asked_to: u32,
+}
+
+impl LeafAhead {
+    /// An operation of `len` bytes begins in `leaf`. Returns the numbers of the leaves to load ahead of the next ones, if any.
+    pub(crate) fn observe(&mut self, leaf: LeafNo, len: u64) -> Option<Range<u32>> {
+        let next = leaf.0 + 1;
+        let crossed = self.last.is_some_and(|last| last.0 + 1 == leaf.0);
+        // Operations side by side cross from one leaf to the next in no strict order: one that comes late changes nothing.
+        if !crossed && self.last.is_some_and(|last| last == leaf || last.0 == next) {
+            self.in_order += len;
+            return None;
+        }
+        if !crossed {
+            *self = Self { last: Some(leaf), in_order: len, asked_to: next };
+            return None;
+        }
+        self.last = Some(leaf);
+        self.in_order += len;
+        // A random operation comes upon the next leaf by chance, in a small image often.
+        if self.in_order < IN_ORDER_LEAST_BYTES {
+            return None;
+        }
+        let from = self.asked_to.max(next);
+        self.asked_to = next + LEAVES_AHEAD;
+        Some(from..self.asked_to)
+    }
+}
+
+/// A leaf that is needed, and behind it those around it that its page has as well, as long as they are small: what large writes left is a
+/// hundred bytes for each leaf, and an operation brings many of them as well as one.
+pub(crate) fn together(map: &ExtentMap<LeafPlace>, size: u64, needed: (LeafNo, LeafPlace)) -> Vec<(LeafNo, LeafPlace)> {
+    let first = LeafNo(needed.0.0 / LEAVES_TOGETHER * LEAVES_TOGETHER);
+    let len = (u64::from(LEAVES_TOGETHER) * u64::from(LEAF_SPAN_BYTES)).min(size.saturating_sub(first.start()));
+    let bytes = |place: &LeafPlace| place.pointers().map(|at| at.len).sum::<u32>();
+    let page = |place: &LeafPlace| (place.base.checkpoint, place.base.page);
+    let is_beside = |place: &LeafPlace| place.patch.is_none() && page(place) == page(&needed.1);
+    let mut left = LEAVES_TOGETHER_BYTES.saturating_sub(bytes(&needed.1));
+    let mut leaves = vec![needed];
+    for (leaf, place) in map.missing(first.start(), len) {
+        if leaf != needed.0 && is_beside(&place) && bytes(&place) <= left {
+            left -= bytes(&place);
+            leaves.push((leaf, place));
+        }
+    }
+    leaves
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What goes on behind an open image beside its calls: checkpoints, batches that age, news of the header, the watch.
+//!
+//! Owns: when each of them is done, and what follows from a failure. Does not own: how; collection (`gc.rs`), hand-over
+//! (`handover.rs`), requests (`requests.rs`).
+use crate::ErrorKind;
+use crate::api::limits::{CHECKPOINT_TRIES, RETRY_MOST};
+use crate::api::live::LiveSettings;
+use crate::checkpoint::Checkpointer;
+use crate::ownership::watch::{self, News};
+use crate::session::Inner;
+use crate::shared::Shared;
+use crate::writer::Writer;
+use std::sync::{Arc, Weak};
+
+/// Whenever one is due.
+pub(crate) async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
+    let mut failures = 0;
+    loop {
+        shared.checkpoint_due.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        if !shared.checkpoint_is_due() {
+            continue;
+        }
+        // A failed checkpoint loses nothing: the log is still there and the next one tries again.
+        match checkpointer.write(&inner.objects, &inner.shared, false).await {
+            Ok(()) => {
+                failures = 0;
+                inner.shared.lock().checkpoint_failure = None;
+                inner.shared.evict_leaves(inner.settings().map_cache_bytes);
+            }
+            Err(error) => {
+                failures += 1;
+                if failures >= CHECKPOINT_TRIES {
+                    inner.shared.lock().checkpoint_failure = Some(error);
+                    inner.shared.space_freed.notify_waiters();
+                }
+                tokio::time::sleep(RETRY_MOST).await;
+            }
+        }
+    }
+}
+
+/// Seals a batch that nobody waits for once it is `max_age` old.
+pub(crate) async fn seal_aged(shared: Arc<Shared>, settings: Arc<LiveSettings>) {
+    let open = |shared: &Shared| shared.lock().writer.as_ref().and_then(Writer::open_first_seq);
+    loop {
+        shared.batch_opened.notified().await;
+        while let Some(first) = open(&shared) {
+            let max_age = settings.now().max_age;
+            tokio::time::sleep(max_age).await;
+            let mut state = shared.lock();
+            if state.writer.as_ref().and_then(Writer::open_first_seq) == Some(first) {
+                state.seal();
+            }
+        }
+    }
+}
+
+pub(crate) async fn follow_header(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.header_changed.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        // What cannot be read now is read at the next change or invalidate_cache.
+        let _ = inner.refresh().await;
+    }
+}
+
+pub(crate) async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.watch_lost.notified().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let timeout = inner.settings().watch_timeout;
+        match watch::watch(&inner.objects, &news, timeout).await {
+            Ok(watch) => inner.set_watch(watch),
+            // Cut off the cluster: what this client still has can never be written.
+            Err(error) if error.kind == ErrorKind::Fenced => inner.shared.fail(error),
+            Err(_) => {
+                tokio::time::sleep(RETRY_MOST).await;
+                news.watch_lost.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! What an open image consists of.
+//!
+//! Owns: becoming and being the owner, opening and closing. Does not own: reading and writing (`io.rs`), maintenance
+//! (`maintenance.rs`), background work (`background.rs`).
+pub(crate) mod background;
+pub(crate) mod changes;
+pub(crate) mod follow;
+pub(crate) mod handover;
+pub(crate) mod requests;
+
+use crate::api::clock::Clock;
+use crate::api::live::LiveSettings;
+use crate::append::Appender;
+use crate::checkpoint::Checkpointer;
+use crate::collect::{self as gc, Collector};
+use crate::objects::Objects;
+use crate::objects::described::Described;
+use crate::objects::header::Header;
+use crate::ownership::lock;
+use crate::ownership::lock::Attempted;
+use crate::ownership::mailbox::Stance;
+use crate::ownership::takeover;
+use crate::ownership::watch::{self, News};
+use crate::read::prefetch::data::Readahead;
+use crate::read::prefetch::leaves::LeafAhead;
+use crate::recovery::Tails;
+use crate::recovery::open::{self as loader, Found};
+use crate::session::changes as maintenance;
+use crate::session::follow::{Followed, Follower, View};
+use crate::session::handover::{Ownership, Refusals, Taking};
+use crate::shared::Shared;
+use crate::shared::queue::{Turns, Underway};
+use crate::write::room;
+use crate::writer::{Writer, WriterConfig};
+use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
+use futures::FutureExt;
+use lsd_core::format::header::ImageRecord;
+use lsd_core::units::{BLOCK_BYTES, Epoch};
+use lsd_store::WatchId;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) objects: Objects,
+    pub(crate) image: ImageRecord,
+    settings: Arc<LiveSettings>,
+    executor: Executor,
+    pub(crate) read_only: bool,
+    pub(crate) hold_moment: bool,
+    pub(crate) follower: Follower,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) news: Arc<News>,
+    pub(crate) readahead: Mutex<Readahead>,
+    pub(crate) leaf_ahead: Mutex<LeafAhead>,
+    pub(crate) turns: Turns,
+    pub(crate) underway: Underway,
+    pub(crate) refusals: Refusals,
+    described: Mutex<Described>,
+    /// The fast answer to "may I write"; the truth is the writer in the state.
+    pub(crate) owned: AtomicBool,
+    closed: AtomicBool,
+    /// An update of the header ended so that nobody knows whether it took effect (`maintenance.rs`).
+    pub(crate) in_doubt: AtomicBool,
+    /// What became of closing it.
+    end: tokio::sync::OnceCell<Result<()>>,
+    /// The lock is taken and given back by the caller's hand only.
+    pub(crate) by_hand: AtomicBool,
+    /// When this handle gave the image to somebody who asked, until it has let them take it.
+    pub(crate) yielded: Mutex<Option<Instant>>,
+    /// The lock of an ownership that has ended, which could not be given back.
+    pub(crate) unreleased: Mutex<Option<WatchId>>,
+    /// Held while ownership, size or header values change: one maintenance operation at a time.
+    pub(crate) maintenance: tokio::sync::Mutex<Role>,
+    pub(crate) collector: Arc<Collector>,
+    /// `None` for a reader.
+    watch: Mutex<Option<WatchId>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What this handle is to the image.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It reads; these segments were seen when it loaded the image. `None`: what it has may not be all there is.
+    Reader(Option<Tails>),
+    /// It writes.
+    Owner(Arc<Checkpointer>, Ownership),
+}
+
+impl Inner {
+    pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
+        let OpenOptions { read_only, hold_moment, settings, executor, pool } = options;
+        let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
+        let live = LiveSettings::new(settings, pool, &found.header.metadata).await?;
+        let settings = live.now().clone();
+        let news = Arc::new(News::default());
+        // A reader is no user of the image, as with librbd: it is in nobody's way, and looks for news itself (`follow.rs`).
+        let watch = match read_only {
+            true => None,
+            false => Some(watch::watch(&found.objects, &news, settings.watch_timeout).await?),
+        };
+        let began = Instant::now();
+        let loaded = loader::load_steadily(&found, &settings).await;
+        let (mut state, tails, header) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                if let Some(watch) = watch {
+                    let _ = found.objects.meta.unwatch(watch).await;
+                }
+                return Err(error);
+            }
+        };
+        let follower = Follower::default();
+        follower.set_age(Some(began));
+        follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
+        let shared = Arc::new(Shared::new(state, &settings));
+        let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
+        let inner = Arc::new(Inner {
+            objects: found.objects,
+            image: header.image.clone(),
+            shared,
+            settings: Arc::new(live),
+            executor,
+            read_only,
+            hold_moment: hold_moment && read_only,
+            follower,
+            clock,
+            news,
+            readahead: Mutex::default(),
+            leaf_ahead: Mutex::default(),
+            turns: Turns::default(),
+            underway: Underway::default(),
+            refusals: Refusals::default(),
+            described: Mutex::new(Described::of(&header)),
+            owned: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
+            end: tokio::sync::OnceCell::new(),
+            by_hand: AtomicBool::new(false),
+            yielded: Mutex::default(),
+            unreleased: Mutex::default(),
+            maintenance: tokio::sync::Mutex::new(Role::Reader(Some(tails))),
+            collector,
+            watch: Mutex::new(watch),
+            tasks: Mutex::default(),
+        });
+        inner.take_up_options();
+        if !read_only {
+            inner.spawn(background::follow_header(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(background::keep_watching(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(maintenance::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
+        }
+        Ok(inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        let task = tokio::spawn(task);
+        let handle = task.abort_handle();
+        tasks.push(task);
+        handle
+    }
+
+    pub(crate) fn described(&self) -> MutexGuard<'_, Described> {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not to be held across anything that takes time.
+    pub(crate) fn settings(&self) -> RwLockReadGuard<'_, Settings> {
+        self.settings.now()
+    }
+
+    /// Takes up what the header says of the image, and tells of it if clients see a difference.
+    pub(crate) fn describe(&self, header: &Header) {
+        let fresh = Described::of(header);
+        let is_news = {
+            let mut described = self.described();
+            let is_news = !fresh.looks_like(&described);
+            *described = fresh;
+            is_news
+        };
+        self.take_up_options();
+        if is_news {
+            self.news.publish(UpdateEvent::Header);
+        }
+    }
+
+    /// The image's metadata or the pool's may have changed: puts in force what they say.
+    pub(crate) fn take_up_options(&self) {
+        {
+            let mut described = self.described();
+            described.option_faults = self.settings.take_up(&described.metadata);
+        }
+        let settings = self.settings().clone();
+        self.shared.take_up(&settings);
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the image is closed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn owns(&self) -> bool {
+        self.owned.load(Ordering::Acquire)
+    }
+
+    /// Makes this handle the image's writer if it is not already.
+    pub(crate) async fn ensure_owner(self: &Arc<Self>) -> Result<()> {
+        self.ensure_owner_since(self.refusals.count()).await
+    }
+
+    /// The same for a change that found so many refusals at its call: one more, and it is refused, too.
+    pub(crate) async fn ensure_owner_since(self: &Arc<Self>, since: u64) -> Result<()> {
+        if self.owns() {
+            return Ok(());
+        }
+        self.check_open()?;
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
+        }
+        let mut role = self.maintenance.lock().await;
+        if matches!(&*role, Role::Reader(_)) && self.by_hand.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::ReadOnly, "the lock is taken by hand and was given back"));
+        }
+        self.own(&mut role, since).await.map(|_| ())
+    }
+
+    /// The same with the maintenance lock held, for which the caller waited; returns the checkpointer of this ownership.
+    pub(crate) async fn own(self: &Arc<Self>, role: &mut Role, since: u64) -> Result<Arc<Checkpointer>> {
+        if let Role::Owner(checkpointer, _) = role {
+            return Ok(checkpointer.clone());
+        }
+        self.refusals.check(since)?;
+        let watch = self.watch_to_own()?;
+        let taking = Taking::begin(self, watch);
+        let taken = match self.acquire_lock(watch).await {
+            Ok(()) => self.become_owner(role, watch).await,
+            Err(error) => Err(error),
+        };
+        taking.end();
+        taken
+    }
+
+    /// Makes this handle the owner unless somebody else is: false then. `Busy`: the lock is held as an advisory one.
+    pub(crate) async fn own_if_free(self: &Arc<Self>, role: &mut Role) -> Result<bool> {
+        if matches!(role, Role::Owner(..)) {
+            return Ok(true);
+        }
+        let watch = self.watch_to_own()?;
+        self.give_back_what_is_left().await?;
+        let taking = Taking::begin(self, watch);
+        let taken = match lock::try_acquire(&self.objects, watch).await {
+            Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
+            Ok(Attempted::Held(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        taking.end();
+        taken
+    }
+
+    fn watch_to_own(&self) -> Result<WatchId> {
+        self.check_open()?;
+        if let Some(failure) = &self.shared.lock().failure {
+            return Err(failure.clone());
+        }
+        self.watch().ok_or_else(no_watch)
+    }
+
+    pub(crate) fn set_watch(&self, watch: WatchId) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+    }
+
+    pub(crate) fn watch(&self) -> Option<WatchId> {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock is taken.
+    async fn become_owner(self: &Arc<Self>, role: &mut Role, watch: WatchId) -> Result<Arc<Checkpointer>> {
+        let Role::Reader(seen) = role else { return Err(Error::new(ErrorKind::Exists, "the image is owned already")) };
+        let (epoch, appender) = match self.take_over(seen.as_ref()).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                // What was read may be half of what there is.
+                *role = Role::Reader(None);
+                let _ = self.give_lock_back(watch).await;
+                return Err(error);
+            }
+        };
+        let checkpointer = Arc::new(Checkpointer::new(epoch));
+        let tasks = vec![
+            appender,
+            self.spawn(background::write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
+            self.spawn(gc::run(self.collector.clone(), checkpointer.clone())),
+            self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
+        ];
+        *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
+        self.news.desk.stand(Stance::Owner);
+        self.owned.store(true, Ordering::Release);
+        Ok(checkpointer)
+    }
+
+    /// Rule 6: raise, read the header, fence, read the log, commit, and only then write.
+    async fn take_over(&self, seen: Option<&Tails>) -> Result<(Epoch, AbortHandle)> {
+        let header = Header::read(&self.objects).await?;
+        let epoch = takeover::raise_epoch(&self.objects, &header).await?;
+        // Until then the old owner could commit a checkpoint and delete what the header named before.
+        let header = Header::read(&self.objects).await?;
+        if header.epoch != epoch {
+            return Err(Error::new(ErrorKind::Busy, "another client is taking the image over"));
+        }
+        let tails = takeover::fence_log(&self.objects, &header.log, epoch).await?;
+        // Held until this handle writes: nobody brings the state of an owner up to date.
+        let mut view = self.follower.view.lock().await;
+        *view = View::default();
+        // Who listens looks at the size when it hears the news.
+        self.shared.lock().size = header.state.size;
+        self.describe(&header);
+        let settings = self.settings().clone();
+        if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
+            match loader::load_with(&self.objects, &header, &tails, &settings).await {
+                Ok(state) => self.shared.lock().reload(state),
+                Err(error) => return Err(takeover::why_missing(&self.objects, epoch, error).await),
+            }
+        }
+        let (end, last_known) = {
+            let mut state = self.shared.lock();
+            // The old owner may have changed it since this handle read the header, while the log stayed as it was.
+            state.size = header.state.size;
+            (state.end, state.segments.last().unwrap_or_default())
+        };
+        // A number is never used twice, not even by another epoch: locations name segments by number alone.
+        let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
+        let log = takeover::commit_start(&self.objects, &header, epoch, end, first_segment).await?;
+        let alignment = self.objects.data.limits().append_alignment.max(1);
+        let config = WriterConfig {
+            uuid: self.objects.uuid,
+            epoch,
+            alignment: lcm(alignment, BLOCK_BYTES),
+            segment_bytes: room::segment_bytes(&*self.objects.data, settings.segment_bytes),
+            clock: self.clock.clone(),
+        };
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
+        // Ending the task that awaits the appender ends the appender.
+        let (appender, handle) = appender.run(queue).remote_handle();
+        let ending = self.spawn(handle);
+        self.executor.run(appender.boxed());
+        let mut state = self.shared.lock();
+        state.left_by = (!header.log.clean).then_some(header.log);
+        state.log = log;
+        state.pace.start(settings.gc.then_some(settings.gc_thresholds));
+        let newest = state.segments.newest_ns();
+        state.writer = Some(Writer::new(config, jobs, end, first_segment).not_before(newest));
+        Ok((epoch, ending))
+    }
+
+    /// Reads what the header says of the image, without its data.
+    pub(crate) async fn describe_anew(&self) -> Result<()> {
+        let header = Header::read(&self.objects).await?;
+        self.describe(&header);
+        Ok(())
+    }
+
+    /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        self.settings.look_at_pool().await;
+        let mut role = self.maintenance.lock().await;
+        self.reload(&mut role).await
+    }
+
+    /// The same with the maintenance lock held.
+    pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
+        match role {
+            Role::Reader(tails) => match self.follow(&mut *self.follower.view.lock().await).await? {
+                Followed::Nothing => {}
+                Followed::More => *tails = None,
+                Followed::All(seen) => *tails = Some(seen),
+            },
+            Role::Owner(..) => self.describe_anew().await?,
+        }
+        Ok(())
+    }
+
+    /// Who calls it again while it is at work waits for it, and goes on where it was dropped half-way.
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        self.end.get_or_init(|| self.close_once()).await.clone()
+    }
+
+    async fn close_once(&self) -> Result<()> {
+        let mut role = self.maintenance.lock().await;
+        let result = match &*role {
+            Role::Owner(checkpointer, ownership) => {
+                // Rule 20: what waits finds the image closed, and what was accepted goes, also in a full pool.
+                self.owned.store(false, Ordering::Release);
+                let written = match self.come_to_rest(true).await {
+                    Ok(()) => checkpointer.write(&self.objects, &self.shared, true).await,
+                    Err(error) => Err(error),
+                };
+                let watch = ownership.watch;
+                self.news.desk.stand(Stance::Reader);
+                *role = Role::Reader(None);
+                self.shared.unlocked.notify_waiters();
+                // The lock of an image that could not be closed cleanly goes too: recovery does not need it. If it stays, this
+                // client looks dead to the next one as soon as it does not watch any more.
+                let _ = self.give_lock_back(watch).await;
+                written
+            }
+            // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
+            Role::Reader(_) => {
+                let _ = self.give_back_what_is_left().await;
+                self.shared.lock().failure.clone().map_or(Ok(()), Err)
+            }
+        };
+        let result = match result {
+            // Another client has the image now, and nothing that this one acknowledged is missing from it.
+            Err(error) if error.kind == ErrorKind::Fenced && !self.shared.lock().has_lost() => Ok(()),
+            result => result,
+        };
+        let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = watch {
+            let _ = self.objects.meta.unwatch(watch).await;
+        }
+        self.stop();
+        result
+    }
+
+    fn stop(&self) {
+        self.shared.fail(Error::new(ErrorKind::Closed, "the image is closed"));
+        self.shared.lock().writer = None;
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without a close this is a crash as far as the store is concerned: recovery takes care of it.
+        self.stop();
+    }
+}
+
+fn no_watch() -> Error {
+    Error::new(ErrorKind::Permission, "an owner must watch the header")
+}
+
+/// True if the log is byte for byte what was read before (only epochs were raised since).
+fn same_log(seen: &Tails, fenced: &Tails) -> bool {
+    let sizes = |tails: &Tails| -> Vec<_> {
+        tails.iter().filter(|(_, (_, tail))| tail.len > 0).map(|(s, (e, tail))| (*s, *e, tail.len)).collect()
+    };
+    sizes(seen) == sizes(fenced)
+}
+
+fn lcm(a: u32, b: u32) -> u32 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+/// The acknowledgement that is in force: write-back only after the first flush, as librbd's write-through until flush.
+pub(crate) fn waits_for_log(settings: &Settings, flushed: bool) -> bool {
+    match settings.ack {
+        AckMode::Journal => true,
+        AckMode::Writeback => settings.writethrough_until_flush && !flushed,
+    }
+}

@@ -1,0 +1,235 @@
+//! Changes of an image that another process may own: who carries one out, and that it happens once.
+//!
+//! Owns: asking the owner, carrying out what others ask, what a change that comes again may do. Does not own: the changes
+//! themselves (`maintenance.rs`), what an owner remembers (`desk.rs`).
+use crate::api::error::invalid;
+use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
+use crate::api::pool_metadata;
+use crate::ownership::mailbox::Pending;
+use crate::ownership::watch::{self, News};
+use crate::session::Inner;
+use crate::{Error, ErrorKind, Features, Progress, Result};
+use lsd_core::format::notice::{Answer, Notice, Operation, RequestId};
+use lsd_core::units::MAX_IMAGE_BYTES;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::time::Instant;
+
+/// Requests of this process: a number is not given twice, whatever becomes of watches and handles.
+static REQUESTS: AtomicU64 = AtomicU64::new(1);
+
+/// What is left to do of a change that may have been made before.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    All,
+    Nothing,
+    /// Somebody else has changed the same thing since.
+    Overtaken,
+}
+
+/// A change from `from` to `to`; `repeated`: an owner may have made it already, without an answer.
+fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> Left {
+    match () {
+        () if !repeated || now == from => Left::All,
+        () if now == to => Left::Nothing,
+        () => Left::Overtaken,
+    }
+}
+
+impl Inner {
+    pub(crate) async fn resize(self: &Arc<Self>, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
+        if size > MAX_IMAGE_BYTES {
+            return Err(crate::lifecycle::too_large(size));
+        }
+        self.look_at_header().await?;
+        let from = self.described().state.size;
+        self.maintain(Operation::Resize { from, to: size, allow_shrink }, progress).await
+    }
+
+    pub(crate) async fn metadata_set(self: &Arc<Self>, name: &str, value: &str) -> Result<()> {
+        pool_metadata::check(name, value)?;
+        self.look_at_header().await?;
+        let from = self.described().metadata.get(name).cloned();
+        let operation = Operation::SetMetadata { key: name.to_owned(), from, to: Some(value.to_owned()) };
+        self.maintain(operation, &|_, _| Ok(())).await
+    }
+
+    pub(crate) async fn metadata_remove(self: &Arc<Self>, name: &str) -> Result<()> {
+        self.look_at_header().await?;
+        let from = self.described().metadata.get(name).cloned();
+        if from.is_none() {
+            return Err(Error::new(ErrorKind::NotFound, format!("no metadata {name:?}")));
+        }
+        self.maintain(Operation::SetMetadata { key: name.to_owned(), from, to: None }, &|_, _| Ok(())).await
+    }
+
+    /// librbd's rules of `rbd_update_features`. `Unsupported`: journaling.
+    pub(crate) async fn update_features(self: &Arc<Self>, features: u64, enabled: bool) -> Result<()> {
+        self.look_at_header().await?;
+        let from = self.described().state.features;
+        let mask = features_to_change(from, features, enabled)?;
+        let to = if enabled { from | mask } else { from & !mask };
+        self.maintain(Operation::SetFeatures { mask, from, to }, &|_, _| Ok(())).await
+    }
+
+    /// Someone else's changes that this handle may not have heard of yet.
+    async fn look_at_header(&self) -> Result<()> {
+        self.check_open()?;
+        if self.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
+        }
+        if self.owns() { Ok(()) } else { self.describe_anew().await }
+    }
+
+    /// Carries the change out, here if nobody else owns the image, else by its owner.
+    async fn maintain(self: &Arc<Self>, operation: Operation, progress: Progress<'_>) -> Result<()> {
+        let patience = self.settings().watch_timeout + OWNER_PATIENCE;
+        let mut deadline = Instant::now() + patience;
+        let mut asked: Option<RequestId> = None;
+        loop {
+            self.check_open()?;
+            {
+                let mut role = self.maintenance.lock().await;
+                if self.own_if_free(&mut role).await? {
+                    self.carry_out(&operation, asked.is_some(), progress).await?;
+                    drop(role);
+                    self.published().await;
+                    return Ok(());
+                }
+            }
+            let done = self.news.desk.request_done.notified();
+            let (id, repeated) = match asked {
+                Some(id) => (id, true),
+                None => (self.new_request()?, false),
+            };
+            asked = Some(id);
+            let notice = Notice::Request { id, repeated, operation: operation.clone() };
+            let pause = match watch::ask(&self.objects, &notice).await? {
+                Some(Answer::Finished { errno: 0, .. }) => return self.refresh().await,
+                Some(Answer::Finished { errno, why }) => {
+                    return Err(Error::from_errno(errno as i32, format!("the owner of the image: {why}")));
+                }
+                Some(Answer::Unsupported) => {
+                    return Err(Error::new(ErrorKind::Unsupported, "the image's owner does not know this request"));
+                }
+                Some(Answer::Running { done, total }) => {
+                    deadline = Instant::now() + patience;
+                    // Who gives up waits no longer; the owner goes on.
+                    progress(done, total)?;
+                    REQUEST_POLL
+                }
+                _ => LOCK_POLL,
+            };
+            if Instant::now() >= deadline {
+                return Err(Error::new(ErrorKind::TimedOut, "the owner of the image does not answer"));
+            }
+            tokio::select! {
+                () = done => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn new_request(&self) -> Result<RequestId> {
+        let (client, _) = self.objects.meta.identity();
+        let client = client.trim_start_matches("client.").parse().unwrap_or_default();
+        let watch =
+            self.watch().ok_or_else(|| Error::new(ErrorKind::Permission, "a requester must watch the header"))?;
+        Ok(RequestId { client, watch: watch.0, number: REQUESTS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// With the maintenance lock held, by the owner.
+    async fn carry_out(self: &Arc<Self>, operation: &Operation, repeated: bool, progress: Progress<'_>) -> Result<()> {
+        self.settle().await?;
+        let described = self.described().clone();
+        let left = match operation {
+            Operation::Resize { from, to, .. } => left(repeated, &described.state.size, from, to),
+            Operation::SetMetadata { key, from, to } => left(repeated, &described.metadata.get(key).cloned(), from, to),
+            Operation::SetFeatures { mask, from, to } => {
+                left(repeated, &(described.state.features & mask), &(from & mask), &(to & mask))
+            }
+        };
+        match left {
+            Left::Nothing => return Ok(()),
+            Left::Overtaken => {
+                let reason = "somebody changed the same thing after this request was made";
+                return Err(Error::new(ErrorKind::Canceled, reason));
+            }
+            Left::All => {}
+        }
+        match operation {
+            Operation::Resize { to, allow_shrink, .. } => self.resize_owned(*to, *allow_shrink, progress).await,
+            Operation::SetMetadata { key, to, .. } => self.set_metadata_owned(key, to.as_deref()).await,
+            Operation::SetFeatures { mask, to, .. } => {
+                self.set_features_owned((described.state.features & !mask) | (to & mask)).await
+            }
+        }
+    }
+
+    /// Works on one request of somebody else.
+    async fn serve_one(self: &Arc<Self>, request: Pending) {
+        let (id, desk) = (request.id, &self.news.desk);
+        let progress = |done, total| {
+            desk.progress(id, done, total);
+            Ok(())
+        };
+        let result = {
+            let role = self.maintenance.lock().await;
+            if matches!(&*role, crate::session::Role::Reader(_)) {
+                return;
+            }
+            self.carry_out(&request.operation, request.repeated, &progress).await
+        };
+        match result {
+            Ok(()) => {
+                self.published().await;
+                desk.finish(id, Answer::Finished { errno: 0, why: String::new() });
+            }
+            // An owner that was pushed aside knows nothing of what its successor does.
+            Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Closed) => return desk.forget(id),
+            Err(error) => desk.finish(id, Answer::Finished { errno: error.errno() as u32, why: error.to_string() }),
+        }
+        watch::announce_soon(&self.objects, Notice::RequestDone(id));
+    }
+}
+
+/// Which bits change, by librbd's rules.
+fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
+    const MAPS: u64 = Features::OBJECT_MAP | Features::FAST_DIFF;
+    const MUTABLE: u64 = Features::EXCLUSIVE_LOCK | MAPS | Features::JOURNALING;
+    let allowed = if enabled { MUTABLE } else { MUTABLE | Features::DEEP_FLATTEN };
+    if features & !allowed != 0 || features == 0 {
+        return Err(invalid("these features cannot be changed"));
+    }
+    if features & Features::JOURNALING != 0 {
+        return Err(Error::new(ErrorKind::Unsupported, "journaling is not there yet"));
+    }
+    // fast-diff and object-map come and go together.
+    let pulled_in = features & MAPS != 0 && if enabled { now & MAPS == 0 } else { now & MAPS == MAPS };
+    let mask = if pulled_in { features | MAPS } else { features };
+    let already = if enabled { mask & now } else { mask & !now };
+    if already != 0 {
+        return Err(invalid("one of the features is in that state already"));
+    }
+    if enabled && mask & MAPS != 0 && (now | mask) & Features::EXCLUSIVE_LOCK == 0 {
+        return Err(invalid("object-map needs exclusive-lock"));
+    }
+    if !enabled && mask & Features::EXCLUSIVE_LOCK != 0 && now & !mask & (MAPS | Features::JOURNALING) != 0 {
+        return Err(invalid("object-map and journaling need exclusive-lock"));
+    }
+    Ok(mask)
+}
+
+/// Carries out what other clients ask of this owner, one after the other.
+pub(crate) async fn serve(inner: Weak<Inner>, news: Arc<News>) {
+    loop {
+        news.desk.request_came.notified().await;
+        while let Some(request) = news.desk.next_request() {
+            let Some(inner) = inner.upgrade() else { return };
+            inner.serve_one(request).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

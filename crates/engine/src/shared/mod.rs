@@ -1,0 +1,367 @@
+//! The state of an open image with those who wait for it to change.
+pub(crate) mod queue;
+pub(crate) mod waiters;
+
+use crate::api::limits::{
+    CHECKPOINT_COST_MULTIPLE, EVICT_STEP_LEAVES, EVICT_STEPS, SPACE_PATIENCE, UNSTORED_LEAVES_DUE,
+    UNSTORED_LEAVES_LEAST_BYTES,
+};
+use crate::objects::Objects;
+use crate::objects::checksums::Sums;
+use crate::protocol;
+use crate::read::prefetch::leaves as leaf_ahead;
+use crate::state::State;
+use crate::writer::{BatchJob, Writer};
+use crate::{Error, ErrorKind, Result, Settings};
+use lsd_core::format::checkpoint::LeafPlace;
+use lsd_core::units::{LeafNo, Seq};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, Semaphore, watch};
+
+/// The least and the most dirty memory that an image can be given.
+pub(crate) const MIN_DIRTY_BYTES: u64 = 4 << 20;
+const MAX_DIRTY_BYTES: u64 = 1 << 30;
+
+/// Leaves that are read side by side; two leaves whose numbers share a remainder are read one after the other.
+const LEAF_READS: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Bytes that may still be accepted without being durable.
+    dirty: Semaphore,
+    dirty_most: u64,
+    /// The store was short of room when a write was last asked for.
+    short: AtomicBool,
+    /// The pool has no room for appends.
+    full: watch::Sender<bool>,
+    /// The last time that the store did not answer.
+    stalled: watch::Sender<Option<Error>>,
+    leaves_loaded: AtomicBool,
+    /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
+    leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
+    pub(crate) sums: Sums,
+    /// Log bytes before a checkpoint is considered.
+    checkpoint_log_bytes: AtomicU64,
+    /// Memory for leaves that no checkpoint has as they are.
+    unstored_leaves_bytes: u64,
+    /// A range lock was released.
+    pub(crate) unlocked: Notify,
+    /// Enough log for a checkpoint.
+    pub(crate) checkpoint_due: Notify,
+    /// Garbage collection should look whether there is something to do.
+    pub(crate) gc_due: Notify,
+    /// Space was given back, or will not be for now: writers that wait for it look again.
+    pub(crate) space_freed: Notify,
+    /// A batch was opened in write-back mode: it must not grow old.
+    pub(crate) batch_opened: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State, settings: &Settings) -> Self {
+        let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
+        Self {
+            state: Mutex::new(state),
+            dirty: Semaphore::new(dirty_most as usize),
+            dirty_most,
+            short: AtomicBool::new(false),
+            full: watch::Sender::new(false),
+            stalled: watch::Sender::new(None),
+            leaves_loaded: AtomicBool::new(false),
+            leaf_reads: Default::default(),
+            sums: Sums::default(),
+            checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
+            unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
+            unlocked: Notify::new(),
+            checkpoint_due: Notify::new(),
+            gc_due: Notify::new(),
+            space_freed: Notify::new(),
+            batch_opened: Notify::new(),
+        }
+    }
+
+    /// Takes up settings that changed. How much may be dirty stays as it was when the image was opened.
+    pub(crate) fn take_up(&self, settings: &Settings) {
+        self.checkpoint_log_bytes.store(settings.checkpoint_log_bytes, Ordering::Relaxed);
+        self.lock().buffers.set_capacity(settings.cache_bytes);
+    }
+
+    /// Short critical sections only; never held across I/O.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside a critical section leaves the state in doubt: such an image only answers with an error.
+        self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut state = poisoned.into_inner();
+            state.fail(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt"));
+            state
+        })
+    }
+
+    /// Waits until `len` (up to [`MIN_DIRTY_BYTES`]) bytes of dirty memory are free and takes them. `NoSpace` instead of
+    /// waiting for a pool that is full, `TimedOut` when the store does not answer; the failure of an image that failed.
+    pub(crate) async fn take_dirty(&self, len: u64) -> Result<()> {
+        if let Ok(permit) = self.dirty.try_acquire_many(len as u32) {
+            permit.forget();
+            return Ok(());
+        }
+        // What is in the open batch comes back only when the batch goes. It need not go at once: what is in flight comes back first.
+        {
+            let mut state = self.lock();
+            let end = state.end;
+            state.want_durable(end);
+        }
+        let mut full = self.full.subscribe();
+        let mut stalled = self.stalled.subscribe();
+        tokio::select! {
+            biased;
+            permit = self.dirty.acquire_many(len as u32) => {
+                // The semaphore is closed when the image fails; the next look at the state says why.
+                permit.map(|permit| permit.forget()).map_err(|_| self.failure())
+            }
+            _ = full.wait_for(|full| *full) => Err(Error::new(ErrorKind::NoSpace, "the pool is full")),
+            _ = stalled.changed() => Err(stalled.borrow().clone().unwrap_or_else(|| self.failure())),
+        }
+    }
+
+    /// Waits while the log is beyond its bound on space and garbage collection can do something about it; not for ever.
+    pub(crate) async fn wait_for_space(&self) {
+        loop {
+            let freed = self.space_freed.notified();
+            {
+                let state = self.lock();
+                let is_full = *self.full.borrow();
+                // Nothing can be collected in a full pool, and whoever writes to it is told so. Who gave the image away does not collect.
+                if state.failure.is_some() || state.writer.is_none() || is_full {
+                    return;
+                }
+                if !state.pace.holds_writers(&state.segments.space()) {
+                    return;
+                }
+            }
+            self.gc_due.notify_one();
+            if tokio::time::timeout(SPACE_PATIENCE, freed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether what makes leaves dirty waits for the next checkpoint.
+    pub(crate) fn holds_leaves(&self, state: &State) -> bool {
+        state.map.unstored_bytes() as u64 >= self.unstored_leaves_bytes
+    }
+
+    /// Waits while the map has no memory for more dirty leaves until a checkpoint was written. An error: checkpoints have failed for
+    /// about a minute.
+    pub(crate) async fn wait_for_leaves(&self) -> Result<()> {
+        loop {
+            let stored = self.space_freed.notified();
+            {
+                let state = self.lock();
+                // Who writes to a full pool is told so: its data has a bound as well.
+                let is_full = *self.full.borrow();
+                if !self.holds_leaves(&state) || state.failure.is_some() || state.writer.is_none() || is_full {
+                    return Ok(());
+                }
+                // Who is refused asks for it as well: nobody else may come by, and the store may be well again.
+                self.checkpoint_due.notify_one();
+                if let Some(error) = &state.checkpoint_failure {
+                    return Err(error.clone());
+                }
+            }
+            stored.await;
+        }
+    }
+
+    /// Takes dirty memory if neither it nor the log's space has to be waited for.
+    pub(crate) fn try_take_dirty(&self, len: u64) -> bool {
+        let is_held = {
+            let state = self.lock();
+            state.pace.holds_writers(&state.segments.space()) || self.holds_leaves(&state)
+        };
+        !is_held && self.dirty.try_acquire_many(len as u32).map(|permit| permit.forget()).is_ok()
+    }
+
+    /// The pool is full, or takes data again. Those who wait for durability are told: their data stays in memory
+    /// and is tried again, but it is not durable now. `hopeless`: not even what frees space found room, so those who wait for
+    /// that are told as well.
+    pub(crate) fn set_full(&self, error: Option<Error>, hopeless: bool) {
+        let is_full = error.is_some();
+        let is_news = self.full.send_if_modified(|full| std::mem::replace(full, is_full) != is_full);
+        // Every durable batch says that there is room: only the first one after a full pool is worth the lock.
+        if !is_full && is_news {
+            self.lock().pace.set_full(false);
+        }
+        if let Some(error) = error {
+            {
+                let mut state = self.lock();
+                state.pace.set_full(true);
+                let urgent = (!hopeless).then_some(state.urgent);
+                state.waiters.fail_beyond(urgent, &error);
+            }
+            self.space_freed.notify_waiters();
+            self.gc_due.notify_one();
+        }
+    }
+
+    /// The store does not take the log now. Those who wait for it are told why: their data stays in memory and is tried again, but it is
+    /// not durable now. Who waits from now on waits for the same data.
+    pub(crate) fn stalled(&self, error: Error) {
+        self.lock().waiters.fail(&error);
+        self.stalled.send_replace(Some(error));
+    }
+
+    /// Bytes that are accepted and not durable.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty_most - (self.dirty.available_permits() as u64).min(self.dirty_most)
+    }
+
+    /// The store is short of room. True if collection or a checkpoint may give some back: they were asked to.
+    pub(crate) fn press_for_room(&self) -> bool {
+        self.short.store(true, Ordering::Relaxed);
+        let can_free = {
+            let mut state = self.lock();
+            state.pace.press(true);
+            let space = state.segments.space();
+            state.pace.wants_checkpoint(&space) || state.pace.is_due(&space)
+        };
+        if can_free {
+            self.gc_due.notify_one();
+        }
+        can_free
+    }
+
+    /// The store has room.
+    pub(crate) fn relieve(&self) {
+        if self.short.load(Ordering::Relaxed) && self.short.swap(false, Ordering::Relaxed) {
+            self.lock().pace.press(false);
+        }
+    }
+
+    pub(crate) fn give_dirty(&self, bytes: u64) {
+        self.dirty.add_permits(bytes as usize);
+    }
+
+    /// The image fails for good: everybody who waits hears why.
+    pub(crate) fn fail(&self, error: Error) {
+        self.lock().fail(error);
+        self.dirty.close();
+        self.space_freed.notify_waiters();
+    }
+
+    fn failure(&self) -> Error {
+        self.lock().failure.clone().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the image is closed"))
+    }
+
+    /// A batch is in the store.
+    pub(crate) fn batch_durable(&self, job: &BatchJob) {
+        let (due, gc_due) = {
+            let mut state = self.lock();
+            state.batch_durable(job);
+            let space = state.segments.space();
+            (self.is_checkpoint_due(&state), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
+        };
+        self.give_dirty(job.dirty_bytes);
+        if gc_due {
+            self.gc_due.notify_one();
+        }
+        if due {
+            self.checkpoint_due.notify_one();
+        }
+    }
+
+    /// Whether a checkpoint is due. Batches that became durable while one was written saw the log before it as well, and asked for
+    /// another.
+    pub(crate) fn checkpoint_is_due(&self) -> bool {
+        self.is_checkpoint_due(&self.lock())
+    }
+
+    /// Waits until everything up to `seq` is durable.
+    pub(crate) async fn wait_durable(&self, seq: Seq) -> Result<()> {
+        let waiter = {
+            let mut state = self.lock();
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let Some(writer) = &state.writer else { return Ok(()) };
+            if protocol::is_durable(seq, writer.durable()) {
+                return Ok(());
+            }
+            let waiter = state.waiters.add(seq);
+            state.want_durable(seq);
+            waiter
+        };
+        waiter.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the image was closed")))
+    }
+
+    /// Reads leaves that are not in memory and puts them into the map; those that somebody else is reading are awaited.
+    pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
+        let Some((first, _)) = leaves.first() else { return Ok(()) };
+        let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
+        let needed = {
+            let state = self.lock();
+            leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
+            let needed = leaves.len();
+            if let [one] = leaves[..] {
+                leaves = leaf_ahead::together(&state.map, state.size, one);
+            }
+            needed
+        };
+        let loaded = match objects.read_leaves(&leaves).await {
+            // Perhaps of one that nobody needs; those come last.
+            Err(_) if leaves.len() > needed => objects.read_leaves(&leaves[..needed]).await?,
+            loaded => loaded?,
+        };
+        self.leaves_loaded.store(true, Ordering::Relaxed);
+        self.lock().install(objects, loaded)
+    }
+
+    /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
+    /// `Fenced`, and the image fails: a later owner deleted it. `Corrupt`: nobody did.
+    pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
+        let error = match self.load_leaves(objects, leaves.clone()).await {
+            Err(error) if error.kind == ErrorKind::NotFound => error,
+            other => return other,
+        };
+        let own = {
+            let state = self.lock();
+            // A checkpoint of this handle moves a leaf before it deletes where it was.
+            if leaves.iter().any(|wanted| !state.map.missing(wanted.0.start(), 1).contains(wanted)) {
+                return Ok(());
+            }
+            state.writer.as_ref().map(Writer::epoch)
+        };
+        let Some(own) = own else { return Err(error) };
+        if objects.read_epoch().await? == own {
+            return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
+        }
+        let fenced = Error::new(ErrorKind::Fenced, format!("{error}: another client owns the image now"));
+        self.fail(fenced.clone());
+        Err(fenced)
+    }
+
+    /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
+    pub(crate) fn trim_leaves(&self, map_bytes: u64) {
+        if self.leaves_loaded.swap(false, Ordering::Relaxed) {
+            self.evict_leaves(map_bytes);
+        }
+    }
+
+    /// Drops leaves that the checkpoint has, until the map fits its memory. Others get at the state in between.
+    pub(crate) fn evict_leaves(&self, map_bytes: u64) {
+        let evict = || self.lock().map.evict_some(map_bytes as usize, EVICT_STEP_LEAVES);
+        // Leaves used all the time come round again; they are few, or the map would fit.
+        for _ in 0..EVICT_STEPS {
+            if evict() {
+                break;
+            }
+        }
+    }
+
+    /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost, or dirty leaves their memory.
+    fn is_checkpoint_due(&self, state: &State) -> bool {
+        let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
+        let least = self.checkpoint_log_bytes.load(Ordering::Relaxed);
+        let by_log = state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE;
+        by_log || state.map.dirty_loaded_bytes() as u64 >= self.unstored_leaves_bytes / UNSTORED_LEAVES_DUE
+    }
+}
