@@ -13,7 +13,6 @@ use crate::pace::Pace;
 use crate::protocol;
 use crate::ranges::RangeLocks;
 use crate::segments::Segments;
-use crate::shared::waiters::Waiters;
 use crate::writer::{BatchJob, OpenSegment, Piece, Stream, Writer};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -54,7 +53,6 @@ pub(crate) struct State {
     pub(crate) end: Seq,
     /// Present while this handle owns the image.
     pub(crate) writer: Option<Writer>,
-    pub(crate) waiters: Waiters,
     pub(crate) locks: RangeLocks,
     /// The image is being handed over or closed: only what holds its range already is accepted.
     pub(crate) yielding: bool,
@@ -143,7 +141,6 @@ impl State {
             log,
             end,
             writer: None,
-            waiters: Waiters::default(),
             locks: RangeLocks::default(),
             yielding: false,
             failure: None,
@@ -398,8 +395,8 @@ impl State {
         }
     }
 
-    /// A batch is in the store: its data need not be held, and the frontier may move.
-    pub(crate) fn batch_durable(&mut self, job: &BatchJob) {
+    /// A batch is in the store: its data need not be held. Returns the frontier if it moved.
+    pub(crate) fn batch_durable(&mut self, job: &BatchJob) -> Option<Seq> {
         for record in &job.batch.records {
             match record.kind {
                 RecordKind::Write { data_offset, .. } | RecordKind::Relocate { data_offset, .. } => {
@@ -411,17 +408,14 @@ impl State {
         self.buffers.trim();
         let frontier = self.writer.as_mut().and_then(|writer| writer.batch_durable(&job.batch));
         self.book_sealed();
-        if let Some(frontier) = frontier {
-            self.waiters.advance(frontier);
-        }
+        frontier
     }
 
-    /// The image fails for good: everybody hears why, now and later.
+    /// The image fails for good: every later call says why.
     pub(crate) fn fail(&mut self, error: Error) {
         if self.failure.is_none() {
             self.lost = self.has_lost();
         }
-        self.waiters.fail(&error);
         self.failure.get_or_insert(error);
     }
 }

@@ -7,7 +7,7 @@ use super::segments::Segments;
 use super::{header, map, orphans, pages, segments};
 use crate::objects::Objects;
 use crate::objects::header::{Header, check_understood};
-use crate::recovery::open as loader;
+use crate::recovery::open;
 use crate::state::State;
 use crate::{Catalog, ImageId, Progress, Result, protocol, recovery};
 use lsd_core::format::header::{LogRecord, key};
@@ -63,7 +63,7 @@ pub(super) async fn examine(
         return Ok(Examined { report, content: None });
     };
     header::verify_listing(store, id, &header, &mut report).await?;
-    let data = loader::data_store(store, PoolId(header.image.data_pool)).await?;
+    let data = open::data_store(store, PoolId(header.image.data_pool)).await?;
     let objects = Objects { meta: store.clone(), data, id: id.clone(), uuid: header.image.uuid };
     let content = content(header, objects, progress, &mut report).await?;
     Ok(Examined { report, content: Some(content) })

@@ -18,7 +18,7 @@ pub use repair::{RepairOptions, RepairReport};
 
 pub(crate) use repair::repair;
 
-use crate::recovery::open as loader;
+use crate::recovery::open;
 use crate::{ErrorKind, ImageRef, Progress, Result};
 use examine::{Examined, examine};
 use lsd_core::format::names;
@@ -34,7 +34,7 @@ pub(crate) async fn check(
     image: &ImageRef,
     progress: Progress<'_>,
 ) -> Result<CheckReport> {
-    let id = loader::resolve(store, image).await?;
+    let id = open::resolve(store, image).await?;
     let by_name = matches!(image, ImageRef::Name(_));
     let mut tries = 0;
     loop {

@@ -18,7 +18,7 @@ use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
 use crate::ownership::takeover;
 use crate::ownership::watch::{self, News};
-use crate::recovery::open as loader;
+use crate::recovery::open;
 use crate::segments::Segments;
 use crate::shared::Shared;
 use crate::state::State;
@@ -70,7 +70,7 @@ pub(crate) async fn repair(
     if before.worst().is_none_or(|worst| worst == Severity::Note) {
         return Ok(RepairReport { after: before.clone(), before, ..RepairReport::default() });
     }
-    let id = loader::resolve(store, image).await?;
+    let id = open::resolve(store, image).await?;
     let object: ObjectName = names::header(&id.0).into();
     let mut report = RepairReport { before, ..RepairReport::default() };
     if report.before.findings.iter().any(|finding| finding.fault == Fault::BeingRemoved) {
@@ -85,7 +85,7 @@ pub(crate) async fn repair(
     let Ok(header) = Header::decode(&object, &values) else {
         return Ok(refused(report, "nothing else holds the values of the header that do not verify"));
     };
-    let data = loader::data_store(store, lsd_store::PoolId(header.image.data_pool)).await?;
+    let data = open::data_store(store, lsd_store::PoolId(header.image.data_pool)).await?;
     let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
     let news = Arc::new(News::default());
     let watch = watch::watch(&objects, &news, options.watch_timeout).await?;
@@ -234,8 +234,8 @@ async fn keep_lost_leaves(
     if !is_worth_it {
         return Ok(Err(WHY));
     }
-    match loader::load_steadily(
-        &loader::Found { header: header.clone(), objects: objects.clone() },
+    match open::load_steadily(
+        &open::Found { header: header.clone(), objects: objects.clone() },
         &crate::Settings::default(),
     )
     .await

@@ -16,10 +16,9 @@ use crate::api::limits::{
 };
 use crate::checkpoint::Checkpointer;
 use crate::objects::Objects;
-use crate::session::Inner;
+use crate::objects::room;
 use crate::shared::Shared;
 use crate::state::{Copied, Relocation};
-use crate::write::room;
 use crate::writer::Stream;
 use crate::{Error, ErrorKind, Progress, Result, Settings};
 use futures::future::join_all;
@@ -259,7 +258,7 @@ impl Collector {
     }
 
     /// Sorts what is scattered, collects every segment that is worth it, and deletes what is dead.
-    async fn collect_all(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
+    pub(crate) async fn collect_all(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         let mut damaged = self.damaged.lock().await;
         self.end_and_checkpoint(checkpointer).await?;
         let sorted = self.sort(checkpointer, &mut damaged, progress).await?;
@@ -289,22 +288,6 @@ impl Collector {
             ));
         }
         progress(total, total)
-    }
-}
-
-impl Inner {
-    /// See [`crate::Image::collect`].
-    pub(crate) async fn collect(self: &Arc<Self>, progress: Progress<'_>) -> Result<()> {
-        self.check_open()?;
-        if self.read_only {
-            return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
-        }
-        let checkpointer = {
-            let since = self.refusals.count();
-            let mut role = self.maintenance.lock().await;
-            self.own(&mut role, since).await?
-        };
-        self.collector.collect_all(&checkpointer, progress).await
     }
 }
 

@@ -1,9 +1,9 @@
 //! An open image, as its users see it.
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
-use crate::lifecycle::remove as removal;
-use crate::read as reader;
-use crate::recovery::open as loader;
+use crate::lifecycle::remove;
+use crate::read;
+use crate::recovery::open;
 use crate::session::Inner;
 use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
@@ -57,7 +57,7 @@ impl Image {
         options: &OpenOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Image> {
-        let found = loader::find(store, image).await?;
+        let found = open::find(store, image).await?;
         Ok(Image { inner: Inner::open(found, options.clone(), clock).await? })
     }
 
@@ -71,7 +71,7 @@ impl Image {
     /// pool the image has, objects in another pool than `store` stay.
     pub async fn remove_damaged(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
         match lifecycle::remove(store, image, progress).await {
-            Err(error) if error.kind == ErrorKind::Corrupt => removal::remove_by_walking(store, image, progress).await,
+            Err(error) if error.kind == ErrorKind::Corrupt => remove::remove_by_walking(store, image, progress).await,
             removed => removed,
         }
     }
@@ -197,7 +197,7 @@ impl Image {
         self.inner.check_open()?;
         let inner = &self.inner;
         inner.keep_up().await?;
-        let extents = inner.steadily(|| reader::extents(&inner.objects, &inner.shared, offset, len)).await;
+        let extents = inner.steadily(|| read::extents(&inner.objects, &inner.shared, offset, len)).await;
         self.inner.shared.trim_leaves(self.inner.settings().map_cache_bytes);
         extents
     }
@@ -209,7 +209,7 @@ impl Image {
         let inner = &self.inner;
         inner.keep_up().await?;
         let range = (offset, len);
-        let extents = inner.steadily(|| reader::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
+        let extents = inner.steadily(|| read::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
         inner.shared.trim_leaves(inner.settings().map_cache_bytes);
         extents
     }

@@ -9,11 +9,10 @@ pub(crate) mod remove;
 use crate::api::clock::Clock;
 use crate::api::error::invalid;
 use crate::api::limits::{CREATE_WINDOW, PARALLEL_OPS};
-use crate::lifecycle::remove as removal;
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
-use crate::recovery::open::{self as loader, Found};
+use crate::recovery::open::{self, Found};
 use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use crate::{checkpoint, recovery};
 use futures::FutureExt;
@@ -80,7 +79,7 @@ async fn image_record(
         return Err(invalid(format!("{:?} cannot be an image id", id.0)));
     }
     // A pool that cannot be opened now would make an image that can never be written.
-    loader::data_store(store, data_pool).await?;
+    open::data_store(store, data_pool).await?;
     let record = ImageRecord {
         uuid: ImageUuid(*uuid.as_bytes()),
         id: id.0.clone(),
@@ -99,22 +98,22 @@ pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 /// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal.rs` removes such an image). Where there is no header
 /// any more, or it says that a removal was broken off, what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
-    let id = loader::resolve(store, image).await?;
+    let id = open::resolve(store, image).await?;
     let object: ObjectName = names::header(&id.0).into();
     let values = match store.kv_get(&object, "").await {
         Ok(values) if !values.contains_key(key::REMOVING) => values,
         Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
         // What an earlier removal has left need not be where the header leads to.
-        _ => return removal::remove_by_walking(store, &ImageRef::Id(id), progress).await,
+        _ => return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await,
     };
-    let found = loader::described_by(store, Header::decode(&object, &values)?).await?;
-    removal::until_unused(store, &object, &found.header.name).await?;
-    removal::evict_owner(&found).await?;
+    let found = open::described_by(store, Header::decode(&object, &values)?).await?;
+    remove::until_unused(store, &object, &found.header.name).await?;
+    remove::evict_owner(&found).await?;
     let mut doomed = objects_of(&found).await?;
     // The last chance to cancel without a trace.
     progress(0, doomed.len() as u64 + 1)?;
     // Rule 25: take the image, then delete.
-    removal::take(store, &object, &values).await?;
+    remove::take(store, &object, &values).await?;
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
     if !header.log.clean || header.log != found.header.log {
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;

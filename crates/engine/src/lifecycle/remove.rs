@@ -7,7 +7,7 @@ use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
 use crate::lifecycle::{self, Doomed};
 use crate::objects::header::check_understood;
 use crate::ownership::lock;
-use crate::recovery::open as loader;
+use crate::recovery::open;
 use crate::recovery::open::Found;
 use crate::{Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{ImageRecord, decode_epoch, encode_epoch, key};
@@ -79,7 +79,7 @@ pub(crate) async fn remove_by_walking(
     image: &ImageRef,
     progress: Progress<'_>,
 ) -> Result<()> {
-    let id = loader::resolve(store, image).await?;
+    let id = open::resolve(store, image).await?;
     let header: ObjectName = names::header(&id.0).into();
     let values = match store.kv_get(&header, "").await {
         Ok(values) => Some(values),

@@ -5,6 +5,7 @@ pub(crate) mod checksums;
 pub(crate) mod described;
 pub(crate) mod header;
 pub(crate) mod parallel;
+pub(crate) mod room;
 
 use crate::{ImageId, Result};
 use bytes::Bytes;

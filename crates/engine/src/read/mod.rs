@@ -1,7 +1,6 @@
 //! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
 pub(crate) mod fetch;
 pub(crate) mod prefetch;
-pub(crate) mod retry_moved;
 
 use crate::buffers::{Cached, Keep};
 use crate::objects::Objects;

@@ -10,7 +10,7 @@ use crate::api::error::corrupt;
 use crate::api::limits::VIEW_AGE;
 use crate::objects::header::Header;
 use crate::objects::parallel;
-use crate::recovery::open::{self as loader, Found};
+use crate::recovery::open::{self, Found};
 use crate::recovery::{self, Tails};
 use crate::session::Inner;
 use crate::state::{Rest, cleared_range};
@@ -147,7 +147,7 @@ impl Inner {
 
     async fn load_anew(&self, view: &mut View, header: Header) -> Result<Followed> {
         let (objects, settings) = (self.objects.clone(), self.settings().clone());
-        let (mut state, tails, header) = loader::load_steadily(&Found { header, objects }, &settings).await?;
+        let (mut state, tails, header) = open::load_steadily(&Found { header, objects }, &settings).await?;
         view.loaded(&tails, std::mem::take(&mut state.rest));
         // First what they will look at, then the news for those who listen.
         self.shared.lock().reload(state);

@@ -4,33 +4,33 @@
 //! (`maintenance.rs`), background work (`background.rs`).
 pub(crate) mod background;
 pub(crate) mod changes;
+mod collect;
 pub(crate) mod follow;
 pub(crate) mod handover;
 pub(crate) mod requests;
+mod retry_moved;
 
 use crate::api::clock::Clock;
 use crate::api::live::LiveSettings;
 use crate::append::Appender;
 use crate::checkpoint::Checkpointer;
-use crate::collect::{self as gc, Collector};
+use crate::collect::Collector;
 use crate::objects::Objects;
 use crate::objects::described::Described;
 use crate::objects::header::Header;
+use crate::objects::room;
 use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
 use crate::ownership::mailbox::Stance;
 use crate::ownership::takeover;
 use crate::ownership::watch::{self, News};
-use crate::read::prefetch::data::Readahead;
-use crate::read::prefetch::leaves::LeafAhead;
+use crate::read::prefetch::task::Prefetch;
 use crate::recovery::Tails;
-use crate::recovery::open::{self as loader, Found};
-use crate::session::changes as maintenance;
+use crate::recovery::open::{self, Found};
 use crate::session::follow::{Followed, Follower, View};
 use crate::session::handover::{Ownership, Refusals, Taking};
 use crate::shared::Shared;
 use crate::shared::queue::{Turns, Underway};
-use crate::write::room;
 use crate::writer::{Writer, WriterConfig};
 use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
 use futures::FutureExt;
@@ -55,8 +55,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) news: Arc<News>,
-    pub(crate) readahead: Mutex<Readahead>,
-    pub(crate) leaf_ahead: Mutex<LeafAhead>,
+    pub(crate) prefetch: Prefetch,
     pub(crate) turns: Turns,
     pub(crate) underway: Underway,
     pub(crate) refusals: Refusals,
@@ -104,7 +103,7 @@ impl Inner {
             false => Some(watch::watch(&found.objects, &news, settings.watch_timeout).await?),
         };
         let began = Instant::now();
-        let loaded = loader::load_steadily(&found, &settings).await;
+        let loaded = open::load_steadily(&found, &settings).await;
         let (mut state, tails, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -130,8 +129,7 @@ impl Inner {
             follower,
             clock,
             news,
-            readahead: Mutex::default(),
-            leaf_ahead: Mutex::default(),
+            prefetch: Prefetch::default(),
             turns: Turns::default(),
             underway: Underway::default(),
             refusals: Refusals::default(),
@@ -153,7 +151,7 @@ impl Inner {
             inner.spawn(background::follow_header(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(background::keep_watching(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(maintenance::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
+            inner.spawn(changes::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
             inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
         }
         Ok(inner)
@@ -299,7 +297,7 @@ impl Inner {
         let tasks = vec![
             appender,
             self.spawn(background::write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
-            self.spawn(gc::run(self.collector.clone(), checkpointer.clone())),
+            self.spawn(crate::collect::run(self.collector.clone(), checkpointer.clone())),
             self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
         ];
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
@@ -326,7 +324,7 @@ impl Inner {
         self.describe(&header);
         let settings = self.settings().clone();
         if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
-            match loader::load_with(&self.objects, &header, &tails, &settings).await {
+            match open::load_with(&self.objects, &header, &tails, &settings).await {
                 Ok(state) => self.shared.lock().reload(state),
                 Err(error) => return Err(takeover::why_missing(&self.objects, epoch, error).await),
             }

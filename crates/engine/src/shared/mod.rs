@@ -1,20 +1,16 @@
 //! The state of an open image with those who wait for it to change.
+mod leaves;
 pub(crate) mod queue;
 pub(crate) mod waiters;
 
-use crate::api::limits::{
-    CHECKPOINT_COST_MULTIPLE, EVICT_STEP_LEAVES, EVICT_STEPS, SPACE_PATIENCE, UNSTORED_LEAVES_DUE,
-    UNSTORED_LEAVES_LEAST_BYTES,
-};
-use crate::objects::Objects;
+use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
 use crate::objects::checksums::Sums;
 use crate::protocol;
-use crate::read::prefetch::leaves as leaf_ahead;
+use crate::shared::waiters::Waiters;
 use crate::state::State;
-use crate::writer::{BatchJob, Writer};
+use crate::writer::BatchJob;
 use crate::{Error, ErrorKind, Result, Settings};
-use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::units::{LeafNo, Seq};
+use lsd_core::units::Seq;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -23,12 +19,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub(crate) const MIN_DIRTY_BYTES: u64 = 4 << 20;
 const MAX_DIRTY_BYTES: u64 = 1 << 30;
 
-/// Leaves that are read side by side; two leaves whose numbers share a remainder are read one after the other.
-const LEAF_READS: usize = 32;
-
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Taken under the state's lock or alone, never before it.
+    waiters: Mutex<Waiters>,
     /// Bytes that may still be accepted without being durable.
     dirty: Semaphore,
     dirty_most: u64,
@@ -40,7 +35,7 @@ pub(crate) struct Shared {
     stalled: watch::Sender<Option<Error>>,
     leaves_loaded: AtomicBool,
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
-    leaf_reads: [tokio::sync::Mutex<()>; LEAF_READS],
+    leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
     pub(crate) sums: Sums,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: AtomicU64,
@@ -63,6 +58,7 @@ impl Shared {
         let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
         Self {
             state: Mutex::new(state),
+            waiters: Mutex::default(),
             dirty: Semaphore::new(dirty_most as usize),
             dirty_most,
             short: AtomicBool::new(false),
@@ -92,9 +88,15 @@ impl Shared {
         // A panic inside a critical section leaves the state in doubt: such an image only answers with an error.
         self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             let mut state = poisoned.into_inner();
-            state.fail(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt"));
+            let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt");
+            self.waiters().fail(&error);
+            state.fail(error);
             state
         })
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `len` (up to [`MIN_DIRTY_BYTES`]) bytes of dirty memory are free and takes them. `NoSpace` instead of
@@ -196,7 +198,7 @@ impl Shared {
                 let mut state = self.lock();
                 state.pace.set_full(true);
                 let urgent = (!hopeless).then_some(state.urgent);
-                state.waiters.fail_beyond(urgent, &error);
+                self.waiters().fail_beyond(urgent, &error);
             }
             self.space_freed.notify_waiters();
             self.gc_due.notify_one();
@@ -206,7 +208,7 @@ impl Shared {
     /// The store does not take the log now. Those who wait for it are told why: their data stays in memory and is tried again, but it is
     /// not durable now. Who waits from now on waits for the same data.
     pub(crate) fn stalled(&self, error: Error) {
-        self.lock().waiters.fail(&error);
+        self.waiters().fail(&error);
         self.stalled.send_replace(Some(error));
     }
 
@@ -243,7 +245,11 @@ impl Shared {
 
     /// The image fails for good: everybody who waits hears why.
     pub(crate) fn fail(&self, error: Error) {
-        self.lock().fail(error);
+        {
+            let mut state = self.lock();
+            self.waiters().fail(&error);
+            state.fail(error);
+        }
         self.dirty.close();
         self.space_freed.notify_waiters();
     }
@@ -256,7 +262,10 @@ impl Shared {
     pub(crate) fn batch_durable(&self, job: &BatchJob) {
         let (due, gc_due) = {
             let mut state = self.lock();
-            state.batch_durable(job);
+            let frontier = state.batch_durable(job);
+            if let Some(frontier) = frontier {
+                self.waiters().advance(frontier);
+            }
             let space = state.segments.space();
             (self.is_checkpoint_due(&state), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
         };
@@ -286,75 +295,11 @@ impl Shared {
             if protocol::is_durable(seq, writer.durable()) {
                 return Ok(());
             }
-            let waiter = state.waiters.add(seq);
+            let waiter = self.waiters().add(seq);
             state.want_durable(seq);
             waiter
         };
         waiter.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, "the image was closed")))
-    }
-
-    /// Reads leaves that are not in memory and puts them into the map; those that somebody else is reading are awaited.
-    pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
-        let Some((first, _)) = leaves.first() else { return Ok(()) };
-        let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
-        let needed = {
-            let state = self.lock();
-            leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
-            let needed = leaves.len();
-            if let [one] = leaves[..] {
-                leaves = leaf_ahead::together(&state.map, state.size, one);
-            }
-            needed
-        };
-        let loaded = match objects.read_leaves(&leaves).await {
-            // Perhaps of one that nobody needs; those come last.
-            Err(_) if leaves.len() > needed => objects.read_leaves(&leaves[..needed]).await?,
-            loaded => loaded?,
-        };
-        self.leaves_loaded.store(true, Ordering::Relaxed);
-        self.lock().install(objects, loaded)
-    }
-
-    /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
-    /// `Fenced`, and the image fails: a later owner deleted it. `Corrupt`: nobody did.
-    pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
-        let error = match self.load_leaves(objects, leaves.clone()).await {
-            Err(error) if error.kind == ErrorKind::NotFound => error,
-            other => return other,
-        };
-        let own = {
-            let state = self.lock();
-            // A checkpoint of this handle moves a leaf before it deletes where it was.
-            if leaves.iter().any(|wanted| !state.map.missing(wanted.0.start(), 1).contains(wanted)) {
-                return Ok(());
-            }
-            state.writer.as_ref().map(Writer::epoch)
-        };
-        let Some(own) = own else { return Err(error) };
-        if objects.read_epoch().await? == own {
-            return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
-        }
-        let fenced = Error::new(ErrorKind::Fenced, format!("{error}: another client owns the image now"));
-        self.fail(fenced.clone());
-        Err(fenced)
-    }
-
-    /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
-    pub(crate) fn trim_leaves(&self, map_bytes: u64) {
-        if self.leaves_loaded.swap(false, Ordering::Relaxed) {
-            self.evict_leaves(map_bytes);
-        }
-    }
-
-    /// Drops leaves that the checkpoint has, until the map fits its memory. Others get at the state in between.
-    pub(crate) fn evict_leaves(&self, map_bytes: u64) {
-        let evict = || self.lock().map.evict_some(map_bytes as usize, EVICT_STEP_LEAVES);
-        // Leaves used all the time come round again; they are few, or the map would fit.
-        for _ in 0..EVICT_STEPS {
-            if evict() {
-                break;
-            }
-        }
     }
 
     /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost, or dirty leaves their memory.

@@ -4,7 +4,7 @@ pub(crate) mod room;
 use crate::api::error::invalid;
 use crate::buffers::Keep;
 use crate::read::prefetch::task::Before;
-use crate::read::{self as reader, Parts};
+use crate::read::{self, Parts};
 use crate::session::{Inner, waits_for_log};
 use crate::state::{Attempt, Chunk, State};
 use crate::write_data::WriteData;
@@ -41,12 +41,17 @@ impl Inner {
             state.size
         };
         if self.settings().cache_bytes > 0 {
-            self.read_ahead(offset, len, size);
+            self.prefetch.data(&self.objects, &self.shared, (offset, len), size);
         }
         self.load_ahead(offset, len, Before::Reading);
-        let parts = self.steadily(|| reader::read(&self.objects, &self.shared, offset, len)).await;
+        let parts = self.steadily(|| read::read(&self.objects, &self.shared, offset, len)).await;
         self.shared.trim_leaves(self.settings().map_cache_bytes);
         parts
+    }
+
+    fn load_ahead(&self, offset: u64, len: u64, before: Before) {
+        let map_bytes = self.settings().map_cache_bytes;
+        self.prefetch.leaves(&self.objects, &self.shared, (offset, len), before, map_bytes);
     }
 
     pub(crate) async fn write(self: &Arc<Self>, offset: u64, data: WriteData, fua: bool) -> Result<()> {
@@ -314,7 +319,7 @@ impl Inner {
         self.shared.lock().check(offset, len)?;
         let range = offset..offset + len;
         let held = self.hold(range.clone(), since).await?;
-        let read = || reader::read(&self.objects, &self.shared, offset, len);
+        let read = || read::read(&self.objects, &self.shared, offset, len);
         let present = self.steadily(read).await?.into_data(&self.shared, Keep::IfUsedAgain)?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));

@@ -77,7 +77,7 @@ fn data_grows_as_old_as_the_shorter_of_two_options_says() {
 /// The file for people has every option that counts, and its default.
 #[test]
 fn the_documented_defaults_are_the_defaults() {
-    let text = include_str!("../../../../ceph-conf/ceph.conf");
+    let text = include_str!("../../../../../ceph-conf/ceph.conf");
     let lines = text.lines().filter_map(|line| line.split_once(" = "));
     let file: BTreeMap<&str, &str> = lines.filter(|(name, _)| !name.starts_with('#')).collect();
     let read = Options::read(&|name| Some(file.get(name).unwrap_or_else(|| panic!("{name} is missing")).to_string()));

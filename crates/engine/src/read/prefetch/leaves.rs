@@ -1,12 +1,9 @@
 //! When to load leaves of the map ahead of operations that go through the image in order.
 //!
 //! A write of a leaf that is not in memory waits for an OSD that is busy with the writes before it, so a sequential writer
-//! would stop at every leaf. And which small ones to load beside one that is needed. Policy only: it says what to load, somebody
-//! else loads.
-use crate::api::limits::{IN_ORDER_LEAST_BYTES, LEAVES_AHEAD, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES};
-use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::map::ExtentMap;
-use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo};
+//! would stop at every leaf. Policy only: it says what to load, somebody else loads.
+use crate::api::limits::{IN_ORDER_LEAST_BYTES, LEAVES_AHEAD};
+use lsd_core::units::LeafNo;
 use std::ops::Range;
 
 #[derive(Debug, Default)]
@@ -43,25 +40,6 @@ impl LeafAhead {
         self.asked_to = next + LEAVES_AHEAD;
         Some(from..self.asked_to)
     }
-}
-
-/// A leaf that is needed, and behind it those around it that its page has as well, as long as they are small: what large writes left is a
-/// hundred bytes for each leaf, and an operation brings many of them as well as one.
-pub(crate) fn together(map: &ExtentMap<LeafPlace>, size: u64, needed: (LeafNo, LeafPlace)) -> Vec<(LeafNo, LeafPlace)> {
-    let first = LeafNo(needed.0.0 / LEAVES_TOGETHER * LEAVES_TOGETHER);
-    let len = (u64::from(LEAVES_TOGETHER) * u64::from(LEAF_SPAN_BYTES)).min(size.saturating_sub(first.start()));
-    let bytes = |place: &LeafPlace| place.pointers().map(|at| at.len).sum::<u32>();
-    let page = |place: &LeafPlace| (place.base.checkpoint, place.base.page);
-    let is_beside = |place: &LeafPlace| place.patch.is_none() && page(place) == page(&needed.1);
-    let mut left = LEAVES_TOGETHER_BYTES.saturating_sub(bytes(&needed.1));
-    let mut leaves = vec![needed];
-    for (leaf, place) in map.missing(first.start(), len) {
-        if leaf != needed.0 && is_beside(&place) && bytes(&place) <= left {
-            left -= bytes(&place);
-            leaves.push((leaf, place));
-        }
-    }
-    leaves
 }
 
 #[cfg(test)]

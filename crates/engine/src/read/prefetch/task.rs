@@ -1,19 +1,20 @@
 //! What is fetched before it is asked for: data for readers in sequence, and what else operations in order will need.
 //!
-//! Owns: carrying it out in the background. Does not own: when (`readahead.rs`, `leaf_ahead.rs`). Nobody waits for it and
+//! Owns: carrying it out in the background. Does not own: when (`data.rs`, `leaves.rs`). Nobody waits for it and
 //! nobody is told of its errors: an operation that needs what is missing fetches it itself.
 use crate::api::limits::LEAVES_AHEAD_LEAST_MAP_BYTES;
 use crate::buffers::Keep;
 use crate::objects::Objects;
 use crate::objects::parallel;
-use crate::read as reader;
-use crate::session::Inner;
+use crate::read;
+use crate::read::prefetch::data::Readahead;
+use crate::read::prefetch::leaves::LeafAhead;
 use crate::shared::Shared;
 use futures::FutureExt;
 use lsd_core::map::Extent;
 use lsd_core::units::{BLOCK_BYTES, Epoch, LeafNo, SegmentNo};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What operations will do with the leaves that are loaded ahead.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,28 +24,43 @@ pub(crate) enum Before {
     Writing,
 }
 
-impl Inner {
-    pub(crate) fn read_ahead(self: &Arc<Self>, offset: u64, len: u64, size: u64) {
-        let ahead = self.readahead.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
+/// What one handle has seen of the order of its operations.
+#[derive(Debug, Default)]
+pub(crate) struct Prefetch {
+    data: Mutex<Readahead>,
+    leaves: Mutex<LeafAhead>,
+}
+
+impl Prefetch {
+    /// After a read, of an image of `size` bytes.
+    pub(crate) fn data(&self, objects: &Objects, shared: &Arc<Shared>, (offset, len): (u64, u64), size: u64) {
+        let ahead = self.data.lock().unwrap_or_else(PoisonError::into_inner).observe(offset, len, size);
         if let Some((offset, len)) = ahead {
-            let (objects, shared) = (self.objects.clone(), self.shared.clone());
+            let (objects, shared) = (objects.clone(), shared.clone());
             tokio::spawn(async move {
-                if let Ok(parts) = reader::read(&objects, &shared, offset, len).await {
+                if let Ok(parts) = read::read(&objects, &shared, offset, len).await {
                     let _ = parts.into_data(&shared, Keep::Always);
                 }
             });
         }
     }
 
-    /// Loads leaves of the map ahead of operations that come in order.
-    pub(crate) fn load_ahead(self: &Arc<Self>, offset: u64, len: u64, before: Before) {
-        let ahead = self.leaf_ahead.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset), len);
+    /// Loads leaves of the map ahead of operations that come in order. `map_bytes`: the memory for them.
+    pub(crate) fn leaves(
+        &self,
+        objects: &Objects,
+        shared: &Arc<Shared>,
+        (offset, len): (u64, u64),
+        before: Before,
+        map_bytes: u64,
+    ) {
+        let ahead = self.leaves.lock().unwrap_or_else(PoisonError::into_inner).observe(LeafNo::of(offset), len);
         let Some(ahead) = ahead else { return };
-        if self.settings().map_cache_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
+        if map_bytes < LEAVES_AHEAD_LEAST_MAP_BYTES {
             return;
         }
         for leaf in ahead.map(LeafNo) {
-            let (objects, shared) = (self.objects.clone(), self.shared.clone());
+            let (objects, shared) = (objects.clone(), shared.clone());
             tokio::spawn(async move { load(&objects, &shared, leaf, before).await });
         }
     }
