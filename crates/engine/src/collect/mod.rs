@@ -22,6 +22,8 @@ use crate::state::{Copied, Relocation};
 use crate::writer::Stream;
 use crate::{Error, ErrorKind, Progress, Result, Settings};
 use futures::future::join_all;
+use lsd_core::format::batch::encoded_len;
+use lsd_core::format::segment::sealed_len;
 use lsd_core::gc::{Candidate, choose_victims};
 use lsd_core::heat::Temperature;
 use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo, Seq};
@@ -38,7 +40,7 @@ type Damaged = BTreeSet<SegmentNo>;
 struct Gain {
     /// Of the victims.
     freed: u64,
-    /// Of the copies, about.
+    /// Of the copies, if each stream's go into one segment.
     copied: u64,
 }
 
@@ -219,9 +221,8 @@ impl Collector {
         let mut last = Seq(0);
         for (stream, mut copies) in [(Stream::MovedHot, hot), (Stream::Moved, moved), (Stream::Settled, settled)] {
             copies.sort_by_key(|copy| copy.offset);
-            gain.copied += copies.iter().map(cost).sum::<u64>();
+            gain.copied += stored_bytes(&copies, self.objects.alignment());
             for batch in batches(&copies) {
-                gain.copied += BATCH_OVERHEAD_BYTES;
                 last = self.enter(stream, batch, true).await?;
             }
         }
@@ -335,14 +336,16 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
     })
 }
 
-/// Bytes of the log that copies take together: the header page of their batch, and a block at the end of the segment. Without it
-/// collecting a segment of a few blocks looks like a gain, over and over.
-const BATCH_OVERHEAD_BYTES: u64 = 2 * BLOCK_BYTES as u64;
-
-/// Bytes of the log that a copy takes: its data, a record in the batch and one in the summary.
-fn cost(copy: &Relocation) -> u64 {
-    let len = copy.chunk.piece.data.len() as u64;
+/// Bytes that these copies take in a segment of their own, all that is written around them included: pools pad it, and if less is
+/// counted than is written, collecting a segment of a few blocks looks like a gain, over and over.
+fn stored_bytes(copies: &[Relocation], alignment: u32) -> u64 {
     let block = u64::from(BLOCK_BYTES);
-    let padded = if len < block { len } else { len.next_multiple_of(block) };
-    padded + 2 * lsd_core::format::record::RECORD_BYTES as u64
+    let padded = |copy: &Relocation| match copy.chunk.len() {
+        len if len < block => len,
+        len => len.next_multiple_of(block),
+    };
+    let len_of =
+        |batch: &[Relocation]| encoded_len(batch.iter().map(padded).sum::<u64>() as u32, batch.len(), alignment);
+    let lens: Vec<u64> = batches(copies).map(len_of).collect();
+    if lens.is_empty() { 0 } else { sealed_len(lens.iter().sum(), lens.len(), copies.len(), alignment) }
 }

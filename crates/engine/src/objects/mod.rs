@@ -15,7 +15,7 @@ use lsd_core::format::header::{decode_epoch, key};
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::map::{BlockSet, Leaf, Patch};
-use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, CheckpointId, Epoch, LeafNo, SegmentNo};
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,11 @@ impl Objects {
 
     pub(crate) fn page_identity(&self, checkpoint: CheckpointId, page: u32) -> PageIdentity {
         PageIdentity { image: self.uuid, checkpoint, page }
+    }
+
+    /// Batches and sealing parts are multiples of this many bytes: of blocks, and of what the pool asks for.
+    pub(crate) fn alignment(&self) -> u32 {
+        lcm(self.data.limits().append_alignment.max(1), BLOCK_BYTES)
     }
 
     /// Everything in the header.
@@ -121,4 +126,12 @@ pub(crate) struct LoadedLeaf {
     pub(crate) content: Leaf,
     /// The blocks of its patch, if it has one.
     pub(crate) patched: Option<BlockSet>,
+}
+
+fn lcm(a: u32, b: u32) -> u32 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
 }

@@ -35,7 +35,7 @@ use crate::writer::{Writer, WriterConfig};
 use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
-use lsd_core::units::{BLOCK_BYTES, Epoch};
+use lsd_core::units::Epoch;
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
@@ -338,11 +338,10 @@ impl Inner {
         // A number is never used twice, not even by another epoch: locations name segments by number alone.
         let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
         let log = takeover::commit_start(&self.objects, &header, epoch, end, first_segment).await?;
-        let alignment = self.objects.data.limits().append_alignment.max(1);
         let config = WriterConfig {
             uuid: self.objects.uuid,
             epoch,
-            alignment: lcm(alignment, BLOCK_BYTES),
+            alignment: self.objects.alignment(),
             segment_bytes: room::segment_bytes(&*self.objects.data, settings.segment_bytes),
             clock: self.clock.clone(),
         };
@@ -458,14 +457,6 @@ fn same_log(seen: &Tails, fenced: &Tails) -> bool {
         tails.iter().filter(|(_, (_, tail))| tail.len > 0).map(|(s, (e, tail))| (*s, *e, tail.len)).collect()
     };
     sizes(seen) == sizes(fenced)
-}
-
-fn lcm(a: u32, b: u32) -> u32 {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x * b
 }
 
 /// The acknowledgement that is in force: write-back only after the first flush, as librbd's write-through until flush.

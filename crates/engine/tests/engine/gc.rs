@@ -1,10 +1,13 @@
 //! Garbage collection: space comes back, nothing that lives is lost, whatever happens in between.
-use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use bytes::Bytes;
-use lsd_engine::{ErrorKind, Settings, Thresholds};
+use lsd_engine::{CreateOptions, ErrorKind, Image, Settings, Thresholds};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const BLOCK: u64 = 4096;
 
@@ -305,4 +308,28 @@ async fn a_full_pool_is_collected_and_not_sorted() {
     check(&client, &model).await;
     cluster.set_full(MEMORY_POOL, false);
     client.image.write(0, pattern(1, BLOCK as usize), true).await.unwrap();
+}
+
+/// A pool that pads every append to 8 KiB, or more: there a segment of a few blocks is mostly padding, which no copy gives back.
+#[tokio::test(start_paused = true)]
+async fn collection_comes_to_its_end_in_a_pool_that_pads() {
+    const ENOUGH: usize = 5000;
+    for alignment in [8 << 10, 16 << 10, 64 << 10] {
+        let cluster = MemoryCluster::new();
+        let pool = cluster.add_pool("ec", MemoryCluster::erasure_coded(alignment));
+        let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+        let options = CreateOptions { size: 64 * MIB, data_pool: Some(pool), ..CreateOptions::default() };
+        Image::create(&store, "disk", &options).await.unwrap();
+        let (client, gate) = Client::open_gated(&cluster, eager()).await;
+        for round in 0..200 {
+            client.image.write(round % 3 * 20 * MIB, pattern(round, 4096), true).await.unwrap();
+        }
+        // Without an end nothing would ever be idle, and virtual time would stand still.
+        let updates = Arc::new(AtomicUsize::new(0));
+        let counted = updates.clone();
+        gate.close(move |op, _| op == Op::Update && counted.fetch_add(1, Ordering::Relaxed) >= ENOUGH);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let seen = updates.load(Ordering::Relaxed);
+        assert!(seen < ENOUGH / 10, "{seen} checkpoints in a minute without a write, appends of {alignment} bytes");
+    }
 }
