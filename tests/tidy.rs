@@ -1,11 +1,13 @@
 //! The house rules that a reader would otherwise have to trust: which crate may know which, how long a file may be, where
-//! `unsafe` may stand, and what the pure crate must not touch.
+//! `unsafe` may stand, what the pure crate must not touch, and what documents look like.
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const MAX_PRODUCTION_LINES: usize = 500;
+/// Columns of a line in a document.
+const MAX_DOCUMENT_COLUMNS: usize = 100;
 
 /// Every edge between our packages that is allowed; all point down. Test-only dependencies are not edges.
 const EDGES: &[(&str, &[&str])] = &[
@@ -213,6 +215,53 @@ fn documents_that_are_named_exist() {
         }
     }
     report("documents that are named exist", offences);
+}
+
+/// The lines of a document that are too long, by number. Tables and code may be wider, and so may what cannot be broken: a link.
+fn long_lines(text: &str) -> Vec<usize> {
+    let (mut is_fenced, mut is_code, mut after_blank) = (false, false, true);
+    let mut long = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let content = line.trim_start();
+        if content.starts_with("```") {
+            is_fenced = !is_fenced;
+        }
+        is_code = line.starts_with("    ") && (after_blank || is_code);
+        after_blank = content.is_empty();
+        let indent = line.len() - content.len();
+        let is_link = |word: &str| word.contains("://") || word.contains("](");
+        let is_unbreakable = content
+            .split_whitespace()
+            .any(|word| is_link(word) && indent + word.chars().count() > MAX_DOCUMENT_COLUMNS);
+        let may_be_wide = is_fenced || is_code || content.starts_with('|') || is_unbreakable;
+        if !may_be_wide && line.chars().count() > MAX_DOCUMENT_COLUMNS {
+            long.push(index + 1);
+        }
+    }
+    long
+}
+
+#[test]
+fn documents_have_short_lines() {
+    let mut offences = Vec::new();
+    // Records are kept as they are.
+    for name in tracked_files("*.md").into_iter().filter(|name| !name.starts_with("docs/lab")) {
+        let long = long_lines(&read(&name));
+        offences.extend(long.into_iter().map(|line| format!("{}:{line}", name.display())));
+    }
+    report("a line of a document has at most 100 columns", offences);
+}
+
+#[test]
+fn only_what_can_be_broken_is_a_long_line() {
+    let (word, fits) = ("x".repeat(101), "ü ".repeat(50));
+    let spaced = "word ".repeat(25);
+    assert_eq!(long_lines(&format!("{fits}\n{spaced}\n")), [2]);
+    assert_eq!(long_lines(&format!("| {spaced} |\n\n    {spaced}\n    {spaced}\n```\n{spaced}\n```\n{spaced}")), [8]);
+    assert_eq!(
+        long_lines(&format!("text\n    {spaced}\n- [a](docs/{word})\n- https://{word}\n- {spaced}[a](b)\n")),
+        [2, 5]
+    );
 }
 
 #[test]
