@@ -259,7 +259,7 @@ impl Inner {
         let taken = match lock::try_acquire(&self.objects, watch).await {
             Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
             Ok(Attempted::Held(_)) => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         taking.end();
         taken
