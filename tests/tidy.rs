@@ -303,3 +303,12 @@ fn nothing_names_the_machine_it_was_written_on() {
     }
     report("no absolute path of this machine", offences);
 }
+
+#[test]
+fn every_rule_is_where_its_mutation_takes_it_away() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(root().join("tests/mutations"));
+    let out = command.arg("--applies").env("LSD_MUTATIONS_TARGET", scratch.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
+}
