@@ -5,7 +5,6 @@
 //! It never names RADOS. Every future must be polled inside a tokio runtime.
 mod api;
 mod append;
-mod buffers;
 mod catalog;
 mod check;
 mod checkpoint;
@@ -14,19 +13,11 @@ mod image;
 mod lifecycle;
 mod objects;
 mod ownership;
-mod pace;
-mod places;
-mod protocol;
-mod ranges;
 mod read;
 mod recovery;
-mod segments;
 mod session;
 mod shared;
-mod state;
 mod write;
-mod write_data;
-mod writer;
 
 pub use api::clock::Clock;
 pub use api::error::{Error, ErrorKind, Result};
@@ -42,7 +33,7 @@ pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
 pub use image::Image;
 pub use lsd_core::gc::{Space, Thresholds};
-pub use write_data::WriteData;
+pub use write::data::WriteData;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the
 /// operation and is its result (librbd's `librbd_progress_fn_t`).

@@ -1,4 +1,5 @@
 //! The engine's error, and the one mapping from it to an errno.
+use lsd_state::Fault;
 use lsd_store::{StoreError, StoreErrorKind};
 use nix::libc;
 use std::fmt;
@@ -125,6 +126,19 @@ impl From<StoreError> for Error {
             StoreErrorKind::Io => ErrorKind::Io { errno: error.errno },
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let kind = match fault {
+            Fault::Outside { .. } => ErrorKind::Invalid,
+            Fault::NotOwner => ErrorKind::ReadOnly,
+            Fault::Closing => ErrorKind::Closed,
+            Fault::NoRoom { .. } => ErrorKind::Io { errno: libc::EFBIG },
+            Fault::Failed | Fault::NotLoaded(_) => ErrorKind::Io { errno: libc::EIO },
+        };
+        Self::new(kind, fault.to_string())
     }
 }
 

@@ -1,40 +1,6 @@
 //! Every bound of the engine: what it is, and what happens beyond it.
-use lsd_core::format::batch::MAX_BATCH_DATA_BYTES;
 use std::time::Duration;
 
-/// Lanes: segments that are filled side by side (a journal's splay width). An OSD takes guarded appends to one object
-/// one at a time, so this is how many are worked on at once.
-pub(crate) const LANES: usize = 8;
-/// Lanes of each of the other streams: cold writes, and copies (garbage collection).
-pub(crate) const COPY_LANES: usize = 2;
-/// An open segment this many numbers behind the newest is sealed by the next checkpoint: replay starts at the lowest open
-/// one. It is more than there are lanes, so lanes that are in use are left alone.
-pub(crate) const STALE_SEGMENT_NUMBERS: u64 = 32;
-/// A segment is created only when all but this many numbers before it are known to exist, so recovery knows
-/// that the log has ended after this many missing numbers in a row. A writer that is ahead of it waits.
-pub(crate) const CREATE_WINDOW: u64 = 16;
-/// While fewer than [`BUSY_IN_FLIGHT`] batches are in flight and fewer than [`BUSY_BYTES_IN_FLIGHT`] bytes, a batch with this many
-/// data bytes is sealed; beyond that only a full one.
-pub(crate) const BATCH_TARGET_BYTES: u32 = 1 << 20;
-pub(crate) const BUSY_IN_FLIGHT: usize = 2;
-/// While fewer than [`EAGER_IN_FLIGHT`] batches are in flight, a batch with this many data bytes is sealed.
-pub(crate) const BATCH_EAGER_BYTES: u32 = 256 << 10;
-pub(crate) const EAGER_IN_FLIGHT: usize = 1;
-/// While this many batches are in flight, or [`BUSY_BYTES_IN_FLIGHT`] bytes, those who wait, for durability or for dirty memory, gather
-/// in the open batch (group commit).
-pub(crate) const SYNC_IN_FLIGHT: usize = 4;
-/// While this many bytes are in flight, a full batch, only another full one goes: large writes then come in batches of one length,
-/// and an OSD finds memory for each where the last one was, still in the processor's cache.
-pub(crate) const BUSY_BYTES_IN_FLIGHT: u64 = MAX_BATCH_DATA_BYTES as u64;
-/// The guest's writes are divided by how often their place is overwritten while a group of them has at least this part of a
-/// segment; smaller ones would cost more operations and header pages than they save copies.
-pub(crate) const DIVIDED_FRACTION: u32 = 32;
-/// A segment whose records have so many bytes on average may become longer than others by this factor: fewer objects to make, seal
-/// and remove. Its last batch may still be one of small writes.
-pub(crate) const LARGE_RECORD_BYTES: u32 = 256 << 10;
-pub(crate) const LARGE_RECORDS_FACTOR: u32 = 2;
-/// A segment with less room than this is sealed instead of getting another batch.
-pub(crate) const MIN_BATCH_ROOM_BYTES: u32 = 128 << 10;
 /// A checkpoint is written when the log since the last one is this many times what it will cost, so checkpoints add
 /// at most 1/8 to the bytes written.
 pub(crate) const CHECKPOINT_COST_MULTIPLE: u64 = 8;
@@ -135,10 +101,6 @@ pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
 pub(crate) const WALK_LEAVES: usize = 256;
-/// What is emptied by one record, beyond one leaf: so many leaves with content, and bytes of them as they are stored. A discard or a
-/// shrink of more becomes several records, in the order of the image, and replay goes through a record of more in such steps.
-pub(crate) const CLEAR_LEAVES: usize = 256;
-pub(crate) const CLEAR_BYTES: usize = 512 << 10;
 /// Records that replay applies together, once their leaves are loaded.
 pub(crate) const REPLAY_RECORDS: usize = 256;
 /// Memory for leaves that no checkpoint has as they are, as a part of `lsd_map_cache_bytes`, which bounds all others: beyond 1/`DUE` of it

@@ -2,10 +2,10 @@
 //! of the image itself. The one place that says what an option means.
 //!
 //! Does not own: the options' names and what their text may be (`options.rs`).
-use crate::api::limits::LARGE_RECORDS_FACTOR;
 use crate::{Options, Result};
 use lsd_core::gc::Thresholds;
 use lsd_core::units::MAX_SEGMENT_BYTES;
+use lsd_state::limits::LARGE_RECORDS_FACTOR;
 use std::time::Duration;
 
 /// When a write is acknowledged (option `lsd_ack`).

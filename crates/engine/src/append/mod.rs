@@ -9,9 +9,7 @@
 use crate::api::limits::{APPEND_TRIES, FULL_RETRY, LOOK_PATIENCE, RETRY_FIRST, RETRY_MOST, RETRY_TIMED_OUT};
 use crate::objects::Objects;
 use crate::objects::checksums::Sums;
-use crate::protocol;
 use crate::shared::Shared;
-use crate::writer::{Job, Piece};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -20,6 +18,8 @@ use lsd_core::format::batch::{self, Batch};
 use lsd_core::format::block_sums::SumBuilder;
 use lsd_core::format::segment::{SegmentIdentity, encode_seal};
 use lsd_core::units::{Epoch, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+use lsd_state::log::{Job, Piece};
+use lsd_state::protocol;
 use lsd_store::{Append, LogTail, StoreError, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -145,7 +145,7 @@ impl Appender {
                 let at = u64::from(batch.place.offset);
                 (segment, Append { epoch: self.epoch.0, at, data, summary_len, urgent: false })
             }
-            Job::Seal { segment, at, batches, durable } => {
+            Job::CloseSegment { segment, at, batches, durable } => {
                 let seal = self.seal(*segment, batches, *durable);
                 (*segment, sealing_append(self.epoch, *at, seal))
             }
@@ -217,7 +217,7 @@ impl Appender {
             created |= entry.append.at == 0 && self.uncreated.remove(&segment);
             if let Job::Batch(job) = &entry.job {
                 self.shared.set_full(None, false);
-                self.shared.batch_durable(job);
+                self.shared.on_durable(job);
             }
         }
         if created {
@@ -307,7 +307,7 @@ impl Appender {
 impl Pipeline {
     /// True if every batch of the segment has landed.
     fn awaits_only_summary(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.job, Job::Seal { .. }))
+        self.entries.iter().all(|entry| matches!(entry.job, Job::CloseSegment { .. }))
     }
 
     fn landed(&mut self, at: u64) {

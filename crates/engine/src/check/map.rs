@@ -3,10 +3,10 @@ use super::finding::{CheckReport, Fault};
 use super::segments::Segments;
 use crate::Result;
 use crate::objects::{LoadedLeaf, Objects};
-use crate::state::State;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::{Run, Snapshot};
 use lsd_core::units::{LeafNo, SegmentNo};
+use lsd_state::state::State;
 use std::collections::BTreeMap;
 
 /// Leaves read at a time.

@@ -4,13 +4,13 @@ use super::{Look, look};
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
-use crate::state::State;
 use crate::{ErrorKind, Result, recovery};
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageKind, decode_page};
 use lsd_core::map::{Leaf, MapError, Patch};
 use lsd_core::units::{CheckpointId, LEAF_SPAN_BYTES, LeafNo, SegmentNo};
+use lsd_state::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

@@ -2,7 +2,6 @@
 use super::finding::{CheckReport, Fault};
 use super::segment::{self, Content};
 use super::{Look, look};
-use crate::api::limits::CREATE_WINDOW;
 use crate::objects::Objects;
 use crate::objects::parallel;
 use crate::recovery::Tails;
@@ -14,6 +13,7 @@ use lsd_core::format::header::LogRecord;
 use lsd_core::format::segment::{Seal, decode_seal, decode_summary};
 use lsd_core::replay::{TailRule, said_behind};
 use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_READ_SEGMENT_BYTES, SegmentNo, Seq};
+use lsd_state::limits::CREATE_WINDOW;
 use lsd_store::{LogTail, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -14,15 +14,16 @@ use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::ownership::takeover::guarded;
-use crate::segments::Segments;
 use crate::shared::Shared;
-use crate::writer::{OpenSegment, Writer};
-use crate::{Error, ErrorKind, Result, protocol};
+use crate::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 pub(crate) use left::uncommitted;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
+use lsd_state::log::{OpenSegment, Writer};
+use lsd_state::protocol;
+use lsd_state::segments::Segments;
 use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
 use pages::Pages;
 use std::collections::BTreeSet;
@@ -227,7 +228,7 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
     } else {
         Vec::new()
     };
-    state.seal_for_checkpoint();
+    state.close_for_checkpoint();
     let replay_from = match &state.writer {
         Some(writer) if clean => writer.next_segment(),
         Some(writer) => writer.oldest_open_segment(),

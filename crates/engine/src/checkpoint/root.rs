@@ -4,11 +4,11 @@
 //! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
 use super::{PageKey, pages::Pages, taken::StoredLeaf};
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
-use crate::segments::Segments;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
 use lsd_core::units::LeafNo;
+use lsd_state::segments::Segments;
 use std::collections::BTreeSet;
 
 /// A walk through the leaves of the new root: those that the map has in its last one, and, before them, those in the new pages.

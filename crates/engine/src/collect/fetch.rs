@@ -9,12 +9,12 @@ use crate::objects::Objects;
 use crate::objects::checksums::Sums;
 use crate::objects::parallel;
 use crate::read::fetch::{Fetched, fetch as fetch_blocks};
-use crate::state::Relocation;
-use crate::write_data::WriteData;
+use crate::write::data::WriteData;
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::record::MAX_RECORD_BYTES;
 use lsd_core::units::Loc;
+use lsd_state::state::Relocation;
 
 /// `Corrupt` when live data does not verify.
 pub(super) async fn fetch(objects: &Objects, sums: &Sums, survey: Survey) -> Result<Copies> {

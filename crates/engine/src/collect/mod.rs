@@ -18,8 +18,6 @@ use crate::checkpoint::Checkpointer;
 use crate::objects::Objects;
 use crate::objects::room;
 use crate::shared::Shared;
-use crate::state::{Copied, Relocation};
-use crate::writer::Stream;
 use crate::{Error, ErrorKind, Progress, Result, Settings};
 use futures::future::join_all;
 use lsd_core::format::batch::encoded_len;
@@ -27,6 +25,8 @@ use lsd_core::format::segment::sealed_len;
 use lsd_core::gc::{Candidate, choose_victims};
 use lsd_core::heat::Temperature;
 use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo, Seq};
+use lsd_state::log::Stream;
+use lsd_state::state::{Copied, Relocation};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -128,7 +128,7 @@ impl Collector {
     /// Ends the segments that are being filled and writes a checkpoint behind them: then replay needs none of them, and what is
     /// dead in them can go.
     async fn end_and_checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
-        self.shared.lock().seal_segments();
+        self.shared.lock().close_segments();
         self.checkpoint(checkpointer).await
     }
 
@@ -250,7 +250,11 @@ impl Collector {
     async fn enter(&self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Seq> {
         loop {
             self.shared.wait_for_leaves().await?;
-            let copied = self.shared.lock().try_relocate(stream, copies, frees)?;
+            let copied = {
+                let mut state = self.shared.lock();
+                let answer = state.try_relocate(stream, copies, frees);
+                state.told(answer)?
+            };
             match copied {
                 Copied::Done(seq) => return Ok(seq),
                 Copied::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await?,

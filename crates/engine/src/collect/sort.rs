@@ -10,12 +10,12 @@ use crate::checkpoint::Checkpointer;
 use crate::objects::parallel;
 use crate::objects::room;
 use crate::read::fetch::{Unchecked, fetch_many};
-use crate::state::{Chunk, Relocation};
-use crate::writer::Stream;
 use crate::{ErrorKind, Progress, Result};
 use futures::FutureExt;
 use lsd_core::map::Extent;
 use lsd_core::units::{LeafNo, Loc, SegmentNo, Seq};
+use lsd_state::log::Stream;
+use lsd_state::state::{Chunk, Relocation};
 use std::collections::BTreeMap;
 
 impl Collector {

@@ -8,7 +8,7 @@ pub(crate) mod remove;
 
 use crate::api::clock::Clock;
 use crate::api::error::invalid;
-use crate::api::limits::{CREATE_WINDOW, PARALLEL_OPS};
+use crate::api::limits::PARALLEL_OPS;
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
@@ -20,6 +20,7 @@ use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
+use lsd_state::limits::CREATE_WINDOW;
 use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -239,7 +240,7 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
     Ok(())
 }
 
-fn map_pages(objects: &Objects, log: &LogRecord, state: &crate::state::State) -> Vec<ObjectName> {
+fn map_pages(objects: &Objects, log: &LogRecord, state: &lsd_state::state::State) -> Vec<ObjectName> {
     let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| place.pointers());
     let leaves = leaves.map(|at| (at.checkpoint, at.page));
     let root = log

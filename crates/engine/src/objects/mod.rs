@@ -14,7 +14,7 @@ use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PatchPo
 use lsd_core::format::header::{decode_epoch, key};
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::format::{ImageUuid, names};
-use lsd_core::map::{BlockSet, Leaf, Patch};
+use lsd_core::map::{BlockSet, ExtentMap, Leaf, Patch};
 use lsd_core::units::{BLOCK_BYTES, CheckpointId, Epoch, LeafNo, SegmentNo};
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeMap;
@@ -102,6 +102,16 @@ impl Objects {
             run.iter().map(next).collect::<Vec<_>>()
         };
         Ok(runs.into_iter().zip(read).flat_map(cut).collect())
+    }
+
+    /// Puts leaves that were read into the map. `Corrupt`: one has not what the checkpoint says of it.
+    pub(crate) fn install(&self, map: &mut ExtentMap<LeafPlace>, loaded: Vec<LoadedLeaf>) -> Result<()> {
+        for LoadedLeaf { leaf, at, content, patched } in loaded {
+            let latest = at.patch.map_or(at.base, |patch| patch.at);
+            let bad = |error| crate::api::error::corrupt(&self.page(latest.checkpoint, latest.page), error);
+            map.install(leaf, &at, content, patched).map_err(bad)?;
+        }
+        Ok(())
     }
 
     fn decode_leaf(&self, leaf: LeafNo, at: LeafPlace, read: &BTreeMap<LeafPointer, Bytes>) -> Result<LoadedLeaf> {

@@ -6,10 +6,11 @@ use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::recovery::{self, Tails};
-use crate::{Error, ErrorKind, Result, protocol};
+use crate::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use lsd_core::format::header::{EpochStart, LogRecord, encode_epoch, key};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
+use lsd_state::protocol;
 use lsd_store::{Append, KvPresence, KvUpdate, LogTail, StoreErrorKind};
 
 /// An update of the header that only the owner of this epoch can make.

@@ -2,7 +2,6 @@
 pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
-use crate::buffers::{Cached, Keep};
 use crate::objects::Objects;
 use crate::objects::checksums::Sums;
 use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
@@ -12,6 +11,7 @@ use futures::future::try_join_all;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::Extent;
 use lsd_core::units::{Epoch, LeafNo, Loc, SegmentNo};
+use lsd_state::buffers::{Cached, Keep};
 use std::collections::BTreeMap;
 
 /// One piece of a read before fetching.

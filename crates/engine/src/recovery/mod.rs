@@ -5,12 +5,10 @@
 pub(crate) mod open;
 
 use crate::api::error::corrupt;
-use crate::api::limits::{CLEAR_LEAVES, CREATE_WINDOW, REPLAY_RECORDS};
+use crate::api::limits::REPLAY_RECORDS;
 use crate::objects::Objects;
 use crate::objects::parallel;
-use crate::segments::Segments;
-use crate::state::{State, cleared_range};
-use crate::{ErrorKind, Result, protocol};
+use crate::{ErrorKind, Result};
 use futures::FutureExt;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
@@ -20,6 +18,10 @@ use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, in_order, join, scan_segment};
 use lsd_core::units::{Epoch, LeafNo, SegmentNo, Seq};
+use lsd_state::limits::{CLEAR_LEAVES, CREATE_WINDOW};
+use lsd_state::protocol;
+use lsd_state::segments::Segments;
+use lsd_state::state::{State, cleared_range};
 use lsd_store::{LogTail, StoreErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -247,7 +249,7 @@ async fn load(objects: &Objects, state: &mut State, missing: Vec<(LeafNo, LeafPl
         return Ok(());
     }
     let loaded = objects.read_leaves(&missing).await?;
-    state.install(objects, loaded)
+    objects.install(&mut state.map, loaded)
 }
 
 /// What a leaf was is forgotten as soon as it is empty, so this takes bounded memory, however much there was.

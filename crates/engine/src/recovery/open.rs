@@ -2,9 +2,10 @@
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::recovery::{self, ReadLog, Tails};
-use crate::state::Rest;
-use crate::state::State;
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, protocol};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings};
+use lsd_state::protocol;
+use lsd_state::state::Rest;
+use lsd_state::state::State;
 use lsd_store::{ObjectStore, PoolId};
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpointer;
 use crate::ownership::watch::{self, News};
 use crate::session::Inner;
 use crate::shared::Shared;
-use crate::writer::Writer;
+use lsd_state::log::Writer;
 use std::sync::{Arc, Weak};
 
 /// Whenever one is due.
@@ -25,13 +25,13 @@ pub(crate) async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, c
         match checkpointer.write(&inner.objects, &inner.shared, false).await {
             Ok(()) => {
                 failures = 0;
-                inner.shared.lock().checkpoint_failure = None;
+                inner.shared.lock().set_checkpoint_failure(None);
                 inner.shared.evict_leaves(inner.settings().map_cache_bytes);
             }
             Err(error) => {
                 failures += 1;
                 if failures >= CHECKPOINT_TRIES {
-                    inner.shared.lock().checkpoint_failure = Some(error);
+                    inner.shared.lock().set_checkpoint_failure(Some(error));
                     inner.shared.space_freed.notify_waiters();
                 }
                 tokio::time::sleep(RETRY_MOST).await;

@@ -5,6 +5,7 @@ use crate::api::limits::{APPEND_TRIES, RETRY_FIRST, RETRY_MOST};
 use crate::ownership::takeover::guarded;
 use crate::ownership::watch::{self, News};
 use crate::session::Inner;
+use crate::shared::locked::Locked;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent};
 use lsd_core::format::header::{StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
@@ -17,9 +18,7 @@ use std::sync::{Arc, Weak};
 impl Inner {
     fn epoch(&self) -> Result<Epoch> {
         let state = self.shared.lock();
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
+        state.check_alive()?;
         let writer = state.writer.as_ref();
         writer.map(|writer| writer.epoch()).ok_or_else(|| Error::new(ErrorKind::Closed, "the image is closed"))
     }
@@ -138,7 +137,11 @@ impl Inner {
                 true => Record { offset: from, kind: RecordKind::Resize { size } },
                 false => Record { offset: at, kind: RecordKind::Discard { len } },
             };
-            let seq = self.change(|state| state.try_empty(record, (at, len))).await?;
+            let attempt = |state: &mut Locked<'_>| {
+                let answer = state.try_empty(record, (at, len));
+                state.told(answer)
+            };
+            let seq = self.change(attempt).await?;
             if is_last {
                 return self.shared.wait_durable(seq).await;
             }

@@ -10,9 +10,9 @@ use crate::ownership::watch::{self, News};
 use crate::recovery::Tails;
 use crate::session::follow::View;
 use crate::session::{Inner, Role};
-use crate::state::Rest;
 use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::notice::{Answer, Notice};
+use lsd_state::state::Rest;
 use lsd_store::{LockMode, LockRequest, LockState, Locker, StoreErrorKind, WatchId};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -145,7 +145,7 @@ impl Inner {
         self.owned.store(false, Ordering::Release);
         let flushed = self.come_to_rest(false).await;
         if let Err(error) = &flushed
-            && self.shared.lock().failure.is_none()
+            && self.shared.lock().failure().is_none()
         {
             self.shared.lock().yielding = false;
             self.owned.store(true, Ordering::Release);
@@ -164,7 +164,7 @@ impl Inner {
             }
             self.follower.set_age(Some(Instant::now()));
             let mut state = self.shared.lock();
-            state.writer = None;
+            state.end_writing();
             state.yielding = false;
         }
         self.shared.unlocked.notify_waiters();

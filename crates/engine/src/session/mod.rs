@@ -30,12 +30,13 @@ use crate::recovery::open::{self, Found};
 use crate::session::follow::{Followed, Follower, View};
 use crate::session::handover::{Ownership, Refusals, Taking};
 use crate::shared::Shared;
+use crate::shared::locked::Outlet;
 use crate::shared::queue::{Turns, Underway};
-use crate::writer::{Writer, WriterConfig};
 use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
 use lsd_core::units::Epoch;
+use lsd_state::log::{Writer, WriterConfig};
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
@@ -267,9 +268,7 @@ impl Inner {
 
     fn watch_to_own(&self) -> Result<WatchId> {
         self.check_open()?;
-        if let Some(failure) = &self.shared.lock().failure {
-            return Err(failure.clone());
-        }
+        self.shared.lock().check_alive()?;
         self.watch().ok_or_else(no_watch)
     }
 
@@ -343,7 +342,6 @@ impl Inner {
             epoch,
             alignment: self.objects.alignment(),
             segment_bytes: room::segment_bytes(&*self.objects.data, settings.segment_bytes),
-            clock: self.clock.clone(),
         };
         let (jobs, queue) = mpsc::unbounded_channel();
         let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
@@ -356,7 +354,8 @@ impl Inner {
         state.log = log;
         state.pace.start(settings.gc.then_some(settings.gc_thresholds));
         let newest = state.segments.newest_ns();
-        state.writer = Some(Writer::new(config, jobs, end, first_segment).not_before(newest));
+        let writer = Writer::new(config, end, first_segment).not_before(newest);
+        state.begin_writing(writer, Outlet { jobs, clock: self.clock.clone() });
         Ok((epoch, ending))
     }
 
@@ -415,7 +414,7 @@ impl Inner {
             // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
             Role::Reader(_) => {
                 let _ = self.give_back_what_is_left().await;
-                self.shared.lock().failure.clone().map_or(Ok(()), Err)
+                self.shared.lock().check_alive()
             }
         };
         let result = match result {
@@ -433,7 +432,7 @@ impl Inner {
 
     fn stop(&self) {
         self.shared.fail(Error::new(ErrorKind::Closed, "the image is closed"));
-        self.shared.lock().writer = None;
+        self.shared.lock().end_writing();
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }

@@ -4,11 +4,11 @@
 use super::Shared;
 use crate::api::limits::{EVICT_STEP_LEAVES, EVICT_STEPS, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES};
 use crate::objects::Objects;
-use crate::writer::Writer;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::ExtentMap;
 use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo};
+use lsd_state::log::Writer;
 use std::sync::atomic::Ordering;
 
 /// Leaves that are read side by side; two leaves whose numbers share a remainder are read one after the other.
@@ -34,7 +34,7 @@ impl Shared {
             loaded => loaded?,
         };
         self.leaves_loaded.store(true, Ordering::Relaxed);
-        self.lock().install(objects, loaded)
+        objects.install(&mut self.lock().map, loaded)
     }
 
     /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.

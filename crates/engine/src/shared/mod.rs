@@ -1,16 +1,18 @@
 //! The state of an open image with those who wait for it to change.
 mod leaves;
+pub(crate) mod locked;
 pub(crate) mod queue;
 pub(crate) mod waiters;
 
 use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
 use crate::objects::checksums::Sums;
-use crate::protocol;
+use crate::shared::locked::{Held, Locked};
 use crate::shared::waiters::Waiters;
-use crate::state::State;
-use crate::writer::BatchJob;
 use crate::{Error, ErrorKind, Result, Settings};
 use lsd_core::units::Seq;
+use lsd_state::log::BatchJob;
+use lsd_state::protocol;
+use lsd_state::state::State;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -21,7 +23,7 @@ const MAX_DIRTY_BYTES: u64 = 1 << 30;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Held>,
     /// Taken under the state's lock or alone, never before it.
     waiters: Mutex<Waiters>,
     /// Bytes that may still be accepted without being durable.
@@ -57,7 +59,7 @@ impl Shared {
     pub(crate) fn new(state: State, settings: &Settings) -> Self {
         let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
         Self {
-            state: Mutex::new(state),
+            state: Mutex::new(Held::new(state)),
             waiters: Mutex::default(),
             dirty: Semaphore::new(dirty_most as usize),
             dirty_most,
@@ -84,15 +86,16 @@ impl Shared {
     }
 
     /// Short critical sections only; never held across I/O.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> Locked<'_> {
         // A panic inside a critical section leaves the state in doubt: such an image only answers with an error.
-        self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
-            let mut state = poisoned.into_inner();
+        let held = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut held = poisoned.into_inner();
             let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt");
             self.waiters().fail(&error);
-            state.fail(error);
-            state
-        })
+            held.fail(error);
+            held
+        });
+        Locked::new(held)
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
@@ -133,7 +136,7 @@ impl Shared {
                 let state = self.lock();
                 let is_full = *self.full.borrow();
                 // Nothing can be collected in a full pool, and whoever writes to it is told so. Who gave the image away does not collect.
-                if state.failure.is_some() || state.writer.is_none() || is_full {
+                if state.failure().is_some() || state.writer.is_none() || is_full {
                     return;
                 }
                 if !state.pace.holds_writers(&state.segments.space()) {
@@ -161,12 +164,12 @@ impl Shared {
                 let state = self.lock();
                 // Who writes to a full pool is told so: its data has a bound as well.
                 let is_full = *self.full.borrow();
-                if !self.holds_leaves(&state) || state.failure.is_some() || state.writer.is_none() || is_full {
+                if !self.holds_leaves(&state) || state.failure().is_some() || state.writer.is_none() || is_full {
                     return Ok(());
                 }
                 // Who is refused asks for it as well: nobody else may come by, and the store may be well again.
                 self.checkpoint_due.notify_one();
-                if let Some(error) = &state.checkpoint_failure {
+                if let Some(error) = state.checkpoint_failure() {
                     return Err(error.clone());
                 }
             }
@@ -255,14 +258,14 @@ impl Shared {
     }
 
     fn failure(&self) -> Error {
-        self.lock().failure.clone().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the image is closed"))
+        self.lock().failure().cloned().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the image is closed"))
     }
 
     /// A batch is in the store.
-    pub(crate) fn batch_durable(&self, job: &BatchJob) {
+    pub(crate) fn on_durable(&self, job: &BatchJob) {
         let (due, gc_due) = {
             let mut state = self.lock();
-            let frontier = state.batch_durable(job);
+            let frontier = state.on_durable(job);
             if let Some(frontier) = frontier {
                 self.waiters().advance(frontier);
             }
@@ -288,9 +291,7 @@ impl Shared {
     pub(crate) async fn wait_durable(&self, seq: Seq) -> Result<()> {
         let waiter = {
             let mut state = self.lock();
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
+            state.check_alive()?;
             let Some(writer) = &state.writer else { return Ok(()) };
             if protocol::is_durable(seq, writer.durable()) {
                 return Ok(());

@@ -1,17 +1,19 @@
 //! The data path of an open image: what a client's read, write, discard and flush become.
+pub(crate) mod data;
 pub(crate) mod room;
 
 use crate::api::error::invalid;
-use crate::buffers::Keep;
 use crate::read::prefetch::task::Before;
 use crate::read::{self, Parts};
 use crate::session::{Inner, waits_for_log};
-use crate::state::{Attempt, Chunk, State};
-use crate::write_data::WriteData;
+use crate::shared::locked::Locked;
+use crate::write::data::WriteData;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
 use lsd_core::units::Seq;
+use lsd_state::buffers::Keep;
+use lsd_state::state::{Attempt, Chunk};
 use std::sync::Arc;
 use tokio::sync::futures::Notified;
 
@@ -86,7 +88,7 @@ impl Inner {
             return Box::pin(self.accept_in_turn(offset, len, chunks, None)).await;
         }
         if self.may_pass() && self.shared.try_take_dirty(len) {
-            let accepted = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, false));
+            let accepted = self.try_write(offset, chunks, false);
             if let Ok(Attempt::Done(seq)) = accepted {
                 self.shared.trim_leaves(self.settings().map_cache_bytes);
                 return Ok(seq);
@@ -120,7 +122,7 @@ impl Inner {
             self.shared.wait_for_leaves().await?;
             self.shared.take_dirty(len).await?;
             let unlocked = self.shared.unlocked.notified();
-            let attempt = self.attempt(&mut |state: &mut State| state.try_write(offset, chunks, owned));
+            let attempt = self.try_write(offset, chunks, owned);
             if let Ok(Attempt::Done(seq)) = attempt {
                 self.shared.trim_leaves(self.settings().map_cache_bytes);
                 return Ok(seq);
@@ -161,8 +163,15 @@ impl Inner {
         }
     }
 
+    fn try_write(&self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
+        self.attempt(&mut |state: &mut Locked<'_>| {
+            let answer = state.try_write(offset, chunks, owned);
+            state.told(answer)
+        })
+    }
+
     /// One attempt at a change.
-    fn attempt(&self, change: &mut impl FnMut(&mut State) -> Result<Attempt>) -> Result<Attempt> {
+    fn attempt(&self, change: &mut impl FnMut(&mut Locked<'_>) -> Result<Attempt>) -> Result<Attempt> {
         let mut state = self.shared.lock();
         let before = state.open_batch();
         let outcome = change(&mut state)?;
@@ -173,14 +182,17 @@ impl Inner {
     }
 
     /// Tries a change until this handle owns the image, no leaf is missing and nobody holds its range.
-    pub(crate) async fn change(self: &Arc<Self>, attempt: impl FnMut(&mut State) -> Result<Attempt>) -> Result<Seq> {
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        attempt: impl FnMut(&mut Locked<'_>) -> Result<Attempt>,
+    ) -> Result<Seq> {
         self.change_since(self.refusals.count(), attempt).await
     }
 
     async fn change_since(
         self: &Arc<Self>,
         since: u64,
-        mut attempt: impl FnMut(&mut State) -> Result<Attempt>,
+        mut attempt: impl FnMut(&mut Locked<'_>) -> Result<Attempt>,
     ) -> Result<Seq> {
         loop {
             let unlocked = self.shared.unlocked.notified();
@@ -232,7 +244,7 @@ impl Inner {
         if len == 0 {
             return Box::pin(self.ensure_owner()).await;
         }
-        let mut clear = |state: &mut State| match self.shared.holds_leaves(state) {
+        let mut clear = |state: &mut Locked<'_>| match self.shared.holds_leaves(state) {
             true => Ok(Attempt::Held),
             false => try_clear(state, (offset, len), zeroes),
         };
@@ -252,7 +264,7 @@ impl Inner {
         self.ensure_owner_since(since).await?;
         self.shared.wait_for_leaves().await?;
         let mut is_wide = false;
-        let attempt = |state: &mut State| {
+        let attempt = |state: &mut Locked<'_>| {
             let attempt = try_clear(state, (offset, len), zeroes)?;
             is_wide = matches!(attempt, Attempt::Wide);
             Ok(if is_wide { Attempt::Done(state.end) } else { attempt })
@@ -277,7 +289,7 @@ impl Inner {
             self.shared.wait_for_leaves().await?;
             let step = self.shared.lock().clear_len(offset + at, len - at);
             let record = clear_record(offset + at, step, zeroes);
-            let attempt = |state: &mut State| match state.try_clear(record, true)? {
+            let attempt = |state: &mut Locked<'_>| match try_record(state, record, true)? {
                 // The hand-over waits for whoever holds a range, so this ownership ended in a failure.
                 Attempt::NotOwner => Err(Error::new(ErrorKind::Fenced, "the image was lost meanwhile")),
                 attempt => Ok(attempt),
@@ -335,9 +347,7 @@ impl Inner {
             let unlocked = self.shared.unlocked.notified();
             let owner = {
                 let mut state = self.shared.lock();
-                if let Some(failure) = &state.failure {
-                    return Err(failure.clone());
-                }
+                state.check_alive()?;
                 let owner = state.writer.is_some() && !state.yielding;
                 if owner && state.locks.is_free(&range) {
                     state.locks.hold(range.clone());
@@ -365,9 +375,7 @@ impl Inner {
         self.underway.ended_before(call).await;
         let end = {
             let mut state = self.shared.lock();
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
+            state.check_alive()?;
             state.flushed = true;
             state.end
         };
@@ -385,12 +393,17 @@ fn clear_record(offset: u64, len: u64, zeroes: bool) -> Record {
 }
 
 /// [`Attempt::Wide`] for a range that takes several records.
-fn try_clear(state: &mut State, (offset, len): (u64, u64), zeroes: bool) -> Result<Attempt> {
+fn try_clear(state: &mut Locked<'_>, (offset, len): (u64, u64), zeroes: bool) -> Result<Attempt> {
     state.check(offset, len)?;
     if state.clear_len(offset, len) < len {
         return Ok(Attempt::Wide);
     }
-    state.try_clear(clear_record(offset, len, zeroes), false)
+    try_record(state, clear_record(offset, len, zeroes), false)
+}
+
+fn try_record(state: &mut Locked<'_>, record: Record, owned: bool) -> Result<Attempt> {
+    let answer = state.try_clear(record, owned);
+    state.told(answer)
 }
 
 /// A held range, released when it goes out of scope: also when its operation is dropped half-way.

@@ -3,7 +3,6 @@
 //! Owns: carrying it out in the background. Does not own: when (`data.rs`, `leaves.rs`). Nobody waits for it and
 //! nobody is told of its errors: an operation that needs what is missing fetches it itself.
 use crate::api::limits::LEAVES_AHEAD_LEAST_MAP_BYTES;
-use crate::buffers::Keep;
 use crate::objects::Objects;
 use crate::objects::parallel;
 use crate::read;
@@ -13,6 +12,7 @@ use crate::shared::Shared;
 use futures::FutureExt;
 use lsd_core::map::Extent;
 use lsd_core::units::{BLOCK_BYTES, Epoch, LeafNo, SegmentNo};
+use lsd_state::buffers::Keep;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

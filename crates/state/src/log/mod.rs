@@ -1,19 +1,18 @@
 //! The owner's end of the log: the open group of batches and what is in flight.
 //!
-//! Owns: sequence numbers, sealing. Does not own: how large a batch becomes before that (`writer/flow.rs`), what an open batch holds
-//! (`writer/group.rs`), places in segments (`writer/lanes.rs`), the map, buffers, I/O (jobs go to the appender, in order). Everything
-//! here is synchronous and called under the image's lock (rule 1).
+//! Owns: sequence numbers, sealing. Does not own: how large a batch becomes before that (`flow.rs`), what an open batch holds
+//! (`group.rs`), places in segments (`lanes.rs`), the map, buffers, I/O (what is sealed is taken as jobs, in order). All of it is
+//! called under the image's lock (rule 1).
 mod budget;
 mod flow;
 mod group;
 mod lanes;
 mod recent;
 
-pub(crate) use lanes::{OpenSegment, Stream};
+pub use lanes::{OpenSegment, Stream};
 
-use crate::api::clock::Clock;
-use crate::api::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
-use crate::{Error, ErrorKind, Result};
+use crate::limits::{DIVIDED_FRACTION, MIN_BATCH_ROOM_BYTES, STALE_SEGMENT_NUMBERS};
+use crate::{Fault, Result};
 use bytes::Bytes;
 use flow::InFlight;
 use group::{OpenBatch, OpenGroup};
@@ -26,14 +25,13 @@ use lsd_core::frontier::Frontier;
 use lsd_core::units::{Epoch, Loc, SegmentNo, Seq};
 use recent::{At, Recent};
 use std::sync::Arc;
-use tokio::sync::mpsc::UnboundedSender;
 
 /// Something for the appender, in the order of its segment.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub enum Job {
     Batch(BatchJob),
     /// Appends the sealing part; nothing follows it in the segment.
-    Seal {
+    CloseSegment {
         segment: SegmentNo,
         at: u32,
         batches: Vec<Arc<Batch>>,
@@ -43,55 +41,55 @@ pub(crate) enum Job {
 }
 
 #[derive(Debug)]
-pub(crate) struct BatchJob {
-    pub(crate) batch: Arc<Batch>,
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) data_len: u32,
+pub struct BatchJob {
+    pub batch: Arc<Batch>,
+    pub pieces: Vec<Piece>,
+    pub data_len: u32,
     /// Bytes that were taken from the bound on dirty memory.
-    pub(crate) dirty_bytes: u64,
+    pub dirty_bytes: u64,
     /// The batch fills its segment: the batches of all of it, this one included, for the sealing part that goes along.
-    pub(crate) seals: Option<Vec<Arc<Batch>>>,
+    pub seals: Option<Vec<Arc<Batch>>>,
 }
 
 /// Data on its way into a batch, with the sums of its whole blocks where they are known.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    pub(crate) data: Bytes,
-    pub(crate) sums: Option<BlockSums>,
+pub struct Piece {
+    pub data: Bytes,
+    pub sums: Option<BlockSums>,
 }
 
 /// A write in the open group: it can still be replaced, until the lock is given back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenWrite {
+pub struct OpenWrite {
     at: At,
-    pub(crate) loc: Loc,
+    pub loc: Loc,
 }
 
 /// What every new writer needs to know.
 #[derive(Clone, Debug)]
-pub(crate) struct WriterConfig {
-    pub(crate) uuid: ImageUuid,
-    pub(crate) epoch: Epoch,
+pub struct WriterConfig {
+    pub uuid: ImageUuid,
+    pub epoch: Epoch,
     /// Batches are multiples of this many bytes.
-    pub(crate) alignment: u32,
-    pub(crate) segment_bytes: u32,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub alignment: u32,
+    pub segment_bytes: u32,
 }
 
 /// A sealed batch or a summary, for the books.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sealed {
-    pub(crate) segment: SegmentNo,
+pub struct Sealed {
+    pub segment: SegmentNo,
     /// Bytes of the segment including it.
-    pub(crate) segment_len: u32,
-    pub(crate) bytes: u32,
-    pub(crate) timestamp_ns: u64,
+    pub segment_len: u32,
+    pub bytes: u32,
+    pub timestamp_ns: u64,
 }
 
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub struct Writer {
     config: WriterConfig,
-    jobs: UnboundedSender<Job>,
+    /// Decided and not taken yet.
+    jobs: Vec<Job>,
     frontier: Frontier,
     last_seq: Seq,
     lanes: Lanes,
@@ -103,19 +101,20 @@ pub(crate) struct Writer {
     /// The highest sequence that somebody waits to become durable.
     wanted: Seq,
     sealed: Vec<Sealed>,
+    now_ns: u64,
     /// Of the last batch: times never go back, whatever the clock does.
     last_time_ns: u64,
     /// The last checkpoint of this writer was captured: garbage collection must not add to the log any more.
-    pub(crate) is_closing: bool,
+    pub is_closing: bool,
 }
 
 impl Writer {
     /// A writer that continues after `end`, with segments from `next_segment`.
-    pub(crate) fn new(config: WriterConfig, jobs: UnboundedSender<Job>, end: Seq, next_segment: SegmentNo) -> Self {
+    pub fn new(config: WriterConfig, end: Seq, next_segment: SegmentNo) -> Self {
         let lanes = Lanes::new(next_segment, config.segment_bytes, config.alignment);
         Self {
             config,
-            jobs,
+            jobs: Vec::new(),
             frontier: Frontier::new(end),
             last_seq: end,
             lanes,
@@ -125,59 +124,63 @@ impl Writer {
             in_flight: InFlight::default(),
             wanted: Seq(0),
             sealed: Vec::new(),
+            now_ns: 0,
             last_time_ns: 0,
             is_closing: false,
         }
     }
 
     /// No batch of this writer is older than `time_ns`.
-    pub(crate) fn not_before(mut self, time_ns: u64) -> Self {
+    pub fn not_before(mut self, time_ns: u64) -> Self {
         self.last_time_ns = time_ns;
         self
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
+    pub fn epoch(&self) -> Epoch {
         self.config.epoch
     }
 
     /// Everything up to and including it is durable.
-    pub(crate) fn durable(&self) -> Seq {
+    pub fn durable(&self) -> Seq {
         self.frontier.durable()
     }
 
     /// Whether the guest's writes come in batches that are worth being divided: each takes an operation and a header page.
-    pub(crate) fn divides(&self) -> bool {
+    pub fn divides(&self) -> bool {
         self.last_group_bytes >= self.config.segment_bytes / DIVIDED_FRACTION
     }
 
     /// First sequence of the open group.
-    pub(crate) fn open_first_seq(&self) -> Option<Seq> {
+    pub fn open_first_seq(&self) -> Option<Seq> {
         self.open.as_ref().map(|open| open.first_seq)
     }
 
     /// The lowest segment that may still get batches; what replay must read from after a checkpoint taken now.
-    pub(crate) fn oldest_open_segment(&self) -> SegmentNo {
+    pub fn oldest_open_segment(&self) -> SegmentNo {
         self.lanes.oldest_open_segment()
     }
 
     /// The first segment number that was not given out.
-    pub(crate) fn next_segment(&self) -> SegmentNo {
+    pub fn next_segment(&self) -> SegmentNo {
         self.lanes.next_segment()
     }
 
+    pub fn tell_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// What the appender has to do since the last call, in order.
+    pub fn take_jobs(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.jobs)
+    }
+
     /// Takes the batches sealed since the last call.
-    pub(crate) fn take_sealed(&mut self) -> Vec<Sealed> {
+    pub fn take_sealed(&mut self) -> Vec<Sealed> {
         std::mem::take(&mut self.sealed)
     }
 
     /// Accepts a write record; returns its sequence and where its data lives.
-    pub(crate) fn push_write(
-        &mut self,
-        stream: Stream,
-        offset: u64,
-        piece: Piece,
-        data_crc: u32,
-    ) -> Result<(Seq, Loc)> {
+    pub fn push_write(&mut self, stream: Stream, offset: u64, piece: Piece, data_crc: u32) -> Result<(Seq, Loc)> {
         let len = piece.data.len() as u32;
         let kind = |data_offset| RecordKind::Write { len, data_offset, data_crc };
         let loc = self.push_data(stream, offset, piece, kind)?;
@@ -187,7 +190,7 @@ impl Writer {
 
     /// Accepts a copy of the data at `from`; returns its sequence and where the copy lives. The caller seals the
     /// last batch of copies, so that the guest's next write does not wait behind it.
-    pub(crate) fn push_copy(
+    pub fn push_copy(
         &mut self,
         stream: Stream,
         offset: u64,
@@ -226,7 +229,7 @@ impl Writer {
     }
 
     /// Where the open group has a write of `len` bytes at `offset` of the image, if it is known to.
-    pub(crate) fn open_write(&self, offset: u64, len: u32) -> Option<OpenWrite> {
+    pub fn open_write(&self, offset: u64, len: u32) -> Option<OpenWrite> {
         let group = self.open.as_ref()?;
         let at = self.recent.find(group.first_seq, offset)?;
         let batch = &group.batches[at.batch];
@@ -240,14 +243,14 @@ impl Writer {
 
     /// Another write to the place of one in the open group, to which the map still points with all of it: it takes the other's
     /// place, as if it had come first. Nothing that came between them has touched that place, and the group counts as a whole.
-    pub(crate) fn rewrite(&mut self, write: OpenWrite, piece: Piece, crc: u32) {
+    pub fn rewrite(&mut self, write: OpenWrite, piece: Piece, crc: u32) {
         let Some(group) = &mut self.open else { return };
         group.batches[write.at.batch].rewrite(write.at, piece, crc);
         self.seal_if_worth_it();
     }
 
     /// Accepts a record without data.
-    pub(crate) fn push_plain(&mut self, record: Record) -> Result<Seq> {
+    pub fn push_plain(&mut self, record: Record) -> Result<Seq> {
         let Room { step, batch, .. } = self.batch_with_room(Stream::Fresh, 0)?;
         batch.push(step, record);
         self.last_seq = self.last_seq.next();
@@ -262,7 +265,7 @@ impl Writer {
     }
 
     /// Somebody waits until `seq` is durable: seals the open group unless enough is in flight already.
-    pub(crate) fn want_durable(&mut self, seq: Seq) {
+    pub fn want_durable(&mut self, seq: Seq) {
         self.wanted = self.wanted.max(seq);
         self.seal_if_wanted();
     }
@@ -275,11 +278,11 @@ impl Writer {
     }
 
     /// A batch is durable. Returns the new frontier if it moved.
-    pub(crate) fn batch_durable(&mut self, batch: &Batch) -> Option<Seq> {
+    pub fn retire(&mut self, batch: &Batch) -> Option<Seq> {
         if !is_of_copies(batch) {
             self.in_flight.remove(batch.total_len);
         }
-        self.lanes.batch_durable(batch.place.segment);
+        self.lanes.complete(batch.place.segment);
         let frontier = self.frontier.complete(batch.first_seq);
         self.seal_if_wanted();
         self.seal_if_worth_it();
@@ -287,7 +290,7 @@ impl Writer {
     }
 
     /// Sends the open group, if there is one, on its way.
-    pub(crate) fn seal(&mut self) {
+    pub fn seal(&mut self) {
         let Some(group) = self.open.take() else { return };
         if group.batches.iter().any(|batch| batch.stream.is_fresh()) {
             self.last_group_bytes = group.data_len();
@@ -301,7 +304,7 @@ impl Writer {
 
     fn seal_batch(&mut self, first_seq: Seq, group_records: usize, mut open: OpenBatch) {
         let total_len = open.total_len(self.config.alignment);
-        let timestamp_ns = self.last_time_ns.max(self.config.clock.now_ns());
+        let timestamp_ns = self.last_time_ns.max(self.now_ns);
         self.last_time_ns = timestamp_ns;
         let share = open.take_share(group_records);
         let durable = self.frontier.durable();
@@ -315,7 +318,7 @@ impl Writer {
         // The next write is probably like the largest of these: where it would not fit, the segment ends here.
         let full = self.lanes.end_if_full(lane, largest.max(MIN_BATCH_ROOM_BYTES));
         let seals = full.map(|full| self.book_end(full).batches);
-        self.send(BatchJob { batch, pieces, data_len, dirty_bytes: accepted_bytes, seals });
+        self.jobs.push(Job::Batch(BatchJob { batch, pieces, data_len, dirty_bytes: accepted_bytes, seals }));
     }
 
     /// A segment gets no more batches; the caller sends what seals it.
@@ -326,19 +329,14 @@ impl Writer {
         segment
     }
 
-    fn send_seal(&self, full: OpenSegment) {
+    fn send_close(&mut self, full: OpenSegment) {
         let OpenSegment { number: segment, len: at, batches, .. } = full;
-        let _ = self.jobs.send(Job::Seal { segment, at, batches, durable: self.frontier.durable() });
-    }
-
-    fn send(&self, job: BatchJob) {
-        // The appender ends only after the writer is gone; then nobody waits for the job either.
-        let _ = self.jobs.send(Job::Batch(job));
+        self.jobs.push(Job::CloseSegment { segment, at, batches, durable: self.frontier.durable() });
     }
 
     /// Sends the open group on its way and takes out every segment that is being filled: nothing will follow in them, and
     /// when their batches are durable they can be sealed. This writer is about to end.
-    pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
+    pub fn end_segments(&mut self) -> Vec<OpenSegment> {
         self.seal();
         self.is_closing = true;
         let ended = self.lanes.end_before(self.lanes.next_segment());
@@ -346,27 +344,27 @@ impl Writer {
     }
 
     /// Batches and sealing parts are multiples of this many bytes.
-    pub(crate) fn alignment(&self) -> u32 {
+    pub fn alignment(&self) -> u32 {
         self.config.alignment
     }
 
     /// Sends the open group on its way and ends every segment that is being filled: collection and deletion only touch
     /// segments that have ended.
-    pub(crate) fn seal_segments(&mut self) {
-        self.seal_segments_before(self.lanes.next_segment());
+    pub fn close_segments(&mut self) {
+        self.close_segments_before(self.lanes.next_segment());
     }
 
     /// The same for segments that fell far behind, because a stream of copies has little to do: as long as they are open,
     /// replay starts at them and nothing after them is deleted.
-    pub(crate) fn seal_stale_segments(&mut self) {
-        self.seal_segments_before(SegmentNo(self.lanes.next_segment().0.saturating_sub(STALE_SEGMENT_NUMBERS)));
+    pub fn close_stale_segments(&mut self) {
+        self.close_segments_before(SegmentNo(self.lanes.next_segment().0.saturating_sub(STALE_SEGMENT_NUMBERS)));
     }
 
-    fn seal_segments_before(&mut self, end: SegmentNo) {
+    fn close_segments_before(&mut self, end: SegmentNo) {
         self.seal();
         for ended in self.lanes.end_before(end) {
             let full = self.book_end(ended);
-            self.send_seal(full);
+            self.send_close(full);
         }
     }
 
@@ -393,12 +391,12 @@ impl Writer {
         let lane = self.lanes.pick(stream);
         if let Some(full) = self.lanes.end_if_full(lane, len.max(MIN_BATCH_ROOM_BYTES)) {
             let full = self.book_end(full);
-            self.send_seal(full);
+            self.send_close(full);
         }
         let (segment, budget) = self.lanes.place(lane);
         let place = BatchPlace { image: self.config.uuid, epoch: self.config.epoch, segment, offset: budget.len };
         let batch = OpenBatch::new(stream, lane, place, budget);
-        if batch.is_possible(len) { Ok(batch) } else { Err(no_room(segment, len)) }
+        if batch.is_possible(len) { Ok(batch) } else { Err(Fault::NoRoom { segment, len }) }
     }
 }
 
@@ -411,12 +409,6 @@ struct Room<'a> {
     /// Of the batch in the group.
     index: usize,
     batch: &'a mut OpenBatch,
-}
-
-/// The write fails before anything of it is in the log: what the format has no room for would be lost with the next opening.
-fn no_room(segment: SegmentNo, len: u32) -> Error {
-    let reason = format!("segment {segment} has no room for {len} bytes, which no record should need");
-    Error::new(ErrorKind::Io { errno: nix::libc::EFBIG }, reason)
 }
 
 /// A batch has either copies or what the guest did.

@@ -1,20 +1,19 @@
-//! The state of an open image under its one lock, and the changes to it. Nothing here does I/O or waits.
+//! The state of an open image under its one lock, and the changes to it.
 //!
 //! Owns: the critical section in which a write gets its sequence, its place and its map entry (rule 1 of `protocol.rs`).
-//! Does not own: who waits for what (`shared.rs`), fetching leaves or data, copies (`state/relocation.rs`).
+//! Does not own: who waits for what, fetching leaves or data (the engine's), copies (`relocation.rs`).
 mod relocation;
 
-pub(crate) use relocation::{Copied, Relocation};
+pub use relocation::{Copied, Relocation};
 
-use crate::api::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::buffers::Buffers;
-use crate::objects::{LoadedLeaf, Objects};
-use crate::pace::Pace;
+use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
+use crate::log::{BatchJob, Job, OpenSegment, Piece, Stream, Writer};
 use crate::protocol;
-use crate::ranges::RangeLocks;
+use crate::range_locks::RangeLocks;
 use crate::segments::Segments;
-use crate::writer::{BatchJob, OpenSegment, Piece, Stream, Writer};
-use crate::{Error, ErrorKind, Result};
+use crate::throttle::GcThrottle;
+use crate::{Fault, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::block_sums::{BlockSums, SummedCopy};
@@ -28,62 +27,60 @@ use std::collections::BTreeMap;
 
 /// What a read of the log passed by.
 #[derive(Debug, Default)]
-pub(crate) struct Rest {
+pub struct Rest {
     /// Batches beyond a gap, which perhaps will count.
-    pub(crate) ahead: Vec<Batch>,
+    pub ahead: Vec<Batch>,
     /// Where segments do not decode: perhaps an append is under way.
-    pub(crate) torn: BTreeMap<SegmentNo, u32>,
+    pub torn: BTreeMap<SegmentNo, u32>,
 }
 
 #[derive(Debug)]
-pub(crate) struct State {
+pub struct State {
     /// Bytes.
-    pub(crate) size: u64,
-    pub(crate) map: ExtentMap<LeafPlace>,
-    pub(crate) buffers: Buffers,
-    pub(crate) segments: Segments,
+    pub size: u64,
+    pub map: ExtentMap<LeafPlace>,
+    pub buffers: Buffers,
+    pub segments: Segments,
     /// Those that the committed checkpoint has as dead, as far as this handle read it from the store: they may be gone already, and
     /// leave the table when they are seen to be.
-    pub(crate) dead: Vec<SegmentNo>,
+    pub dead: Vec<SegmentNo>,
     /// The log of an owner that did not close, as its successor found it: there may be pages of a checkpoint that it began.
-    pub(crate) left_by: Option<LogRecord>,
+    pub left_by: Option<LogRecord>,
     /// As committed in the header.
-    pub(crate) log: LogRecord,
+    pub log: LogRecord,
     /// The last sequence that the map holds.
-    pub(crate) end: Seq,
+    pub end: Seq,
     /// Present while this handle owns the image.
-    pub(crate) writer: Option<Writer>,
-    pub(crate) locks: RangeLocks,
+    pub writer: Option<Writer>,
+    pub locks: RangeLocks,
     /// The image is being handed over or closed: only what holds its range already is accepted.
-    pub(crate) yielding: bool,
-    /// Why every further call fails.
-    pub(crate) failure: Option<Error>,
+    pub yielding: bool,
+    /// Every further call fails; why is known to who said so.
+    has_failed: bool,
     /// Log bytes since the last checkpoint.
-    pub(crate) log_bytes: u64,
+    pub log_bytes: u64,
     /// What was found of the log and is not in the map, for who goes on reading it.
-    pub(crate) rest: Rest,
+    pub rest: Rest,
     /// Bytes of the last checkpoint's root: what the next will cost at least.
-    pub(crate) root_bytes: u64,
+    pub root_bytes: u64,
     /// What was accepted up to here passes in a full pool: records that free space, and what the log has before them.
-    pub(crate) urgent: Seq,
+    pub urgent: Seq,
     /// How garbage collection and the writers keep pace.
-    pub(crate) pace: Pace,
+    pub pace: GcThrottle,
     /// Where the guest writes much.
-    pub(crate) heat: Heat,
-    /// Why checkpoints have failed for so long that writers do not wait for them any more.
-    pub(crate) checkpoint_failure: Option<Error>,
+    pub heat: Heat,
     /// The last sequence that was acknowledged before it was durable.
-    pub(crate) promised: Seq,
+    pub promised: Seq,
     /// Something that was acknowledged was not durable when the image failed.
     lost: bool,
     /// A flush was seen, so writes may be acknowledged from memory.
-    pub(crate) flushed: bool,
+    pub flushed: bool,
     superseded: Superseded,
 }
 
 /// What became of an attempt to change the image.
 #[derive(Debug)]
-pub(crate) enum Attempt {
+pub enum Attempt {
     /// Accepted up to this sequence.
     Done(Seq),
     /// These leaves have to be loaded first.
@@ -98,24 +95,24 @@ pub(crate) enum Attempt {
 
 /// One record's share of a write, with its checksums.
 #[derive(Clone, Debug)]
-pub(crate) struct Chunk {
-    pub(crate) piece: Piece,
-    pub(crate) crc: u32,
+pub struct Chunk {
+    pub piece: Piece,
+    pub crc: u32,
 }
 
 impl Chunk {
     /// At most one record's bytes.
-    pub(crate) fn new(data: Bytes) -> Self {
+    pub fn new(data: Bytes) -> Self {
         let (sums, crc) = BlockSums::of(&data);
         Self { piece: Piece { data, sums: Some(sums) }, crc }
     }
 
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.piece.data.len() as u64
     }
 
     /// Bytes of several.
-    pub(crate) fn total(chunks: &[Chunk]) -> u64 {
+    pub fn total(chunks: &[Chunk]) -> u64 {
         chunks.iter().map(Chunk::len).sum()
     }
 }
@@ -129,7 +126,7 @@ impl From<SummedCopy> for Chunk {
 
 impl State {
     /// An image as a checkpoint has it.
-    pub(crate) fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPlace>, segments: Segments, cache: u64) -> Self {
+    pub fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPlace>, segments: Segments, cache: u64) -> Self {
         let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
         Self {
             size,
@@ -143,14 +140,13 @@ impl State {
             writer: None,
             locks: RangeLocks::default(),
             yielding: false,
-            failure: None,
+            has_failed: false,
             log_bytes: 0,
             rest: Rest::default(),
             root_bytes: 0,
             urgent: Seq(0),
-            pace: Pace::default(),
+            pace: GcThrottle::default(),
             heat: Heat::default(),
-            checkpoint_failure: None,
             promised: Seq(0),
             lost: false,
             flushed: false,
@@ -159,7 +155,7 @@ impl State {
     }
 
     /// Takes up another state of the same image, read from the store; this handle has nothing in flight.
-    pub(crate) fn reload(&mut self, fresh: State) {
+    pub fn reload(&mut self, fresh: State) {
         self.size = fresh.size;
         self.map = fresh.map;
         self.segments = fresh.segments;
@@ -171,32 +167,22 @@ impl State {
         self.buffers.clear_clean();
     }
 
-    /// Puts leaves that were read into the map.
-    pub(crate) fn install(&mut self, objects: &Objects, loaded: Vec<LoadedLeaf>) -> Result<()> {
-        for LoadedLeaf { leaf, at, content, patched } in loaded {
-            let latest = at.patch.map_or(at.base, |patch| patch.at);
-            let bad = |error| crate::api::error::corrupt(&objects.page(latest.checkpoint, latest.page), error);
-            self.map.install(leaf, &at, content, patched).map_err(bad)?;
-        }
-        Ok(())
+    /// [`Fault::Failed`] once the image has failed.
+    pub fn check_alive(&self) -> Result<()> {
+        if self.has_failed { Err(Fault::Failed) } else { Ok(()) }
     }
 
-    /// `Invalid` unless the range lies inside the image; the failure if there is one.
-    pub(crate) fn check(&self, offset: u64, len: u64) -> Result<()> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
+    /// [`Fault::Outside`] unless the range lies inside the image.
+    pub fn check(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_alive()?;
         match offset.checked_add(len) {
             Some(end) if end <= self.size => Ok(()),
-            _ => Err(Error::new(
-                ErrorKind::Invalid,
-                format!("range {offset}~{len} is outside the image of {} bytes", self.size),
-            )),
+            _ => Err(Fault::Outside { offset, len, size: self.size }),
         }
     }
 
     /// Rule 1: sequence, place and map entry in one step, for all chunks of a write. `owned`: the caller holds the range.
-    pub(crate) fn try_write(&mut self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
+    pub fn try_write(&mut self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
         let len = Chunk::total(chunks);
         if let Some(obstacle) = self.obstacle(offset, len, owned)? {
             return Ok(obstacle);
@@ -213,7 +199,7 @@ impl State {
     }
 
     /// The same for a discard or write-zeroes of no more than [`Self::clear_len`]: the range has no content afterwards.
-    pub(crate) fn try_clear(&mut self, record: Record, owned: bool) -> Result<Attempt> {
+    pub fn try_clear(&mut self, record: Record, owned: bool) -> Result<Attempt> {
         let (offset, len) = cleared_range(&record);
         match self.obstacle(offset, len, owned)? {
             Some(obstacle) => Ok(obstacle),
@@ -222,17 +208,15 @@ impl State {
     }
 
     /// How much of a range, from its start, one record may empty: what that takes of time and memory is bounded.
-    pub(crate) fn clear_len(&self, offset: u64, len: u64) -> u64 {
+    pub fn clear_len(&self, offset: u64, len: u64) -> u64 {
         let stored_bytes = |place: &LeafPlace| place.pointers().map(|at| at.len as usize).sum();
         self.map.len_with_bytes((offset, len), CLEAR_LEAVES, CLEAR_BYTES, stored_bytes)
     }
 
     /// A record without data, wherever it is in the image or beyond. `range`: of what it empties all that is not empty yet, no more
     /// than [`Self::clear_len`].
-    pub(crate) fn try_empty(&mut self, record: Record, (offset, len): (u64, u64)) -> Result<Attempt> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
+    pub fn try_empty(&mut self, record: Record, (offset, len): (u64, u64)) -> Result<Attempt> {
+        self.check_alive()?;
         let missing = self.map.missing(offset, len);
         if !missing.is_empty() {
             return Ok(Attempt::NeedLeaves(missing));
@@ -262,7 +246,7 @@ impl State {
         let len = chunk.len();
         let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
         let mut found = Vec::new();
-        self.map.lookup(offset, len, &mut found).map_err(not_loaded)?;
+        self.map.lookup(offset, len, &mut found)?;
         if found != [Extent { offset, len, loc: Some(write.loc) }] {
             return Ok(false);
         }
@@ -284,7 +268,7 @@ impl State {
     }
 
     fn writer(&mut self) -> Result<&mut Writer> {
-        self.writer.as_mut().ok_or_else(|| Error::new(ErrorKind::ReadOnly, "this handle does not own the image"))
+        self.writer.as_mut().ok_or(Fault::NotOwner)
     }
 
     /// Where a write goes: where space is short and batches are large, cold data is kept apart.
@@ -301,21 +285,21 @@ impl State {
 
     fn map_to(&mut self, offset: u64, len: u64, loc: Loc) -> Result<()> {
         self.superseded.clear();
-        self.map.set(offset, len as u32, loc, &mut self.superseded).map_err(not_loaded)?;
+        self.map.set(offset, len as u32, loc, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
         self.segments.add_live(loc, len as u32);
         Ok(())
     }
 
-    pub(crate) fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
+    pub fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
         self.superseded.clear();
-        self.map.clear(offset, len, &mut self.superseded).map_err(not_loaded)?;
+        self.map.clear(offset, len, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
         Ok(())
     }
 
     /// Takes note of a group of batches that replay found; its records follow.
-    pub(crate) fn begin_replay(&mut self, group: &[Batch]) {
+    pub fn begin_replay(&mut self, group: &[Batch]) {
         for batch in group {
             let len = batch.place.offset + batch.total_len;
             self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
@@ -325,7 +309,7 @@ impl State {
     }
 
     /// Applies a record with data; the leaves that it touches are loaded.
-    pub(crate) fn replay(&mut self, batch: &Batch, record: &Record) -> Result<()> {
+    pub fn replay(&mut self, batch: &Batch, record: &Record) -> Result<()> {
         match record.kind {
             RecordKind::Write { len, data_offset, .. } => {
                 self.map_to(record.offset, u64::from(len), batch.loc(data_offset))
@@ -337,13 +321,25 @@ impl State {
         }
     }
 
+    /// It is `now_ns` nanoseconds after 1970: what is sealed from now on says so.
+    pub fn tell_time(&mut self, now_ns: u64) {
+        if let Some(writer) = &mut self.writer {
+            writer.tell_time(now_ns);
+        }
+    }
+
+    /// What has to be appended to the log since the last call, in the order in which it was decided.
+    pub fn take_jobs(&mut self) -> Vec<Job> {
+        self.writer.as_mut().map(Writer::take_jobs).unwrap_or_default()
+    }
+
     /// First sequence of the batch that is being filled.
-    pub(crate) fn open_batch(&self) -> Option<Seq> {
+    pub fn open_batch(&self) -> Option<Seq> {
         self.writer.as_ref().and_then(Writer::open_first_seq)
     }
 
     /// Seals the open batch and takes the books up to date.
-    pub(crate) fn seal(&mut self) {
+    pub fn seal(&mut self) {
         if let Some(writer) = &mut self.writer {
             writer.seal();
         }
@@ -352,35 +348,35 @@ impl State {
 
     /// Lets everything accepted so far pass in a full pool: nothing else would ever free space there. It is at most the dirty memory,
     /// so a quota is exceeded by no more than that, and by the copies of a round of collection.
-    pub(crate) fn urge(&mut self) {
+    pub fn urge(&mut self) {
         self.urgent = self.end;
     }
 
     /// Ends every segment that is being filled, so that it carries its checksums and can be collected.
-    pub(crate) fn seal_segments(&mut self) {
+    pub fn close_segments(&mut self) {
         if let Some(writer) = &mut self.writer {
-            writer.seal_segments();
+            writer.close_segments();
         }
         self.book_sealed();
     }
 
     /// Seals the open batch and ends every segment: this ownership writes nothing more.
-    pub(crate) fn end_segments(&mut self) -> Vec<OpenSegment> {
+    pub fn end_segments(&mut self) -> Vec<OpenSegment> {
         let ended = self.writer.as_mut().map(Writer::end_segments).unwrap_or_default();
         self.book_sealed();
         ended
     }
 
     /// Seals what a checkpoint captures.
-    pub(crate) fn seal_for_checkpoint(&mut self) {
+    pub fn close_for_checkpoint(&mut self) {
         if let Some(writer) = &mut self.writer {
-            writer.seal_stale_segments();
+            writer.close_stale_segments();
         }
         self.book_sealed();
     }
 
     /// Somebody waits for `seq`.
-    pub(crate) fn want_durable(&mut self, seq: Seq) {
+    pub fn want_durable(&mut self, seq: Seq) {
         if let Some(writer) = &mut self.writer {
             writer.want_durable(seq);
         }
@@ -396,7 +392,7 @@ impl State {
     }
 
     /// A batch is in the store: its data need not be held. Returns the frontier if it moved.
-    pub(crate) fn batch_durable(&mut self, job: &BatchJob) -> Option<Seq> {
+    pub fn on_durable(&mut self, job: &BatchJob) -> Option<Seq> {
         for record in &job.batch.records {
             match record.kind {
                 RecordKind::Write { data_offset, .. } | RecordKind::Relocate { data_offset, .. } => {
@@ -406,37 +402,32 @@ impl State {
             }
         }
         self.buffers.trim();
-        let frontier = self.writer.as_mut().and_then(|writer| writer.batch_durable(&job.batch));
+        let frontier = self.writer.as_mut().and_then(|writer| writer.retire(&job.batch));
         self.book_sealed();
         frontier
     }
 
-    /// The image fails for good: every later call says why.
-    pub(crate) fn fail(&mut self, error: Error) {
-        if self.failure.is_none() {
+    /// The image fails for good: every later call is refused.
+    pub fn fail(&mut self) {
+        if !self.has_failed {
             self.lost = self.has_lost();
         }
-        self.failure.get_or_insert(error);
+        self.has_failed = true;
     }
 }
 
 impl State {
     /// True if something that was acknowledged is not durable. It may still become so, unless the image has failed.
-    pub(crate) fn has_lost(&self) -> bool {
+    pub fn has_lost(&self) -> bool {
         self.lost || self.writer.as_ref().is_some_and(|writer| !protocol::is_durable(self.promised, writer.durable()))
     }
 }
 
 /// The range that a record without data empties.
-pub(crate) fn cleared_range(record: &Record) -> (u64, u64) {
+pub fn cleared_range(record: &Record) -> (u64, u64) {
     match record.kind {
         RecordKind::Discard { len } | RecordKind::WriteZeroes { len } => (record.offset, len),
         RecordKind::Resize { .. } => (record.offset, MAX_IMAGE_BYTES - record.offset),
         RecordKind::Write { .. } | RecordKind::Relocate { .. } => (record.offset, 0),
     }
-}
-
-fn not_loaded(error: impl std::fmt::Display) -> Error {
-    // The caller loads leaves first; reaching this is a bug of ours, and an error is better than a wrong map.
-    Error::new(ErrorKind::Io { errno: nix::libc::EIO }, error.to_string())
 }

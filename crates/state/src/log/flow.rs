@@ -3,7 +3,7 @@
 //!
 //! Owns: what is in flight of the guest's batches, and the decision. Does not own: what waits in the group, who waits for it.
 use super::group::OpenGroup;
-use crate::api::limits::{
+use crate::limits::{
     BATCH_EAGER_BYTES, BATCH_TARGET_BYTES, BUSY_BYTES_IN_FLIGHT, BUSY_IN_FLIGHT, EAGER_IN_FLIGHT, SYNC_IN_FLIGHT,
 };
 

@@ -1,10 +1,10 @@
 //! The data of a write: cut into records, with their checksums.
 //!
 //! Owns: copying it out of memory that is not ours to keep, and the checksums, all outside of any lock. Does not own: where it goes.
-use crate::state::Chunk;
 use bytes::Bytes;
 use lsd_core::format::block_sums::SummedCopy;
 use lsd_core::format::record::MAX_RECORD_BYTES;
+use lsd_state::state::Chunk;
 
 const MOST: usize = MAX_RECORD_BYTES as usize;
 

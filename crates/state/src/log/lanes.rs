@@ -2,7 +2,7 @@
 //!
 //! Owns: segment numbers, how full a segment is, when it ends. Does not own: batches that are being filled, sequence numbers.
 use super::budget::Budget;
-use crate::api::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
+use crate::limits::{COPY_LANES, LANES, LARGE_RECORD_BYTES, LARGE_RECORDS_FACTOR};
 use lsd_core::format::batch::{Batch, MAX_BATCH_RECORDS};
 use lsd_core::format::segment::{MAX_SEGMENT_RECORDS, sealed_len};
 use lsd_core::units::SegmentNo;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What is written together: data that will be superseded at about the same time should share segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub enum Stream {
     /// What the guest writes.
     Fresh,
     /// What it writes where little is overwritten.
@@ -51,12 +51,12 @@ struct Lane {
 }
 
 #[derive(Debug)]
-pub(crate) struct OpenSegment {
-    pub(crate) number: SegmentNo,
+pub struct OpenSegment {
+    pub number: SegmentNo,
     /// Bytes planned so far.
-    pub(crate) len: u32,
+    pub len: u32,
     records: usize,
-    pub(crate) batches: Vec<Arc<Batch>>,
+    pub batches: Vec<Arc<Batch>>,
 }
 
 /// A segment that gets no more batches, with the length of what seals it.
@@ -125,7 +125,7 @@ impl Lanes {
         segment.len
     }
 
-    pub(super) fn batch_durable(&mut self, segment: SegmentNo) {
+    pub(super) fn complete(&mut self, segment: SegmentNo) {
         for lane in &mut self.lanes {
             if lane.segment.as_ref().is_some_and(|open| open.number == segment) {
                 lane.in_flight = lane.in_flight.saturating_sub(1);

@@ -18,7 +18,7 @@ struct Buffer {
 
 /// What becomes of data that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
     /// It was read ahead: somebody will ask for it.
     Always,
     /// It stays if it is read a second time.
@@ -30,14 +30,14 @@ const SEEN_BITS: u32 = 13;
 
 /// One part of a looked-up range.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Cached {
+pub enum Cached {
     Hit(Bytes),
     /// This many bytes are not in memory.
     Miss(u32),
 }
 
 #[derive(Debug)]
-pub(crate) struct Buffers {
+pub struct Buffers {
     map: BTreeMap<Loc, Buffer>,
     /// Clean buffers in the order in which they are looked at for eviction.
     clock: VecDeque<Loc>,
@@ -49,7 +49,7 @@ pub(crate) struct Buffers {
 
 impl Buffers {
     /// `capacity`: bytes of clean data to keep.
-    pub(crate) fn new(capacity: u64) -> Self {
+    pub fn new(capacity: u64) -> Self {
         Self {
             map: BTreeMap::new(),
             clock: VecDeque::new(),
@@ -60,12 +60,12 @@ impl Buffers {
     }
 
     /// Data that was accepted and is not durable: stays until [`Self::written`].
-    pub(crate) fn insert_dirty(&mut self, loc: Loc, bytes: Bytes) {
+    pub fn insert_dirty(&mut self, loc: Loc, bytes: Bytes) {
         self.map.insert(loc, Buffer { bytes, dirty: true, referenced: false });
     }
 
     /// The buffer at `loc` can be read from the store now. It stays if it was read, like anything that was read from there.
-    pub(crate) fn written(&mut self, loc: Loc) {
+    pub fn written(&mut self, loc: Loc) {
         let Entry::Occupied(mut place) = self.map.entry(loc) else { return };
         let buffer = place.get_mut();
         if !buffer.referenced {
@@ -81,7 +81,7 @@ impl Buffers {
     }
 
     /// Data read from the store. Nothing happens where the start is in memory already.
-    pub(crate) fn offer(&mut self, loc: Loc, bytes: Bytes, keep: Keep) {
+    pub fn offer(&mut self, loc: Loc, bytes: Bytes, keep: Keep) {
         if self.capacity == 0 || bytes.is_empty() || (keep == Keep::IfUsedAgain && !self.seen_before(loc)) {
             return;
         }
@@ -99,13 +99,13 @@ impl Buffers {
     }
 
     /// Bytes of clean data to keep from now on.
-    pub(crate) fn set_capacity(&mut self, capacity: u64) {
+    pub fn set_capacity(&mut self, capacity: u64) {
         self.capacity = capacity;
         self.trim();
     }
 
     /// Drops clean buffers until they fit the capacity.
-    pub(crate) fn trim(&mut self) {
+    pub fn trim(&mut self) {
         while self.clean_bytes > self.capacity {
             let Some(loc) = self.clock.pop_front() else { return };
             let Some(buffer) = self.map.get_mut(&loc) else { continue };
@@ -120,7 +120,7 @@ impl Buffers {
     }
 
     /// Drops every clean buffer.
-    pub(crate) fn clear_clean(&mut self) {
+    pub fn clear_clean(&mut self) {
         for loc in self.clock.drain(..) {
             self.map.remove(&loc);
         }
@@ -128,7 +128,7 @@ impl Buffers {
     }
 
     /// What of `len` bytes at `loc` is in memory, in order.
-    pub(crate) fn lookup(&mut self, loc: Loc, len: u32, out: &mut Vec<Cached>) {
+    pub fn lookup(&mut self, loc: Loc, len: u32, out: &mut Vec<Cached>) {
         let (mut at, end) = (loc.0, loc.0 + u64::from(len));
         while at < end {
             let next_start = match self.map.range_mut(..=Loc(at)).next_back() {

@@ -1,12 +1,10 @@
 //! What the writer makes of any mix of sizes, at the sizes that users run with and at others.
 use super::*;
-use crate::api::clock::SystemClock;
 use lsd_core::format::batch::{self, BATCH_HEADER_BYTES};
 use lsd_core::format::segment::{SegmentIdentity, encode_seal};
 use lsd_core::units::{BLOCK_BYTES, MAX_SEGMENT_BYTES};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const IMAGE: ImageUuid = ImageUuid([7; 16]);
 
@@ -34,11 +32,9 @@ fn piece(len: u32) -> Piece {
     Piece { data: Bytes::from_static(&ZEROES[..len as usize]), sums: None }
 }
 
-fn writer(segment_bytes: u32, alignment: u32) -> (Writer, UnboundedReceiver<Job>) {
-    let clock = Arc::new(SystemClock);
-    let config = WriterConfig { uuid: IMAGE, epoch: Epoch(1), alignment, segment_bytes, clock };
-    let (jobs, queue) = unbounded_channel();
-    (Writer::new(config, jobs, Seq(0), SegmentNo(1)), queue)
+fn writer(segment_bytes: u32, alignment: u32) -> Writer {
+    let config = WriterConfig { uuid: IMAGE, epoch: Epoch(1), alignment, segment_bytes };
+    Writer::new(config, Seq(0), SegmentNo(1))
 }
 
 fn push(writer: &mut Writer, run: Run) {
@@ -74,7 +70,7 @@ fn take_in(job: &Job, alignment: u32, lengths: &mut BTreeMap<SegmentNo, u32>) {
                 sealed(batch.place.segment, *end, batches, batch.durable);
             }
         }
-        Job::Seal { segment, at, batches, durable } => {
+        Job::CloseSegment { segment, at, batches, durable } => {
             assert_eq!(lengths.get(segment), Some(at));
             sealed(*segment, *at, batches, *durable);
         }
@@ -92,12 +88,19 @@ proptest! {
         alignment in prop_oneof![3 => Just(4096u32), 1 => Just(8192), 1 => Just(12_288), 1 => Just(192 << 10)],
         answered in any::<bool>(),
     ) {
-        let (mut writer, mut queue) = writer(segment_bytes, alignment);
+        let mut writer = writer(segment_bytes, alignment);
         let mut lengths = BTreeMap::new();
-        let mut settle = |writer: &mut Writer, answers: bool| while let Ok(job) = queue.try_recv() {
-            take_in(&job, alignment, &mut lengths);
-            if let (Job::Batch(job), true) = (&job, answers) {
-                writer.batch_durable(&job.batch);
+        // What is durable lets more be sealed, which comes behind it.
+        let mut settle = |writer: &mut Writer, answers: bool| loop {
+            let jobs = writer.take_jobs();
+            if jobs.is_empty() {
+                break;
+            }
+            for job in &jobs {
+                take_in(job, alignment, &mut lengths);
+                if let (Job::Batch(job), true) = (job, answers) {
+                    writer.retire(&job.batch);
+                }
             }
         };
         for run in runs {
@@ -109,7 +112,7 @@ proptest! {
                 writer.seal();
             }
         }
-        writer.seal_segments();
+        writer.close_segments();
         settle(&mut writer, true);
     }
 }

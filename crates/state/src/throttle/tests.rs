@@ -6,8 +6,8 @@ fn space(stored: u64) -> Space {
     Space { live: 3200, stored, dead: 0 }
 }
 
-fn pace() -> Pace {
-    let mut pace = Pace::default();
+fn pace() -> GcThrottle {
+    let mut pace = GcThrottle::default();
     pace.start(Some(THRESHOLDS));
     pace
 }
@@ -44,7 +44,7 @@ fn what_a_checkpoint_could_not_delete_is_no_reason_for_the_next() {
 
 #[test]
 fn a_handle_that_does_not_collect_holds_nobody() {
-    let mut pace = Pace::default();
+    let mut pace = GcThrottle::default();
     assert!(!pace.is_due(&space(1 << 40)) && !pace.holds_writers(&space(1 << 40)));
 }
 

@@ -1,7 +1,7 @@
 //! Where the guest's latest writes lie in the open group, by their place in the image: a later write to the same place can take
 //! the place in the log of an earlier one (LSVD coalesces overwrites inside a batch as well).
 //!
-//! Owns: finding them. Does not own: whether the map still points at one (`state.rs`).
+//! Owns: finding them. Does not own: whether the map still points at one (`state/mod.rs`).
 use crate::places::place;
 use lsd_core::units::Seq;
 

@@ -4,7 +4,7 @@
 //! The tests are in `crates/engine/tests/ordering/`; `tests/mutations` takes the rules away one by one and shows that they fail.
 //!
 //! 1. *Log order = map order = acknowledgement order*: sequence, location and map change happen in one critical section
-//!    (`state.rs`), so replay of the log gives the map that readers saw. A write takes the place of an earlier one only in the open
+//!    (`state/mod.rs`), so replay of the log gives the map that readers saw. A write takes the place of an earlier one only in the open
 //!    group, which counts as a whole, and where the map still points at all of that.
 //!    Tests: `replay_applies_writes_in_the_order_in_which_they_were_seen`,
 //!    `a_write_takes_the_place_of_an_earlier_one_only_where_nothing_has_touched_that`.
@@ -43,7 +43,7 @@
 //! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
 //!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 //!     Test: `an_old_owner_does_not_begin_a_deleted_segment_again`.
-//! 11. *The batches of a group count together or not at all* (`writer.rs`, `lsd_core::replay`): their records take turns in the
+//! 11. *The batches of a group count together or not at all* (`log/mod.rs`, `lsd_core::replay`): their records take turns in the
 //!     order of writes, so one without the others is no prefix of it. None of them is durable before all are.
 //!     Tests: `a_flush_waits_for_every_batch_of_a_group`, `a_group_that_is_not_all_there_does_not_count`.
 //! 12. *What was read of a log counts if the header still says the same afterwards* (`loader.rs`): a living owner deletes the beginning of
@@ -54,7 +54,7 @@
 //!     nobody begins a log behind it; only a repair that is told to discard what is damaged does (`recovery.rs`, `loader.rs`).
 //!     Tests: `a_segment_that_is_lost_is_no_end_of_the_log`, `a_flipped_bit_in_an_open_segment_is_no_torn_tail`,
 //!     `what_an_owner_appends_meanwhile_is_not_lost`.
-//! 14. *No segment gets longer than the format has room for* (`writer/budget.rs`, `check_length` in `appender.rs`): what a batch needs is
+//! 14. *No segment gets longer than the format has room for* (`log/budget.rs`, `check_length` of the appender): what a batch needs is
 //!     counted with everything that is written behind its data. A write for which there is no room fails; one that was accepted
 //!     would be refused by the next opening, with all that came before it.
 //!     Test: `an_image_of_mixed_sizes_opens_again`.
@@ -83,14 +83,14 @@
 //! 23. *An epoch leaves the header with the checkpoint whose table has none of its segments, and which replays none* (`LogRecord::epochs_needed`):
 //!     the name of a segment has its epoch. Where its tombstones are stays in the header (`Tombs`), for removal.
 //!     Test: `a_segment_keeps_its_epoch_in_the_header`.
-use crate::api::limits::CREATE_WINDOW;
+use crate::limits::CREATE_WINDOW;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
 /// drops what lies beyond a gap.
-pub(crate) fn is_durable(record: Seq, frontier: Seq) -> bool {
+pub fn is_durable(record: Seq, frontier: Seq) -> bool {
     record <= frontier
 }
 
@@ -98,24 +98,24 @@ pub(crate) fn is_durable(record: Seq, frontier: Seq) -> bool {
 /// missing number was never promised: the first batch of a segment comes before the first of the next in the log, so
 /// the log ends there. But a segment beyond the window would be found by nobody, and stay in the pool until the image is removed.
 /// `oldest_uncreated`: the lowest number that is not known to exist in the store.
-pub(crate) fn may_create(segment: SegmentNo, oldest_uncreated: SegmentNo) -> bool {
+pub fn may_create(segment: SegmentNo, oldest_uncreated: SegmentNo) -> bool {
     segment.0 < oldest_uncreated.0 + CREATE_WINDOW
 }
 
 /// Rule 13. `end`: the last record that is there with all before it. `reach`: the highest frontier that any batch or summary of the log
 /// says. What its writer said had been acknowledged by the store by then.
-pub(crate) fn is_lost(end: Seq, reach: Seq) -> bool {
+pub fn is_lost(end: Seq, reach: Seq) -> bool {
     end < reach
 }
 
 /// Rule 4. A checkpoint that names locations which never became durable would turn a crash into corruption.
-pub(crate) fn may_commit_checkpoint(covers: Seq, frontier: Seq) -> bool {
+pub fn may_commit_checkpoint(covers: Seq, frontier: Seq) -> bool {
     is_durable(covers, frontier)
 }
 
 /// What keeps a segment in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
+pub enum Pin {
     /// The committed map points into it: until the header names a checkpoint that does not, a crash brings back a map that does.
     Map,
     /// It lies at or beyond the committed replay point, so replay reads its records.
@@ -126,18 +126,18 @@ pub(crate) enum Pin {
 /// clone, the retention window, a journal client) becomes a part of this type and a variant of [`Pin`]; nobody can then
 /// ask without it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Committed {
+pub struct Committed {
     replay_from: SegmentNo,
 }
 
 impl Committed {
     /// `log`: as the last successful header update has it.
-    pub(crate) fn new(log: &LogRecord) -> Self {
+    pub fn new(log: &LogRecord) -> Self {
         Self { replay_from: log.replay_from }
     }
 
     /// Rule 5. What keeps the segment; `None`: it may be deleted. `entry`: as the committed root has it.
-    pub(crate) fn pin(&self, entry: &SegmentEntry) -> Option<Pin> {
+    pub fn pin(&self, entry: &SegmentEntry) -> Option<Pin> {
         if entry.segment >= self.replay_from {
             return Some(Pin::Replay);
         }
@@ -147,20 +147,20 @@ impl Committed {
 
 /// Rule 10. `header`: the epoch in the header, read after the segment was seen to be missing. Epochs only rise, so nobody else had
 /// deleted it by then; and whoever takes over from then on takes the name (rule 7).
-pub(crate) fn may_create_again(own: Epoch, header: Epoch) -> bool {
+pub fn may_create_again(own: Epoch, header: Epoch) -> bool {
     own == header
 }
 
 /// Rule 9. After the capture of a clean end the header will say that nothing follows in the log: a copy that did not arrive would
 /// be a gap in front of what this handle writes when it takes the image back.
-pub(crate) fn may_copy(is_closing: bool) -> bool {
+pub fn may_copy(is_closing: bool) -> bool {
     !is_closing
 }
 
 /// Rule 7. The numbers that the old owner could still create: of those from `first` on, where replay begins, the ones that are not
 /// there (they may be created out of order), and a window beyond `last_seen`: it knows at most that one to exist (rule 3). The
 /// first of those beyond keeps the old owner from acknowledging anything more, the others keep its late segments out of the pool.
-pub(crate) fn tombstone_range(first: SegmentNo, last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
+pub fn tombstone_range(first: SegmentNo, last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
     first.0..=last_seen.0 + CREATE_WINDOW
 }
 

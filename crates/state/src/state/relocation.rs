@@ -1,17 +1,17 @@
 //! Entering copies of live data into the log: rule 1 for garbage collection, rule 9 of `protocol.rs`.
-use super::{Chunk, State, not_loaded};
-use crate::writer::Stream;
-use crate::{Error, ErrorKind, Result, protocol};
+use super::{Chunk, State};
+use crate::log::Stream;
+use crate::{Fault, Result, protocol};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Loc, Seq};
 
 /// Data that was read from `from` and lived there when it was read.
 #[derive(Clone, Debug)]
-pub(crate) struct Relocation {
+pub struct Relocation {
     /// Byte address in the image.
-    pub(crate) offset: u64,
-    pub(crate) from: Loc,
-    pub(crate) chunk: Chunk,
+    pub offset: u64,
+    pub from: Loc,
+    pub chunk: Chunk,
 }
 
 impl Relocation {
@@ -22,7 +22,7 @@ impl Relocation {
 
 /// What became of an attempt to enter copies.
 #[derive(Debug)]
-pub(crate) enum Copied {
+pub enum Copied {
     /// Entered up to this sequence; copies that nobody needs any more were left out.
     Done(Seq),
     /// These leaves have to be loaded first; nothing was entered.
@@ -31,13 +31,11 @@ pub(crate) enum Copied {
 
 impl State {
     /// Enters copies in batches of their own: what the guest wrote before and after them lies in other batches.
-    /// `Closed` when this writer is about to end. `frees`: they pass in a full pool, and all that was accepted before them.
-    pub(crate) fn try_relocate(&mut self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Copied> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
+    /// [`Fault::Closing`] when this writer is about to end. `frees`: they pass in a full pool, and all that was accepted before them.
+    pub fn try_relocate(&mut self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Copied> {
+        self.check_alive()?;
         if !protocol::may_copy(self.writer()?.is_closing) {
-            return Err(Error::new(ErrorKind::Closed, "the image is being closed"));
+            return Err(Fault::Closing);
         }
         let ranges = copies.iter().map(Relocation::range);
         let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| self.map.missing(offset, u64::from(len))).collect();
@@ -47,7 +45,7 @@ impl State {
             return Ok(Copied::NeedLeaves(missing));
         }
         for copy in copies {
-            if !self.map.points_at(copy.range(), copy.from).map_err(not_loaded)? {
+            if !self.map.points_at(copy.range(), copy.from)? {
                 continue;
             }
             let Chunk { piece, crc } = &copy.chunk;
@@ -66,7 +64,7 @@ impl State {
     /// The bytes of the range that live at `from` on live at `to` on.
     pub(super) fn move_to(&mut self, range: (u64, u32), from: Loc, to: Loc) -> Result<()> {
         self.superseded.clear();
-        let moved = self.map.replace_if(range, from, to, &mut self.superseded).map_err(not_loaded)?;
+        let moved = self.map.replace_if(range, from, to, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
         self.segments.add_live(to, moved);
         Ok(())

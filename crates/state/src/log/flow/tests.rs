@@ -1,8 +1,8 @@
 use super::*;
-use crate::api::limits::MIN_BATCH_ROOM_BYTES;
-use crate::writer::budget::Budget;
-use crate::writer::group::OpenBatch;
-use crate::writer::{Piece, Stream};
+use crate::limits::MIN_BATCH_ROOM_BYTES;
+use crate::log::budget::Budget;
+use crate::log::group::OpenBatch;
+use crate::log::{Piece, Stream};
 use bytes::Bytes;
 use lsd_core::format::ImageUuid;
 use lsd_core::format::batch::{BatchPlace, MAX_BATCH_DATA_BYTES};

@@ -7,23 +7,23 @@ use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo};
 use table::Table;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SegmentUse {
+pub struct SegmentUse {
     /// Bytes of the object, as far as they were planned.
-    pub(crate) len: u32,
+    pub len: u32,
     /// Bytes that the map points at.
-    pub(crate) live: u32,
-    pub(crate) timestamp_ns: u64,
+    pub live: u32,
+    pub timestamp_ns: u64,
 }
 
 /// Live bytes by segment, and the sums over them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Segments {
+pub struct Segments {
     table: Table,
     space: Space,
 }
 
 impl Segments {
-    pub(crate) fn from_entries(entries: &[SegmentEntry]) -> Self {
+    pub fn from_entries(entries: &[SegmentEntry]) -> Self {
         let mut segments = Self::default();
         for entry in entries {
             let used = SegmentUse {
@@ -36,11 +36,11 @@ impl Segments {
         segments
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = SegmentEntry> + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = SegmentEntry> + '_ {
         let one = |(segment, used): (SegmentNo, SegmentUse)| SegmentEntry {
             segment,
             len: used.len,
@@ -51,7 +51,7 @@ impl Segments {
     }
 
     /// The segments before `end` that something lives in.
-    pub(crate) fn candidates_before(&self, end: SegmentNo) -> Vec<Candidate> {
+    pub fn candidates_before(&self, end: SegmentNo) -> Vec<Candidate> {
         let one = |(segment, used): (SegmentNo, SegmentUse)| Candidate {
             segment,
             len: used.len,
@@ -63,25 +63,25 @@ impl Segments {
     }
 
     /// The sums over all segments, as far as they were planned.
-    pub(crate) fn space(&self) -> Space {
+    pub fn space(&self) -> Space {
         self.space
     }
 
     /// The segment has grown to `len` bytes. Those of a segment that was written too long (`MAX_READ_SEGMENT_BYTES`) and hold no data
     /// are not counted, so that the next root is in the format again.
-    pub(crate) fn grow(&mut self, segment: SegmentNo, len: u32, timestamp_ns: u64) {
+    pub fn grow(&mut self, segment: SegmentNo, len: u32, timestamp_ns: u64) {
         self.change(segment, |used| {
             used.len = used.len.max(len.min(MAX_SEGMENT_BYTES));
             used.timestamp_ns = used.timestamp_ns.max(timestamp_ns);
         });
     }
 
-    pub(crate) fn add_live(&mut self, loc: Loc, bytes: u32) {
+    pub fn add_live(&mut self, loc: Loc, bytes: u32) {
         self.change(loc.segment(), |used| used.live += bytes);
     }
 
     /// The map does not point at these any more.
-    pub(crate) fn supersede(&mut self, superseded: &[(Loc, u32)]) {
+    pub fn supersede(&mut self, superseded: &[(Loc, u32)]) {
         for (loc, bytes) in superseded {
             if let Some(used) = self.table.get_mut(loc.segment()) {
                 change(&mut self.space, used, |used| used.live = used.live.saturating_sub(*bytes));
@@ -90,16 +90,16 @@ impl Segments {
     }
 
     /// The highest segment number in the table.
-    pub(crate) fn last(&self) -> Option<SegmentNo> {
+    pub fn last(&self) -> Option<SegmentNo> {
         self.table.last()
     }
 
     /// When the last batch of all was sealed, as far as segments are left that say so.
-    pub(crate) fn newest_ns(&self) -> u64 {
+    pub fn newest_ns(&self) -> u64 {
         self.table.iter().map(|(_, used)| used.timestamp_ns).max().unwrap_or_default()
     }
 
-    pub(crate) fn forget(&mut self, segment: SegmentNo) {
+    pub fn forget(&mut self, segment: SegmentNo) {
         if let Some(used) = self.table.remove(segment) {
             self.space = without(self.space, &used);
         }

@@ -12,7 +12,7 @@ const PRESSED_FRACTION: u64 = 16;
 const PRESSED_LEAST_BYTES: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Pace {
+pub struct GcThrottle {
     /// `None`: this handle does not collect.
     thresholds: Option<Thresholds>,
     /// Collection began and has not reached the lower threshold.
@@ -27,13 +27,13 @@ pub(crate) struct Pace {
     is_pressed: bool,
 }
 
-impl Pace {
-    pub(crate) fn start(&mut self, thresholds: Option<Thresholds>) {
+impl GcThrottle {
+    pub fn start(&mut self, thresholds: Option<Thresholds>) {
         *self = Self { thresholds, ..Self::default() };
     }
 
     /// Whether collection should copy something now.
-    pub(crate) fn is_due(&mut self, space: &Space) -> bool {
+    pub fn is_due(&mut self, space: &Space) -> bool {
         let Some(thresholds) = self.thresholds else { return false };
         if self.is_resting(space) {
             return false;
@@ -49,13 +49,13 @@ impl Pace {
     }
 
     /// What is written now will probably be collected: the live bytes by which to judge where much is written.
-    pub(crate) fn heat_scale(&self, space: &Space) -> Option<u64> {
+    pub fn heat_scale(&self, space: &Space) -> Option<u64> {
         let thresholds = self.thresholds.filter(|thresholds| thresholds.is_near(space))?;
         Some(thresholds.scale(space))
     }
 
     /// Whether dead segments are worth a checkpoint of their own.
-    pub(crate) fn wants_checkpoint(&self, space: &Space) -> bool {
+    pub fn wants_checkpoint(&self, space: &Space) -> bool {
         let since = Space { dead: space.dead.saturating_sub(self.dead_left), ..*space };
         self.thresholds.is_some_and(|thresholds| {
             ((self.is_full || self.is_pressed) && since.dead > 0) || thresholds.wants_checkpoint(&since)
@@ -63,21 +63,21 @@ impl Pace {
     }
 
     /// Whether writers wait. They never wait for a collection that rests: it would not help them.
-    pub(crate) fn holds_writers(&self, space: &Space) -> bool {
+    pub fn holds_writers(&self, space: &Space) -> bool {
         !self.is_resting(space) && self.thresholds.is_some_and(|thresholds| thresholds.is_exceeded(space))
     }
 
-    pub(crate) fn set_full(&mut self, is_full: bool) {
+    pub fn set_full(&mut self, is_full: bool) {
         self.is_full = is_full;
     }
 
     /// The store has no room for a write, or has it again.
-    pub(crate) fn press(&mut self, is_pressed: bool) {
+    pub fn press(&mut self, is_pressed: bool) {
         self.is_pressed = is_pressed;
     }
 
     /// Nothing can be gained at present.
-    pub(crate) fn rest(&mut self, space: &Space) {
+    pub fn rest(&mut self, space: &Space) {
         let scale = match self.thresholds {
             Some(thresholds) if !self.is_pressed => thresholds.scale(space),
             _ => space.live,
@@ -87,7 +87,7 @@ impl Pace {
     }
 
     /// A checkpoint deleted what it could.
-    pub(crate) fn swept(&mut self, space: &Space) {
+    pub fn swept(&mut self, space: &Space) {
         self.dead_left = space.dead;
     }
 
