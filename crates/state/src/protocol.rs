@@ -28,7 +28,7 @@
 //! 7. *Every name that the old epoch could still create is taken by a tombstone* ([`tombstone_range`]), those that it left out so
 //!    far as well as the next ones, so that the old owner cannot extend its log by what the takeover did not see, even where
 //!    it is not blocklisted. Tombstones stay until the image is removed: nobody knows when a client that was cut off comes back,
-//!    and where a name is free again it would be told that its log goes on (`recovery.rs`, `check/orphans.rs`).
+//!    and where a name is free again it would be told that its log goes on (`recovery/`, `check/orphans.rs`).
 //!    Tests: `an_old_owner_creates_no_segment_after_its_last_one`, `an_old_owner_creates_no_segment_that_it_had_left_out`,
 //!    `what_an_old_owner_sends_late_does_not_stay_in_the_pool`, `tombstones_of_a_takeover_that_broke_off_stay`,
 //!    `tombstones_stay_when_an_image_is_repaired`.
@@ -40,25 +40,25 @@
 //!    in replay, so a copy that comes late never brings old data back. Nothing is copied into the log after the last checkpoint
 //!    of a writer was captured ([`may_copy`]).
 //!    Tests: `a_copy_never_brings_old_data_back`, `nothing_is_copied_behind_the_last_checkpoint_of_an_owner`.
-//! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`appender.rs`,
+//! 10. *A segment that is missing after an error is created again only by who still owned the image after the look* (`append/`,
 //!     [`may_create_again`]): an owner of a later epoch deletes segments that this one has created, and then the name is free.
 //!     Test: `an_old_owner_does_not_begin_a_deleted_segment_again`.
 //! 11. *The batches of a group count together or not at all* (`log/mod.rs`, `lsd_core::replay`): their records take turns in the
 //!     order of writes, so one without the others is no prefix of it. None of them is durable before all are.
 //!     Tests: `a_flush_waits_for_every_batch_of_a_group`, `a_group_that_is_not_all_there_does_not_count`.
-//! 12. *What was read of a log counts if the header still says the same afterwards* (`loader.rs`): a living owner deletes the beginning of
+//! 12. *What was read of a log counts if the header still says the same afterwards* (`recovery/open.rs`): a living owner deletes the beginning of
 //!     its log once a checkpoint has it, and to who read the header before that looks like the log's end.
 //!     Test: `a_reader_that_opens_while_the_log_moves_on_sees_all_of_it`.
 //! 13. *A log that ends below what its own writers said was durable has lost something* ([`is_lost`]): each batch and each summary
 //!     says up to where the log was durable when it was written. Nobody opens such an image as if a crash had ended it there, and
-//!     nobody begins a log behind it; only a repair that is told to discard what is damaged does (`recovery.rs`, `loader.rs`).
+//!     nobody begins a log behind it; only a repair that is told to discard what is damaged does (`recovery/`, `recovery/open.rs`).
 //!     Tests: `a_segment_that_is_lost_is_no_end_of_the_log`, `a_flipped_bit_in_an_open_segment_is_no_torn_tail`,
 //!     `what_an_owner_appends_meanwhile_is_not_lost`.
 //! 14. *No segment gets longer than the format has room for* (`log/budget.rs`, `check_length` of the appender): what a batch needs is
 //!     counted with everything that is written behind its data. A write for which there is no room fails; one that was accepted
 //!     would be refused by the next opening, with all that came before it.
 //!     Test: `an_image_of_mixed_sizes_opens_again`.
-//! 25. *An image is taken before anything of it is deleted* (`removal.rs`): one update of the header raises the epoch and says that the image
+//! 25. *An image is taken before anything of it is deleted* (`lifecycle/remove.rs`): one update of the header raises the epoch and says that the image
 //!     is being removed; it expects the epoch of before anybody was looked for who uses the image. Who opens it later is told that there
 //!     is none, and who opened it before becomes its owner no more: otherwise it would write, be acknowledged, and lose it.
 //!     Tests: `who_opens_an_image_that_is_being_removed_is_told`, `a_removal_does_not_take_the_image_from_who_was_faster`,
@@ -66,18 +66,18 @@
 //! 26. *A reader that goes on in the log reads the header behind the log* (`follow.rs`): what it found counts if the header still says the
 //!     same then, as in rule 12.
 //!     Test: `a_reader_that_looks_while_the_log_moves_on_sees_all_of_it`.
-//! 30. *A discard of several records holds its range until the last one is in the log* (`io.rs`): what is called later and overlaps
+//! 30. *A discard of several records holds its range until the last one is in the log* (`write/`): what is called later and overlaps
 //!     waits for it, or a step that comes late would take what was written since.
 //!     Test: `a_discard_of_several_records_takes_nothing_that_was_written_after_its_call`.
-//! 20. *A close stops accepting before anything else, as a hand-over does* (`inner.rs`): its checkpoint says that nothing follows in the log,
+//! 20. *A close stops accepting before anything else, as a hand-over does* (`session/mod.rs`): its checkpoint says that nothing follows in the log,
 //!     so what is accepted behind it is gone, whatever was answered. What waits meanwhile fails as on a closed image; a second close
 //!     waits for the first.
 //!     Tests: `nothing_is_accepted_behind_the_checkpoint_of_a_close`, `what_waits_for_a_leaf_while_the_image_is_closed_is_not_lost`,
 //!     `a_second_close_waits_for_the_first`.
-//! 21. *A flush covers every change that was called before it, to its last step* (`turns.rs`): also one that reads before it writes, or that
+//! 21. *A flush covers every change that was called before it, to its last step* (`shared/queue.rs`): also one that reads before it writes, or that
 //!     is accepted step by step.
 //!     Tests: `a_flush_covers_a_compare_and_write_under_way`, `a_flush_covers_all_steps_of_what_is_under_way`.
-//! 22. *A checkpoint replaces the log record that its writer knows, and no other* (`checkpoint.rs`): one that was given up and arrives late
+//! 22. *A checkpoint replaces the log record that its writer knows, and no other* (`checkpoint/`): one that was given up and arrives late
 //!     would bring back a map whose segments are deleted. If it arrived first, its writer goes on from there.
 //!     Tests: `a_checkpoint_that_arrives_late_does_not_undo_the_next_one`, `an_owner_goes_on_behind_a_checkpoint_that_it_had_given_up`.
 //! 23. *An epoch leaves the header with the checkpoint whose table has none of its segments, and which replays none* (`LogRecord::epochs_needed`):

@@ -1,7 +1,7 @@
 //! Garbage collection against the writers: when it runs, and when they wait for it.
 //!
 //! Owns: the state between the thresholds (running, resting) of one owner. Does not own: the thresholds and the choice of
-//! victims (`lsd_core::gc`), the work (`gc.rs`), waiting (`shared.rs`).
+//! victims (`lsd_core::gc`), the work (`collect/`), waiting (`shared/`).
 use lsd_core::gc::{Space, Thresholds};
 
 /// While collection has nothing to gain it rests until garbage has grown by this part of the live bytes.

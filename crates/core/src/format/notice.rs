@@ -1,6 +1,6 @@
 //! What openers of an image tell and ask each other through the header's watch.
 //!
-//! Owns: the bytes of notices and of the answers to them. Does not own: who sends one when (the engine's `desk.rs`).
+//! Owns: the bytes of notices and of the answers to them. Does not own: who sends one when (the engine's `mailbox.rs`).
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, Refusal};
 

@@ -1,6 +1,6 @@
 //! Where an open image's appender runs: a choice of whoever opens the image.
 //!
-//! Owns: the choice. Does not own: ending the work, which is its handle's (module `inner`).
+//! Owns: the choice. Does not own: ending the work, which is its handle's (module `session`).
 use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 //! image's end.
 use crate::api::limits::{APPEND_TRIES, FULL_RETRY, LOOK_PATIENCE, RETRY_FIRST, RETRY_MOST, RETRY_TIMED_OUT};
 use crate::objects::Objects;
-use crate::objects::checksums::Sums;
+use crate::objects::checksums::ChecksumCache;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -138,7 +138,7 @@ impl Appender {
                 data.push(Bytes::from(parts.head));
                 data.extend(job.pieces.iter().map(|piece| piece.data.clone()));
                 data.extend((!parts.tail.is_empty()).then(|| Bytes::from(parts.tail)));
-                self.shared.sums.extend(segment, &block_sums(&data, &job.pieces));
+                self.shared.checksums.extend(segment, &block_sums(&data, &job.pieces));
                 let seal = job.seals.as_ref().map(|batches| self.seal(segment, batches, batch.durable));
                 let summary_len = seal.as_ref().map_or(0, |seal| seal.len() as u32);
                 data.extend(seal);
@@ -154,7 +154,7 @@ impl Appender {
 
     fn seal(&self, segment: SegmentNo, batches: &[Arc<Batch>], durable: Seq) -> Bytes {
         let identity = self.objects.segment_identity(self.epoch, segment);
-        sealing_part(&identity, &self.shared.sums, batches, durable, self.alignment)
+        sealing_part(&identity, &self.shared.checksums, batches, durable, self.alignment)
     }
 
     /// Submits what is queued for a segment, as far as it may be.
@@ -165,7 +165,7 @@ impl Appender {
             return;
         }
         let name = self.objects.segment(self.epoch, segment);
-        let urgent = self.shared.lock().urgent;
+        let urgent = self.shared.lock().forced;
         for entry in pipeline.entries.iter_mut().filter(|entry| !entry.submitted) {
             entry.submitted = true;
             pipeline.outstanding += 1;
@@ -361,7 +361,7 @@ async fn tail_as_owner(
 /// What seals a segment of this handle, whose batches are all encoded.
 pub(crate) fn sealing_part(
     identity: &SegmentIdentity,
-    sums: &Sums,
+    sums: &ChecksumCache,
     batches: &[Arc<Batch>],
     durable: Seq,
     alignment: u32,

@@ -1,7 +1,7 @@
 //! Putting right what can be derived: a new checkpoint from what verifies, and no orphans.
 //!
 //! Owns: what may be repaired without giving anything up, and the order: own the image, look again, decide, write one
-//! checkpoint, delete. Does not own: finding out (`check/examine.rs`), how a checkpoint is written (`checkpoint.rs`).
+//! checkpoint, delete. Does not own: finding out (`check/examine.rs`), how a checkpoint is written (`checkpoint/`).
 //!
 //! A damaged range stays an error for readers unless the caller says that damaged data may be given up; then it reads as
 //! zeroes. Data that verifies is never given up, with one exception that the caller agrees to by the same word: where the log
@@ -17,7 +17,7 @@ use crate::objects::parallel;
 use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
 use crate::ownership::takeover;
-use crate::ownership::watch::{self, News};
+use crate::ownership::watch::{self, HeaderEvents};
 use crate::recovery::open;
 use crate::shared::Shared;
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
@@ -87,8 +87,8 @@ pub(crate) async fn repair(
     };
     let data = open::data_store(store, lsd_store::PoolId(header.image.data_pool)).await?;
     let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
-    let news = Arc::new(News::default());
-    let watch = watch::watch(&objects, &news, options.watch_timeout).await?;
+    let events = Arc::new(HeaderEvents::default());
+    let watch = watch::watch(&objects, &events, options.watch_timeout).await?;
     let done = match lock::try_acquire(&objects, watch).await {
         Ok(Attempted::Taken) => {
             let done = own_and_mend(&objects, &header, options, progress, &mut report).await;

@@ -1,6 +1,6 @@
 //! Pages that an owner wrote for a checkpoint and did not live to commit.
 //!
-//! Owns: finding them. Does not own: deleting them (`checkpoint.rs`, `lifecycle.rs`).
+//! Owns: finding them. Does not own: deleting them (`checkpoint/`, `lifecycle/`).
 //!
 //! They are found by their names: a checkpoint's number follows on the last committed one of its epoch, and its pages are written
 //! in order, but for those in flight and those being filled. Nobody ever reads them: the epoch was raised before the header was

@@ -1,7 +1,7 @@
 //! Writing checkpoints: dirty leaves into pages, a root over all of them, one guarded header update, then what
 //! nothing needs any more is deleted.
 //!
-//! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared.rs`), what is in the pages
+//! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared/`), what is in the pages
 //! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
 mod left;
 mod pages;
@@ -146,7 +146,7 @@ impl Checkpointer {
     async fn seal_ended(&self, objects: &Objects, shared: &Shared, capture: &Capture) {
         let seal = |ended: &OpenSegment| {
             let identity = objects.segment_identity(self.epoch, ended.number);
-            let seal = sealing_part(&identity, &shared.sums, &ended.batches, capture.covers, capture.alignment);
+            let seal = sealing_part(&identity, &shared.checksums, &ended.batches, capture.covers, capture.alignment);
             let append = sealing_append(self.epoch, ended.len, seal);
             objects.data.append(&objects.segment(self.epoch, ended.number), append)
         };
@@ -223,7 +223,7 @@ fn passing(error: &Error) -> Error {
 fn capture(shared: &Shared, clean: bool) -> Capture {
     let mut state = shared.lock();
     let ended = if clean {
-        state.urge();
+        state.force_when_full();
         state.end_segments()
     } else {
         Vec::new()
@@ -267,7 +267,7 @@ async fn sweep(
     delete_segments(objects, shared, log, dead).await;
     let mut state = shared.lock();
     let space = state.segments.space();
-    state.pace.swept(&space);
+    state.throttle.swept(&space);
     drop(state);
     shared.space_freed.notify_waiters();
     Ok(())
@@ -318,7 +318,7 @@ async fn delete_segments(objects: &Objects, shared: &Shared, log: &LogRecord, de
         let mut state = shared.lock();
         for segment in gone {
             state.segments.forget(*segment);
-            shared.sums.forget(*segment);
+            shared.checksums.forget(*segment);
         }
     }
 }

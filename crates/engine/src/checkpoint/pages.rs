@@ -2,7 +2,7 @@
 //! next are filled, so that few are in memory.
 //!
 //! Owns: that choice's two outcomes laid out in pages, pages in flight. Does not own: when a patch is worth it
-//! (`lsd_core::map::Patch`), what is in the root (`checkpoint/root.rs`), the order of the steps (`checkpoint.rs`).
+//! (`lsd_core::map::Patch`), what is in the root (`checkpoint/root.rs`), the order of the steps (`checkpoint/`).
 use crate::Result;
 use crate::api::limits::CHECKPOINT_PAGES;
 use crate::objects::Objects;

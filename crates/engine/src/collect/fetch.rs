@@ -6,7 +6,7 @@ use crate::Result;
 use crate::api::error::corrupt;
 use crate::api::limits::COPY_READ_GAP_BYTES;
 use crate::objects::Objects;
-use crate::objects::checksums::Sums;
+use crate::objects::checksums::ChecksumCache;
 use crate::objects::parallel;
 use crate::read::fetch::{Fetched, fetch as fetch_blocks};
 use crate::write::data::WriteData;
@@ -17,7 +17,7 @@ use lsd_core::units::Loc;
 use lsd_state::state::Relocation;
 
 /// `Corrupt` when live data does not verify.
-pub(super) async fn fetch(objects: &Objects, sums: &Sums, survey: Survey) -> Result<Copies> {
+pub(super) async fn fetch(objects: &Objects, sums: &ChecksumCache, survey: Survey) -> Result<Copies> {
     let Survey { segment, epoch, mut extents } = survey;
     let name = objects.segment(epoch, segment);
     extents.sort_by_key(|extent| extent.from);

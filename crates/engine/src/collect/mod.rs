@@ -2,8 +2,8 @@
 //! them.
 //!
 //! Owns: rounds of copying, and what can go wrong with one. Does not own: which segments and when (`lsd_core::gc`,
-//! `pace.rs`), what lives in a segment (`gc/survey.rs`), reading it (`gc/fetch.rs`), sorting (`gc/sort.rs`), entering
-//! copies into the log (`state/relocation.rs`), deleting (`checkpoint.rs`). The lock is never held across I/O, and a
+//! `throttle.rs`), what lives in a segment (`survey.rs`), reading it (`fetch.rs`), sorting (`sort.rs`), entering
+//! copies into the log (`state/relocation.rs`), deleting (`checkpoint/`). The lock is never held across I/O, and a
 //! round has a bounded size.
 mod fetch;
 mod sort;
@@ -83,7 +83,7 @@ impl Collector {
         {
             let mut state = self.shared.lock();
             let space = state.segments.space();
-            state.pace.rest(&space);
+            state.throttle.rest(&space);
         }
         self.shared.space_freed.notify_waiters();
     }
@@ -134,7 +134,7 @@ impl Collector {
 
     /// A checkpoint that frees space, also in a full pool.
     async fn checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
-        self.shared.lock().urge();
+        self.shared.lock().force_when_full();
         checkpointer.write(&self.objects, &self.shared, false).await
     }
 
@@ -142,21 +142,21 @@ impl Collector {
         let is_worth_it = {
             let state = self.shared.lock();
             let space = state.segments.space();
-            state.pace.wants_checkpoint(&space) || (space.dead > 0 && room::is_scarce(&*self.objects.data))
+            state.throttle.wants_checkpoint(&space) || (space.dead > 0 && room::is_scarce(&*self.objects.data))
         };
         if is_worth_it { self.checkpoint(checkpointer).await } else { Ok(()) }
     }
 
     fn holds_writers(&self) -> bool {
         let state = self.shared.lock();
-        state.pace.holds_writers(&state.segments.space())
+        state.throttle.holds_writers(&state.segments.space())
     }
 
     fn next_step(&self, damaged: &Damaged) -> Step {
         let mut state = self.shared.lock();
         let space = state.segments.space();
-        if !state.pace.is_due(&space) {
-            return if state.pace.wants_checkpoint(&space) { Step::Checkpoint } else { Step::Nothing };
+        if !state.throttle.is_due(&space) {
+            return if state.throttle.wants_checkpoint(&space) { Step::Checkpoint } else { Step::Nothing };
         }
         let (segments, end) = (state.segments.clone(), state.log.replay_from);
         drop(state);
@@ -183,7 +183,11 @@ impl Collector {
             let (is_due, wants_checkpoint, holds_writers) = {
                 let mut state = self.shared.lock();
                 let space = state.segments.space();
-                (state.pace.is_due(&space), state.pace.wants_checkpoint(&space), state.pace.holds_writers(&space))
+                (
+                    state.throttle.is_due(&space),
+                    state.throttle.wants_checkpoint(&space),
+                    state.throttle.holds_writers(&space),
+                )
             };
             if wants_checkpoint || holds_writers || room::is_scarce(&*self.objects.data) {
                 self.checkpoint(checkpointer).await?;
@@ -307,7 +311,7 @@ struct Copies {
 
 async fn copies_of(objects: &Objects, shared: &Shared, segment: SegmentNo) -> Result<Copies> {
     let Some(survey) = survey::survey(objects, shared, segment).await? else { return Ok(Copies::default()) };
-    fetch::fetch(objects, &shared.sums, survey).await
+    fetch::fetch(objects, &shared.checksums, survey).await
 }
 
 fn live_bytes(victims: &[Candidate]) -> u64 {

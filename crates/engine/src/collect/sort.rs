@@ -115,7 +115,7 @@ impl Collector {
     async fn copies_from(&self, segment: SegmentNo, extents: &[LiveExtent]) -> Result<Vec<Relocation>> {
         let Some(epoch) = self.shared.lock().log.epoch_of(segment) else { return Ok(Vec::new()) };
         let parts: Vec<(Loc, u32)> = extents.iter().map(|extent| (extent.from, extent.len)).collect();
-        let fetched = fetch_many(&self.objects, &self.shared.sums, epoch, segment, &parts).await?;
+        let fetched = fetch_many(&self.objects, &self.shared.checksums, epoch, segment, &parts).await?;
         let copy = |(extent, blocks): (&LiveExtent, Unchecked)| {
             let chunk = Chunk::new(blocks.check()?.part(extent.from, extent.len));
             Ok(Relocation { offset: extent.offset, from: extent.from, chunk })

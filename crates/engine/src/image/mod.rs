@@ -4,7 +4,7 @@ use crate::api::limits::WALK_LEAVES;
 use crate::lifecycle::remove;
 use crate::read;
 use crate::recovery::open;
-use crate::session::Inner;
+use crate::session::Session;
 use crate::{
     CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
 };
@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// crash: nothing that was flushed is lost.
 #[derive(Clone, Debug)]
 pub struct Image {
-    inner: Arc<Inner>,
+    session: Arc<Session>,
 }
 
 impl Image {
@@ -58,7 +58,7 @@ impl Image {
         clock: Arc<dyn Clock>,
     ) -> Result<Image> {
         let found = open::find(store, image).await?;
-        Ok(Image { inner: Inner::open(found, options.clone(), clock).await? })
+        Ok(Image { session: Session::open(found, options.clone(), clock).await? })
     }
 
     /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify: then nothing was removed. An
@@ -94,10 +94,10 @@ impl Image {
     }
 
     pub fn info(&self) -> ImageInfo {
-        let record = &self.inner.image;
-        let described = self.inner.described().clone();
+        let record = &self.session.image;
+        let described = self.session.described().clone();
         ImageInfo {
-            id: self.inner.objects.id.clone(),
+            id: self.session.objects.id.clone(),
             name: described.name,
             size: self.size(),
             order: record.order,
@@ -107,7 +107,7 @@ impl Image {
             stripe_unit: record.stripe_unit,
             stripe_count: record.stripe_count,
             data_pool: PoolId(record.data_pool),
-            block_name_prefix: names::data_prefix(&self.inner.objects.id.0),
+            block_name_prefix: names::data_prefix(&self.session.objects.id.0),
             timestamps: Timestamps {
                 create_ns: record.create_ns,
                 access_ns: described.state.access_ns,
@@ -118,217 +118,218 @@ impl Image {
 
     /// What the image goes by now.
     pub fn settings(&self) -> Settings {
-        self.inner.settings().clone()
+        self.session.settings().clone()
     }
 
     /// The overrides in the image's metadata that are not understood, and so not in force.
     pub fn option_faults(&self) -> Vec<Error> {
-        self.inner.described().option_faults.clone()
+        self.session.described().option_faults.clone()
     }
 
     /// Bytes.
     pub fn size(&self) -> u64 {
-        self.inner.shared.lock().size
+        self.session.shared.lock().size
     }
 
     pub fn read_only(&self) -> bool {
-        self.inner.read_only
+        self.session.read_only
     }
 
     /// `Invalid` outside the image (the whole range must lie inside it).
     pub async fn read(&self, offset: u64, len: u64) -> Result<ReadData> {
-        self.inner.read(offset, len).await
+        self.session.read(offset, len).await
     }
 
     /// The same into memory of the caller's: one pass over what came from the store instead of two. After `Corrupt` some of it may
     /// have been given.
     pub async fn read_into(&self, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
-        self.inner.read_into(offset, len, target).await
+        self.session.read_into(offset, len, target).await
     }
 
     /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.
     pub async fn write(&self, offset: u64, data: impl Into<WriteData>, fua: bool) -> Result<()> {
-        self.inner.write(offset, data.into(), fua).await
+        self.session.write(offset, data.into(), fua).await
     }
 
     /// The range reads as zeroes afterwards and its space is given back.
     pub async fn discard(&self, offset: u64, len: u64, fua: bool) -> Result<()> {
-        self.inner.clear(offset, len, false, fua).await
+        self.session.clear(offset, len, false, fua).await
     }
 
     /// The range reads as zeroes; `thick`: space stays allocated.
     pub async fn write_zeroes(&self, offset: u64, len: u64, thick: bool, fua: bool) -> Result<()> {
         if thick {
             let zeroes = Bytes::from_static(&[0]);
-            return self.inner.write_same(offset, len, zeroes, fua).await;
+            return self.session.write_same(offset, len, zeroes, fua).await;
         }
-        self.inner.clear(offset, len, true, fua).await
+        self.session.clear(offset, len, true, fua).await
     }
 
     /// Writes `pattern` over and over; `len` is a multiple of its length, else `Invalid`.
     pub async fn write_same(&self, offset: u64, len: u64, pattern: Bytes) -> Result<()> {
-        self.inner.write_same(offset, len, pattern, false).await
+        self.session.write_same(offset, len, pattern, false).await
     }
 
     /// Writes only if the present content equals `compare` (same length as `data`): else `Mismatch`.
     pub async fn compare_and_write(&self, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
-        self.inner.compare_and_write(offset, compare, data).await
+        self.session.compare_and_write(offset, compare, data).await
     }
 
     /// Everything acknowledged before the call is durable when it returns.
     pub async fn flush(&self) -> Result<()> {
-        self.inner.flush().await
+        self.session.flush().await
     }
 
     /// `Invalid` when it would shrink and `allow_shrink` is false, or beyond the largest image.
     pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
-        self.inner.resize(size, allow_shrink, progress).await
+        self.session.resize(size, allow_shrink, progress).await
     }
 
     /// Drops clean cached data; a handle that does not own the image also takes up the latest durable state.
     pub async fn invalidate_cache(&self) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.shared.lock().buffers.clear_clean();
-        self.inner.refresh().await
+        self.session.check_open()?;
+        self.session.shared.lock().buffers.clear_clean();
+        self.session.refresh().await
     }
 
     /// Consecutive extents that cover the range exactly; data and hole alternate.
     pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
-        self.inner.check_open()?;
-        let inner = &self.inner;
-        inner.keep_up().await?;
-        let extents = inner.steadily(|| read::extents(&inner.objects, &inner.shared, offset, len)).await;
-        self.inner.shared.trim_leaves(self.inner.settings().map_cache_bytes);
+        self.session.check_open()?;
+        let session = &self.session;
+        session.keep_up().await?;
+        let extents = session.retry_if_moved(|| read::extents(&session.objects, &session.shared, offset, len)).await;
+        self.session.shared.trim_leaves(self.session.settings().map_cache_bytes);
         extents
     }
 
     /// The same for the start of a range, never for nothing: as much as bounded memory holds, which may be all of a range of many
     /// TiB that has little in it. For going through a whole image.
     pub async fn first_extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
-        self.inner.check_open()?;
-        let inner = &self.inner;
-        inner.keep_up().await?;
+        self.session.check_open()?;
+        let session = &self.session;
+        session.keep_up().await?;
         let range = (offset, len);
-        let extents = inner.steadily(|| read::first_extents(&inner.objects, &inner.shared, range, WALK_LEAVES)).await;
-        inner.shared.trim_leaves(inner.settings().map_cache_bytes);
+        let extents =
+            session.retry_if_moved(|| read::first_extents(&session.objects, &session.shared, range, WALK_LEAVES)).await;
+        session.shared.trim_leaves(session.settings().map_cache_bytes);
         extents
     }
 
     /// Bytes of the image that have content; the map knows it without reading anything.
     pub fn used_bytes(&self) -> u64 {
-        self.inner.shared.lock().map.mapped_bytes()
+        self.session.shared.lock().map.mapped_bytes()
     }
 
     /// Bytes of map leaves in memory; `lsd_map_cache_bytes` bounds those that need not be there.
     pub fn map_bytes(&self) -> u64 {
-        self.inner.shared.lock().map.loaded_bytes() as u64
+        self.session.shared.lock().map.loaded_bytes() as u64
     }
 
     /// Bytes of the log by what the map needs of them, as far as this handle knows.
     pub fn space(&self) -> Space {
-        self.inner.shared.lock().segments.space()
+        self.session.shared.lock().segments.space()
     }
 
     /// Puts scattered data in the order of the image (it takes as much room as there is of it; not in a full pool), then collects
     /// garbage until nothing is worth it and deletes what is dead. `Busy` when another client owns the image;
     /// `Corrupt` when data that should be copied does not verify (the rest is collected).
     pub async fn collect(&self, progress: Progress<'_>) -> Result<()> {
-        self.inner.collect(progress).await
+        self.session.collect(progress).await
     }
 
     /// `NotFound`.
     pub async fn metadata_get(&self, key: &str) -> Result<String> {
-        let found = self.inner.described().metadata.get(key).cloned();
+        let found = self.session.described().metadata.get(key).cloned();
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no metadata {key:?}")))
     }
 
     /// `Invalid`: an override of an option (`conf_*`) with text that is not understood, or of no such option.
     pub async fn metadata_set(&self, key: &str, value: &str) -> Result<()> {
-        self.inner.metadata_set(key, value).await
+        self.session.metadata_set(key, value).await
     }
 
     /// `NotFound`.
     pub async fn metadata_remove(&self, key: &str) -> Result<()> {
-        self.inner.metadata_remove(key).await
+        self.session.metadata_remove(key).await
     }
 
     pub async fn metadata_list(&self) -> Result<BTreeMap<String, String>> {
-        Ok(self.inner.described().metadata.clone())
+        Ok(self.session.described().metadata.clone())
     }
 
     /// Who has the image open, this handle included.
     pub async fn watchers(&self) -> Result<Vec<Watcher>> {
-        Ok(self.inner.objects.meta.watchers(&self.inner.objects.header()).await?)
+        Ok(self.session.objects.meta.watchers(&self.session.objects.header()).await?)
     }
 
     /// Takes the exclusive lock and keeps it until it is given back by hand; other clients' requests for it are refused.
     /// From here on this handle's writes fail (`ReadOnly`) while it does not have the lock. `Invalid`: the image has no
     /// exclusive-lock feature, or the handle is read-only. `ReadOnly`: another client keeps it in the same way.
     pub async fn lock_acquire(&self) -> Result<()> {
-        self.inner.lock_by_hand().await
+        self.session.lock_by_hand().await
     }
 
     /// Makes everything accepted durable and gives the exclusive lock back. `Invalid`: this handle does not have it.
     pub async fn lock_release(&self) -> Result<()> {
-        self.inner.unlock_by_hand().await
+        self.session.unlock_by_hand().await
     }
 
     pub fn is_lock_owner(&self) -> bool {
-        self.inner.owns()
+        self.session.owns()
     }
 
     /// The same as the store has it now. `Fenced`: this client was fenced off the cluster.
     pub async fn confirm_lock_owner(&self) -> Result<bool> {
-        self.inner.confirm_owner().await
+        self.session.confirm_owner().await
     }
 
     /// Who has the exclusive lock. `NotFound`, `Invalid` (no such feature), `Busy` (held as an advisory lock).
     pub async fn lock_owner(&self) -> Result<Locker> {
-        self.inner.lock_owner().await
+        self.session.lock_owner().await
     }
 
     /// Takes the exclusive lock away from the client at `addr` and fences it off the cluster: its handles fail for good.
     /// `NotFound`, `Busy` (another client has it, or this one), `ReadOnly`.
     pub async fn lock_break(&self, addr: &str) -> Result<()> {
-        self.inner.break_owner(addr).await
+        self.session.break_owner(addr).await
     }
 
     /// Who holds the image's lock, as an advisory lock or as its owner.
     pub async fn lockers(&self) -> Result<LockState> {
-        self.inner.advisory_state().await
+        self.session.advisory_state().await
     }
 
     /// Takes an advisory lock, shared with others of the same `tag` or exclusive. `Busy`, `Exists`.
     pub async fn advisory_lock(&self, cookie: &str, tag: Option<&str>) -> Result<()> {
-        self.inner.advisory_lock(cookie, tag).await
+        self.session.advisory_lock(cookie, tag).await
     }
 
     /// `NotFound`.
     pub async fn advisory_unlock(&self, cookie: &str) -> Result<()> {
-        self.inner.advisory_unlock(cookie).await
+        self.session.advisory_unlock(cookie).await
     }
 
     /// Takes an advisory lock away from `client` (`client.4123`), which is fenced off the cluster first. `NotFound`.
     pub async fn advisory_break(&self, client: &str, cookie: &str) -> Result<()> {
-        self.inner.advisory_break(client, cookie).await
+        self.session.advisory_break(client, cookie).await
     }
 
     /// Enables or disables features by librbd's rules: `Invalid` where they forbid it. `Unsupported`: journaling.
     pub async fn update_features(&self, features: u64, enabled: bool) -> Result<()> {
-        self.inner.update_features(features, enabled).await
+        self.session.update_features(features, enabled).await
     }
 
     /// Calls `listener` after each change of the header, until it is removed by the returned number. It may not block.
     pub fn add_update_listener(&self, listener: Arc<dyn Fn(UpdateEvent) + Send + Sync>) -> u64 {
-        self.inner.news.add(listener)
+        self.session.events.add(listener)
     }
 
     pub fn remove_update_listener(&self, listener: u64) {
-        self.inner.news.remove(listener);
+        self.session.events.remove(listener);
     }
 
     /// Flushes, writes a checkpoint and gives the lock back. Idempotent; later calls on the handle give `Closed`.
     pub async fn close(&self) -> Result<()> {
-        self.inner.close().await
+        self.session.close().await
     }
 }

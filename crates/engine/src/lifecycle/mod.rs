@@ -96,7 +96,7 @@ async fn image_record(
 /// Objects to be deleted, each with its pool.
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
-/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`removal.rs` removes such an image). Where there is no header
+/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where there is no header
 /// any more, or it says that a removal was broken off, what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
     let id = open::resolve(store, image).await?;

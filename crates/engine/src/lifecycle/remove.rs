@@ -2,7 +2,7 @@
 //! lies under its id is found by walking the pools.
 //!
 //! Owns: that nobody uses the image, taking it (rule 25 of `protocol.rs`), what is found by walking. Does not own: the order of
-//! deletion, what a header that verifies leads to (`lifecycle.rs`).
+//! deletion, what a header that verifies leads to (`lifecycle/`).
 use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
 use crate::lifecycle::{self, Doomed};
 use crate::objects::header::check_understood;

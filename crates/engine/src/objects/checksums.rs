@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) type Table = Arc<Vec<u32>>;
 
 #[derive(Debug, Default)]
-pub(crate) struct Sums {
+pub(crate) struct ChecksumCache {
     tables: Mutex<Tables>,
     /// One of them is held while a table is read, so that those who need the same one read it once.
     reads: [tokio::sync::Mutex<()>; TABLE_READS],
@@ -56,7 +56,7 @@ enum Segment {
     Sealed,
 }
 
-impl Sums {
+impl ChecksumCache {
     fn lock(&self) -> MutexGuard<'_, Tables> {
         // Every change is complete in itself, so a panic elsewhere leaves nothing in doubt.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// What others are told of this handle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stance {
+pub(crate) enum Claim {
     #[default]
     Reader,
     Owner,
@@ -20,9 +20,9 @@ pub(crate) enum Stance {
     Leaver,
 }
 
-impl Stance {
+impl Claim {
     fn owns(self) -> bool {
-        matches!(self, Stance::Owner | Stance::Keeper)
+        matches!(self, Claim::Owner | Claim::Keeper)
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Pending {
 
 #[derive(Debug, Default)]
 struct Book {
-    stance: Stance,
+    claim: Claim,
     pending: VecDeque<Pending>,
     /// Every request of this ownership: an answer stays, so that a request which comes again is not carried out again.
     answers: BTreeMap<RequestId, Answer>,
@@ -45,7 +45,7 @@ struct Book {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct OwnerMailbox {
     book: Mutex<Book>,
     /// Somebody else wants to write.
     pub(crate) lock_wanted: Notify,
@@ -57,30 +57,30 @@ pub(crate) struct Desk {
     pub(crate) request_done: Notify,
 }
 
-impl Desk {
+impl OwnerMailbox {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The beginning or the end of an ownership, or a change of how it is kept. What was asked of the last one is forgotten at
     /// its end: its requesters ask the next.
-    pub(crate) fn stand(&self, stance: Stance) {
+    pub(crate) fn announce(&self, claim: Claim) {
         let mut book = self.book();
-        if !stance.owns() {
+        if !claim.owns() {
             *book = Book::default();
         }
-        book.stance = stance;
+        book.claim = claim;
     }
 
     pub(crate) fn keeps(&self) -> bool {
-        self.book().stance == Stance::Keeper
+        self.book().claim == Claim::Keeper
     }
 
     pub(crate) fn lock_requested(&self) -> Option<Answer> {
-        match self.book().stance {
-            Stance::Reader => None,
-            Stance::Keeper => Some(Answer::Keeps),
-            Stance::Owner | Stance::Leaver => {
+        match self.book().claim {
+            Claim::Reader => None,
+            Claim::Keeper => Some(Answer::Keeps),
+            Claim::Owner | Claim::Leaver => {
                 self.lock_wanted.notify_one();
                 Some(Answer::WillRelease)
             }
@@ -89,7 +89,7 @@ impl Desk {
 
     pub(crate) fn requested(&self, request: Pending) -> Option<Answer> {
         let mut book = self.book();
-        if !book.stance.owns() {
+        if !book.claim.owns() {
             return None;
         }
         if let Some(known) = book.answers.get(&request.id) {
@@ -104,7 +104,7 @@ impl Desk {
 
     /// To a notice of a later version: nobody but the owner has to say that it does not know it.
     pub(crate) fn unknown(&self) -> Option<Answer> {
-        self.book().stance.owns().then_some(Answer::Unsupported)
+        self.book().claim.owns().then_some(Answer::Unsupported)
     }
 
     pub(crate) fn next_request(&self) -> Option<Pending> {

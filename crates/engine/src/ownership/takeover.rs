@@ -1,7 +1,7 @@
 //! Becoming the writer of an image: rules 6 and 7 of `protocol.rs`, step by step.
 //!
 //! Owns: raising the epoch, fencing the old owner's log, committing where the new one's starts. Does not own: the advisory lock
-//! that keeps polite clients apart (`ownership.rs`): what is here holds without it.
+//! that keeps polite clients apart (`lock.rs`): what is here holds without it.
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;

@@ -1,7 +1,7 @@
 //! The watch that every opener holds on the header: it shows that the opener lives, and brings the notices of the others.
 use crate::api::limits::NOTIFY_TIMEOUT;
 use crate::objects::Objects;
-use crate::ownership::mailbox::{Desk, Pending};
+use crate::ownership::mailbox::{OwnerMailbox, Pending};
 use crate::{Result, UpdateEvent};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,7 +17,7 @@ type Listener = Arc<dyn Fn(UpdateEvent) + Send + Sync>;
 
 /// What a watch tells the rest of the handle.
 #[derive(Default)]
-pub(crate) struct News {
+pub(crate) struct HeaderEvents {
     listeners: Mutex<(u64, BTreeMap<u64, Listener>)>,
     /// The header changed; somebody should read it again.
     pub(crate) header_changed: Notify,
@@ -25,16 +25,16 @@ pub(crate) struct News {
     pub(crate) watch_lost: Notify,
     /// An update of the header ended so that nobody knows whether it took effect.
     pub(crate) header_in_doubt: Notify,
-    pub(crate) desk: Desk,
+    pub(crate) mailbox: OwnerMailbox,
 }
 
-impl std::fmt::Debug for News {
+impl std::fmt::Debug for HeaderEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("News")
+        f.write_str("HeaderEvents")
     }
 }
 
-impl News {
+impl HeaderEvents {
     pub(crate) fn add(&self, listener: Listener) -> u64 {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.0 += 1;
@@ -55,25 +55,25 @@ impl News {
     }
 }
 
-struct Handler(Arc<News>);
+struct Handler(Arc<HeaderEvents>);
 
 impl Handler {
     fn answer(&self, payload: &[u8]) -> Option<Answer> {
-        let desk = &self.0.desk;
+        let mailbox = &self.0.mailbox;
         match notice::decode(payload) {
             Ok(Notice::HeaderChanged) => self.0.header_changed.notify_one(),
             Ok(Notice::LockReleased) => {
-                desk.lock_released.notify_waiters();
+                mailbox.lock_released.notify_waiters();
                 // What the last owner wrote is there to be read.
                 self.0.header_changed.notify_one();
             }
-            Ok(Notice::RequestDone(_)) => desk.request_done.notify_waiters(),
-            Ok(Notice::LockWanted) => return desk.lock_requested(),
+            Ok(Notice::RequestDone(_)) => mailbox.request_done.notify_waiters(),
+            Ok(Notice::LockWanted) => return mailbox.lock_requested(),
             Ok(Notice::Request { id, repeated, operation }) => {
-                return desk.requested(Pending { id, repeated, operation });
+                return mailbox.requested(Pending { id, repeated, operation });
             }
             Ok(Notice::WhoIsThere) => {}
-            Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return desk.unknown(),
+            Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return mailbox.unknown(),
             Err(_) => {}
         }
         None
@@ -92,20 +92,20 @@ impl WatchHandler for Handler {
     }
 }
 
-pub(crate) async fn watch(objects: &Objects, news: &Arc<News>, timeout: Duration) -> Result<WatchId> {
-    Ok(objects.meta.watch(&objects.header(), timeout, Arc::new(Handler(news.clone()))).await?)
+pub(crate) async fn watch(objects: &Objects, events: &Arc<HeaderEvents>, timeout: Duration) -> Result<WatchId> {
+    Ok(objects.meta.watch(&objects.header(), timeout, Arc::new(Handler(events.clone()))).await?)
 }
 
 /// Tells every other opener. One that does not answer finds out when it looks; so a failed notice is no error.
-pub(crate) async fn announce(objects: &Objects, notice: Notice) {
+pub(crate) async fn notify(objects: &Objects, notice: Notice) {
     let payload = Bytes::from(notice::encode(&notice));
     let _ = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await;
 }
 
 /// The same without waiting until everybody has heard it.
-pub(crate) fn announce_soon(objects: &Objects, notice: Notice) {
+pub(crate) fn notify_soon(objects: &Objects, notice: Notice) {
     let objects = objects.clone();
-    tokio::spawn(async move { announce(&objects, notice).await });
+    tokio::spawn(async move { notify(&objects, notice).await });
 }
 
 /// Asks the owner; `None` if nobody says that it is the owner.

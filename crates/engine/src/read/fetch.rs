@@ -1,10 +1,10 @@
 //! Reading data of segments from the store, checked.
 //!
 //! Owns: that no byte of a segment reaches anybody before its block's checksum was found right. Does not own: what to
-//! read (`reader.rs`), the checksums (`sums.rs`).
+//! read (`read/`), the checksums (`checksums.rs`).
 use crate::api::error::corrupt;
 use crate::objects::Objects;
-use crate::objects::checksums::{Sums, Table};
+use crate::objects::checksums::{ChecksumCache, Table};
 use crate::{ErrorKind, ReadTarget, Result};
 use bytes::Bytes;
 use lsd_core::format::block_sums::check_blocks;
@@ -104,7 +104,13 @@ impl Unchecked {
 }
 
 /// Reads whole blocks around `len` bytes at `loc`. `NotFound` when the segment is gone.
-pub(crate) async fn fetch(objects: &Objects, sums: &Sums, epoch: Epoch, loc: Loc, len: u32) -> Result<Unchecked> {
+pub(crate) async fn fetch(
+    objects: &Objects,
+    sums: &ChecksumCache,
+    epoch: Epoch,
+    loc: Loc,
+    len: u32,
+) -> Result<Unchecked> {
     let name = objects.segment(epoch, loc.segment());
     let blocks = Blocks::around(loc, len);
     let (at, wanted) = blocks.range();
@@ -116,7 +122,7 @@ pub(crate) async fn fetch(objects: &Objects, sums: &Sums, epoch: Epoch, loc: Loc
 /// The same for several parts of one segment, (start, len) each, in one operation; results in the order of the parts.
 pub(crate) async fn fetch_many(
     objects: &Objects,
-    sums: &Sums,
+    sums: &ChecksumCache,
     epoch: Epoch,
     segment: SegmentNo,
     parts: &[(Loc, u32)],

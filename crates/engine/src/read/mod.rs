@@ -3,7 +3,7 @@ pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
 use crate::objects::Objects;
-use crate::objects::checksums::Sums;
+use crate::objects::checksums::ChecksumCache;
 use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
@@ -85,7 +85,7 @@ enum Lookup {
 }
 
 /// Reads a range that lies inside the image. `NotFound` when a segment or page vanished: its data was moved on
-/// (`moved.rs`).
+/// (`retry_moved.rs`).
 pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Parts> {
     let plan = loop {
         match look_up(shared, offset, len)? {
@@ -95,8 +95,8 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     };
     Ok(Parts(match <[Plan; 1]>::try_from(plan) {
         // Most reads, and without the machinery for several at once.
-        Ok([part]) => vec![get(objects, &shared.sums, part).await?],
-        Err(plan) => Box::pin(get_all(objects, &shared.sums, plan)).await?,
+        Ok([part]) => vec![get(objects, &shared.checksums, part).await?],
+        Err(plan) => Box::pin(get_all(objects, &shared.checksums, plan)).await?,
     }))
 }
 
@@ -138,7 +138,7 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
 }
 
 /// Several parts: those of one segment in one operation.
-async fn get_all(objects: &Objects, sums: &Sums, plan: Vec<Plan>) -> Result<Vec<Part>> {
+async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Result<Vec<Part>> {
     let mut got: Vec<Option<Part>> = Vec::with_capacity(plan.len());
     let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
     for (index, part) in plan.into_iter().enumerate() {
@@ -171,7 +171,7 @@ struct Wanted {
     indices: Vec<usize>,
 }
 
-async fn get(objects: &Objects, sums: &Sums, part: Plan) -> Result<Part> {
+async fn get(objects: &Objects, sums: &ChecksumCache, part: Plan) -> Result<Part> {
     match part {
         Plan::Ready(piece) => Ok(Part::Ready(piece)),
         Plan::Fetch { loc, len, epoch } => {

@@ -1,38 +1,38 @@
 //! What goes on behind an open image beside its calls: checkpoints, batches that age, news of the header, the watch.
 //!
-//! Owns: when each of them is done, and what follows from a failure. Does not own: how; collection (`gc.rs`), hand-over
+//! Owns: when each of them is done, and what follows from a failure. Does not own: how; collection (`collect/`), hand-over
 //! (`handover.rs`), requests (`requests.rs`).
 use crate::ErrorKind;
 use crate::api::limits::{CHECKPOINT_TRIES, RETRY_MOST};
 use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
-use crate::ownership::watch::{self, News};
-use crate::session::Inner;
+use crate::ownership::watch::{self, HeaderEvents};
+use crate::session::Session;
 use crate::shared::Shared;
 use lsd_state::log::Writer;
 use std::sync::{Arc, Weak};
 
 /// Whenever one is due.
-pub(crate) async fn write_checkpoints(inner: Weak<Inner>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
+pub(crate) async fn write_checkpoints(session: Weak<Session>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
     let mut failures = 0;
     loop {
         shared.checkpoint_due.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
+        let Some(session) = session.upgrade() else { return };
         if !shared.checkpoint_is_due() {
             continue;
         }
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
-        match checkpointer.write(&inner.objects, &inner.shared, false).await {
+        match checkpointer.write(&session.objects, &session.shared, false).await {
             Ok(()) => {
                 failures = 0;
-                inner.shared.lock().set_checkpoint_failure(None);
-                inner.shared.evict_leaves(inner.settings().map_cache_bytes);
+                session.shared.lock().set_checkpoint_failure(None);
+                session.shared.evict_leaves(session.settings().map_cache_bytes);
             }
             Err(error) => {
                 failures += 1;
                 if failures >= CHECKPOINT_TRIES {
-                    inner.shared.lock().set_checkpoint_failure(Some(error));
-                    inner.shared.space_freed.notify_waiters();
+                    session.shared.lock().set_checkpoint_failure(Some(error));
+                    session.shared.space_freed.notify_waiters();
                 }
                 tokio::time::sleep(RETRY_MOST).await;
             }
@@ -56,27 +56,27 @@ pub(crate) async fn seal_aged(shared: Arc<Shared>, settings: Arc<LiveSettings>) 
     }
 }
 
-pub(crate) async fn follow_header(inner: Weak<Inner>, news: Arc<News>) {
+pub(crate) async fn follow_header(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
-        news.header_changed.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
+        events.header_changed.notified().await;
+        let Some(session) = session.upgrade() else { return };
         // What cannot be read now is read at the next change or invalidate_cache.
-        let _ = inner.refresh().await;
+        let _ = session.refresh().await;
     }
 }
 
-pub(crate) async fn keep_watching(inner: Weak<Inner>, news: Arc<News>) {
+pub(crate) async fn keep_watching(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
-        news.watch_lost.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
-        let timeout = inner.settings().watch_timeout;
-        match watch::watch(&inner.objects, &news, timeout).await {
-            Ok(watch) => inner.set_watch(watch),
+        events.watch_lost.notified().await;
+        let Some(session) = session.upgrade() else { return };
+        let timeout = session.settings().watch_timeout;
+        match watch::watch(&session.objects, &events, timeout).await {
+            Ok(watch) => session.set_watch(watch),
             // Cut off the cluster: what this client still has can never be written.
-            Err(error) if error.kind == ErrorKind::Fenced => inner.shared.fail(error),
+            Err(error) if error.kind == ErrorKind::Fenced => session.shared.fail(error),
             Err(_) => {
                 tokio::time::sleep(RETRY_MOST).await;
-                news.watch_lost.notify_one();
+                events.watch_lost.notify_one();
             }
         }
     }

@@ -3,8 +3,8 @@
 use crate::api::error::invalid;
 use crate::api::limits::{APPEND_TRIES, RETRY_FIRST, RETRY_MOST};
 use crate::ownership::takeover::guarded;
-use crate::ownership::watch::{self, News};
-use crate::session::Inner;
+use crate::ownership::watch::{self, HeaderEvents};
+use crate::session::Session;
 use crate::shared::locked::Locked;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent};
 use lsd_core::format::header::{StateRecord, encode_text, key};
@@ -15,7 +15,7 @@ use lsd_store::{KvMap, KvUpdate, StoreError, StoreErrorKind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-impl Inner {
+impl Session {
     fn epoch(&self) -> Result<Epoch> {
         let state = self.shared.lock();
         state.check_alive()?;
@@ -40,7 +40,7 @@ impl Inner {
     }
 
     /// The header after an update of which nobody knows whether it took effect. If it cannot be read either, the update's error, and
-    /// this handle is in doubt about the header ([`Inner::settle`]).
+    /// this handle is in doubt about the header ([`Session::settle`]).
     async fn header_after(&self, error: &StoreError) -> Result<KvMap> {
         let mut pause = RETRY_FIRST;
         for _ in 0..APPEND_TRIES {
@@ -55,7 +55,7 @@ impl Inner {
             pause = (pause * 2).min(RETRY_MOST);
         }
         self.in_doubt.store(true, Ordering::Release);
-        self.news.header_in_doubt.notify_one();
+        self.events.header_in_doubt.notify_one();
         Err(error.clone().into())
     }
 
@@ -72,8 +72,8 @@ impl Inner {
     }
 
     pub(crate) async fn published(&self) {
-        self.news.publish(UpdateEvent::Header);
-        watch::announce(&self.objects, Notice::HeaderChanged).await;
+        self.events.publish(UpdateEvent::Header);
+        watch::notify(&self.objects, Notice::HeaderChanged).await;
     }
 
     /// A shrink changes the header first and then empties what lies beyond; a growth empties first. So whatever happens in between, old
@@ -173,17 +173,17 @@ impl Inner {
 }
 
 /// Finds out what became of an update in doubt as soon as the store says so, though nobody changes the header again.
-pub(crate) async fn settle_doubts(inner: Weak<Inner>, news: Arc<News>) {
+pub(crate) async fn settle_doubts(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
-        news.header_in_doubt.notified().await;
+        events.header_in_doubt.notified().await;
         loop {
             tokio::time::sleep(RETRY_MOST).await;
-            let Some(inner) = inner.upgrade() else { return };
-            let _role = inner.maintenance.lock().await;
-            if inner.settle().await.is_ok() {
+            let Some(session) = session.upgrade() else { return };
+            let _role = session.maintenance.lock().await;
+            if session.settle().await.is_ok() {
                 break;
             }
         }
-        news.publish(UpdateEvent::Header);
+        events.publish(UpdateEvent::Header);
     }
 }

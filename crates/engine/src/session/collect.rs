@@ -1,9 +1,9 @@
 //! Garbage collection that somebody asked for.
-use super::Inner;
+use super::Session;
 use crate::{Error, ErrorKind, Progress, Result};
 use std::sync::Arc;
 
-impl Inner {
+impl Session {
     /// See [`crate::Image::collect`].
     pub(crate) async fn collect(self: &Arc<Self>, progress: Progress<'_>) -> Result<()> {
         self.check_open()?;

@@ -1,7 +1,7 @@
 //! How a handle that does not own the image keeps up with who does.
 //!
-//! Owns: how old a reader's view may be, and what of the log it has read. Does not own: reading (`reader.rs`), the whole of a load
-//! (`loader.rs`), who is told what (`watch.rs`).
+//! Owns: how old a reader's view may be, and what of the log it has read. Does not own: reading (`read/`), the whole of a load
+//! (`recovery/open.rs`), who is told what (`watch.rs`).
 //!
 //! The reader asks, and only when it is read from: one look at the header for a second's reads, and where somebody has the image open for
 //! writing, one at the tails of the segments that are being filled. What is new there is read from where the last look ended. So an
@@ -12,7 +12,7 @@ use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::recovery::open::{self, Found};
 use crate::recovery::{self, Tails};
-use crate::session::Inner;
+use crate::session::Session;
 use crate::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
@@ -91,13 +91,13 @@ impl View {
 }
 
 /// What of a log was not read before.
-struct News {
+struct NewBatches {
     segments: BTreeMap<SegmentNo, Progress>,
     batches: Vec<Batch>,
     promises: Promises,
 }
 
-impl Inner {
+impl Session {
     /// Before a read: what this handle shows is at most [`VIEW_AGE`] old. Who owns the image is up to date.
     pub(crate) async fn keep_up(&self) -> Result<()> {
         if self.owns() || self.hold_moment || self.follower.is_recent() {
@@ -119,15 +119,15 @@ impl Inner {
     pub(crate) async fn follow(&self, view: &mut View) -> Result<Followed> {
         let began = Instant::now();
         let log = self.shared.lock().log.clone();
-        let news = match &view.segments {
+        let fresh = match &view.segments {
             Some(segments) if !log.clean => Some(self.read_on(&log, segments).await),
             _ => None,
         };
         // Rule 26: behind the segments, so that none of them was deleted while they were looked at.
         let header = Header::read(&self.objects).await?;
-        let followed = match news {
+        let followed = match fresh {
             _ if header.log != log => None,
-            Some(news) => match self.advance(view, &log, news?).await {
+            Some(fresh) => match self.advance(view, &log, fresh?).await {
                 // A checkpoint that was committed just now took a leaf away.
                 Err(error) if error.kind == ErrorKind::NotFound => None,
                 followed => followed?,
@@ -150,28 +150,28 @@ impl Inner {
         let (objects, settings) = (self.objects.clone(), self.settings().clone());
         let (mut state, tails, header) = open::load_steadily(&Found { header, objects }, &settings).await?;
         view.loaded(&tails, std::mem::take(&mut state.rest));
-        // First what they will look at, then the news for those who listen.
+        // First what they will look at, then the fresh for those who listen.
         self.shared.lock().reload(state);
         self.describe(&header);
         Ok(Followed::All(tails))
     }
 
     /// The batches behind those that were read.
-    async fn read_on(&self, log: &LogRecord, known: &BTreeMap<SegmentNo, Progress>) -> Result<News> {
+    async fn read_on(&self, log: &LogRecord, known: &BTreeMap<SegmentNo, Progress>) -> Result<NewBatches> {
         let sealed = |(segment, progress): (&SegmentNo, &Progress)| progress.sealed.then_some(*segment);
         let done: BTreeSet<SegmentNo> = known.iter().filter_map(sealed).collect();
         let tails = recovery::probe_except(&self.objects, log, &done).await?;
         let from = |segment: &SegmentNo| known.get(segment).map_or(0, |progress| progress.to);
         let reads = tails.iter().map(|(segment, tail)| self.read_from(*segment, *tail, from(segment)).boxed());
-        let mut news = News { segments: known.clone(), batches: Vec::new(), promises: Promises::default() };
+        let mut fresh = NewBatches { segments: known.clone(), batches: Vec::new(), promises: Promises::default() };
         for (segment, progress, batches, durable) in parallel::try_all(reads.collect()).await? {
-            news.segments.insert(segment, progress);
-            news.batches.extend(batches);
+            fresh.segments.insert(segment, progress);
+            fresh.batches.extend(batches);
             if let Some((epoch, _)) = tails.get(&segment) {
-                news.promises.add(*epoch, durable);
+                fresh.promises.add(*epoch, durable);
             }
         }
-        Ok(news)
+        Ok(fresh)
     }
 
     async fn read_from(
@@ -204,9 +204,9 @@ impl Inner {
 
     /// Applies what follows on the state; one group is applied in one step, so what is read meanwhile is of one moment.
     /// `None`: what an earlier look said to be durable is not there, so the log has to be read anew, and that says what is lost of it.
-    async fn advance(&self, view: &mut View, log: &LogRecord, news: News) -> Result<Option<Followed>> {
+    async fn advance(&self, view: &mut View, log: &LogRecord, fresh: NewBatches) -> Result<Option<Followed>> {
         let mut found = view.ahead.clone();
-        found.extend(news.batches);
+        found.extend(fresh.batches);
         let after = self.shared.lock().end;
         let joined = join(found.clone(), after, &log.epochs).map_err(|error| corrupt(&self.objects.header(), error))?;
         for group in joined.groups() {
@@ -217,8 +217,8 @@ impl Inner {
             return Ok(None);
         }
         // A segment that was looked at late may speak of what came to others meanwhile: the next look must find it.
-        let reach = view.reach.max(news.promises.reach(&log.epochs));
-        *view = View { segments: Some(news.segments), ahead: found, reach };
+        let reach = view.reach.max(fresh.promises.reach(&log.epochs));
+        *view = View { segments: Some(fresh.segments), ahead: found, reach };
         Ok(Some(if joined.end == after { Followed::Nothing } else { Followed::More }))
     }
 

@@ -5,11 +5,11 @@
 use crate::api::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
 use crate::checkpoint::Checkpointer;
 use crate::ownership::lock::{self, Attempted};
-use crate::ownership::mailbox::Stance;
-use crate::ownership::watch::{self, News};
+use crate::ownership::mailbox::Claim;
+use crate::ownership::watch::{self, HeaderEvents};
 use crate::recovery::Tails;
 use crate::session::follow::View;
-use crate::session::{Inner, Role};
+use crate::session::{Role, Session};
 use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::notice::{Answer, Notice};
 use lsd_state::state::Rest;
@@ -59,14 +59,14 @@ impl Refusals {
 /// An attempt to become the owner that is under way. Where its caller gives it up, the lock may be taken: it counts as one that could
 /// not be given back, so whoever asks for it gets it.
 pub(crate) struct Taking<'a> {
-    inner: &'a Inner,
+    session: &'a Session,
     watch: WatchId,
     under_way: bool,
 }
 
 impl<'a> Taking<'a> {
-    pub(crate) fn begin(inner: &'a Inner, watch: WatchId) -> Self {
-        Self { inner, watch, under_way: true }
+    pub(crate) fn begin(session: &'a Session, watch: WatchId) -> Self {
+        Self { session, watch, under_way: true }
     }
 
     /// It came to its end: the lock is kept for good, or was not taken, or was given back.
@@ -78,25 +78,25 @@ impl<'a> Taking<'a> {
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
         if self.under_way {
-            *self.inner.left_lock() = Some(self.watch);
-            self.inner.news.desk.stand(Stance::Leaver);
+            *self.session.left_lock() = Some(self.watch);
+            self.session.events.mailbox.announce(Claim::Leaver);
         }
     }
 }
 
-impl Inner {
+impl Session {
     /// Takes the lock; a living owner is asked for it, and waited for as long as it says that the lock will come.
     /// `ReadOnly`: it keeps the lock, which was taken by hand. `Busy`: it does not answer, or it is no owner of this kind.
     pub(crate) async fn acquire_lock(&self, watch: WatchId) -> Result<()> {
         self.let_the_other_first().await?;
         self.give_back_what_is_left().await?;
-        let desk = &self.news.desk;
+        let mailbox = &self.events.mailbox;
         let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
         let mut asked: Option<(Locker, Instant)> = None;
         loop {
             self.check_open()?;
-            let released = desk.lock_released.notified();
+            let released = mailbox.lock_released.notified();
             let holder = match lock::try_acquire(&self.objects, watch).await? {
                 Attempted::Taken => return Ok(()),
                 Attempted::Held(holder) => holder,
@@ -154,7 +154,7 @@ impl Inner {
         }
         let seen = if flushed.is_ok() { self.last_checkpoint(&checkpointer).await } else { None };
         let Role::Owner(_, ownership) = std::mem::replace(role, Role::Reader(seen)) else { return Ok(()) };
-        self.news.desk.stand(Stance::Reader);
+        self.events.mailbox.announce(Claim::Reader);
         ownership.tasks.iter().for_each(AbortHandle::abort);
         {
             let mut view = self.follower.view.lock().await;
@@ -181,8 +181,8 @@ impl Inner {
         let left = released.is_err().then_some(watch);
         *self.left_lock() = left;
         match left {
-            Some(_) => self.news.desk.stand(Stance::Leaver),
-            None => watch::announce_soon(&self.objects, Notice::LockReleased),
+            Some(_) => self.events.mailbox.announce(Claim::Leaver),
+            None => watch::notify_soon(&self.objects, Notice::LockReleased),
         }
         released
     }
@@ -196,7 +196,7 @@ impl Inner {
         let left = *self.left_lock();
         let Some(watch) = left else { return Ok(()) };
         self.give_lock_back(watch).await?;
-        self.news.desk.stand(Stance::Reader);
+        self.events.mailbox.announce(Claim::Reader);
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Inner {
         let end = {
             let mut state = self.shared.lock();
             if urgent {
-                state.urge();
+                state.force_when_full();
             }
             state.end
         };
@@ -241,7 +241,7 @@ impl Inner {
         };
         tokio::time::sleep_until(since + HOLD_LEAST).await;
         let mut role = self.maintenance.lock().await;
-        if self.news.desk.keeps() {
+        if self.events.mailbox.keeps() {
             return;
         }
         // Where it cannot be given back now, the other one asks again.
@@ -265,20 +265,20 @@ impl Inner {
         let since = self.refusals.count();
         let mut role = self.maintenance.lock().await;
         self.own(&mut role, since).await?;
-        self.news.desk.stand(Stance::Keeper);
+        self.events.mailbox.announce(Claim::Keeper);
         Ok(())
     }
 
     pub(crate) async fn unlock_by_hand(self: &Arc<Self>) -> Result<()> {
         self.check_lock_feature()?;
-        let inner = self.clone();
+        let session = self.clone();
         // A hand-over that has begun goes to its end, whatever becomes of who asked for it.
         let task = tokio::spawn(async move {
-            let mut role = inner.maintenance.lock().await;
+            let mut role = session.maintenance.lock().await;
             if matches!(&*role, Role::Reader(_)) {
                 return Err(crate::api::error::invalid("this handle does not hold the lock"));
             }
-            inner.hand_over(&mut role).await
+            session.hand_over(&mut role).await
         });
         task.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Canceled, error.to_string())))
     }
@@ -337,14 +337,14 @@ impl Inner {
         let (name, tag) = (lock::LOCK_NAME.to_owned(), tag.unwrap_or_default().to_owned());
         let request = LockRequest { name, cookie: cookie.to_owned(), mode, tag };
         self.objects.meta.lock(&self.objects.header(), request).await?;
-        watch::announce(&self.objects, Notice::HeaderChanged).await;
+        watch::notify(&self.objects, Notice::HeaderChanged).await;
         Ok(())
     }
 
     pub(crate) async fn advisory_unlock(&self, cookie: &str) -> Result<()> {
         self.check_open()?;
         self.objects.meta.unlock(&self.objects.header(), lock::LOCK_NAME, cookie).await?;
-        watch::announce(&self.objects, Notice::HeaderChanged).await;
+        watch::notify(&self.objects, Notice::HeaderChanged).await;
         Ok(())
     }
 
@@ -356,7 +356,7 @@ impl Inner {
         let holder =
             held.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{client} holds no lock {cookie:?}")))?;
         lock::evict(&self.objects, holder).await?;
-        watch::announce(&self.objects, Notice::HeaderChanged).await;
+        watch::notify(&self.objects, Notice::HeaderChanged).await;
         Ok(())
     }
 }
@@ -367,10 +367,10 @@ fn kept(holder: &Locker) -> Error {
 }
 
 /// Gives the image back whenever somebody else wants it.
-pub(crate) async fn hand_over_on_request(inner: Weak<Inner>, news: Arc<News>) {
+pub(crate) async fn hand_over_on_request(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
-        news.desk.lock_wanted.notified().await;
-        let Some(inner) = inner.upgrade() else { return };
-        inner.yield_lock().await;
+        events.mailbox.lock_wanted.notified().await;
+        let Some(session) = session.upgrade() else { return };
+        session.yield_lock().await;
     }
 }

@@ -1,7 +1,7 @@
 //! What an open image consists of.
 //!
-//! Owns: becoming and being the owner, opening and closing. Does not own: reading and writing (`io.rs`), maintenance
-//! (`maintenance.rs`), background work (`background.rs`).
+//! Owns: becoming and being the owner, opening and closing. Does not own: reading and writing (`write/`), maintenance
+//! (`changes.rs`), background work (`background.rs`).
 pub(crate) mod background;
 pub(crate) mod changes;
 mod collect;
@@ -21,9 +21,9 @@ use crate::objects::header::Header;
 use crate::objects::room;
 use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
-use crate::ownership::mailbox::Stance;
+use crate::ownership::mailbox::Claim;
 use crate::ownership::takeover;
-use crate::ownership::watch::{self, News};
+use crate::ownership::watch::{self, HeaderEvents};
 use crate::read::prefetch::task::Prefetch;
 use crate::recovery::Tails;
 use crate::recovery::open::{self, Found};
@@ -31,7 +31,7 @@ use crate::session::follow::{Followed, Follower, View};
 use crate::session::handover::{Ownership, Refusals, Taking};
 use crate::shared::Shared;
 use crate::shared::locked::Outlet;
-use crate::shared::queue::{Turns, Underway};
+use crate::shared::queue::{FairQueue, Underway};
 use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
 use futures::FutureExt;
 use lsd_core::format::header::ImageRecord;
@@ -45,7 +45,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 #[derive(Debug)]
-pub(crate) struct Inner {
+pub(crate) struct Session {
     pub(crate) objects: Objects,
     pub(crate) image: ImageRecord,
     settings: Arc<LiveSettings>,
@@ -55,16 +55,16 @@ pub(crate) struct Inner {
     pub(crate) follower: Follower,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) news: Arc<News>,
+    pub(crate) events: Arc<HeaderEvents>,
     pub(crate) prefetch: Prefetch,
-    pub(crate) turns: Turns,
+    pub(crate) queue: FairQueue,
     pub(crate) underway: Underway,
     pub(crate) refusals: Refusals,
     described: Mutex<Described>,
     /// The fast answer to "may I write"; the truth is the writer in the state.
     pub(crate) owned: AtomicBool,
     closed: AtomicBool,
-    /// An update of the header ended so that nobody knows whether it took effect (`maintenance.rs`).
+    /// An update of the header ended so that nobody knows whether it took effect (`changes.rs`).
     pub(crate) in_doubt: AtomicBool,
     /// What became of closing it.
     end: tokio::sync::OnceCell<Result<()>>,
@@ -91,17 +91,17 @@ pub(crate) enum Role {
     Owner(Arc<Checkpointer>, Ownership),
 }
 
-impl Inner {
-    pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Inner>> {
+impl Session {
+    pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Session>> {
         let OpenOptions { read_only, hold_moment, settings, executor, pool } = options;
         let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
         let live = LiveSettings::new(settings, pool, &found.header.metadata).await?;
         let settings = live.now().clone();
-        let news = Arc::new(News::default());
+        let events = Arc::new(HeaderEvents::default());
         // A reader is no user of the image, as with librbd: it is in nobody's way, and looks for news itself (`follow.rs`).
         let watch = match read_only {
             true => None,
-            false => Some(watch::watch(&found.objects, &news, settings.watch_timeout).await?),
+            false => Some(watch::watch(&found.objects, &events, settings.watch_timeout).await?),
         };
         let began = Instant::now();
         let loaded = open::load_steadily(&found, &settings).await;
@@ -119,7 +119,7 @@ impl Inner {
         follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
         let shared = Arc::new(Shared::new(state, &settings));
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
-        let inner = Arc::new(Inner {
+        let session = Arc::new(Session {
             objects: found.objects,
             image: header.image.clone(),
             shared,
@@ -129,9 +129,9 @@ impl Inner {
             hold_moment: hold_moment && read_only,
             follower,
             clock,
-            news,
+            events,
             prefetch: Prefetch::default(),
-            turns: Turns::default(),
+            queue: FairQueue::default(),
             underway: Underway::default(),
             refusals: Refusals::default(),
             described: Mutex::new(Described::of(&header)),
@@ -147,15 +147,15 @@ impl Inner {
             watch: Mutex::new(watch),
             tasks: Mutex::default(),
         });
-        inner.take_up_options();
+        session.take_up_options();
         if !read_only {
-            inner.spawn(background::follow_header(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(background::keep_watching(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(handover::hand_over_on_request(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(changes::settle_doubts(Arc::downgrade(&inner), inner.news.clone()));
-            inner.spawn(requests::serve(Arc::downgrade(&inner), inner.news.clone()));
+            session.spawn(background::follow_header(Arc::downgrade(&session), session.events.clone()));
+            session.spawn(background::keep_watching(Arc::downgrade(&session), session.events.clone()));
+            session.spawn(handover::hand_over_on_request(Arc::downgrade(&session), session.events.clone()));
+            session.spawn(changes::settle_doubts(Arc::downgrade(&session), session.events.clone()));
+            session.spawn(requests::serve(Arc::downgrade(&session), session.events.clone()));
         }
-        Ok(inner)
+        Ok(session)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
@@ -187,7 +187,7 @@ impl Inner {
         };
         self.take_up_options();
         if is_news {
-            self.news.publish(UpdateEvent::Header);
+            self.events.publish(UpdateEvent::Header);
         }
     }
 
@@ -300,7 +300,7 @@ impl Inner {
             self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
         ];
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
-        self.news.desk.stand(Stance::Owner);
+        self.events.mailbox.announce(Claim::Owner);
         self.owned.store(true, Ordering::Release);
         Ok(checkpointer)
     }
@@ -352,7 +352,7 @@ impl Inner {
         let mut state = self.shared.lock();
         state.left_by = (!header.log.clean).then_some(header.log);
         state.log = log;
-        state.pace.start(settings.gc.then_some(settings.gc_thresholds));
+        state.throttle.start(settings.gc.then_some(settings.gc_thresholds));
         let newest = state.segments.newest_ns();
         let writer = Writer::new(config, end, first_segment).not_before(newest);
         state.begin_writing(writer, Outlet { jobs, clock: self.clock.clone() });
@@ -403,7 +403,7 @@ impl Inner {
                     Err(error) => Err(error),
                 };
                 let watch = ownership.watch;
-                self.news.desk.stand(Stance::Reader);
+                self.events.mailbox.announce(Claim::Reader);
                 *role = Role::Reader(None);
                 self.shared.unlocked.notify_waiters();
                 // The lock of an image that could not be closed cleanly goes too: recovery does not need it. If it stays, this
@@ -439,7 +439,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Session {
     fn drop(&mut self) {
         // Without a close this is a crash as far as the store is concerned: recovery takes care of it.
         self.stop();

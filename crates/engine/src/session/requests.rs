@@ -1,13 +1,13 @@
 //! Changes of an image that another process may own: who carries one out, and that it happens once.
 //!
 //! Owns: asking the owner, carrying out what others ask, what a change that comes again may do. Does not own: the changes
-//! themselves (`maintenance.rs`), what an owner remembers (`desk.rs`).
+//! themselves (`changes.rs`), what an owner remembers (`mailbox.rs`).
 use crate::api::error::invalid;
 use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
 use crate::api::pool_metadata;
 use crate::ownership::mailbox::Pending;
-use crate::ownership::watch::{self, News};
-use crate::session::Inner;
+use crate::ownership::watch::{self, HeaderEvents};
+use crate::session::Session;
 use crate::{Error, ErrorKind, Features, Progress, Result};
 use lsd_core::format::notice::{Answer, Notice, Operation, RequestId};
 use lsd_core::units::MAX_IMAGE_BYTES;
@@ -36,7 +36,7 @@ fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> Left {
     }
 }
 
-impl Inner {
+impl Session {
     pub(crate) async fn resize(self: &Arc<Self>, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
         if size > MAX_IMAGE_BYTES {
             return Err(crate::lifecycle::too_large(size));
@@ -97,7 +97,7 @@ impl Inner {
                     return Ok(());
                 }
             }
-            let done = self.news.desk.request_done.notified();
+            let done = self.events.mailbox.request_done.notified();
             let (id, repeated) = match asked {
                 Some(id) => (id, true),
                 None => (self.new_request()?, false),
@@ -168,9 +168,9 @@ impl Inner {
 
     /// Works on one request of somebody else.
     async fn serve_one(self: &Arc<Self>, request: Pending) {
-        let (id, desk) = (request.id, &self.news.desk);
+        let (id, mailbox) = (request.id, &self.events.mailbox);
         let progress = |done, total| {
-            desk.progress(id, done, total);
+            mailbox.progress(id, done, total);
             Ok(())
         };
         let result = {
@@ -183,13 +183,13 @@ impl Inner {
         match result {
             Ok(()) => {
                 self.published().await;
-                desk.finish(id, Answer::Finished { errno: 0, why: String::new() });
+                mailbox.finish(id, Answer::Finished { errno: 0, why: String::new() });
             }
             // An owner that was pushed aside knows nothing of what its successor does.
-            Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Closed) => return desk.forget(id),
-            Err(error) => desk.finish(id, Answer::Finished { errno: error.errno() as u32, why: error.to_string() }),
+            Err(error) if matches!(error.kind, ErrorKind::Fenced | ErrorKind::Closed) => return mailbox.forget(id),
+            Err(error) => mailbox.finish(id, Answer::Finished { errno: error.errno() as u32, why: error.to_string() }),
         }
-        watch::announce_soon(&self.objects, Notice::RequestDone(id));
+        watch::notify_soon(&self.objects, Notice::RequestDone(id));
     }
 }
 
@@ -221,12 +221,12 @@ fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
 }
 
 /// Carries out what other clients ask of this owner, one after the other.
-pub(crate) async fn serve(inner: Weak<Inner>, news: Arc<News>) {
+pub(crate) async fn serve(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
-        news.desk.request_came.notified().await;
-        while let Some(request) = news.desk.next_request() {
-            let Some(inner) = inner.upgrade() else { return };
-            inner.serve_one(request).await;
+        events.mailbox.request_came.notified().await;
+        while let Some(request) = events.mailbox.next_request() {
+            let Some(session) = session.upgrade() else { return };
+            session.serve_one(request).await;
         }
     }
 }

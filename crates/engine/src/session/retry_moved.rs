@@ -1,17 +1,17 @@
 //! Reads of an image whose owner moves data on and deletes where it was.
 //!
-//! Owns: trying again, and what has to be looked at again first. Does not own: reading (`reader.rs`), loading (`loader.rs`).
+//! Owns: trying again, and what has to be looked at again first. Does not own: reading (`read/`), loading (`recovery/open.rs`).
 use crate::api::limits::READ_TRIES;
-use crate::session::{Inner, Role};
+use crate::session::{Role, Session};
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::header::CheckpointPointer;
 
-impl Inner {
+impl Session {
     /// Runs `attempt` until it finds every object that the map names. The owner's own map follows what it moves, so it looks up
     /// again; any other handle first takes up the newest durable state, unless somebody did since the attempt began.
     ///
     /// `Corrupt` when objects are missing that the newest state names.
-    pub(crate) async fn steadily<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
+    pub(crate) async fn retry_if_moved<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
         let mut tries = 0;
         loop {
             let before = self.shared.lock().log.checkpoint;

@@ -5,7 +5,7 @@ pub(crate) mod queue;
 pub(crate) mod waiters;
 
 use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
-use crate::objects::checksums::Sums;
+use crate::objects::checksums::ChecksumCache;
 use crate::shared::locked::{Held, Locked};
 use crate::shared::waiters::Waiters;
 use crate::{Error, ErrorKind, Result, Settings};
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     leaves_loaded: AtomicBool,
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
-    pub(crate) sums: Sums,
+    pub(crate) checksums: ChecksumCache,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: AtomicU64,
     /// Memory for leaves that no checkpoint has as they are.
@@ -68,7 +68,7 @@ impl Shared {
             stalled: watch::Sender::new(None),
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
-            sums: Sums::default(),
+            checksums: ChecksumCache::default(),
             checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
             unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),
@@ -139,7 +139,7 @@ impl Shared {
                 if state.failure().is_some() || state.writer.is_none() || is_full {
                     return;
                 }
-                if !state.pace.holds_writers(&state.segments.space()) {
+                if !state.throttle.holds_writers(&state.segments.space()) {
                     return;
                 }
             }
@@ -181,7 +181,7 @@ impl Shared {
     pub(crate) fn try_take_dirty(&self, len: u64) -> bool {
         let is_held = {
             let state = self.lock();
-            state.pace.holds_writers(&state.segments.space()) || self.holds_leaves(&state)
+            state.throttle.holds_writers(&state.segments.space()) || self.holds_leaves(&state)
         };
         !is_held && self.dirty.try_acquire_many(len as u32).map(|permit| permit.forget()).is_ok()
     }
@@ -194,13 +194,13 @@ impl Shared {
         let is_news = self.full.send_if_modified(|full| std::mem::replace(full, is_full) != is_full);
         // Every durable batch says that there is room: only the first one after a full pool is worth the lock.
         if !is_full && is_news {
-            self.lock().pace.set_full(false);
+            self.lock().throttle.set_full(false);
         }
         if let Some(error) = error {
             {
                 let mut state = self.lock();
-                state.pace.set_full(true);
-                let urgent = (!hopeless).then_some(state.urgent);
+                state.throttle.set_full(true);
+                let urgent = (!hopeless).then_some(state.forced);
                 self.waiters().fail_beyond(urgent, &error);
             }
             self.space_freed.notify_waiters();
@@ -225,9 +225,9 @@ impl Shared {
         self.short.store(true, Ordering::Relaxed);
         let can_free = {
             let mut state = self.lock();
-            state.pace.press(true);
+            state.throttle.press(true);
             let space = state.segments.space();
-            state.pace.wants_checkpoint(&space) || state.pace.is_due(&space)
+            state.throttle.wants_checkpoint(&space) || state.throttle.is_due(&space)
         };
         if can_free {
             self.gc_due.notify_one();
@@ -238,7 +238,7 @@ impl Shared {
     /// The store has room.
     pub(crate) fn relieve(&self) {
         if self.short.load(Ordering::Relaxed) && self.short.swap(false, Ordering::Relaxed) {
-            self.lock().pace.press(false);
+            self.lock().throttle.press(false);
         }
     }
 
@@ -270,7 +270,7 @@ impl Shared {
                 self.waiters().advance(frontier);
             }
             let space = state.segments.space();
-            (self.is_checkpoint_due(&state), state.pace.is_due(&space) || state.pace.wants_checkpoint(&space))
+            (self.is_checkpoint_due(&state), state.throttle.is_due(&space) || state.throttle.wants_checkpoint(&space))
         };
         self.give_dirty(job.dirty_bytes);
         if gc_due {

@@ -8,40 +8,40 @@ use std::sync::{Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(crate) struct FairQueue {
     waiting: AtomicUsize,
     /// Given in the order in which it was asked for.
     turn: Mutex<()>,
 }
 
-/// A place in the line, from its call on; it is left when it goes out of scope.
+/// A ticket for the queue, from its call on; it is given back when it goes out of scope.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
-    turns: &'a Turns,
+pub(crate) struct Ticket<'a> {
+    queue: &'a FairQueue,
 }
 
-impl Turns {
+impl FairQueue {
     /// True if nobody waits: a change may be accepted without a place in the line.
     pub(crate) fn is_free(&self) -> bool {
         self.waiting.load(Ordering::Acquire) == 0
     }
 
-    pub(crate) fn enter(&self) -> Place<'_> {
+    pub(crate) fn enter(&self) -> Ticket<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        Place { turns: self }
+        Ticket { queue: self }
     }
 }
 
-impl Place<'_> {
+impl Ticket<'_> {
     /// Waits for everybody who asked before; the turn ends with the guard.
     pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turns.turn.lock().await
+        self.queue.turn.lock().await
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.turns.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.queue.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

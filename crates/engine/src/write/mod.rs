@@ -5,7 +5,7 @@ pub(crate) mod room;
 use crate::api::error::invalid;
 use crate::read::prefetch::task::Before;
 use crate::read::{self, Parts};
-use crate::session::{Inner, waits_for_log};
+use crate::session::{Session, waits_for_log};
 use crate::shared::locked::Locked;
 use crate::write::data::WriteData;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
@@ -22,7 +22,7 @@ const STEP_CHUNKS: usize = (crate::shared::MIN_DIRTY_BYTES / MAX_RECORD_BYTES as
 /// Most bytes written in one piece by operations that make their own data (write-same, thick zeroes).
 const MADE_BYTES: u64 = 1 << 20;
 
-impl Inner {
+impl Session {
     pub(crate) async fn read(self: &Arc<Self>, offset: u64, len: u64) -> Result<ReadData> {
         self.read_parts(offset, len).await?.into_data(&self.shared, Keep::IfUsedAgain)
     }
@@ -46,7 +46,7 @@ impl Inner {
             self.prefetch.data(&self.objects, &self.shared, (offset, len), size);
         }
         self.load_ahead(offset, len, Before::Reading);
-        let parts = self.steadily(|| read::read(&self.objects, &self.shared, offset, len)).await;
+        let parts = self.retry_if_moved(|| read::read(&self.objects, &self.shared, offset, len)).await;
         self.shared.trim_leaves(self.settings().map_cache_bytes);
         parts
     }
@@ -100,8 +100,8 @@ impl Inner {
     }
 
     async fn accept_in_line(self: &Arc<Self>, offset: u64, len: u64, chunks: &[Chunk]) -> Result<Seq> {
-        let (place, since) = (self.turns.enter(), self.refusals.count());
-        let (_turn, ()) = futures::join!(place.turn(), self.prepare(offset, len, since));
+        let (ticket, since) = (self.queue.enter(), self.refusals.count());
+        let (_turn, ()) = futures::join!(ticket.turn(), self.prepare(offset, len, since));
         self.accept_in_turn(offset, len, chunks, Some(since)).await
     }
 
@@ -141,7 +141,7 @@ impl Inner {
 
     /// True if a change need not stand in line.
     fn may_pass(&self) -> bool {
-        self.owns() && self.turns.is_free()
+        self.owns() && self.queue.is_free()
     }
 
     /// Gets what a change will need while those before it have their turn, so that many wait side by side. What fails here is
@@ -258,9 +258,9 @@ impl Inner {
     }
 
     async fn clear_in_line(self: &Arc<Self>, (offset, len): (u64, u64), zeroes: bool) -> Result<Seq> {
-        let (place, since) = (self.turns.enter(), self.refusals.count());
+        let (ticket, since) = (self.queue.enter(), self.refusals.count());
         let _passage = self.underway.enter();
-        let (turn, ()) = futures::join!(place.turn(), self.prepare(offset, len, since));
+        let (turn, ()) = futures::join!(ticket.turn(), self.prepare(offset, len, since));
         self.ensure_owner_since(since).await?;
         self.shared.wait_for_leaves().await?;
         let mut is_wide = false;
@@ -276,7 +276,7 @@ impl Inner {
         // Rule 30: what is called later and overlaps waits for all of it, other changes go on.
         let held = self.hold(offset..offset + len, since).await?;
         drop(turn);
-        drop(place);
+        drop(ticket);
         let seq = self.clear_in_steps((offset, len), zeroes).await;
         drop(held);
         seq
@@ -332,7 +332,7 @@ impl Inner {
         let range = offset..offset + len;
         let held = self.hold(range.clone(), since).await?;
         let read = || read::read(&self.objects, &self.shared, offset, len);
-        let present = self.steadily(read).await?.into_data(&self.shared, Keep::IfUsedAgain)?;
+        let present = self.retry_if_moved(read).await?.into_data(&self.shared, Keep::IfUsedAgain)?;
         if let Some(at) = first_difference(&present, &compare) {
             return Err(Error::new(ErrorKind::Mismatch { offset: at }, "the data differs"));
         }
@@ -351,7 +351,7 @@ impl Inner {
                 let owner = state.writer.is_some() && !state.yielding;
                 if owner && state.locks.is_free(&range) {
                     state.locks.hold(range.clone());
-                    return Ok(Held { inner: self.clone(), range });
+                    return Ok(Held { session: self.clone(), range });
                 }
                 owner
             };
@@ -368,9 +368,9 @@ impl Inner {
     pub(crate) async fn flush(&self) -> Result<()> {
         self.check_open()?;
         let call = self.underway.called();
-        if !self.turns.is_free() {
-            let place = self.turns.enter();
-            drop(place.turn().await);
+        if !self.queue.is_free() {
+            let ticket = self.queue.enter();
+            drop(ticket.turn().await);
         }
         self.underway.ended_before(call).await;
         let end = {
@@ -408,14 +408,14 @@ fn try_record(state: &mut Locked<'_>, record: Record, owned: bool) -> Result<Att
 
 /// A held range, released when it goes out of scope: also when its operation is dropped half-way.
 struct Held {
-    inner: Arc<Inner>,
+    session: Arc<Session>,
     range: std::ops::Range<u64>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.inner.shared.lock().locks.release(&self.range);
-        self.inner.shared.unlocked.notify_waiters();
+        self.session.shared.lock().locks.release(&self.range);
+        self.session.shared.unlocked.notify_waiters();
     }
 }
 

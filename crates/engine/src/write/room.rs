@@ -2,13 +2,13 @@
 //! disk does it.
 //!
 //! Owns: that refusal, and asking for garbage to be given back before it. Does not own: stores that only say so when they are
-//! written to (`appender.rs`), collection (`gc.rs`).
+//! written to (`append/`), collection (`collect/`).
 use crate::api::limits::{ROOM_SPARE_BYTES, ROOM_SPARE_FRACTION, ROOM_TRIES, SPACE_PATIENCE};
-use crate::session::Inner;
+use crate::session::Session;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-impl Inner {
+impl Session {
     /// Waits until there is room for `len` bytes more than what is accepted already, as long as garbage is given back.
     /// `NoSpace`.
     /// `held`: the caller holds a range, for which whoever hands the image over waits.

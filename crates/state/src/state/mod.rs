@@ -64,9 +64,9 @@ pub struct State {
     /// Bytes of the last checkpoint's root: what the next will cost at least.
     pub root_bytes: u64,
     /// What was accepted up to here passes in a full pool: records that free space, and what the log has before them.
-    pub urgent: Seq,
+    pub forced: Seq,
     /// How garbage collection and the writers keep pace.
-    pub pace: GcThrottle,
+    pub throttle: GcThrottle,
     /// Where the guest writes much.
     pub heat: Heat,
     /// The last sequence that was acknowledged before it was durable.
@@ -144,8 +144,8 @@ impl State {
             log_bytes: 0,
             rest: Rest::default(),
             root_bytes: 0,
-            urgent: Seq(0),
-            pace: GcThrottle::default(),
+            forced: Seq(0),
+            throttle: GcThrottle::default(),
             heat: Heat::default(),
             promised: Seq(0),
             lost: false,
@@ -223,7 +223,7 @@ impl State {
         }
         self.end = self.writer()?.push_plain(record)?;
         self.clear(offset, len)?;
-        self.urge();
+        self.force_when_full();
         self.book_sealed();
         Ok(Attempt::Done(self.end))
     }
@@ -273,7 +273,7 @@ impl State {
 
     /// Where a write goes: where space is short and batches are large, cold data is kept apart.
     fn stream_of(&mut self, offset: u64, len: u64) -> Stream {
-        let Some(scale) = self.pace.heat_scale(&self.segments.space()) else { return Stream::Fresh };
+        let Some(scale) = self.throttle.heat_scale(&self.segments.space()) else { return Stream::Fresh };
         let leaf = LeafNo::of(offset);
         self.heat.note(leaf, len, scale);
         let divides = self.writer.as_ref().is_some_and(Writer::divides);
@@ -348,8 +348,8 @@ impl State {
 
     /// Lets everything accepted so far pass in a full pool: nothing else would ever free space there. It is at most the dirty memory,
     /// so a quota is exceeded by no more than that, and by the copies of a round of collection.
-    pub fn urge(&mut self) {
-        self.urgent = self.end;
+    pub fn force_when_full(&mut self) {
+        self.forced = self.end;
     }
 
     /// Ends every segment that is being filled, so that it carries its checksums and can be collected.

@@ -55,7 +55,7 @@ impl State {
             self.end = seq;
         }
         if frees {
-            self.urge();
+            self.force_when_full();
         }
         self.seal();
         Ok(Copied::Done(self.end))

@@ -8,7 +8,7 @@ fn table(len: usize, value: u32) -> Table {
 
 #[test]
 fn an_own_segment_grows_until_it_is_sealed() {
-    let sums = Sums::default();
+    let sums = ChecksumCache::default();
     sums.extend(SegmentNo(4), &[1, 2]);
     assert_eq!(sums.lock().get(SegmentNo(4), 2), Some(Table::new(vec![1, 2])));
     assert_eq!(sums.lock().get(SegmentNo(4), 3), Some(Table::new(vec![1, 2])), "the store has no more of it");

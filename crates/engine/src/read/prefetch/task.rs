@@ -78,7 +78,7 @@ async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) 
     let loaded = shared.load_leaves(objects, missing).await;
     if before == Before::Reading && loaded.is_ok() {
         let tables = segments_of(shared, leaf).into_iter();
-        let load = |(segment, (epoch, blocks))| shared.sums.of(objects, epoch, segment, blocks).boxed();
+        let load = |(segment, (epoch, blocks))| shared.checksums.of(objects, epoch, segment, blocks).boxed();
         drop(parallel::all(tables.map(load).collect()).await);
     }
 }
