@@ -14,6 +14,7 @@ mod lifecycle;
 mod objects;
 mod ownership;
 mod read;
+mod reclaim;
 mod recovery;
 mod session;
 mod shared;

@@ -14,8 +14,9 @@
 //!    Test: `an_owner_leaves_nothing_where_the_next_one_does_not_look`.
 //! 4. *A checkpoint covers exactly a durable prefix*: [`may_commit_checkpoint`].
 //!    Test: `a_checkpoint_names_nothing_that_is_not_durable`.
-//! 5. *A segment is deleted only after a committed checkpoint without it, and when nothing else pins it*: [`Committed::pin`].
-//!    Tests: `a_segment_that_the_map_points_at_stays`, `a_segment_that_replay_looks_for_stays`,
+//! 5. *A segment or a map page is deleted only after a committed checkpoint without it, and when nothing else pins it*: [`crate::pins`]
+//!    answers, and `reclaim/` is the only place that deletes for an open image.
+//!    Tests: `a_segment_that_the_map_points_at_stays`, `a_segment_that_replay_looks_for_stays`, `a_page_that_the_map_points_at_stays`,
 //!    `what_the_last_checkpoint_needs_stays_until_the_next_one_is_in_force`.
 //! 6. *A takeover raises the epoch, then reads the header, then fences, then reads the log, then commits its start, and only then
 //!    writes* (`takeover.rs`): a header from before could be that of a checkpoint which the old owner has replaced since;
@@ -84,8 +85,6 @@
 //!     the name of a segment has its epoch. Where its tombstones are stays in the header (`Tombs`), for removal.
 //!     Test: `a_segment_keeps_its_epoch_in_the_header`.
 use crate::limits::CREATE_WINDOW;
-use lsd_core::format::header::LogRecord;
-use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
@@ -111,38 +110,6 @@ pub fn is_lost(end: Seq, reach: Seq) -> bool {
 /// Rule 4. A checkpoint that names locations which never became durable would turn a crash into corruption.
 pub fn may_commit_checkpoint(covers: Seq, frontier: Seq) -> bool {
     is_durable(covers, frontier)
-}
-
-/// What keeps a segment in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// The committed map points into it: until the header names a checkpoint that does not, a crash brings back a map that does.
-    Map,
-    /// It lies at or beyond the committed replay point, so replay reads its records.
-    Replay,
-}
-
-/// A checkpoint that the header names: the only source of pins today. Whatever else may pin a segment (a snapshot's map, a
-/// clone, the retention window, a journal client) becomes a part of this type and a variant of [`Pin`]; nobody can then
-/// ask without it.
-#[derive(Clone, Copy, Debug)]
-pub struct Committed {
-    replay_from: SegmentNo,
-}
-
-impl Committed {
-    /// `log`: as the last successful header update has it.
-    pub fn new(log: &LogRecord) -> Self {
-        Self { replay_from: log.replay_from }
-    }
-
-    /// Rule 5. What keeps the segment; `None`: it may be deleted. `entry`: as the committed root has it.
-    pub fn pin(&self, entry: &SegmentEntry) -> Option<Pin> {
-        if entry.segment >= self.replay_from {
-            return Some(Pin::Replay);
-        }
-        (entry.live > 0).then_some(Pin::Map)
-    }
 }
 
 /// Rule 10. `header`: the epoch in the header, read after the segment was seen to be missing. Epochs only rise, so nobody else had

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageKind, decode_page};
 use lsd_core::map::{Leaf, MapError, Patch};
-use lsd_core::units::{CheckpointId, LEAF_SPAN_BYTES, LeafNo, SegmentNo};
+use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo, SegmentNo};
 use lsd_state::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-pub(super) type PageKey = (CheckpointId, u32);
+pub(super) use lsd_state::pins::PageKey;
 
 /// Patched leaves that are read side by side.
 const LEAVES_AT_ONCE: usize = 64;

@@ -1,37 +1,29 @@
 //! Writing checkpoints: dirty leaves into pages, a root over all of them, one guarded header update, then what
-//! nothing needs any more is deleted.
+//! nothing needs any more goes (`reclaim/`).
 //!
 //! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared/`), what is in the pages
 //! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
-mod left;
 mod pages;
 mod root;
 mod taken;
 
-use crate::api::limits::CHECKPOINT_STEP_LEAVES;
 use crate::append::{sealing_append, sealing_part};
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::ownership::takeover::guarded;
+use crate::reclaim;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-pub(crate) use left::uncommitted;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
 use lsd_state::log::{OpenSegment, Writer};
+use lsd_state::pins::{self, PageKey, Pins};
 use lsd_state::protocol;
 use lsd_state::segments::Segments;
-use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
 use pages::Pages;
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use taken::Taken;
 use tokio::sync::Mutex;
-
-type PageKey = (CheckpointId, u32);
 
 /// Writes the checkpoints of one epoch, one at a time.
 #[derive(Debug)]
@@ -39,9 +31,9 @@ pub(crate) struct Checkpointer {
     epoch: Epoch,
     /// Number of the last checkpoint of this epoch; `None` after the clean one, which nothing may follow.
     number: Mutex<Option<u32>>,
-    /// Checkpoints that failed, with the number of their pages: they go after the next one that is committed, behind which a late
+    /// Pages of checkpoints that failed: they go after the next one that is committed, behind which a late
     /// commit of theirs has no effect (rule 22).
-    failed: Mutex<Vec<(CheckpointId, u32)>>,
+    failed: Mutex<Vec<PageKey>>,
 }
 
 /// The image at one sequence number.
@@ -73,7 +65,7 @@ impl Checkpointer {
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
         *number = Some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
-        delete_what_is_left(objects, shared).await;
+        reclaim::delete_what_is_left(objects, shared).await;
         let mut capture = capture(shared, clean);
         let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
         let mut pages = Pages::new(objects, id);
@@ -83,12 +75,16 @@ impl Checkpointer {
         if clean {
             *number = None;
         }
-        self.delete_failed(objects, id, pages.count(), written.is_ok()).await;
+        match &written {
+            Ok(pins) => reclaim::delete_pages(objects, pins, self.failed.lock().await.drain(..)).await,
+            Err(_) => self.failed.lock().await.extend((0..pages.count()).map(|page| (id, page))),
+        }
         // Those who wait for memory for leaves look again, also when there is none yet.
         shared.space_freed.notify_waiters();
-        written
+        written.map(drop)
     }
 
+    /// Returns what the checkpoint pins, once it is committed.
     async fn write_captured(
         &self,
         shared: &Shared,
@@ -96,14 +92,15 @@ impl Checkpointer {
         capture: &Capture,
         taken: &mut Taken<'_>,
         clean: bool,
-    ) -> Result<()> {
+    ) -> Result<Pins> {
         let (objects, id) = pages.whose();
         shared.wait_durable(capture.covers).await?;
         self.seal_ended(objects, shared, capture).await;
+        // Pages that leaves moved out of; others may still be in them.
         let mut left = taken.write(pages).await?;
         pages.end_leaves().await?;
         let first_root_page = pages.count();
-        let root_bytes = root::write(shared, pages, taken.stored(), &capture.segments, &mut left).await?;
+        let root = root::write(shared, pages, taken.stored(), &capture.segments).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
         let log = LogRecord {
@@ -119,7 +116,7 @@ impl Checkpointer {
         {
             let mut state = shared.lock();
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
-            state.root_bytes = root_bytes as u64;
+            state.root_bytes = root.bytes as u64;
             state.log = log.clone();
         }
         taken.commit().await;
@@ -127,18 +124,10 @@ impl Checkpointer {
         if let Some(given_up) = &given_up {
             left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
         }
-        sweep(objects, shared, capture, &log, left).await
-    }
-
-    /// After an attempt with so many pages.
-    async fn delete_failed(&self, objects: &Objects, id: CheckpointId, pages: u32, succeeded: bool) {
-        let mut failed = self.failed.lock().await;
-        if !succeeded {
-            failed.push((id, pages));
-            return;
-        }
-        let names = failed.drain(..).flat_map(|(id, pages)| (0..pages).map(move |page| objects.page(id, page)));
-        parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
+        left.extend(pins::root_pages(&capture.log));
+        let pins = Pins::new(&log, root.leaf_pages);
+        reclaim::sweep(objects, shared, &log, &pins, (&capture.segments, left)).await;
+        Ok(pins)
     }
 
     /// Seals what will not grow any more, so that readers find the checksums in it. One that cannot be sealed stays open, which
@@ -244,81 +233,5 @@ fn capture(shared: &Shared, clean: bool) -> Capture {
         log_bytes: state.log_bytes,
         ended,
         alignment: state.writer.as_ref().map_or(1, Writer::alignment),
-    }
-}
-
-/// Deletes what the committed checkpoint does not need (rule 5): `pages` of leaves, the old root, dead segments. A failure leaves
-/// garbage, never damage.
-async fn sweep(
-    objects: &Objects,
-    shared: &Shared,
-    capture: &Capture,
-    log: &LogRecord,
-    mut pages: BTreeSet<PageKey>,
-) -> Result<()> {
-    if let Some(old) = &capture.log.checkpoint {
-        pages.extend((0..old.root_pages).map(|index| (old.id, old.first_root_page + index)));
-    }
-    let committed = protocol::Committed::new(log);
-    let dead: Vec<SegmentNo> =
-        capture.segments.entries().filter(|entry| committed.pin(entry).is_none()).map(|entry| entry.segment).collect();
-    let pages = pages.into_iter().map(|(id, page)| remove(&objects.meta, objects.page(id, page))).collect();
-    parallel::all(pages).await;
-    delete_segments(objects, shared, log, dead).await;
-    let mut state = shared.lock();
-    let space = state.segments.space();
-    state.throttle.swept(&space);
-    drop(state);
-    shared.space_freed.notify_waiters();
-    Ok(())
-}
-
-fn remove(store: &Arc<dyn ObjectStore>, name: ObjectName) -> BoxFuture<'static, bool> {
-    let store = store.clone();
-    async move {
-        match store.remove(&name).await {
-            Err(error) => error.kind == StoreErrorKind::NotFound,
-            Ok(()) => true,
-        }
-    }
-    .boxed()
-}
-
-/// The last checkpoint of an owner is written before what is dead by it goes, so its table still has that, and nobody else takes it
-/// out: the next owner does, before its own first checkpoint. Else tables would grow with each owner, and so would the list of
-/// epochs in the header. The pages of a checkpoint that the last owner did not live to commit go with them.
-async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
-    let (dead, log, left_by) = {
-        let mut state = shared.lock();
-        (std::mem::take(&mut state.dead), state.log.clone(), state.left_by.take())
-    };
-    if !dead.is_empty() {
-        delete_segments(objects, shared, &log, dead).await;
-    }
-    let Some(left_by) = left_by else { return };
-    match uncommitted(objects, &left_by).await {
-        Ok(pages) => {
-            let names = pages.into_iter().map(|(id, page)| objects.page(id, page));
-            parallel::all(names.map(|name| remove(&objects.meta, name)).collect()).await;
-        }
-        // The next checkpoint looks again.
-        Err(_) => shared.lock().left_by = Some(left_by),
-    }
-}
-
-/// Deletes segments that a committed checkpoint has as dead, and takes those that are gone out of the table.
-async fn delete_segments(objects: &Objects, shared: &Shared, log: &LogRecord, dead: Vec<SegmentNo>) {
-    let named = |segment: SegmentNo| Some((segment, objects.segment(log.epoch_of(segment)?, segment)));
-    let (dead, names): (Vec<_>, Vec<_>) = dead.into_iter().filter_map(named).unzip();
-    let gone = parallel::all(names.into_iter().map(|name| remove(&objects.data, name)).collect()).await;
-    // What could not be deleted stays in the table: the next checkpoint tries again.
-    let gone: Vec<SegmentNo> =
-        dead.into_iter().zip(gone).filter_map(|(segment, gone)| gone.then_some(segment)).collect();
-    for gone in gone.chunks(CHECKPOINT_STEP_LEAVES) {
-        let mut state = shared.lock();
-        for segment in gone {
-            state.segments.forget(*segment);
-            shared.checksums.forget(*segment);
-        }
     }
 }

@@ -2,12 +2,14 @@
 //! written at a time, so it may be looked at in steps.
 //!
 //! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
-use super::{PageKey, pages::Pages, taken::StoredLeaf};
+use super::{pages::Pages, taken::StoredLeaf};
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
+use crate::reclaim::pages_of;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
 use lsd_core::units::LeafNo;
+use lsd_state::pins::PageKey;
 use lsd_state::segments::Segments;
 use std::collections::BTreeSet;
 
@@ -48,23 +50,28 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Writes the root; `new`: the leaves in the pages of this checkpoint. Removes from `left` the pages that the root needs. Returns the
-/// bytes of the payload.
+/// A root that is written.
+pub(super) struct Root {
+    /// Of its payload.
+    pub(super) bytes: usize,
+    /// The pages that its leaves are in.
+    pub(super) leaf_pages: BTreeSet<PageKey>,
+}
+
+/// Writes the root; `new`: the leaves in the pages of this checkpoint. Returns what was written.
 pub(super) async fn write(
     shared: &Shared,
     pages: &mut Pages<'_>,
     new: &[StoredLeaf],
     segments: &Segments,
-    left: &mut BTreeSet<PageKey>,
-) -> Result<usize> {
+) -> Result<Root> {
     let mut counts = RootCounts { segments: segments.len(), ..RootCounts::default() };
+    let mut leaf_pages = BTreeSet::new();
     let mut walk = Walk::new(shared, new);
     while let Some(entries) = walk.step().await {
         counts.leaves += entries.len();
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
-        for at in entries.iter().flat_map(|entry| entry.at.pointers()) {
-            left.remove(&(at.checkpoint, at.page));
-        }
+        leaf_pages.extend(entries.iter().flat_map(|entry| pages_of(&entry.at)));
     }
     let kind = counts.kind();
     pages.add_root(kind, |out| counts.put(out)).await?;
@@ -93,5 +100,5 @@ pub(super) async fn write(
         return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "the map moved on under a checkpoint"));
     }
     pages.end_root(kind).await?;
-    Ok(counts.payload_bytes())
+    Ok(Root { bytes: counts.payload_bytes(), leaf_pages })
 }

@@ -2,13 +2,15 @@
 //!
 //! Owns: that every leaf that was taken is booked as stored or dirty again, also when the checkpoint is dropped half-way because whoever
 //! asked for it went away. Does not own: the snapshot itself (`lsd_core::map`), pages (`checkpoint/pages.rs`).
-use super::{PageKey, pages::Pages};
+use super::pages::Pages;
 use crate::Result;
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
+use crate::reclaim::pages_of;
 use crate::shared::Shared;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::SnapshotId;
 use lsd_core::units::LeafNo;
+use lsd_state::pins::PageKey;
 use std::collections::BTreeSet;
 
 /// A leaf in the pages of this checkpoint; without a place if it is empty.
@@ -57,8 +59,7 @@ impl<'a> Taken<'a> {
             };
             for (leaf, snapshot, before) in taken {
                 let place = pages.add_leaf(leaf, &snapshot, before).await?;
-                let before = before.iter().flat_map(LeafPlace::pointers);
-                left.extend(before.map(|at| (at.checkpoint, at.page)));
+                left.extend(before.iter().flat_map(pages_of));
                 self.stored.push(StoredLeaf { leaf, place, snapshot: snapshot.id() });
             }
             tokio::task::yield_now().await;

@@ -14,7 +14,7 @@ use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::recovery::open::{self, Found};
 use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
-use crate::{checkpoint, recovery};
+use crate::{reclaim, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
@@ -183,7 +183,7 @@ async fn objects_of(found: &Found) -> Result<Doomed> {
             doomed.extend(names.into_iter().map(|name| (is_data, name)));
         }
     }
-    for (id, page) in checkpoint::uncommitted(objects, &header.log).await? {
+    for (id, page) in reclaim::uncommitted(objects, &header.log).await? {
         doomed.insert((false, objects.page(id, page)));
     }
     for tomb in tombs.list {

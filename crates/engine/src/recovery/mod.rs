@@ -19,6 +19,7 @@ use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, in_order, join, scan_segment};
 use lsd_core::units::{Epoch, LeafNo, SegmentNo, Seq};
 use lsd_state::limits::{CLEAR_LEAVES, CREATE_WINDOW};
+use lsd_state::pins::Pins;
 use lsd_state::protocol;
 use lsd_state::segments::Segments;
 use lsd_state::state::{State, cleared_range};
@@ -38,8 +39,8 @@ pub(crate) async fn load_checkpoint(objects: &Objects, log: &LogRecord, size: u6
     map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
     let mut state = State::new(size, log.clone(), map, Segments::from_entries(&root.segments), cache_bytes);
     state.root_bytes = root_bytes;
-    let committed = protocol::Committed::new(log);
-    let dead = root.segments.iter().filter(|entry| committed.pin(entry).is_none());
+    let pins = Pins::of_log(log);
+    let dead = root.segments.iter().filter(|entry| pins.segment(entry).is_none());
     state.dead = dead.map(|entry| entry.segment).collect();
     Ok(state)
 }

@@ -83,6 +83,21 @@ async fn a_segment_that_the_map_points_at_stays() {
     expect(&cluster, "the image was closed", &(0..20).map(|block| (block, block)).collect::<Vec<_>>()).await;
 }
 
+/// Two leaves are in one page; then one of them moves on.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_the_map_points_at_stays() {
+    let cluster = cluster_with_image(32 * MIB).await;
+    for seed in 1..4 {
+        let client = Client::open(&cluster, settings()).await;
+        if seed == 1 {
+            put(&client.image, LEAF_BLOCKS, 9).await;
+        }
+        put(&client.image, 0, seed).await;
+        client.image.close().await.unwrap();
+        expect(&cluster, "the image was closed", &[(0, seed), (LEAF_BLOCKS, 9)]).await;
+    }
+}
+
 /// Seven segments are filled and overwritten again and again; an eighth stays open, so replay starts there.
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_replay_looks_for_stays() {

@@ -18,15 +18,6 @@ fn tombstones_cover_everything_the_old_owner_may_create() {
 }
 
 #[test]
-fn nothing_that_replay_reads_is_deleted() {
-    let committed = Committed::new(&LogRecord { replay_from: SegmentNo(5), ..LogRecord::default() });
-    let entry = |segment, live| SegmentEntry { segment: SegmentNo(segment), len: 8192, live, timestamp_ns: 0 };
-    assert_eq!(committed.pin(&entry(4, 0)), None);
-    assert_eq!(committed.pin(&entry(5, 0)), Some(Pin::Replay));
-    assert_eq!(committed.pin(&entry(4, 1)), Some(Pin::Map));
-}
-
-#[test]
 fn a_checkpoint_waits_for_everything_it_covers() {
     assert!(may_commit_checkpoint(Seq(7), Seq(7)));
     assert!(!may_commit_checkpoint(Seq(8), Seq(7)));

@@ -1,17 +1,17 @@
 //! Pages that an owner wrote for a checkpoint and did not live to commit.
 //!
-//! Owns: finding them. Does not own: deleting them (`checkpoint/`, `lifecycle/`).
+//! Owns: finding them. Does not own: deleting them.
 //!
 //! They are found by their names: a checkpoint's number follows on the last committed one of its epoch, and its pages are written
 //! in order, but for those in flight and those being filled. Nobody ever reads them: the epoch was raised before the header was
 //! read, so what was not committed then never is (rule 6).
-use super::PageKey;
 use crate::Result;
 use crate::api::limits::{CHECKPOINTS_LEFT, PAGES_LEFT_WINDOW};
 use crate::objects::Objects;
 use crate::objects::parallel;
 use lsd_core::format::header::LogRecord;
 use lsd_core::units::CheckpointId;
+use lsd_state::pins::PageKey;
 use lsd_store::StoreErrorKind;
 
 /// Those of the last owner in `log`, which is the header's after its epoch was raised.
