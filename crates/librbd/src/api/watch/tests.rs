@@ -1,0 +1,53 @@
+use super::*;
+use crate::runtime::process::core;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+use std::time::Duration;
+
+unsafe extern "C" fn count(calls: *mut c_void) {
+    // SAFETY: each test gives a counter that outlives its listener.
+    unsafe { &*calls.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
+}
+
+fn counting(calls: &AtomicUsize) -> Arc<Listener> {
+    Arc::new(Listener::new(count, std::ptr::from_ref(calls).cast_mut().cast()))
+}
+
+/// News that were on their way when their listener ended find it ended, however late they are queued.
+#[test]
+fn a_listener_that_ended_is_not_called() {
+    let calls = AtomicUsize::new(0);
+    let listener = counting(&calls);
+    let deliver = |listener: &Arc<Listener>| {
+        let called = listener.clone();
+        core().unwrap().deliverer.push(Item::Call(Box::new(move || called.call())));
+    };
+    deliver(&listener);
+    core().unwrap().deliverer.flush();
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    // The engine has cloned its list of listeners, the caller takes this one back, and only then the news is queued.
+    listener.end();
+    core().unwrap().deliverer.flush();
+    deliver(&listener);
+    core().unwrap().deliverer.flush();
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+/// However many wait for a callback to return, the runtime's workers have other work to do.
+#[test]
+fn waiting_for_callbacks_blocks_no_worker() {
+    let core = core().unwrap();
+    let (release, wait) = mpsc::channel::<()>();
+    core.deliverer.push(Item::Call(Box::new(move || assert!(wait.recv().is_ok()))));
+    let flushes: Vec<_> = (0..16).map(|_| core.handle().spawn(core.deliverer.flushed())).collect();
+    let (ran, run) = mpsc::channel();
+    core.handle().spawn(async move { ran.send(()) });
+    assert_eq!(run.recv_timeout(Duration::from_secs(20)), Ok(()), "the workers wait for a callback");
+    assert!(flushes.iter().all(|flush| !flush.is_finished()));
+    release.send(()).unwrap();
+    core.block_on(async {
+        for flush in flushes {
+            flush.await.unwrap();
+        }
+    });
+}

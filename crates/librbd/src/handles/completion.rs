@@ -1,0 +1,178 @@
+//! `rbd_completion_t`: one asynchronous operation as its caller sees it.
+//!
+//! Order when an operation ends, as librbd's: the callback, then the completion appears among the events of the
+//! image, then it counts as complete and waiters wake. A release before the end is legal: the callback still runs.
+use crate::ffi::ctypes::{rbd_callback_t, rbd_completion_t};
+use crate::ffi::errno::{Errno, Outcome};
+use crate::handles::entry::guard;
+use crate::handles::events::Wakeups;
+use crate::handles::image::InFlight;
+use crate::handles::slab::{Handled, Ref, Slab};
+use crate::runtime::deliver::Item;
+use crate::runtime::process::Core;
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+const FRESH: u8 = 0;
+const PENDING: u8 = 1;
+/// The result is there and the callback runs.
+const CALLBACK: u8 = 2;
+const COMPLETE: u8 = 3;
+
+pub struct Completion {
+    callback: Option<rbd_callback_t>,
+    argument: *mut c_void,
+    state: AtomicU8,
+    result: AtomicI64,
+    /// Set by whoever waits, so that finishing costs no system call when nobody does.
+    awaited: AtomicBool,
+    lock: Mutex<()>,
+    done: Condvar,
+}
+
+// SAFETY: `argument` is only handed back to the caller, who answers for its use on another thread as with librbd.
+unsafe impl Send for Completion {}
+// SAFETY: as above; everything else is synchronised.
+unsafe impl Sync for Completion {}
+
+static COMPLETIONS: Slab<Completion> = Slab::new();
+
+impl Handled for Completion {
+    const TAG: u64 = 0xc;
+    fn slab() -> &'static Slab<Self> {
+        &COMPLETIONS
+    }
+}
+
+/// The completion of a handle, made busy with an operation. EINVAL if it already had one: a completion is for one
+/// operation.
+pub fn arm(handle: rbd_completion_t) -> Outcome<Ref<Completion>> {
+    let completion = COMPLETIONS.get(handle)?;
+    completion
+        .state
+        .compare_exchange(FRESH, PENDING, Ordering::AcqRel, Ordering::Acquire)
+        .map_err(|_| Errno::EINVAL)?;
+    Ok(completion)
+}
+
+/// An operation that has ended.
+pub struct Done {
+    pub completion: Ref<Completion>,
+    /// `None` for operations that an image does not count: open and close.
+    pub image: Option<InFlight>,
+    /// What the caller gets: a length, 0, or a negative errno.
+    pub result: i64,
+}
+
+impl Done {
+    /// Ends the operation: on the completion thread if there is a callback, else here and now.
+    pub fn deliver(self, core: &Core) {
+        if self.completion.callback.is_some() {
+            core.deliverer.push(Item::Done(self));
+        } else {
+            let mut wakeups = Wakeups::default();
+            self.finish(&mut wakeups);
+            wakeups.send();
+        }
+    }
+
+    /// Runs the callback and completes; event sockets are written by `wakeups`.
+    pub fn finish(self, wakeups: &mut Wakeups) {
+        let completion = &self.completion;
+        completion.result.store(self.result, Ordering::Release);
+        completion.state.store(CALLBACK, Ordering::Release);
+        if let Some(callback) = completion.callback {
+            // SAFETY: the caller gave this function for exactly this call.
+            unsafe { callback(completion.handle(), completion.argument) };
+        }
+        match self.image {
+            Some(image) if image.queue_event(completion) => {
+                completion.complete();
+                wakeups.add(image);
+            }
+            // The image is let go only after the completion is complete: rbd_close waits for that.
+            image => {
+                completion.complete();
+                drop(image);
+            }
+        }
+    }
+}
+
+impl Completion {
+    fn complete(&self) {
+        self.state.store(COMPLETE, Ordering::SeqCst);
+        if self.awaited.load(Ordering::SeqCst) {
+            let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            self.done.notify_all();
+        }
+    }
+
+    fn wait(&self) {
+        if self.state.load(Ordering::SeqCst) == COMPLETE {
+            return;
+        }
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.awaited.store(true, Ordering::SeqCst);
+        while self.state.load(Ordering::SeqCst) != COMPLETE {
+            lock = self.done.wait(lock).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_create_completion(
+    cb_arg: *mut c_void,
+    complete_cb: Option<rbd_callback_t>,
+    c: *mut rbd_completion_t,
+) -> c_int {
+    guard(|| {
+        if c.is_null() {
+            return Err(Errno::EINVAL);
+        }
+        let completion = COMPLETIONS.insert(Completion {
+            callback: complete_cb,
+            argument: cb_arg,
+            state: AtomicU8::new(FRESH),
+            result: AtomicI64::new(0),
+            awaited: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            done: Condvar::new(),
+        })?;
+        // SAFETY: not null, and the caller's to be written.
+        unsafe { c.write(completion.handle()) };
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_is_complete(c: rbd_completion_t) -> c_int {
+    guard(|| Ok(c_int::from(COMPLETIONS.get(c)?.state.load(Ordering::Acquire) >= CALLBACK)))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_wait_for_complete(c: rbd_completion_t) -> c_int {
+    guard(|| {
+        COMPLETIONS.get(c)?.wait();
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_get_return_value(c: rbd_completion_t) -> isize {
+    guard(|| Ok(COMPLETIONS.get(c)?.result.load(Ordering::Acquire) as isize))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_get_arg(c: rbd_completion_t) -> *mut c_void {
+    guard(|| Ok(COMPLETIONS.get(c)?.argument))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_aio_release(c: rbd_completion_t) {
+    guard(|| COMPLETIONS.remove(c).map(drop));
+}
+
+#[cfg(test)]
+mod tests;
