@@ -1,12 +1,12 @@
 //! Copying a plain image, data and metadata, within a cluster.
 use crate::api::create::{Wanted, create_options};
-use crate::api::options::{ImageOptions, options_of};
 use crate::ffi::caller::string;
 use crate::ffi::ctypes::{librbd_progress_fn_t, rados_ioctx_t, rbd_image_options_t, rbd_image_t};
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::progress::CallerProgress;
 use crate::handles::entry::with_image;
 use crate::handles::image::{OpenImage, image_of};
+use crate::handles::options::{ImageOptions, options_of};
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
 use futures::{StreamExt, TryStreamExt, stream};

@@ -1,11 +1,12 @@
 //! Creating, removing, renaming and resizing images.
-use crate::api::options::{ImageOptions, name, options_of};
 use crate::ffi::caller::{fetch, string};
 use crate::ffi::ctypes::{librbd_progress_fn_t, rados_ioctx_t, rbd_image_options_t, rbd_image_t};
-use crate::ffi::errno::{Errno, Outcome};
+use crate::ffi::errno::{Errno, Outcome, told};
+use crate::ffi::panic::guard;
 use crate::ffi::progress::CallerProgress;
-use crate::handles::entry::{guard, with_image};
-use crate::handles::pool::{Pool, told};
+use crate::handles::entry::with_image;
+use crate::handles::options::{ImageOptions, name, options_of};
+use crate::handles::pool::Pool;
 use crate::runtime::process::core;
 use lsd_engine::{Catalog, CreateOptions, Image, ImageRef};
 use std::ffi::{c_char, c_int, c_void};

@@ -2,13 +2,13 @@
 //!
 //! Extents are byte-exact unless whole objects are asked for. Does not own: differences between snapshots, of which
 //! there are none yet.
-use crate::api::data::discard::Layout;
 use crate::api::data::operation::clip;
 use crate::ffi::caller::optional_string;
 use crate::ffi::ctypes::rbd_image_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::entry::with_image;
 use crate::handles::image::OpenImage;
+use crate::handles::layout::Layout;
 use crate::handles::slab::Ref;
 use std::ffi::{c_char, c_int, c_void};
 

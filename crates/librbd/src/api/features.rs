@@ -1,7 +1,7 @@
 //! Names of feature bits.
 use crate::ffi::caller::{put, put_sized_text, string};
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::guard;
+use crate::ffi::panic::guard;
 use lsd_engine::Features;
 use std::ffi::{c_char, c_int};
 

@@ -2,7 +2,7 @@
 use crate::ffi::caller::{duplicate, fetch, put_texts, release};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_image_spec_t, rbd_linked_image_spec_t, rbd_snap_spec_t};
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::guard;
+use crate::ffi::panic::guard;
 use crate::handles::pool::Pool;
 use crate::runtime::process::core;
 use lsd_engine::{Catalog, CatalogEntry};

@@ -1,9 +1,10 @@
 //! Key-value metadata of an image, and of a pool.
 use crate::ffi::caller::{fetch, put_sized_text, put_texts, string};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_image_t};
-use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::{guard, with_image};
-use crate::handles::pool::{Pool, told};
+use crate::ffi::errno::{Errno, Outcome, told};
+use crate::ffi::panic::guard;
+use crate::handles::entry::with_image;
+use crate::handles::pool::Pool;
 use crate::runtime::process::core;
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int};

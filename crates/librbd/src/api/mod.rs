@@ -2,9 +2,10 @@
 //!
 //! Owns: their prototypes, their arguments, and librbd's rules about them. Does not own: handles (room `handles`), or
 //! anything that is decided about an image (crate `lsd-engine`).
+mod completion;
 mod copy;
 mod create;
-pub mod data;
+mod data;
 mod diff;
 mod features;
 mod info;
@@ -12,9 +13,11 @@ mod list;
 mod locks;
 mod metadata;
 mod namespace;
+mod notify;
 pub mod open;
-pub mod options;
+mod options;
 mod plain;
-pub mod unsupported;
+mod pool;
+mod unsupported;
 mod version;
-pub mod watch;
+mod watch;

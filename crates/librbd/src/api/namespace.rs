@@ -4,7 +4,7 @@
 use crate::ffi::caller::{put, put_texts, string};
 use crate::ffi::ctypes::rados_ioctx_t;
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::guard;
+use crate::ffi::panic::guard;
 use crate::handles::pool::Pool;
 use crate::runtime::process::core;
 use lsd_engine::{Catalog, Namespaces};

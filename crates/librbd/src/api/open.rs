@@ -1,11 +1,11 @@
 //! Opening and closing images.
-use crate::api::data::discard::Layout;
 use crate::ffi::caller::{optional_string, put, string};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_completion_t, rbd_image_t};
 use crate::ffi::errno::{Errno, Outcome};
+use crate::ffi::panic::guard;
 use crate::handles::completion::{Done, arm};
-use crate::handles::entry::guard;
 use crate::handles::image::{OpenImage, close, take_handle};
+use crate::handles::layout::Layout;
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
 use crate::runtime::process::core;

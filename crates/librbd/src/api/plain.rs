@@ -3,7 +3,8 @@
 use crate::ffi::caller::{clear, duplicate, fetch, put, put_sized_text, release, string};
 use crate::ffi::ctypes::{rbd_group_info_t, rbd_image_t, rbd_linked_image_spec_t, rbd_snap_info_t, rbd_snap_spec_t};
 use crate::ffi::errno::{CReturn, Errno};
-use crate::handles::entry::{guard, with_image};
+use crate::ffi::panic::guard;
+use crate::handles::entry::with_image;
 use std::ffi::{c_char, c_int, c_void};
 
 /// librbd's number of "no snapshot": the present state of the image.

@@ -1,6 +1,6 @@
 //! The library's version, as librbd counts it.
 use crate::ffi::caller::put;
-use crate::handles::entry::guard;
+use crate::ffi::panic::guard;
 use std::ffi::c_int;
 
 /// The version of librbd whose functions are all exported here (Ceph 20.2). Clients compare it with what they need.

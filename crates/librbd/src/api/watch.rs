@@ -3,10 +3,10 @@ use crate::ffi::caller::{duplicate, fetch, put, release};
 use crate::ffi::ctypes::{rbd_image_t, rbd_image_watcher_t, rbd_update_callback_t};
 use crate::ffi::errno::Errno;
 use crate::handles::entry::with_image;
+use crate::handles::listener::Listener;
 use crate::runtime::deliver::Item;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// ERANGE with the number of watchers if there are more than `max_watchers`.
 #[unsafe(no_mangle)]
@@ -51,38 +51,6 @@ pub unsafe extern "C" fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watc
     }
 }
 
-/// A caller's function and argument, and whether they may still be used.
-pub struct Listener {
-    callback: rbd_update_callback_t,
-    argument: *mut c_void,
-    ended: AtomicBool,
-}
-
-// SAFETY: the argument is only handed back to the caller, on the completion thread as all callbacks.
-unsafe impl Send for Listener {}
-// SAFETY: as above.
-unsafe impl Sync for Listener {}
-
-impl Listener {
-    pub fn new(callback: rbd_update_callback_t, argument: *mut c_void) -> Self {
-        Self { callback, argument, ended: AtomicBool::new(false) }
-    }
-
-    /// No call begins after this. One that has begun goes on: flush the deliverer before the argument may go.
-    pub fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
-    }
-
-    /// On the completion thread. News may have been on their way when the listener ended.
-    pub fn call(&self) {
-        if self.ended.load(Ordering::SeqCst) {
-            return;
-        }
-        // SAFETY: the caller gave this function for exactly this call, and has not taken it back.
-        unsafe { (self.callback)(self.argument) };
-    }
-}
-
 /// Calls `watch_cb` on the completion thread after each change of the image's header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_watch(
@@ -117,6 +85,3 @@ pub unsafe extern "C" fn rbd_update_unwatch(image: rbd_image_t, handle: u64) -> 
         Ok(0)
     })
 }
-
-#[cfg(test)]
-mod tests;

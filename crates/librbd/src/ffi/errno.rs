@@ -32,6 +32,12 @@ impl From<lsd_rados::RadosError> for Errno {
     }
 }
 
+/// What an errno alone would not say.
+pub fn told(error: lsd_engine::Error) -> Errno {
+    crate::ffi::log::line(&error);
+    error.into()
+}
+
 /// What every entry works with.
 pub type Outcome<T> = Result<T, Errno>;
 

@@ -1,4 +1,4 @@
-//! The border to C: types, errors, and the caller's memory.
+//! The border to C: types, errors, panics, and the caller's memory.
 //!
 //! Owns: how a value of C becomes one of Rust and back, and what a caller is told of an error, as a number and on
 //! stderr. Does not own: what a handle stands for (room `handles`), or what a function does (room `api`).
@@ -6,4 +6,5 @@ pub mod caller;
 pub mod ctypes;
 pub mod errno;
 pub mod log;
+pub mod panic;
 pub mod progress;

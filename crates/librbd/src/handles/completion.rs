@@ -4,13 +4,12 @@
 //! image, then it counts as complete and waiters wake. A release before the end is legal: the callback still runs.
 use crate::ffi::ctypes::{rbd_callback_t, rbd_completion_t};
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::guard;
 use crate::handles::events::Wakeups;
 use crate::handles::image::InFlight;
 use crate::handles::slab::{Handled, Ref, Slab};
 use crate::runtime::deliver::Item;
 use crate::runtime::process::Core;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -43,6 +42,16 @@ impl Handled for Completion {
     fn slab() -> &'static Slab<Self> {
         &COMPLETIONS
     }
+}
+
+/// The completion of a handle. EINVAL for null, EBADF for a released or invented handle.
+pub fn completion_of(handle: rbd_completion_t) -> Outcome<Ref<Completion>> {
+    COMPLETIONS.get(handle)
+}
+
+/// Takes a handle away from its caller. An operation that goes on keeps the completion.
+pub fn release(handle: rbd_completion_t) -> Outcome<()> {
+    COMPLETIONS.remove(handle).map(drop)
 }
 
 /// The completion of a handle, made busy with an operation. EINVAL if it already had one: a completion is for one
@@ -101,6 +110,32 @@ impl Done {
 }
 
 impl Completion {
+    /// A new handle without an operation.
+    pub fn register(callback: Option<rbd_callback_t>, argument: *mut c_void) -> Outcome<Ref<Completion>> {
+        COMPLETIONS.insert(Completion {
+            callback,
+            argument,
+            state: AtomicU8::new(FRESH),
+            result: AtomicI64::new(0),
+            awaited: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            done: Condvar::new(),
+        })
+    }
+
+    /// Also while the callback runs, as librbd has it.
+    pub fn is_complete(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= CALLBACK
+    }
+
+    pub fn result(&self) -> i64 {
+        self.result.load(Ordering::Acquire)
+    }
+
+    pub fn argument(&self) -> *mut c_void {
+        self.argument
+    }
+
     fn complete(&self) {
         self.state.store(COMPLETE, Ordering::SeqCst);
         if self.awaited.load(Ordering::SeqCst) {
@@ -109,7 +144,8 @@ impl Completion {
         }
     }
 
-    fn wait(&self) {
+    /// Until the callback has returned.
+    pub fn wait(&self) {
         if self.state.load(Ordering::SeqCst) == COMPLETE {
             return;
         }
@@ -120,59 +156,3 @@ impl Completion {
         }
     }
 }
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_create_completion(
-    cb_arg: *mut c_void,
-    complete_cb: Option<rbd_callback_t>,
-    c: *mut rbd_completion_t,
-) -> c_int {
-    guard(|| {
-        if c.is_null() {
-            return Err(Errno::EINVAL);
-        }
-        let completion = COMPLETIONS.insert(Completion {
-            callback: complete_cb,
-            argument: cb_arg,
-            state: AtomicU8::new(FRESH),
-            result: AtomicI64::new(0),
-            awaited: AtomicBool::new(false),
-            lock: Mutex::new(()),
-            done: Condvar::new(),
-        })?;
-        // SAFETY: not null, and the caller's to be written.
-        unsafe { c.write(completion.handle()) };
-        Ok(0)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_is_complete(c: rbd_completion_t) -> c_int {
-    guard(|| Ok(c_int::from(COMPLETIONS.get(c)?.state.load(Ordering::Acquire) >= CALLBACK)))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_wait_for_complete(c: rbd_completion_t) -> c_int {
-    guard(|| {
-        COMPLETIONS.get(c)?.wait();
-        Ok(0)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_get_return_value(c: rbd_completion_t) -> isize {
-    guard(|| Ok(COMPLETIONS.get(c)?.result.load(Ordering::Acquire) as isize))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_get_arg(c: rbd_completion_t) -> *mut c_void {
-    guard(|| Ok(COMPLETIONS.get(c)?.argument))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_aio_release(c: rbd_completion_t) {
-    guard(|| COMPLETIONS.remove(c).map(drop));
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,9 @@
-//! Event notification: completions that a caller polls for after its eventfd or pipe became readable.
-use crate::ffi::ctypes::{rbd_completion_t, rbd_image_t};
+//! The event socket of an image: a caller's eventfd or pipe, and the completions that it polls for.
+//!
+//! Owns: how the descriptor is made readable. Does not own: when, and that the image stays open for it.
+use crate::ffi::ctypes::rbd_completion_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::completion::Completion;
-use crate::handles::entry::with_image;
 use crate::handles::image::InFlight;
 use crate::handles::slab::Ref;
 use nix::libc;
@@ -31,7 +32,7 @@ pub struct EventSocket {
 }
 
 impl EventSocket {
-    fn new(fd: c_int, kind: c_int) -> Outcome<Self> {
+    pub fn new(fd: c_int, kind: c_int) -> Outcome<Self> {
         let kind = match kind {
             EVENT_TYPE_PIPE => Kind::Pipe,
             EVENT_TYPE_EVENTFD => Kind::EventFd,
@@ -47,7 +48,7 @@ impl EventSocket {
         self.completed.lock().unwrap_or_else(PoisonError::into_inner).push_back(completion);
     }
 
-    fn pop(&self, most: usize) -> Vec<rbd_completion_t> {
+    pub fn pop(&self, most: usize) -> Vec<rbd_completion_t> {
         let mut completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
         let count = most.min(completed.len());
         completed.drain(..count).map(|completion| completion.handle()).collect()
@@ -107,30 +108,4 @@ impl Wakeups {
             }
         }
     }
-}
-
-/// EINVAL for an unknown type, a bad descriptor, or an image that already has one.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_set_image_notification(image: rbd_image_t, fd: c_int, kind: c_int) -> c_int {
-    with_image(image, |image| {
-        image.set_events(EventSocket::new(fd, kind)?)?;
-        Ok(0)
-    })
-}
-
-/// Gives up to `numcomp` ended completions and their number.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_poll_io_events(image: rbd_image_t, comps: *mut rbd_completion_t, numcomp: c_int) -> c_int {
-    with_image(image, |image| {
-        if comps.is_null() || numcomp < 0 {
-            return Err(Errno::EINVAL);
-        }
-        let Some(socket) = image.events() else { return Ok(0) };
-        let handles = socket.pop(numcomp as usize);
-        for (place, handle) in handles.iter().enumerate() {
-            // SAFETY: the caller's array has `numcomp` places and no more than that were taken.
-            unsafe { comps.add(place).write(*handle) };
-        }
-        Ok(handles.len() as c_int)
-    })
 }

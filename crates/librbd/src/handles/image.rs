@@ -1,12 +1,12 @@
 //! `rbd_image_t`: an open image with what the C API adds to the engine's handle.
 //!
 //! Owns: the handle's life (poisoning, operations in flight, close). Does not own: opening (module `open`), I/O.
-use crate::api::data::discard::{DiscardRule, Layout};
-use crate::api::watch::Listener;
 use crate::ffi::ctypes::rbd_image_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::completion::Completion;
 use crate::handles::events::EventSocket;
+use crate::handles::layout::Layout;
+use crate::handles::listener::Listener;
 use crate::handles::pool::PoolEnd;
 use crate::handles::slab::{Handled, Ref, Slab};
 use crate::runtime::process::Core;
@@ -101,12 +101,6 @@ impl OpenImage {
     /// EINVAL if the image has an event socket already.
     pub fn set_events(&self, socket: EventSocket) -> Outcome<()> {
         self.events.set(socket).map_err(|_| Errno::EINVAL)
-    }
-
-    /// What of a discard is carried out, by the settings of the moment.
-    pub fn discard_rule(&self) -> DiscardRule {
-        let settings = self.engine.settings();
-        DiscardRule::new(settings.skip_partial_discard, settings.discard_granularity_bytes, self.layout)
     }
 
     /// EROFS for a handle that was opened read-only.

@@ -6,5 +6,8 @@ pub mod completion;
 pub mod entry;
 pub mod events;
 pub mod image;
+pub mod layout;
+pub mod listener;
+pub mod options;
 pub mod pool;
 pub mod slab;

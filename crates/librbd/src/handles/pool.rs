@@ -1,17 +1,12 @@
 //! The pool behind a caller's `rados_ioctx_t`, and the settings of its cluster handle.
-use crate::ffi::ctypes::{rados_ioctx_t, rbd_pool_stats_t};
-use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::entry::guard;
+use crate::ffi::ctypes::rados_ioctx_t;
+use crate::ffi::errno::{Errno, Outcome, told};
 use crate::runtime::process::{Core, core};
-use lsd_engine::{Error, OpenOptions, PoolMetadata, Settings, unknown_options};
+use lsd_engine::{OpenOptions, PoolMetadata, Settings, unknown_options};
 use lsd_rados::{ClusterUse, IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
-use std::ffi::c_int;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The application name that librbd gives to pools; monitors warn about pools without one.
-const APPLICATION: &str = "rbd";
 
 /// A caller's pool and namespace, opened once more.
 pub struct Pool {
@@ -67,17 +62,16 @@ impl Pool {
         Ok(self.io.cluster().pool_lookup(name)?)
     }
 
+    /// Names the pool's application. EPERM if it has another, unless forced.
+    pub fn enable_application(&self, name: &str, force: bool) -> Outcome<()> {
+        Ok(self.io.application_enable(name, force)?)
+    }
+
     /// The same pool in another namespace.
     pub fn in_namespace(&self, namespace: &str) -> Outcome<Arc<dyn ObjectStore>> {
         let io = self.io.with_namespace(namespace)?;
         Ok(Arc::new(RadosStore::new(io, self.core.handle().clone())?))
     }
-}
-
-/// What an errno alone would not say.
-pub fn told(error: Error) -> Errno {
-    crate::ffi::log::line(&error);
-    error.into()
 }
 
 /// Tells when a pool that was adopted is let go by everything that used it: tasks of the engine, and operations that they
@@ -99,24 +93,3 @@ impl PoolEnd {
         }
     }
 }
-
-/// Names the pool's application; EPERM if it is another's, unless forced. A pool needs nothing else.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_pool_init(io: rados_ioctx_t, force: bool) -> c_int {
-    guard(|| {
-        // SAFETY: the same contract.
-        let pool = unsafe { Pool::adopt(io) }?;
-        pool.io.application_enable(APPLICATION, force)?;
-        Ok(0)
-    })
-}
-
-/// Pool statistics are not supported yet: the handle is null and rbd_pool_stats_get says so.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_pool_stats_create(stats: *mut rbd_pool_stats_t) {
-    // SAFETY: null or a place by the contract of librbd.h.
-    guard(|| unsafe { crate::ffi::caller::put(stats, std::ptr::null_mut()) }.map(drop));
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_pool_stats_destroy(_stats: rbd_pool_stats_t) {}

@@ -1,5 +1,5 @@
 //! The data calls, and what the synchronous and the asynchronous ones have in common.
 mod aio;
-pub mod discard;
+mod discard;
 mod io;
 pub mod operation;

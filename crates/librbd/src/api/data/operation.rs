@@ -3,6 +3,7 @@
 //! Every operation is a future that is polled for the first time inside the caller's call: what it does before its
 //! first await (clipping, copying out of the caller's memory, the engine's ordering of writes) happens there.
 //! Each gives the number of bytes it worked on after clipping, as librbd's synchronous calls do.
+use crate::api::data::discard::DiscardRule;
 use crate::ffi::caller::CallerMemory;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::image::OpenImage;
@@ -59,9 +60,15 @@ pub async fn write(image: Ref<OpenImage>, offset: u64, source: CallerMemory, fla
     Ok(len)
 }
 
+/// What of a discard is carried out, by the settings of the moment.
+fn discard_rule(image: &OpenImage) -> DiscardRule {
+    let settings = image.engine.settings();
+    DiscardRule::new(settings.skip_partial_discard, settings.discard_granularity_bytes, image.layout)
+}
+
 pub async fn discard(image: Ref<OpenImage>, offset: u64, len: u64) -> Outcome<u64> {
     let len = clip_for_write(&image, offset, len)?;
-    let ranges = image.discard_rule().ranges(offset, len);
+    let ranges = discard_rule(&image).ranges(offset, len);
     if ranges.is_empty() && len > 0 {
         // Also a discard of which nothing is left takes the image, as in librbd.
         image.engine.discard(offset, 0, false).await?;

@@ -1,7 +1,13 @@
 //! Filling the caller's memory, piece after piece, with what a read brings.
-use super::Piece;
 use lsd_engine::ReadTarget;
 use std::slice::Iter;
+
+/// One piece of the caller's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) start: *mut u8,
+    pub(super) len: usize,
+}
 
 /// What is left of the memory to fill; what comes beyond its end is dropped.
 pub struct CallerTarget<'a> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::data::discard::Layout;
+use crate::handles::layout::Layout;
 use crate::handles::pool::PoolEnd;
 use crate::runtime::process::core;
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};

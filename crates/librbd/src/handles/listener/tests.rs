@@ -1,5 +1,7 @@
 use super::*;
+use crate::runtime::deliver::Item;
 use crate::runtime::process::core;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::handles::completion::{Done, arm};
 use crate::runtime::process::core;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
