@@ -3,7 +3,8 @@ use crate::ffi::caller::{optional_string, put, string};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_completion_t, rbd_image_t};
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
-use crate::handles::completion::{Done, arm};
+use crate::handles::completion::arm;
+use crate::handles::done::Done;
 use crate::handles::image::{OpenImage, close, take_handle};
 use crate::handles::layout::Layout;
 use crate::handles::pool::Pool;
@@ -135,7 +136,7 @@ unsafe fn aio_open(
                 }
                 Err(errno) => -i64::from(errno.0),
             };
-            Done { completion, image: None, result }.deliver(core);
+            Done { completion, image: None, result }.send(core);
         });
         Ok(0)
     })
@@ -195,7 +196,7 @@ pub unsafe extern "C" fn rbd_aio_close(image: rbd_image_t, c: rbd_completion_t) 
         core.handle().spawn(async move {
             let closed = AssertUnwindSafe(close(image, false)).catch_unwind().await.unwrap_or(Err(Errno::EIO));
             let result = closed.err().map_or(0, |errno| -i64::from(errno.0));
-            Done { completion, image: None, result }.deliver(core);
+            Done { completion, image: None, result }.send(core);
         });
         Ok(0)
     })

@@ -4,7 +4,6 @@ use crate::ffi::ctypes::{rbd_image_t, rbd_image_watcher_t, rbd_update_callback_t
 use crate::ffi::errno::Errno;
 use crate::handles::entry::with_image;
 use crate::handles::listener::Listener;
-use crate::runtime::deliver::Item;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
@@ -67,7 +66,7 @@ pub unsafe extern "C" fn rbd_update_watch(
         let (core, called) = (image.core, listener.clone());
         let number = image.engine.add_update_listener(Arc::new(move |_| {
             let called = called.clone();
-            core.deliverer.push(Item::Call(Box::new(move || called.call())));
+            core.deliverer.push(move || called.call());
         }));
         image.add_listener(number, listener);
         // SAFETY: a place by the check above.

@@ -20,6 +20,13 @@ impl From<lsd_engine::Error> for Errno {
     }
 }
 
+/// Of threads that could not be started. One that the system gave no number for is a lack of memory.
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Self {
+        error.raw_os_error().map_or(Errno::ENOMEM, Errno)
+    }
+}
+
 impl From<lsd_store::StoreError> for Errno {
     fn from(error: lsd_store::StoreError) -> Self {
         Errno(error.errno)

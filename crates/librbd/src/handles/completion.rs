@@ -1,14 +1,10 @@
 //! `rbd_completion_t`: one asynchronous operation as its caller sees it.
 //!
-//! Order when an operation ends, as librbd's: the callback, then the completion appears among the events of the
-//! image, then it counts as complete and waiters wake. A release before the end is legal: the callback still runs.
+//! Owns: its states, its result, and waiting for it. Does not own: the order of things when it ends (module `done`). A
+//! release before the end is legal: the callback still runs.
 use crate::ffi::ctypes::{rbd_callback_t, rbd_completion_t};
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::events::Wakeups;
-use crate::handles::image::InFlight;
 use crate::handles::slab::{Handled, Ref, Slab};
-use crate::runtime::deliver::Item;
-use crate::runtime::process::Core;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -65,50 +61,6 @@ pub fn arm(handle: rbd_completion_t) -> Outcome<Ref<Completion>> {
     Ok(completion)
 }
 
-/// An operation that has ended.
-pub struct Done {
-    pub completion: Ref<Completion>,
-    /// `None` for operations that an image does not count: open and close.
-    pub image: Option<InFlight>,
-    /// What the caller gets: a length, 0, or a negative errno.
-    pub result: i64,
-}
-
-impl Done {
-    /// Ends the operation: on the completion thread if there is a callback, else here and now.
-    pub fn deliver(self, core: &Core) {
-        if self.completion.callback.is_some() {
-            core.deliverer.push(Item::Done(self));
-        } else {
-            let mut wakeups = Wakeups::default();
-            self.finish(&mut wakeups);
-            wakeups.send();
-        }
-    }
-
-    /// Runs the callback and completes; event sockets are written by `wakeups`.
-    pub fn finish(self, wakeups: &mut Wakeups) {
-        let completion = &self.completion;
-        completion.result.store(self.result, Ordering::Release);
-        completion.state.store(CALLBACK, Ordering::Release);
-        if let Some(callback) = completion.callback {
-            // SAFETY: the caller gave this function for exactly this call.
-            unsafe { callback(completion.handle(), completion.argument) };
-        }
-        match self.image {
-            Some(image) if image.queue_event(completion) => {
-                completion.complete();
-                wakeups.add(image);
-            }
-            // The image is let go only after the completion is complete: rbd_close waits for that.
-            image => {
-                completion.complete();
-                drop(image);
-            }
-        }
-    }
-}
-
 impl Completion {
     /// A new handle without an operation.
     pub fn register(callback: Option<rbd_callback_t>, argument: *mut c_void) -> Outcome<Ref<Completion>> {
@@ -136,7 +88,22 @@ impl Completion {
         self.argument
     }
 
-    fn complete(&self) {
+    pub fn has_callback(&self) -> bool {
+        self.callback.is_some()
+    }
+
+    /// Takes the result and runs the callback, if there is one.
+    pub fn call_back(this: &Ref<Self>, result: i64) {
+        this.result.store(result, Ordering::Release);
+        this.state.store(CALLBACK, Ordering::Release);
+        if let Some(callback) = this.callback {
+            // SAFETY: the caller gave this function for exactly this call.
+            unsafe { callback(this.handle(), this.argument) };
+        }
+    }
+
+    /// Wakes whoever waits.
+    pub fn complete(&self) {
         self.state.store(COMPLETE, Ordering::SeqCst);
         if self.awaited.load(Ordering::SeqCst) {
             let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);

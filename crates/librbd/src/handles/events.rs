@@ -4,7 +4,6 @@
 use crate::ffi::ctypes::rbd_completion_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::completion::Completion;
-use crate::handles::image::InFlight;
 use crate::handles::slab::Ref;
 use nix::libc;
 use std::collections::VecDeque;
@@ -56,7 +55,7 @@ impl EventSocket {
 
     /// Makes the descriptor readable for `count` completions. A full pipe or counter is readable anyway, and an error
     /// of the caller's descriptor is the caller's, as with librbd: nothing is reported.
-    fn wake(&self, count: u64) {
+    pub fn wake(&self, count: u64) {
         match self.kind {
             Kind::EventFd => self.write(&kernel_bytes(count)),
             Kind::Pipe => {
@@ -86,26 +85,4 @@ impl EventSocket {
 #[expect(clippy::host_endian_bytes, reason = "eventfd(2) takes the host's order")]
 fn kernel_bytes(count: u64) -> [u8; 8] {
     count.to_ne_bytes()
-}
-
-/// Images whose event sockets are to be written after a bunch of completions. It keeps them from being closed until
-/// then.
-#[derive(Default)]
-pub struct Wakeups(Vec<(InFlight, u64)>);
-
-impl Wakeups {
-    pub fn add(&mut self, image: InFlight) {
-        match self.0.iter_mut().find(|(known, _)| known.same_image(&image)) {
-            Some((_, count)) => *count += 1,
-            None => self.0.push((image, 1)),
-        }
-    }
-
-    pub fn send(self) {
-        for (image, count) in self.0 {
-            if let Some(socket) = image.events() {
-                socket.wake(count);
-            }
-        }
-    }
 }

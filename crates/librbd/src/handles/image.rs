@@ -10,6 +10,7 @@ use crate::handles::listener::Listener;
 use crate::handles::pool::PoolEnd;
 use crate::handles::slab::{Handled, Ref, Slab};
 use crate::runtime::process::Core;
+use crate::runtime::signals::Signal;
 use lsd_engine::Image;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -160,14 +161,6 @@ impl InFlight {
         Self(image.clone())
     }
 
-    pub fn same_image(&self, other: &InFlight) -> bool {
-        self.0.handle() == other.0.handle()
-    }
-
-    pub fn events(&self) -> Option<&EventSocket> {
-        self.0.events()
-    }
-
     /// Lets rbd_poll_io_events find the completion; false if the image has no event socket.
     pub fn queue_event(&self, completion: &Ref<Completion>) -> bool {
         match self.0.events() {
@@ -185,6 +178,19 @@ impl InFlight {
 
     pub fn core(&self) -> &'static Core {
         self.0.core
+    }
+}
+
+/// Writes the image's event socket after a bunch of completions, and keeps the image from being closed until then.
+impl Signal for InFlight {
+    fn target(&self) -> usize {
+        self.0.handle() as usize
+    }
+
+    fn send(&self, count: u64) {
+        if let Some(socket) = self.0.events() {
+            socket.wake(count);
+        }
     }
 }
 

@@ -6,11 +6,10 @@
 //!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
-//! Does not own: what finishing a completion means (module `completion`).
-use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::completion::Done;
-use crate::handles::events::Wakeups;
+//! Does not own: what a callback does (trait [`Deliver`]).
+use crate::runtime::signals::Signals;
 use crate::runtime::task::{Kind, Task};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -25,15 +24,21 @@ const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 /// their way. Where processors are idle that is a microsecond each time.
 const YIELDS: u32 = 8;
 
-pub enum Item {
-    Done(Done),
-    /// Any other callback of a caller (rbd_update_watch).
-    Call(Box<dyn FnOnce() + Send>),
+/// A callback of a caller, or whatever else must wait until those before it have returned.
+pub trait Deliver: Send {
+    /// Runs it, on the completion thread. `signals` are sent after the bunch that it is in.
+    fn deliver(self: Box<Self>, signals: &mut Signals);
+}
+
+impl<F: FnOnce() + Send> Deliver for F {
+    fn deliver(self: Box<Self>, _: &mut Signals) {
+        self();
+    }
 }
 
 #[derive(Default)]
 struct Waiting {
-    items: Vec<Item>,
+    callbacks: Vec<Box<dyn Deliver>>,
     tasks: Vec<Arc<Task>>,
     thread_sleeps: bool,
     in_callbacks: bool,
@@ -43,7 +48,7 @@ struct Waiting {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.tasks.is_empty()
+        self.callbacks.is_empty() && self.tasks.is_empty()
     }
 }
 
@@ -59,20 +64,18 @@ pub struct Deliverer {
 }
 
 impl Deliverer {
-    pub fn start() -> Outcome<Self> {
+    pub fn start() -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let of_thread = queue.clone();
-        let thread = thread::Builder::new()
-            .name("lsd-complete".into())
-            .spawn(move || of_thread.run())
-            .map_err(|error| Errno(error.raw_os_error().unwrap_or(Errno::ENOMEM.0)))?;
+        let thread = thread::Builder::new().name("lsd-complete".into()).spawn(move || of_thread.run())?;
         Ok(Self { queue, thread: thread.thread().id() })
     }
 
     /// Queues a callback. Never blocks for longer than another thread takes to queue one.
-    pub fn push(&self, item: Item) {
+    pub fn push(&self, callback: impl Deliver + 'static) {
+        let callback = Box::new(callback);
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.items.push(item);
+        waiting.callbacks.push(callback);
         let wake = std::mem::take(&mut waiting.thread_sleeps);
         drop(waiting);
         if wake {
@@ -110,7 +113,7 @@ impl Deliverer {
             return;
         }
         let (reached, wait) = std::sync::mpsc::channel();
-        self.push(Item::Call(Box::new(move || drop(reached))));
+        self.push(move || drop(reached));
         // Always an error: the sender is dropped when the queue comes to it.
         let _: Result<(), _> = wait.recv();
     }
@@ -118,7 +121,7 @@ impl Deliverer {
     /// The same for who must not block, and is in no callback.
     pub async fn flushed(&self) {
         let (reached, wait) = tokio::sync::oneshot::channel::<()>();
-        self.push(Item::Call(Box::new(move || drop(reached))));
+        self.push(move || drop(reached));
         // Always an error, as above.
         let _: Result<(), _> = wait.await;
     }
@@ -136,19 +139,16 @@ impl Queue {
         loop {
             let tasks = self.wait(yields);
             yields = if tasks.is_empty() { 0 } else { YIELDS };
-            // Without this thread every later operation would hang, so a panic ends one task or item only.
+            // Without this thread every later operation would hang, so a panic ends one task or callback only.
             for task in tasks {
                 let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
             }
             let bunch = self.begin_callbacks();
-            let mut wakeups = Wakeups::default();
-            for item in bunch {
-                let _ = catch_unwind(AssertUnwindSafe(|| match item {
-                    Item::Done(done) => done.finish(&mut wakeups),
-                    Item::Call(call) => call(),
-                }));
+            let mut signals = Signals::default();
+            for callback in bunch {
+                let _ = catch_unwind(AssertUnwindSafe(|| callback.deliver(&mut signals)));
             }
-            wakeups.send();
+            signals.send();
         }
     }
 
@@ -174,13 +174,13 @@ impl Queue {
 
     /// Takes the callbacks; none while tasks are there, which must not wait for them. No more tasks come than operations
     /// were started, so callbacks get their turn.
-    fn begin_callbacks(&self) -> Vec<Item> {
+    fn begin_callbacks(&self) -> Vec<Box<dyn Deliver>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.tasks.is_empty() {
             return Vec::new();
         }
         waiting.in_callbacks = true;
-        std::mem::take(&mut waiting.items)
+        std::mem::take(&mut waiting.callbacks)
     }
 
     /// The tasks, if a callback is still running.

@@ -4,4 +4,5 @@
 //! callbacks run. Does not own: what a callback or a task is about. It knows no handle and nothing of C.
 pub mod deliver;
 pub mod process;
+pub mod signals;
 pub mod task;

@@ -2,11 +2,11 @@
 //!
 //! Owns: starting them, also again in a forked child, and waiting for a future from a caller's thread.
 //! Does not own: what runs on them.
-use crate::ffi::errno::{Errno, Outcome};
 use crate::runtime::deliver::Deliverer;
-use crate::runtime::task::{Kind, Task, with_found_before_waiting};
+use crate::runtime::task::{Kind, Spawner, Task, with_found_before_waiting};
 use lsd_engine::Executor;
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -26,7 +26,7 @@ pub struct Core {
 static CORE: AtomicPtr<Core> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The threads of this process. A forked child inherits no threads, so it gets new ones here.
-pub fn core() -> Outcome<&'static Core> {
+pub fn core() -> io::Result<&'static Core> {
     let process = std::process::id();
     loop {
         let current = CORE.load(Ordering::Acquire);
@@ -46,13 +46,12 @@ pub fn core() -> Outcome<&'static Core> {
 }
 
 impl Core {
-    fn start(process: u32) -> Outcome<Core> {
+    fn start(process: u32) -> io::Result<Core> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
             .thread_name("lsd-worker")
             .enable_all()
-            .build()
-            .map_err(|error| Errno(error.raw_os_error().unwrap_or(Errno::ENOMEM.0)))?;
+            .build()?;
         Ok(Core { process, runtime, deliverer: Deliverer::start()? })
     }
 
@@ -78,6 +77,16 @@ impl Core {
             }
             parker.park();
         }
+    }
+}
+
+impl Spawner for Core {
+    fn queue(&self, task: Arc<Task>) {
+        self.deliverer.push_task(task, self.handle());
+    }
+
+    fn handle(&self) -> &Handle {
+        self.runtime.handle()
     }
 }
 

@@ -8,7 +8,6 @@
 //!
 //! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled when no
 //! thread is at it (module `deliver`).
-use crate::runtime::process::Core;
 use lsd_rados::on_librados_thread;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,6 +17,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
+use tokio::runtime::Handle;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -44,8 +44,17 @@ pub enum Kind {
     Background,
 }
 
+/// What a task needs of the threads that are there.
+pub trait Spawner: Send + Sync {
+    /// Leaves a task to the completion thread.
+    fn queue(&self, task: Arc<Task>);
+
+    /// The tokio runtime whose timers and tasks the work uses.
+    fn handle(&self) -> &Handle;
+}
+
 pub struct Task {
-    core: &'static Core,
+    spawner: &'static dyn Spawner,
     pub kind: Kind,
     /// `None` once it has ended.
     work: Mutex<Option<Work>>,
@@ -59,9 +68,13 @@ thread_local! {
 
 impl Task {
     /// Nobody can wake it before it was polled, so it counts as queued, which it may be.
-    pub fn new(core: &'static Core, kind: Kind, work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+    pub fn new(
+        spawner: &'static dyn Spawner,
+        kind: Kind,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Arc<Self> {
         let work: Work = Box::pin(work);
-        Arc::new(Self { core, kind, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
+        Arc::new(Self { spawner, kind, work: Mutex::new(Some(work)), state: AtomicU8::new(QUEUED) })
     }
 
     /// Sees to it that a task that was woken is polled, by the thread that should.
@@ -81,8 +94,8 @@ impl Task {
 
     /// Leaves it to the completion thread.
     fn queue(self: Arc<Self>) {
-        let core = self.core;
-        core.deliverer.push_task(self, core.handle());
+        let spawner = self.spawner;
+        spawner.queue(self);
     }
 
     /// Polls the work, if it has not ended, and then what that has woken. Only for a task that is queued, once.
@@ -106,7 +119,7 @@ impl Task {
     /// Returns true when the work has ended.
     fn poll_once(self: &Arc<Self>) -> bool {
         let waker = Waker::from(self.clone());
-        let _context = self.core.handle().enter();
+        let _context = self.spawner.handle().enter();
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = work.as_mut().is_none_or(|work| work.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
         if ended {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::handles::completion::{Done, arm};
+use crate::handles::completion::arm;
+use crate::handles::done::Done;
 use crate::runtime::process::core;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -32,7 +33,7 @@ fn a_callback_runs_elsewhere_and_before_waiters_wake() {
         assert_eq!(rbd_aio_is_complete(handle), 0);
         assert_eq!(rbd_aio_get_arg(handle), (&raw const *told).cast_mut().cast());
     }
-    Done { completion, image: None, result: 17 }.deliver(core().unwrap());
+    Done { completion, image: None, result: 17 }.send(core().unwrap());
     // SAFETY: a live handle.
     unsafe {
         assert_eq!(rbd_aio_wait_for_complete(handle), 0);
@@ -51,7 +52,7 @@ fn released_before_the_end_the_callback_still_runs() {
     let completion = arm(handle).unwrap();
     // SAFETY: a live handle.
     unsafe { rbd_aio_release(handle) };
-    Done { completion, image: None, result: 0 }.deliver(core().unwrap());
+    Done { completion, image: None, result: 0 }.send(core().unwrap());
     let (complete, _) = heard.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(complete, -Errno::EBADF.0, "the handle is dead, the object is not");
 }
@@ -62,7 +63,7 @@ fn waiting_without_a_callback_ends() {
     let completion = arm(handle).unwrap();
     let ender = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(20));
-        Done { completion, image: None, result: -5 }.deliver(core().unwrap());
+        Done { completion, image: None, result: -5 }.send(core().unwrap());
     });
     // SAFETY: a live handle.
     unsafe {

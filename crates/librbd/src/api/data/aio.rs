@@ -8,7 +8,8 @@ use crate::api::data::operation::{self, OpFlags};
 use crate::ffi::caller::CallerMemory;
 use crate::ffi::ctypes::{rbd_completion_t, rbd_image_t};
 use crate::ffi::errno::{Errno, Outcome};
-use crate::handles::completion::{Completion, Done, arm};
+use crate::handles::completion::{Completion, arm};
+use crate::handles::done::Done;
 use crate::handles::entry::with_image;
 use crate::handles::image::{InFlight, OpenImage};
 use crate::handles::slab::Ref;
@@ -57,7 +58,7 @@ fn finish(completion: Ref<Completion>, image: InFlight, success: Success, outcom
         }
     };
     let core = image.core();
-    Done { completion, image: Some(image), result }.deliver(core);
+    Done { completion, image: Some(image), result }.send(core);
 }
 
 fn submit_read(image: rbd_image_t, off: u64, target: Outcome<CallerMemory>, c: rbd_completion_t) -> c_int {

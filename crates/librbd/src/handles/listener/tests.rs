@@ -1,10 +1,7 @@
 use super::*;
-use crate::runtime::deliver::Item;
 use crate::runtime::process::core;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc;
-use std::time::Duration;
 
 unsafe extern "C" fn count(calls: *mut c_void) {
     // SAFETY: each test gives a counter that outlives its listener.
@@ -22,7 +19,7 @@ fn a_listener_that_ended_is_not_called() {
     let listener = counting(&calls);
     let deliver = |listener: &Arc<Listener>| {
         let called = listener.clone();
-        core().unwrap().deliverer.push(Item::Call(Box::new(move || called.call())));
+        core().unwrap().deliverer.push(move || called.call());
     };
     deliver(&listener);
     core().unwrap().deliverer.flush();
@@ -33,23 +30,4 @@ fn a_listener_that_ended_is_not_called() {
     deliver(&listener);
     core().unwrap().deliverer.flush();
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-}
-
-/// However many wait for a callback to return, the runtime's workers have other work to do.
-#[test]
-fn waiting_for_callbacks_blocks_no_worker() {
-    let core = core().unwrap();
-    let (release, wait) = mpsc::channel::<()>();
-    core.deliverer.push(Item::Call(Box::new(move || assert!(wait.recv().is_ok()))));
-    let flushes: Vec<_> = (0..16).map(|_| core.handle().spawn(core.deliverer.flushed())).collect();
-    let (ran, run) = mpsc::channel();
-    core.handle().spawn(async move { ran.send(()) });
-    assert_eq!(run.recv_timeout(Duration::from_secs(20)), Ok(()), "the workers wait for a callback");
-    assert!(flushes.iter().all(|flush| !flush.is_finished()));
-    release.send(()).unwrap();
-    core.block_on(async {
-        for flush in flushes {
-            flush.await.unwrap();
-        }
-    });
 }
