@@ -5,6 +5,18 @@
 //! Ceph 20 is here; those that are not supported yet are in [`api::unsupported`], and `docs/COMPAT.md` says of each
 //! what it does.
 //!
+//! Four layers. Each knows those below it only, and no modules form a circle (`tests/tidy.rs`):
+//!
+//! ```text
+//!   api        the functions of librbd.h, a file for each section
+//!    |
+//!   handles    what a C pointer stands for: image, completion, options, pool
+//!    |    \
+//!    |    runtime    threads, tasks, and the one thread on which callbacks run; knows nothing of C
+//!    |
+//!   ffi        types, errors and memory of C; no panic goes beyond it
+//! ```
+//!
 //! **Invariants.** No panic crosses into C. No handle is ever dereferenced: it is looked up. No callback of a caller
 //! runs inside the call that started its operation.
 mod api;

@@ -1,6 +1,6 @@
 //! The functions of `librbd.h`, a file for each section.
 //!
-//! Owns: their prototypes, their arguments, and librbd's rules about them. Does not own: handles (room `handles`), or
+//! Owns: their prototypes, their arguments, and librbd's rules about them. Does not own: handles (layer `handles`), or
 //! anything that is decided about an image (crate `lsd-engine`).
 mod completion;
 mod copy;

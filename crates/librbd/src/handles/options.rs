@@ -1,7 +1,7 @@
 //! `rbd_image_options_t`: the bag of options for creating and copying images.
 //!
 //! Owns: the numbers of options and the values that are set. Does not own: which of them are text, and what they mean
-//! (room `api`).
+//! (layer `api`).
 use crate::ffi::ctypes::rbd_image_options_t;
 use crate::ffi::errno::Outcome;
 use crate::handles::slab::{Handled, Ref, Slab};

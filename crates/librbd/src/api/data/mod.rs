@@ -1,4 +1,7 @@
-//! The data calls, and what the synchronous and the asynchronous ones have in common.
+//! The data calls.
+//!
+//! Owns: their two forms, synchronous (`io`) and asynchronous (`aio`), and what both do (`operation`, `discard`). Does
+//! not own: who polls an operation (module `task`).
 mod aio;
 mod discard;
 mod io;

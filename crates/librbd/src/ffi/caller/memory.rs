@@ -2,7 +2,7 @@
 //!
 //! Owns: checking it, copying out of it, and where a read puts its bytes. Does not own: how long it is valid, which is
 //! for the caller.
-use super::target::{CallerTarget, Piece};
+use crate::ffi::caller::target::{CallerTarget, Piece};
 use crate::ffi::errno::{Errno, Outcome};
 use bytes::{Bytes, BytesMut};
 use lsd_engine::WriteData;
