@@ -26,7 +26,8 @@ pub struct OpenImage {
     in_flight: AtomicUsize,
     idle: Notify,
     events: OnceLock<EventSocket>,
-    /// Those of rbd_update_watch by their handles: callbacks that no operation counts. `None` once the image is being closed.
+    /// Those of rbd_update_watch by their handles: callbacks that no operation counts. `None` once the image is being
+    /// closed.
     listeners: Mutex<Option<BTreeMap<u64, Arc<Listener>>>>,
     pool_end: Mutex<Option<PoolEnd>>,
 }
@@ -133,7 +134,8 @@ pub fn take_handle(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 /// Closes an image whose handle was taken. A poisoned one is left as a crash would leave it: its memory cannot be
 /// trusted, and recovery does not need it.
 pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> {
-    // First of all: whoever closes an image is done with its listeners, and may take away what they use when this returns.
+    // First of all: whoever closes an image is done with its listeners, and may take away what they use when this
+    // returns.
     if image.end_listeners() && !inside_callback {
         image.core.deliverer.flushed().await;
     }

@@ -41,8 +41,8 @@ impl Pool {
         self.io.cluster().conf_get(key)
     }
 
-    /// How images are opened with the settings of the caller's cluster handle. EINVAL, told on stderr: one of them is not
-    /// understood.
+    /// How images are opened with the settings of the caller's cluster handle. EINVAL, told on stderr: one of them is
+    /// not understood.
     pub fn open_options(&self, read_only: bool) -> Outcome<OpenOptions> {
         for name in unknown_options(self.io.cluster().own_settings().iter().map(String::as_str)) {
             crate::ffi::log::once(format!("there is no option {name}: it has no effect"));
@@ -74,8 +74,8 @@ impl Pool {
     }
 }
 
-/// Tells when a pool that was adopted is let go by everything that used it: tasks of the engine, and operations that they
-/// left in flight when they were ended, whose buffers librados never gives back after a shutdown.
+/// Tells when a pool that was adopted is let go by everything that used it: tasks of the engine, and operations that
+/// they left in flight when they were ended, whose buffers librados never gives back after a shutdown.
 #[derive(Default)]
 pub struct PoolEnd(Option<ClusterUse>);
 

@@ -1,8 +1,8 @@
 //! The completion thread: the only place where callbacks of callers run.
 //!
-//! Between callbacks it also goes on with the work behind operations that something has come for; where a callback takes its time,
-//! the runtime does. What is done together costs everybody fewer wake-ups, down to the OSD: so before it sleeps this thread
-//! gives way to those that bring it work.
+//! Between callbacks it also goes on with the work behind operations that something has come for; where a callback
+//! takes its time, the runtime does. What is done together costs everybody fewer wake-ups, down to the OSD: so before
+//! it sleeps this thread gives way to those that bring it work.
 //!
 //! Owns: one queue and one thread per process. One thread, because librbd's users never see two of its callbacks
 //! at once; a thread of its own, because a callback may block or call any function of the API.
@@ -16,12 +16,12 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How long operations wait for a callback to return before the runtime goes on with them. Most callbacks return at once, and a
-/// timer for each of those that something came upon is not free.
+/// How long operations wait for a callback to return before the runtime goes on with them. Most callbacks return at
+/// once, and a timer for each of those that something came upon is not free.
 const CALLBACK_PATIENCE: Duration = Duration::from_millis(10);
 
-/// How often this thread lets others run before it sleeps, if it has polled tasks: then answers to more operations may be on
-/// their way. Where processors are idle that is a microsecond each time.
+/// How often this thread lets others run before it sleeps, if it has polled tasks: then answers to more operations may
+/// be on their way. Where processors are idle that is a microsecond each time.
 const YIELDS: u32 = 8;
 
 /// A callback of a caller, or whatever else must wait until those before it have returned.
@@ -172,8 +172,8 @@ impl Queue {
         std::mem::take(&mut waiting.tasks)
     }
 
-    /// Takes the callbacks; none while tasks are there, which must not wait for them. No more tasks come than operations
-    /// were started, so callbacks get their turn.
+    /// Takes the callbacks; none while tasks are there, which must not wait for them. No more tasks come than
+    /// operations were started, so callbacks get their turn.
     fn begin_callbacks(&self) -> Vec<Box<dyn Deliver>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.tasks.is_empty() {

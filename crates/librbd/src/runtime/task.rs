@@ -1,13 +1,13 @@
-//! Operations that wait for RADOS, and the work behind them: polled first in the caller's thread, then operations by the thread
-//! of librados that brings what they wait for, and the work behind them by the completion thread.
+//! Operations that wait for RADOS, and the work behind them: polled first in the caller's thread, then operations by
+//! the thread of librados that brings what they wait for, and the work behind them by the completion thread.
 //!
-//! Each thread that an operation passes through costs a wake-up, some ten microseconds of both cores. So a runtime's workers have
-//! no part in it, and whoever wakes a task by what it is polling goes on with that task itself. Nothing polled here may
-//! block: librados calls back for one operation of a connection at a time. (Starting another operation may wait for room
-//! among those in flight; that is made by another of librados' threads.)
+//! Each thread that an operation passes through costs a wake-up, some ten microseconds of both cores. So a runtime's
+//! workers have no part in it, and whoever wakes a task by what it is polling goes on with that task itself. Nothing
+//! polled here may block: librados calls back for one operation of a connection at a time. (Starting another operation
+//! may wait for room among those in flight; that is made by another of librados' threads.)
 //!
-//! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled when no
-//! thread is at it (module `deliver`).
+//! Owns: polling such a future again when it is woken, never in two threads at once. Does not own: where it is polled
+//! when no thread is at it (module `deliver`).
 use lsd_rados::on_librados_thread;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -30,15 +30,16 @@ const POLLED: u8 = 2;
 /// Is being polled, and was woken since that began: so there is more to do after it.
 const WOKEN: u8 = 3;
 
-/// Polls in a row of a task that is woken while it is polled: `FuturesUnordered` does that after each future that is new to it, and there is
-/// nothing to do then. Not more, for this may be a caller's thread that has something else to do.
+/// Polls in a row of a task that is woken while it is polled: `FuturesUnordered` does that after each future that is
+/// new to it, and there is nothing to do then. Not more, for this may be a caller's thread that has something else to
+/// do.
 const POLLS: usize = 3;
 
 /// What a task is, which says who goes on with it when it is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One operation of a caller. librados' thread goes on with it. If something else wakes it, the completion thread does, and
-    /// a callback may keep it waiting a little, for most callbacks return at once.
+    /// One operation of a caller. librados' thread goes on with it. If something else wakes it, the completion thread
+    /// does, and a callback may keep it waiting a little, for most callbacks return at once.
     Operation,
     /// What many operations wait for. It has more to do than librados' thread should, and never waits for a callback.
     Background,
@@ -165,8 +166,8 @@ pub fn with_found<T>(poll: impl FnOnce() -> T) -> T {
     value
 }
 
-/// The same for who then waits in this thread, perhaps inside a poll (a synchronous call in a progress callback): nobody else
-/// would come to the tasks that were left to this thread, and the wait may be for one of them.
+/// The same for who then waits in this thread, perhaps inside a poll (a synchronous call in a progress callback):
+/// nobody else would come to the tasks that were left to this thread, and the wait may be for one of them.
 pub fn with_found_before_waiting<T>(poll: impl FnOnce() -> T) -> T {
     if FOUND.with_borrow(Option::is_none) {
         return with_found(poll);

@@ -1,8 +1,9 @@
 //! The asynchronous data calls.
 //!
-//! An operation is polled first in the caller's thread: most writes are accepted in memory and reads found in the cache, and
-//! then that is all. Otherwise whoever brings what it waits for goes on with it (module `task`). What an entry returns says only
-//! whether the operation was started; its result is the completion's: bytes for reads, 0 for the rest.
+//! An operation is polled first in the caller's thread: most writes are accepted in memory and reads found in the
+//! cache, and then that is all. Otherwise whoever brings what it waits for goes on with it (module `task`). What an
+//! entry returns says only whether the operation was started; its result is the completion's: bytes for reads, 0 for
+//! the rest.
 use crate::api::data::io::{check_pattern, mismatch_to};
 use crate::api::data::operation::{self, OpFlags};
 use crate::ffi::caller::CallerMemory;

@@ -148,8 +148,8 @@ fn a_panic_leaves_nothing_behind() {
     watched.await_polls(3);
 }
 
-/// A synchronous call inside a progress callback is inside a poll of the call that reports progress, and may wait for work that its
-/// own thread has just woken.
+/// A synchronous call inside a progress callback is inside a poll of the call that reports progress, and may wait for
+/// work that its own thread has just woken.
 #[test]
 fn a_wait_inside_a_poll_goes_on_with_what_its_thread_has_woken() {
     let core = core().unwrap();
