@@ -4,7 +4,7 @@
 //! cache, and then that is all. Otherwise whoever brings what it waits for goes on with it (module `task`). What an
 //! entry returns says only whether the operation was started; its result is the completion's: bytes for reads, 0 for
 //! the rest.
-use crate::api::data::io::{check_pattern, mismatch_to};
+use crate::api::data::arguments::{check_pattern, mismatch_to};
 use crate::api::data::operation::{self, OpFlags};
 use crate::ffi::caller::CallerMemory;
 use crate::ffi::ctypes::{rbd_completion_t, rbd_image_t};

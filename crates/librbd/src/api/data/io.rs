@@ -1,5 +1,6 @@
 //! The synchronous data calls. They give the number of bytes worked on.
-use crate::api::data::operation::{self, Mismatch, clip};
+use crate::api::data::arguments::{check_pattern, mismatch_to, within_int};
+use crate::api::data::operation::{self, clip};
 use crate::ffi::caller::CallerMemory;
 use crate::ffi::ctypes::rbd_image_t;
 use crate::ffi::errno::{Errno, Outcome};
@@ -13,11 +14,6 @@ pub type ReadCallback = unsafe extern "C" fn(u64, usize, *const c_char, *mut c_v
 
 fn wait(image: &Ref<OpenImage>, operation: impl Future<Output = Outcome<u64>>) -> Outcome<isize> {
     image.core.block_on(operation).map(|bytes| bytes as isize)
-}
-
-/// Lengths that librbd takes as `int`.
-fn within_int(len: u64) -> Outcome<u64> {
-    if len > i32::MAX as u64 { Err(Errno::EINVAL) } else { Ok(len) }
 }
 
 #[unsafe(no_mangle)]
@@ -78,14 +74,6 @@ pub unsafe extern "C" fn rbd_write_zeroes(
     })
 }
 
-/// EINVAL unless `len` is a multiple of a pattern that is not empty.
-pub fn check_pattern(len: usize, data_len: usize) -> Outcome<u64> {
-    if data_len == 0 || !len.is_multiple_of(data_len) {
-        return Err(Errno::EINVAL);
-    }
-    within_int(len as u64)
-}
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_writesame(
     image: rbd_image_t,
@@ -99,17 +87,6 @@ pub unsafe extern "C" fn rbd_writesame(
         let len = check_pattern(len, data_len)?;
         let pattern = CallerMemory::buffer(buf, data_len)?;
         wait(image, operation::write_same(image.clone(), ofs, len, pattern, op_flags.into()))
-    })
-}
-
-/// Writes a mismatch to where the caller wants it, if anywhere.
-pub fn mismatch_to(place: *mut u64) -> Mismatch {
-    let place = place as usize;
-    Box::new(move |offset| {
-        if place != 0 {
-            // SAFETY: not null; the caller keeps the place until the operation is complete.
-            unsafe { (place as *mut u64).write(offset) };
-        }
     })
 }
 
