@@ -1,4 +1,5 @@
 use super::*;
+use crate::ffi::panic::guard;
 use crate::handles::layout::Layout;
 use crate::handles::pool::PoolEnd;
 use crate::runtime::process::core;
