@@ -3,7 +3,7 @@
 mod common;
 use common::{Cmd, compiled_program};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Arguments and result, each as a Rust type.
 type Signature = (Vec<String>, String);
@@ -201,15 +201,25 @@ fn table_functions(text: &str, found: &mut Signatures) {
     }
 }
 
-fn ours() -> Signatures {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/librbd/src");
-    let mut found = Signatures::new();
-    for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if file.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(file).unwrap();
-            plain_functions(&text, &mut found);
-            table_functions(&text, &mut found);
+/// Every source file below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
         }
+    }
+}
+
+fn ours() -> Signatures {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/librbd/src"), &mut files);
+    let mut found = Signatures::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        plain_functions(&text, &mut found);
+        table_functions(&text, &mut found);
     }
     found.remove("");
     found

@@ -1,7 +1,7 @@
 //! The house rules that a reader would otherwise have to trust: which crate may know which, how long a file may be, where
 //! `unsafe` may stand, what the pure crate must not touch, and what documents look like.
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +24,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lsd-core", &[]),
     ("lsd-librados-sys", &[]),
 ];
+
+/// The layers of `librbd` and those that each may know; all point down.
+const LIBRBD_LAYERS: [(&str, &[&str]); 4] =
+    [("ffi", &[]), ("runtime", &[]), ("handles", &["ffi", "runtime"]), ("api", &["ffi", "runtime", "handles"])];
 
 /// The crates that may say `unsafe`.
 const UNSAFE_CRATES: [&str; 4] =
@@ -185,6 +189,54 @@ fn core_is_pure() {
         );
     }
     report("core does no I/O and knows no clock, chance or threads", offences);
+}
+
+/// The modules of `librbd`, each with the others that it names from `crate::` on.
+fn librbd_modules() -> BTreeMap<String, BTreeSet<String>> {
+    let folder = Path::new("crates/librbd/src");
+    let files = production_files().into_iter().filter_map(|name| {
+        let module = name.strip_prefix(folder).ok()?.with_extension("").to_str()?.replace('/', "::");
+        Some((module.trim_end_matches("::mod").to_owned(), code_of(&read(&name))))
+    });
+    let files: BTreeMap<String, String> = files.collect();
+    let named = |module: &String, code: &str| -> BTreeSet<String> {
+        let paths = code.split("crate::").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(rest.len());
+            let mut path = rest[..end].trim_end_matches(':');
+            while !files.contains_key(path) {
+                path = path.rsplit_once("::").unwrap_or_else(|| panic!("{module} names crate::{path}")).0;
+            }
+            path.to_owned()
+        });
+        paths.filter(|path| path != module).collect()
+    };
+    files.iter().map(|(module, code)| (module.clone(), named(module, code))).collect()
+}
+
+#[test]
+fn librbds_layers_point_down() {
+    let layer_of = |module: &str| module.split("::").next().unwrap().to_owned();
+    let mut modules = librbd_modules();
+    let mut offences = Vec::new();
+    for (module, named) in modules.iter().filter(|(module, _)| *module != "lib") {
+        let layer = layer_of(module);
+        let Some((_, allowed)) = LIBRBD_LAYERS.iter().find(|(name, _)| *name == layer) else {
+            offences.push(format!("{module} is in no layer"));
+            continue;
+        };
+        let up = named.iter().filter(|to| layer_of(to) != layer && !allowed.contains(&layer_of(to).as_str()));
+        offences.extend(up.map(|to| format!("{module} must not name {to}")));
+    }
+    report("each layer of librbd knows those below it only", offences);
+    // Modules that name none that is left go, and those that none names, again and again. Circles stay.
+    let mut before = usize::MAX;
+    while modules.len() < before {
+        before = modules.len();
+        let left: BTreeSet<String> = modules.keys().cloned().collect();
+        let are_named: BTreeSet<String> = modules.values().flatten().cloned().collect();
+        modules.retain(|module, named| !named.is_disjoint(&left) && are_named.contains(module));
+    }
+    report("no circle of modules in librbd", modules.into_keys().collect());
 }
 
 #[test]

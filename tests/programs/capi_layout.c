@@ -1,4 +1,4 @@
-/* Sizes and offsets of librbd's structs as the library lays them out (crates/librbd/src/ctypes.rs, whose own test
+/* Sizes and offsets of librbd's structs as the library lays them out (crates/librbd/src/ffi/ctypes.rs, whose own test
  * asserts the same numbers). A header that disagrees does not compile here. */
 #include <rbd/librbd.h>
 #include <stddef.h>

@@ -1,0 +1,153 @@
+//! Which parts of an image have data (`rbd_diff_iterate*` from the beginning of time).
+//!
+//! Extents are byte-exact unless whole objects are asked for. Does not own: differences between snapshots, of which
+//! there are none yet.
+use crate::api::data::operation::clip;
+use crate::ffi::caller::optional_string;
+use crate::ffi::ctypes::rbd_image_t;
+use crate::ffi::errno::{Errno, Outcome};
+use crate::handles::entry::with_image;
+use crate::handles::image::OpenImage;
+use crate::handles::layout::Layout;
+use crate::handles::slab::Ref;
+use std::ffi::{c_char, c_int, c_void};
+
+/// Called for each extent: (offset, length, 1 for data and 0 for a hole, argument); negative ends the listing.
+pub type DiffCallback = unsafe extern "C" fn(u64, usize, c_int, *mut c_void) -> c_int;
+
+/// `RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT` of rbd_diff_iterate3.
+const FLAG_WHOLE_OBJECT: u32 = 1 << 1;
+/// `RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT`: without parents it changes nothing.
+const FLAG_INCLUDE_PARENT: u32 = 1 << 0;
+
+/// Joins what the engine gives in steps and tells the caller.
+struct Teller {
+    callback: DiffCallback,
+    argument: *mut c_void,
+    layout: Layout,
+    whole_object: bool,
+    /// Told extents lie within this range.
+    window: (u64, u64),
+    /// The data extent that may still grow.
+    pending: Option<(u64, u64)>,
+}
+
+impl Teller {
+    fn data(&mut self, start: u64, end: u64) -> Outcome<()> {
+        let (start, end) = if self.whole_object {
+            // Objects that are striped together are taken as one.
+            let unit = self.layout.period();
+            ((start / unit * unit).max(self.window.0), end.next_multiple_of(unit).min(self.window.1))
+        } else {
+            (start, end)
+        };
+        match &mut self.pending {
+            Some((_, pending_end)) if *pending_end >= start => {
+                *pending_end = end.max(*pending_end);
+                Ok(())
+            }
+            _ => {
+                self.tell()?;
+                self.pending = Some((start, end));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whole objects are told one by one, as librbd does.
+    fn tell(&mut self) -> Outcome<()> {
+        let Some((mut start, end)) = self.pending.take() else { return Ok(()) };
+        while start < end {
+            let unit = self.layout.period();
+            let stop = if self.whole_object { ((start / unit + 1) * unit).min(end) } else { end };
+            // SAFETY: the caller gave this function for exactly this call.
+            let result = unsafe { (self.callback)(start, (stop - start) as usize, 1, self.argument) };
+            if result < 0 {
+                return Err(Errno(-result));
+            }
+            start = stop;
+        }
+        Ok(())
+    }
+}
+
+fn iterate(
+    image: &Ref<OpenImage>,
+    (ofs, len): (u64, u64),
+    whole_object: bool,
+    callback: Option<DiffCallback>,
+    argument: *mut c_void,
+) -> Outcome<c_int> {
+    let callback = callback.ok_or(Errno::EINVAL)?;
+    let len = clip(image, ofs, len)?;
+    let layout = image.layout;
+    let window = (ofs, ofs + len);
+    let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
+    let mut at = ofs;
+    while at < window.1 {
+        for extent in image.core.block_on(image.engine.first_extents(at, window.1 - at))? {
+            at = extent.offset + extent.len;
+            if extent.data && extent.len > 0 {
+                teller.data(extent.offset, at)?;
+            }
+        }
+    }
+    teller.tell()?;
+    Ok(0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_diff_iterate(
+    image: rbd_image_t,
+    fromsnapname: *const c_char,
+    ofs: u64,
+    len: u64,
+    cb: Option<DiffCallback>,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { rbd_diff_iterate2(image, fromsnapname, ofs, len, 1, 0, cb, arg) }
+}
+
+/// ENOENT for a snapshot to start from: there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_diff_iterate2(
+    image: rbd_image_t,
+    fromsnapname: *const c_char,
+    ofs: u64,
+    len: u64,
+    _include_parent: u8,
+    whole_object: u8,
+    cb: Option<DiffCallback>,
+    arg: *mut c_void,
+) -> c_int {
+    with_image(image, |image| {
+        // SAFETY: null or a string by the contract of librbd.h.
+        if unsafe { optional_string(fromsnapname) }?.is_some() {
+            return Err(Errno::ENOENT);
+        }
+        iterate(image, (ofs, len), whole_object != 0, cb, arg)
+    })
+}
+
+/// `from_snap_id` 0 is the beginning of time; ENOENT for any other. EINVAL for an unknown flag.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_diff_iterate3(
+    image: rbd_image_t,
+    from_snap_id: u64,
+    ofs: u64,
+    len: u64,
+    flags: u32,
+    cb: Option<DiffCallback>,
+    arg: *mut c_void,
+) -> c_int {
+    with_image(image, |image| {
+        if flags & !(FLAG_WHOLE_OBJECT | FLAG_INCLUDE_PARENT) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if from_snap_id != 0 {
+            return Err(Errno::ENOENT);
+        }
+        iterate(image, (ofs, len), flags & FLAG_WHOLE_OBJECT != 0, cb, arg)
+    })
+}

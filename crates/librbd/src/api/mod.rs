@@ -1,0 +1,23 @@
+//! The functions of `librbd.h`, a file for each section.
+//!
+//! Owns: their prototypes, their arguments, and librbd's rules about them. Does not own: handles (layer `handles`), or
+//! anything that is decided about an image (crate `lsd-engine`).
+mod completion;
+mod copy;
+mod create;
+mod data;
+mod diff;
+mod features;
+mod info;
+mod list;
+mod locks;
+mod metadata;
+mod namespace;
+mod notify;
+pub mod open;
+mod options;
+mod plain;
+mod pool;
+mod unsupported;
+mod version;
+mod watch;

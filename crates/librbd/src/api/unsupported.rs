@@ -1,0 +1,201 @@
+//! The functions of librbd.h that are exported and not supported yet: one line each, with its C prototype.
+//!
+//! They are here so that every client finds its symbols; each gives -EOPNOTSUPP and touches nothing. What belongs to
+//! a result that is never given (a `_cleanup`) does nothing. A function leaves this file when it becomes real.
+use crate::ffi::ctypes::{
+    librbd_progress_fn_t, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t, rbd_pool_stats_t,
+    rbd_update_callback_t,
+};
+use nix::libc::{EOPNOTSUPP, time_t};
+use std::ffi::{c_char, c_int, c_void};
+
+type Progress = Option<librbd_progress_fn_t>;
+type Update = Option<rbd_update_callback_t>;
+
+macro_rules! unsupported {
+    ($($name:ident($($type:ty),*);)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($(_: $type),*) -> c_int {
+            -EOPNOTSUPP
+        }
+    )*};
+}
+
+macro_rules! nothing_to_clean {
+    ($($name:ident($($type:ty),*) $(-> $zero:ident)?;)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($(_: $type),*) $(-> $zero)? {
+            $(0 as $zero)?
+        }
+    )*};
+}
+
+/// Answers a question that is never asked: no quiesce watch can be set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
+
+unsupported! {
+    // Snapshots.
+    rbd_snap_create(rbd_image_t, *const c_char);
+    rbd_snap_create2(rbd_image_t, *const c_char, u32, Progress, *mut c_void);
+    rbd_snap_remove(rbd_image_t, *const c_char);
+    rbd_snap_remove2(rbd_image_t, *const c_char, u32, Progress, *mut c_void);
+    rbd_snap_remove_by_id(rbd_image_t, u64);
+    rbd_snap_rollback(rbd_image_t, *const c_char);
+    rbd_snap_rollback_with_progress(rbd_image_t, *const c_char, Progress, *mut c_void);
+    rbd_snap_rename(rbd_image_t, *const c_char, *const c_char);
+    rbd_snap_protect(rbd_image_t, *const c_char);
+    rbd_snap_unprotect(rbd_image_t, *const c_char);
+    rbd_snap_set_limit(rbd_image_t, u64);
+    rbd_snap_get_trash_namespace(rbd_image_t, u64, *mut c_char, usize);
+    rbd_snap_get_trash_namespace2(rbd_image_t, u64, *mut c_void, usize);
+    // Clones.
+    rbd_clone(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, u64, *mut c_int);
+    rbd_clone2(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, u64, *mut c_int, u64, c_int);
+    rbd_clone3(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
+    rbd_deep_copy(rbd_image_t, rados_ioctx_t, *const c_char, rbd_image_options_t);
+    rbd_deep_copy_with_progress(rbd_image_t, rados_ioctx_t, *const c_char, rbd_image_options_t, Progress, *mut c_void);
+    rbd_flatten(rbd_image_t);
+    rbd_flatten_with_progress(rbd_image_t, Progress, *mut c_void);
+    rbd_clone4(rados_ioctx_t, *const c_char, u64, rados_ioctx_t, *const c_char, rbd_image_options_t);
+    // Trash.
+    rbd_trash_move(rados_ioctx_t, *const c_char, u64);
+    rbd_trash_get(rados_ioctx_t, *const c_char, *mut c_void);
+    rbd_trash_list(rados_ioctx_t, *mut c_void, *mut usize);
+    rbd_trash_purge(rados_ioctx_t, time_t, f32);
+    rbd_trash_purge_with_progress(rados_ioctx_t, time_t, f32, Progress, *mut c_void);
+    rbd_trash_remove(rados_ioctx_t, *const c_char, bool);
+    rbd_trash_remove_with_progress(rados_ioctx_t, *const c_char, bool, Progress, *mut c_void);
+    rbd_trash_restore(rados_ioctx_t, *const c_char, *const c_char);
+    // Groups.
+    rbd_snap_get_group_namespace(rbd_image_t, u64, *mut c_void, usize);
+    rbd_group_create(rados_ioctx_t, *const c_char);
+    rbd_group_remove(rados_ioctx_t, *const c_char);
+    rbd_group_list(rados_ioctx_t, *mut c_char, *mut usize);
+    rbd_group_rename(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_group_image_add(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
+    rbd_group_image_remove(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
+    rbd_group_image_remove_by_id(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
+    rbd_group_image_list(rados_ioctx_t, *const c_char, *mut c_void, usize, *mut usize);
+    rbd_group_snap_create(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_group_snap_create2(rados_ioctx_t, *const c_char, *const c_char, u32);
+    rbd_group_snap_remove(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_group_snap_rename(rados_ioctx_t, *const c_char, *const c_char, *const c_char);
+    rbd_group_snap_list(rados_ioctx_t, *const c_char, *mut c_void, usize, *mut usize);
+    rbd_group_snap_rollback(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_group_snap_rollback_with_progress(rados_ioctx_t, *const c_char, *const c_char, Progress, *mut c_void);
+    rbd_group_get_id(rados_ioctx_t, *const c_char, *mut c_char, *mut usize);
+    rbd_group_snap_get_info(rados_ioctx_t, *const c_char, *const c_char, *mut c_void);
+    rbd_group_snap_list2(rados_ioctx_t, *const c_char, *mut c_void, *mut usize);
+    // Mirroring.
+    rbd_mirror_site_name_get(rados_t, *mut c_char, *mut usize);
+    rbd_mirror_site_name_set(rados_t, *const c_char);
+    rbd_mirror_mode_get(rados_ioctx_t, *mut c_int);
+    rbd_mirror_mode_set(rados_ioctx_t, c_int);
+    rbd_mirror_uuid_get(rados_ioctx_t, *mut c_char, *mut usize);
+    rbd_mirror_peer_bootstrap_create(rados_ioctx_t, *mut c_char, *mut usize);
+    rbd_mirror_peer_bootstrap_import(rados_ioctx_t, c_int, *const c_char);
+    rbd_mirror_peer_site_add(rados_ioctx_t, *mut c_char, usize, c_int, *const c_char, *const c_char);
+    rbd_mirror_peer_site_set_name(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_mirror_peer_site_set_client_name(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_mirror_peer_site_set_direction(rados_ioctx_t, *const c_char, c_int);
+    rbd_mirror_peer_site_remove(rados_ioctx_t, *const c_char);
+    rbd_mirror_peer_site_list(rados_ioctx_t, *mut c_void, *mut c_int);
+    rbd_mirror_peer_site_get_attributes(
+        rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize
+    );
+    rbd_mirror_peer_site_set_attributes(rados_ioctx_t, *const c_char, *const c_char, *const c_char, usize);
+    rbd_mirror_image_global_status_list(rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut c_void, *mut usize);
+    rbd_mirror_peer_add(rados_ioctx_t, *mut c_char, usize, *const c_char, *const c_char);
+    rbd_mirror_peer_remove(rados_ioctx_t, *const c_char);
+    rbd_mirror_peer_list(rados_ioctx_t, *mut c_void, *mut c_int);
+    rbd_mirror_peer_set_client(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_mirror_peer_set_cluster(rados_ioctx_t, *const c_char, *const c_char);
+    rbd_mirror_peer_get_attributes(
+        rados_ioctx_t, *const c_char, *mut c_char, *mut usize, *mut c_char, *mut usize, *mut usize
+    );
+    rbd_mirror_peer_set_attributes(rados_ioctx_t, *const c_char, *const c_char, *const c_char, usize);
+    rbd_mirror_image_status_list(rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut c_void, *mut usize);
+    rbd_mirror_image_status_summary(rados_ioctx_t, *mut c_int, *mut c_int, *mut usize);
+    rbd_mirror_image_instance_id_list(
+        rados_ioctx_t, *const c_char, usize, *mut *mut c_char, *mut *mut c_char, *mut usize
+    );
+    rbd_mirror_image_info_list(
+        rados_ioctx_t, *mut c_int, *const c_char, usize, *mut *mut c_char, *mut c_int, *mut c_void, *mut usize
+    );
+    rbd_snap_get_mirror_namespace(rbd_image_t, u64, *mut c_void, usize);
+    rbd_mirror_image_enable(rbd_image_t);
+    rbd_mirror_image_enable2(rbd_image_t, c_int);
+    rbd_mirror_image_disable(rbd_image_t, bool);
+    rbd_mirror_image_promote(rbd_image_t, bool);
+    rbd_mirror_image_demote(rbd_image_t);
+    rbd_mirror_image_resync(rbd_image_t);
+    rbd_mirror_image_create_snapshot(rbd_image_t, *mut u64);
+    rbd_mirror_image_create_snapshot2(rbd_image_t, u32, *mut u64);
+    rbd_mirror_image_get_info(rbd_image_t, *mut c_void, usize);
+    rbd_mirror_image_get_mode(rbd_image_t, *mut c_int);
+    rbd_mirror_image_get_global_status(rbd_image_t, *mut c_void, usize);
+    rbd_mirror_image_get_status(rbd_image_t, *mut c_void, usize);
+    rbd_mirror_image_get_instance_id(rbd_image_t, *mut c_char, *mut usize);
+    rbd_aio_mirror_image_promote(rbd_image_t, bool, rbd_completion_t);
+    rbd_aio_mirror_image_demote(rbd_image_t, rbd_completion_t);
+    rbd_aio_mirror_image_get_info(rbd_image_t, *mut c_void, usize, rbd_completion_t);
+    rbd_aio_mirror_image_get_mode(rbd_image_t, *mut c_int, rbd_completion_t);
+    rbd_aio_mirror_image_get_global_status(rbd_image_t, *mut c_void, usize, rbd_completion_t);
+    rbd_aio_mirror_image_get_status(rbd_image_t, *mut c_void, usize, rbd_completion_t);
+    rbd_aio_mirror_image_create_snapshot(rbd_image_t, u32, *mut u64, rbd_completion_t);
+    rbd_mirror_remote_namespace_get(rados_ioctx_t, *mut c_char, *mut usize);
+    rbd_mirror_remote_namespace_set(rados_ioctx_t, *const c_char);
+    // Migration.
+    rbd_migration_prepare(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
+    rbd_migration_prepare_import(*const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
+    rbd_migration_execute(rados_ioctx_t, *const c_char);
+    rbd_migration_execute_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
+    rbd_migration_abort(rados_ioctx_t, *const c_char);
+    rbd_migration_abort_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
+    rbd_migration_commit(rados_ioctx_t, *const c_char);
+    rbd_migration_commit_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
+    rbd_migration_status(rados_ioctx_t, *const c_char, *mut c_void, usize);
+    rbd_get_migration_source_spec(rbd_image_t, *mut c_char, *mut usize);
+    // Encryption.
+    rbd_encryption_format(rbd_image_t, c_int, *mut c_void, usize);
+    rbd_encryption_load(rbd_image_t, c_int, *mut c_void, usize);
+    rbd_encryption_load2(rbd_image_t, *const c_void, usize);
+    // Quiescing.
+    rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
+    rbd_quiesce_unwatch(rbd_image_t, u64);
+    // Pool and image configuration.
+    rbd_config_pool_list(rados_ioctx_t, *mut c_void, *mut c_int);
+    rbd_config_image_list(rbd_image_t, *mut c_void, *mut c_int);
+    rbd_pool_stats_option_add_uint64(rbd_pool_stats_t, c_int, *mut u64);
+    rbd_pool_stats_get(rados_ioctx_t, rbd_pool_stats_t);
+    // Others.
+    rbd_rebuild_object_map(rbd_image_t, Progress, *mut c_void);
+    rbd_sparsify(rbd_image_t, usize);
+    rbd_sparsify_with_progress(rbd_image_t, usize, Progress, *mut c_void);
+}
+
+nothing_to_clean! {
+    rbd_snap_trash_namespace_cleanup(*mut c_void, usize) -> c_int;
+    rbd_list_child_cleanup(*mut c_void);
+    rbd_list_children_cleanup(*mut c_void, usize);
+    rbd_trash_get_cleanup(*mut c_void);
+    rbd_trash_list_cleanup(*mut c_void, usize);
+    rbd_snap_group_namespace_cleanup(*mut c_void, usize) -> c_int;
+    rbd_group_image_list_cleanup(*mut c_void, usize, usize) -> c_int;
+    rbd_group_snap_list_cleanup(*mut c_void, usize, usize) -> c_int;
+    rbd_group_snap_get_info_cleanup(*mut c_void);
+    rbd_group_snap_list2_cleanup(*mut c_void, usize);
+    rbd_mirror_peer_site_list_cleanup(*mut c_void, c_int);
+    rbd_mirror_image_global_status_list_cleanup(*mut *mut c_char, *mut c_void, usize);
+    rbd_mirror_peer_list_cleanup(*mut c_void, c_int);
+    rbd_mirror_image_status_list_cleanup(*mut *mut c_char, *mut c_void, usize);
+    rbd_mirror_image_instance_id_list_cleanup(*mut *mut c_char, *mut *mut c_char, usize);
+    rbd_mirror_image_info_list_cleanup(*mut *mut c_char, *mut c_void, usize);
+    rbd_snap_mirror_namespace_cleanup(*mut c_void, usize) -> c_int;
+    rbd_mirror_image_get_info_cleanup(*mut c_void);
+    rbd_mirror_image_global_status_cleanup(*mut c_void);
+    rbd_migration_status_cleanup(*mut c_void);
+    rbd_config_pool_list_cleanup(*mut c_void, c_int);
+    rbd_config_image_list_cleanup(*mut c_void, c_int);
+}
