@@ -4,6 +4,8 @@
 //! Owns: what the rules share, reading the tree. Does not own: any rule; each kind has a module.
 mod crates;
 mod documents;
+mod modules;
+mod rooms;
 mod rules;
 
 use std::path::{Path, PathBuf};
