@@ -2,7 +2,7 @@
 //!
 //! Owns: pointers, errno, handles, completions, and the threads that callbacks run on. Does not own: any decision
 //! about an image (crate `lsd-engine`) or about RADOS (crate `lsd-rados`). Every function that librbd exports up to
-//! Ceph 20 is here; those that are not supported yet are in [`unsupported`], and `docs/COMPAT.md` says of each what
+//! Ceph 20 is here; those that are not supported yet are in `unsupported.rs`, and `docs/COMPAT.md` says of each what
 //! it does.
 //!
 //! **Invariants.** No panic crosses into C. No handle is ever dereferenced: it is looked up. No callback of a caller
