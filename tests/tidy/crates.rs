@@ -1,8 +1,6 @@
 //! Rules of the source: edges between crates, the length of files, where `unsafe` and the names of stores may stand.
-use super::{code_of, production_files, read, report, root, tracked_files, words};
-use serde_json::Value;
+use super::{code_of, metadata, production_files, read, report, root, tracked_files, words};
 use std::collections::BTreeSet;
-use std::process::Command;
 
 const MAX_PRODUCTION_LINES: usize = 500;
 
@@ -43,14 +41,7 @@ const IMPURE: [&str; 11] = [
 
 #[test]
 fn dependencies_point_down() {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let out = Command::new(cargo)
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline", "--manifest-path"])
-        .arg(root().join("Cargo.toml"))
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let metadata = metadata(&["--no-deps"]);
     let mut offences = Vec::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();

@@ -4,10 +4,12 @@
 //! Owns: what the rules share, reading the tree. Does not own: any rule; each kind has a module.
 mod crates;
 mod documents;
+mod licences;
 mod modules;
 mod rooms;
 mod rules;
 
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -80,6 +82,17 @@ fn production_files() -> Vec<PathBuf> {
 /// Fails with every offence, so that one run shows them all.
 fn report(rule: &str, offences: Vec<String>) {
     assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
+}
+
+/// What cargo says of the workspace. It needs a network only for packages that were never downloaded, which is no more than a
+/// build of the whole workspace needs.
+fn metadata(options: &[&str]) -> Value {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--format-version=1", "--locked", "--manifest-path"]).arg(root().join("Cargo.toml"));
+    let out = command.args(options).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap()
 }
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
