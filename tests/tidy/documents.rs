@@ -1,5 +1,6 @@
 //! Rules of the documents: what they name exists, and their lines are short.
 use super::{read, report, root, tracked_files};
+use std::path::PathBuf;
 
 /// Columns of a line in a document.
 const MAX_DOCUMENT_COLUMNS: usize = 100;
@@ -24,6 +25,84 @@ fn documents_that_are_named_exist() {
         }
     }
     report("documents that are named exist", offences);
+}
+
+/// Documents of today; records and decisions tell of the day on which they were written.
+fn living_documents() -> Vec<PathBuf> {
+    let is_record = |name: &PathBuf| name.starts_with("docs/lab") || name.starts_with("docs/adr");
+    tracked_files("*.md").into_iter().filter(|name| !is_record(name)).collect()
+}
+
+fn plain_words(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| c.is_whitespace() || "`()[],;:\"'#|".contains(c));
+    words.map(|word| word.trim_end_matches('.')).filter(|word| !word.is_empty()).collect()
+}
+
+/// NAME stands for something.
+fn is_placeholder(word: &str) -> bool {
+    word.split(['/', '.']).any(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase()))
+        && !word.ends_with(".md")
+}
+
+/// Paths of the tree that a text names.
+fn paths_named(text: &str) -> Vec<&str> {
+    const FOLDERS: [&str; 6] = ["crates/", "tests/", "docs/", "src/", "vstart/", "ceph-conf/"];
+    let is_path = |word: &&str| FOLDERS.iter().any(|folder| word.starts_with(folder)) && !is_placeholder(word);
+    plain_words(text).into_iter().filter(is_path).collect()
+}
+
+/// What the cargo commands of a text are about: `--test`, `--example` or `-p`, and a name.
+fn targets_named(text: &str) -> Vec<(&str, &str)> {
+    let words = plain_words(text);
+    let pairs = words.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs
+        .filter(|(option, name)| match *option {
+            "--test" | "--example" => !is_placeholder(name),
+            "-p" => name.starts_with("lsd"),
+            _ => false,
+        })
+        .collect()
+}
+
+/// Where a file of this target is, as patterns of `git ls-files`.
+fn places_of(option: &str, name: &str) -> Vec<String> {
+    let folder = match option {
+        "--test" => "tests",
+        "--example" => "examples",
+        _ if name == "lsd" => return vec!["src/bin/lsd.rs".to_owned()],
+        _ => return vec![format!("crates/{}/Cargo.toml", name.trim_start_matches("lsd-"))],
+    };
+    let files = [format!("{folder}/{name}.rs"), format!("{folder}/{name}/main.rs")];
+    files.iter().flat_map(|file| [file.clone(), format!("crates/*/{file}")]).collect()
+}
+
+#[test]
+fn files_and_targets_that_are_named_exist() {
+    let mut offences = Vec::new();
+    for name in living_documents() {
+        let text = read(&name);
+        // The README of a crate means its own folders.
+        let folder = name.parent().unwrap();
+        let exists = |path: &str| match path.contains('*') {
+            true => !tracked_files(path).is_empty(),
+            false => root().join(path).exists() || root().join(folder).join(path).exists(),
+        };
+        let paths = paths_named(&text).into_iter().filter(|path| !exists(path));
+        offences.extend(paths.map(|path| format!("{} names {path}", name.display())));
+        let targets = targets_named(&text).into_iter().filter(|(option, target)| {
+            places_of(option, target).iter().all(|pattern| tracked_files(pattern).is_empty())
+        });
+        offences.extend(targets.map(|(option, target)| format!("{} names {option} {target}", name.display())));
+    }
+    report("files, tests, examples and packages that documents name exist", offences);
+}
+
+#[test]
+fn paths_and_targets_are_found_in_a_text() {
+    let text = "in `crates/a/src/`, tests/*.rs (see [b](docs/B.md#part)), `tests/NAME.rs`, https://docs/x.\n\n    cargo test -p\n    \
+                lsd-core --test engine -p POOL --test NAME\n";
+    assert_eq!(paths_named(text), ["crates/a/src/", "tests/*.rs", "docs/B.md"]);
+    assert_eq!(targets_named(text), [("-p", "lsd-core"), ("--test", "engine")]);
 }
 
 /// The lines of a document that are too long, by number. Tables and code may be wider, and so may what cannot be broken: a link.
