@@ -44,7 +44,7 @@ pub struct Options {
     pub json: Option<PathBuf>,
     pub chart: Option<PathBuf>,
     pub against: Option<PathBuf>,
-    /// Lines for the [client] section of lsd's ceph.conf.
+    /// Lines for the `[client]` section of lsd's ceph.conf.
     pub lsd_conf: Vec<String>,
     /// Folder of `lsd`, `lsd-nbd` and `librbd.so`.
     pub build: PathBuf,
