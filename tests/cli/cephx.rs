@@ -1,6 +1,5 @@
 //! Clients with the capabilities of ceph-conf/capabilities.md, and with less.
-mod common;
-use common::{Ceph, Cmd, built, scratch_dir};
+use crate::common::{Ceph, Cmd, built, scratch_dir};
 
 /// A cephx user of the test's own, with a ceph.conf that holds its key.
 struct User {

@@ -1,7 +1,6 @@
 //! `lsd` and Ceph's own `rbd`, side by side on one cluster: the same command lines must print the same, on both
 //! streams, and end with the same code. Each works on its own images, which do not see each other.
-mod common;
-use common::{Ceph, Cmd, built, pattern, scratch_dir};
+use crate::common::{Ceph, Cmd, built, pattern, scratch_dir};
 
 /// Command lines in the order they run. `{pool}`, `{other}`: pools; `{dir}`: a folder of the program's own with the file
 /// `in`. A line that starts with `=` need only agree in its exit code: lsd says more there.

@@ -1,6 +1,5 @@
 //! The `lsd` command on the directory store: everything without a cluster.
-mod common;
-use common::{Cmd, built, pattern, scratch_dir};
+use crate::common::{Cmd, built, pattern, scratch_dir};
 use serde_json::Value;
 
 fn lsd(args: &[&str]) -> Cmd {

@@ -1,6 +1,5 @@
 //! The `lsd` program on the directory store: streams, pipes, output for programs, a look inside.
-mod common;
-use common::{Cmd, built, pattern, scratch_dir};
+use crate::common::{Cmd, built, pattern, scratch_dir, wait_until};
 use std::path::Path;
 
 struct Store {
@@ -219,18 +218,18 @@ fn one_writer_at_a_time_and_the_second_is_told_why() {
     // Few writes: nobody reclaims the log's space here.
     let bench = ["bench", &spec, "--io-type", "rw", "--rw-mix-read", "99", "--io-threads", "1", "--io-total", "1000T"];
     let writer = lsd(&bench).start();
-    common::wait_until("the writer has the image", std::time::Duration::from_secs(10), || {
+    wait_until("the writer has the image", std::time::Duration::from_secs(10), || {
         let watchers = lsd(&["status", &spec, "--format", "json"]).ok().json();
         watchers["watchers"].as_array().is_some_and(|list| !list.is_empty())
     });
     let pool = format!("dir:{}/store", store.dir.path().display());
-    common::wait_until("the writer has the lock", std::time::Duration::from_secs(10), || {
+    wait_until("the writer has the lock", std::time::Duration::from_secs(10), || {
         lsd(&["ls", "-l", &pool, "--format", "json"]).ok().json()[0]["lock_type"] == "exclusive"
     });
     let removed = lsd(&["rm", "--no-progress", &spec]).run().expect_code(16);
     removed.says("error: image still has watchers");
     writer.kill();
-    common::wait_until("the dead writer's watch is gone", std::time::Duration::from_secs(40), || {
+    wait_until("the dead writer's watch is gone", std::time::Duration::from_secs(40), || {
         lsd(&["rm", "--no-progress", &spec]).run().code == Some(0)
     });
 }

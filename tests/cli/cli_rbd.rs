@@ -1,6 +1,5 @@
 //! The `lsd` command on a cluster: rbd's words, output and exit codes, with stock `rbd` as the measure where it can be.
-mod common;
-use common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
+use crate::common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir, wait_until};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -162,7 +161,7 @@ fn status_names_the_watchers_and_a_used_image_is_not_removed() {
     let qemu_io =
         ceph.client("qemu-io").args(["-f", "raw", "-c", "write 0 4k", "-c", "sleep 20000"]).arg(image.qemu()).start();
     let watched = || json(&ceph, &["status", &image.spec()])["watchers"].as_array().unwrap().len() == 1;
-    common::wait_until("the client watches", std::time::Duration::from_secs(15), watched);
+    wait_until("the client watches", std::time::Duration::from_secs(15), watched);
     lsd(&ceph, &["rm", "--no-progress", &image.spec()]).run().expect_code(16).says("image still has watchers");
     qemu_io.kill();
 }

@@ -1,7 +1,6 @@
 //! Names that do not exist, and objects that are damaged, of another image, or of something else: a clear error, never a
 //! crash, and never other bytes than were written.
-mod common;
-use common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
+use crate::common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
 use std::path::Path;
 use std::time::Duration;
 

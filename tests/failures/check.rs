@@ -1,7 +1,6 @@
 //! `lsd check` and `lsd rm --force` on images that were damaged behind the store's back: what is said, which ranges, which exit
 //! code, what `--repair` puts right, and that nothing that can be read is lost by it.
-mod common;
-use common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
+use crate::common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
 use lsd_core::format::names;
 use lsd_core::units::{Epoch, SegmentNo};
 use serde_json::Value;

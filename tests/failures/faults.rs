@@ -1,14 +1,12 @@
-//! A cluster whose parts fail, are scrubbed or recovered under a writer: a daemon is killed or stopped and comes back, the client is cut from the network. I/O
-//! goes on by itself afterwards, and nothing that was flushed is lost: at the end the writer is killed, and what it left is a
-//! prefix of what it wrote with all that it had flushed.
+//! A cluster whose parts fail, are scrubbed or recovered under a writer: a daemon is killed or stopped and comes back, the client
+//! is cut from the network. I/O goes on by itself afterwards, and nothing that was flushed is lost: at the end the writer is
+//! killed, and what it left is a prefix of what it wrote with all that it had flushed.
 //!
-//! The test has a cluster of its own, whose daemons it may harm, on an address of its own, which a network namespace reaches
+//! Each test has a cluster of its own, whose daemons it may harm, on an address of its own, which a network namespace reaches
 //! through a pair of virtual interfaces. `LSD_TEST_FAULTS_LONG=1`: every fault lasts a minute and longer, otherwise seconds.
-mod common;
-use common::{Ceph, Cmd, Image, Running, built, compiled_program, scratch_dir, wait_until};
+use crate::common::{Ceph, Cmd, Finished, Image, Running, built, compiled_program, scratch_dir, wait_until};
 use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long I/O may take to go on: three missed heartbeats of an OSD, and peering.
@@ -67,24 +65,20 @@ impl Drop for Network {
     }
 }
 
-/// Two clusters at once would be too much for the machine, and for the names of their networks.
-static ONE_CLUSTER: Mutex<()> = Mutex::new(());
-
-/// Three OSDs.
+/// Three OSDs. A test that has one runs alone: another cluster under load would be too much for the machine, and two of these
+/// would have networks of one name.
 struct Cluster {
     dir: PathBuf,
     _scratch: tempfile::TempDir,
     network: Network,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     /// With so many copies of each object.
     fn start(copies: &str) -> Self {
         let scratch = tempfile::Builder::new().prefix("lsd-faults").tempdir_in("/tmp").unwrap();
-        let alone = ONE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = scratch.path().join("ceph");
-        let cluster = Self { dir, _scratch: scratch, network: Network::new(), _alone: alone };
+        let cluster = Self { dir, _scratch: scratch, network: Network::new() };
         cluster.vstart(&["--osds", "3", "--size", copies, "--addr", &cluster.network.host_addr]);
         cluster
     }
@@ -101,7 +95,7 @@ impl Cluster {
     }
 
     /// What the monitors and OSDs are told, in words.
-    fn tell(&self, words: &str) -> common::Finished {
+    fn tell(&self, words: &str) -> Finished {
         self.ceph().stock("ceph").args(words.split_whitespace()).ok()
     }
 
@@ -201,7 +195,7 @@ const FAULTS: [(&str, Strike, Strike); 4] = [
 
 #[test]
 fn io_goes_on_after_faults_and_nothing_flushed_is_lost() {
-    let _ceph = requires_ceph!();
+    let _alone = requires_ceph!(alone);
     let cluster = Cluster::start("2");
     let ceph = cluster.ceph().with_short_watches();
     let dir = scratch_dir();
@@ -264,7 +258,7 @@ fn a_server_ends_when_told_twice(cluster: &Cluster) {
 /// the same, and misses nothing.
 #[test]
 fn owners_change_while_objects_are_scrubbed_and_recovered() {
-    let _ceph = requires_ceph!();
+    let _alone = requires_ceph!(alone);
     let cluster = Cluster::start("3");
     let ceph = cluster.ceph().with_short_watches();
     let dir = scratch_dir();

@@ -1,7 +1,6 @@
 //! A pool that reaches its quota while a client writes: the client gets an error or waits, as with stock librbd, and
 //! nothing that was flushed is lost.
-mod common;
-use common::{Ceph, Image, pattern, scratch_dir, wait_until};
+use crate::common::{Ceph, Cmd, Image, pattern, scratch_dir, wait_until};
 use std::time::Duration;
 
 const QUOTA: u64 = 24 << 20;
@@ -44,7 +43,7 @@ impl<'a> Pool<'a> {
     }
 }
 
-fn qemu_io(image: &Image, commands: &[&str]) -> common::Cmd {
+fn qemu_io(image: &Image, commands: &[&str]) -> Cmd {
     let args = commands.iter().flat_map(|command| ["-c", command]);
     image.ceph.client("qemu-io").args(["-f", "raw", "-t", "writeback"]).args(args).arg(image.qemu())
 }

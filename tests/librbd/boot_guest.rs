@@ -1,7 +1,6 @@
 //! A real guest lives on an image: unmodified qemu-system boots Debian's kernel with its root file system on
 //! `rbd:pool/image`, the guest writes files and syncs them, and a second boot finds them.
-mod common;
-use common::{Cmd, Image, debian_kernel, scratch_dir, system_disk};
+use crate::common::{Cmd, Image, debian_kernel, scratch_dir, system_disk};
 use std::path::Path;
 use std::time::Duration;
 

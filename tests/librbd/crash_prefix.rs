@@ -4,8 +4,7 @@
 //! `LSD_TEST_KILL_ROUNDS` sets the number of kills (3), `LSD_TEST_SEED` the first seed; each round goes on with the image
 //! that the round before left. `LSD_TEST_KEEP=1` leaves the image of a failed round and the state before it where they are.
 //! The same on the directory store: `crates/engine/tests/kill_rounds.rs`.
-mod common;
-use common::{Ceph, Finished, Image, compiled_program, scratch_dir};
+use crate::common::{Ceph, Cmd, Finished, Image, compiled_program, scratch_dir};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ fn number_from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map(|text| text.parse().expect(name)).unwrap_or(default)
 }
 
-fn prefix(image: &Image, words: &[&str], state: &Path, more: &[&str]) -> common::Cmd {
+fn prefix(image: &Image, words: &[&str], state: &Path, more: &[&str]) -> Cmd {
     let place = [image.pool.as_str(), image.name.as_str()];
     image.ceph.client(compiled_program("prefix")).args(words).args(place).arg(state).args(more)
 }

@@ -1,6 +1,5 @@
 //! An image whose log lies in an erasure-coded pool without overwrites.
-mod common;
-use common::{Ceph, Image, built, pattern, scratch_dir};
+use crate::common::{Ceph, Image, built, pattern, scratch_dir};
 use std::time::Duration;
 
 const DATA_POOL: &str = "rbd-ec";

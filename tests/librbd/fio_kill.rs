@@ -1,7 +1,6 @@
 //! `kill -9` of fio while it writes through the rbd engine, then the image is opened again.
 //! A sequential writer makes the order visible: what survives must be an unbroken run of blocks from the start.
-mod common;
-use common::{Image, scratch_dir};
+use crate::common::{Cmd, Image, scratch_dir};
 use std::time::Duration;
 
 const BLOCK: usize = 4096;
@@ -12,7 +11,7 @@ const FIO_MAGIC: [u8; 2] = 0xacca_u16.to_le_bytes();
 /// Slow enough that no library fills the image before the kill.
 const RATE: &str = "--rate_iops=20000";
 
-fn fio(image: &Image, options: &[&str]) -> common::Cmd {
+fn fio(image: &Image, options: &[&str]) -> Cmd {
     let place = [format!("--pool={}", image.pool), format!("--rbdname={}", image.name)];
     let base = ["--name=job", "--ioengine=rbd", "--clientname=admin", "--bs=4k", "--size=256m", "--verify=crc32c"];
     image.ceph.client("fio").args(base).args(place).args(options).timeout(Duration::from_secs(120))

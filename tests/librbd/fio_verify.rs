@@ -1,6 +1,5 @@
 //! `fio --ioengine=rbd`: random mixed sizes, every block verified by checksum.
-mod common;
-use common::{Ceph, Finished, Image, scratch_dir};
+use crate::common::{Ceph, Finished, Image, scratch_dir};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(240);

@@ -1,7 +1,6 @@
 //! Two processes with one image open on a real cluster: ownership moves between them, a stopped one is fenced, and
 //! maintenance from outside leaves the writer alone.
-mod common;
-use common::{Ceph, Cmd, Image, built};
+use crate::common::{Ceph, Cmd, Image, built, scratch_dir};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
@@ -109,7 +108,7 @@ for attempt in range(3):
 say('errors', *errors)
 os._exit(0)
 ";
-    let dir = common::scratch_dir();
+    let dir = scratch_dir();
     let go = dir.path().join("go");
     let mut stopped = python(&image, first).arg(&go).start();
     stopped.wait_for_text("ready", PATIENCE);
@@ -157,7 +156,7 @@ with rbd.Image(io, args[0]) as image:
     assert image.metadata_get('key') == 'value'
     image.write(block(number), (32 << 20) - SIZE)
 ";
-    let dir = common::scratch_dir();
+    let dir = scratch_dir();
     let stop = dir.path().join("stop");
     let mut running = python(&image, writer).arg(&stop).start();
     running.wait_for_text("writing", PATIENCE);

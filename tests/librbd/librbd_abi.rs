@@ -1,7 +1,6 @@
 //! The prototypes of the library against the installed `rbd/librbd.h`: as many arguments, of the same widths and
 //! kinds, the same results, structs laid out alike. A wrong one would compile and pass garbage.
-mod common;
-use common::{Cmd, compiled_program};
+use crate::common::{Cmd, compiled_program};
 use std::collections::BTreeMap;
 use std::path::Path;
 

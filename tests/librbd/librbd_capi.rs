@@ -1,7 +1,6 @@
 //! The C API as C programs see it, compiled against the installed headers. The programs of rules and of asynchronous
 //! calls hold on stock librbd as well (`LSD_TEST_LIBDIR=`), so they are rules of librbd and not opinions.
-mod common;
-use common::{Ceph, compiled_program, tests_own_library};
+use crate::common::{Ceph, compiled_program, tests_own_library};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(180);

@@ -3,8 +3,7 @@
 //!
 //! What is still reachable at the end does not count: the library's threads live as long as the process, and librados keeps
 //! memory of its own. That it does not grow is `soak.rs`.
-mod common;
-use common::{Ceph, Cmd, Finished, compiled_program, tests_own_library};
+use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_library};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ fn checked(ceph: &Ceph, program: &str, image: &str, more: &[&str]) -> Cmd {
 }
 
 fn run(program: &str) {
-    let Some(ceph) = Ceph::of_this_run(program) else { return };
+    let Some(ceph) = Ceph::of_this_run(program, Turn::shared) else { return };
     if tests_own_library() {
         let image = ceph.image(program);
         checked(&ceph, program, &image.name, &[]).ok();

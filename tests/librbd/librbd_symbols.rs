@@ -1,7 +1,6 @@
 //! The library as the dynamic linker sees it: every symbol that clients may look for, the names it goes by, and what
 //! it needs.
-mod common;
-use common::{Cmd, client_library_dir, tests_own_library};
+use crate::common::{Cmd, client_library_dir, tests_own_library};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,6 @@
 //! A running guest moves from one QEMU process to another while it writes: both have the image open, the lock moves with
 //! the guest, and every file that the guest saw synced is there afterwards, on a file system without a fault.
-mod common;
-use common::{Cmd, Image, Running, debian_kernel, scratch_dir, system_disk, wait_until};
+use crate::common::{Cmd, Image, Running, debian_kernel, scratch_dir, system_disk, wait_until};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,7 @@
 //! `qemu-img` on `rbd:` images: create, convert both ways, check, compare, info, resize, map, rm.
-mod common;
-use common::{Image, pattern, scratch_dir};
+use crate::common::{Cmd, Image, pattern, scratch_dir};
 
-fn qemu_img(image: &Image, args: &[&str]) -> common::Cmd {
+fn qemu_img(image: &Image, args: &[&str]) -> Cmd {
     image.ceph.client("qemu-img").args(args)
 }
 

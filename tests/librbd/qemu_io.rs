@@ -1,5 +1,4 @@
 //! `qemu-io` patterns on `rbd:` images, each read back and verified by QEMU.
-mod common;
 
 #[test]
 fn what_was_written_reads_back_after_reopen() {

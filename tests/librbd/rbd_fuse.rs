@@ -1,6 +1,5 @@
 //! Debian's `rbd-fuse` on the tested library: images of a pool as files.
-mod common;
-use common::{Ceph, Cmd, Running, pattern, scratch_dir, wait_until};
+use crate::common::{Ceph, Cmd, Running, pattern, scratch_dir, wait_until};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

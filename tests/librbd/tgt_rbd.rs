@@ -1,7 +1,6 @@
 //! Debian's `tgt` with its `bs_rbd` backing store on the tested library: an image as an iSCSI disk, used by QEMU's own
 //! initiator.
-mod common;
-use common::{Ceph, Cmd, Running, pattern, scratch_dir, wait_until};
+use crate::common::{Ceph, Cmd, Running, pattern, scratch_dir, wait_until};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

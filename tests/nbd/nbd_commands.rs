@@ -1,14 +1,13 @@
 //! `lsd-nbd map`, `unmap` and `list-mapped` on the directory store in a guest kernel: what they print, and what is left
 //! when things go wrong.
-mod common;
-use common::{Cmd, built};
+use crate::common::{Cmd, Finished, built};
 use std::path::Path;
 use std::time::Duration;
 
 const GUEST_TIMEOUT: u64 = 120;
 
 /// Runs a bash script in the guest, with a 64 MiB image `$SPEC`; a command behind `fails` has to fail, with 1.
-fn in_guest(script: &str) -> common::Finished {
+fn in_guest(script: &str) -> Finished {
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run-in-guest");
     let prelude = r#"set -euxo pipefail
         fails() { local code=0; "$@" 2>/tmp/said || code=$?; cat /tmp/said; [ $code = 1 ]; }

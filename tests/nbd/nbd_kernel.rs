@@ -1,13 +1,12 @@
 //! `lsd-nbd map` in a guest kernel (tests/vm): a whole life of a block device, from map to unmap.
-mod common;
-use common::{Ceph, Cmd, built};
+use crate::common::{Ceph, Cmd, Finished, built};
 use std::path::Path;
 use std::time::Duration;
 
 const GUEST_TIMEOUT: u64 = 240;
 
 /// Runs a bash script in the guest; `$NBD` is lsd-nbd, `$1` the image.
-fn in_guest(ceph: &Ceph, script: &str, image: &str) -> common::Finished {
+fn in_guest(ceph: &Ceph, script: &str, image: &str) -> Finished {
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run-in-guest");
     let script = format!("set -eux; NBD={}; modprobe nbd nbds_max=4\n{script}", built("lsd-nbd").display());
     Cmd::stock(guest)

@@ -1,6 +1,5 @@
 //! `lsd-nbd serve` under other people's NBD clients: libnbd's tools, QEMU, and nbdfuse with a loop device and ext4.
-mod common;
-use common::{Cmd, Finished, Running, built, pattern, scratch_dir, wait_until};
+use crate::common::{Cmd, Finished, Running, built, pattern, scratch_dir, wait_until};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -486,7 +485,7 @@ fn a_directory_without_any_room_hangs_nobody() {
     Cmd::new(built("lsd")).args(["check", &spec]).ok();
 }
 
-/// As on the cluster (`handover.rs`): after the watch time-out another server takes over, and the stopped one is fenced.
+/// As on the cluster (`tests/librbd/handover.rs`): after the watch time-out another server takes over, and the stopped one is fenced.
 #[test]
 fn a_stopped_owner_of_a_directory_store_is_taken_over() {
     for round in 0..3 {
