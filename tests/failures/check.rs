@@ -295,7 +295,9 @@ fn an_image_in_use_is_checked_and_not_repaired() {
     writer.wait_for_text("at work", Duration::from_secs(30));
     for _ in 0..4 {
         let (code, report) = check(&image, &[]);
-        assert_eq!((code, kinds(&report), &report["in_use"]), (3, vec!["orphan_page"], &Value::Bool(true)), "{report}");
+        // The log is read while it grows: of two batches that arrive meanwhile, only the second may be seen.
+        let found: Vec<&str> = kinds(&report).into_iter().filter(|kind| *kind != "gap").collect();
+        assert_eq!((code, found, &report["in_use"]), (3, vec!["orphan_page"], &Value::Bool(true)), "{report}");
     }
     lsd(&image, &["check", "--repair", &image.spec()]).run().expect_code(1).says("in use");
     assert!(writer.is_alive(), "the writer was disturbed");
