@@ -1,5 +1,7 @@
 //! The house rules that a reader would otherwise have to trust: which crate may know which, how long a file may be, where
 //! `unsafe` may stand, what the pure crate must not touch, and what documents look like.
+//!
+//! It needs neither Ceph nor root, so it is a program of its own, in a package that depends on nothing of ours (`crates/tidy`).
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lsd-librbd", &["lsd-engine", "lsd-rados", "lsd-store", "lsd-librados-sys", "lsd-core"]),
     ("lsd-rados", &["lsd-librados-sys", "lsd-store"]),
     ("lsd-bench", &[]),
+    ("lsd-tidy", &[]),
     ("lsd-sim", &["lsd-engine", "lsd-store", "lsd-core"]),
     ("lsd-engine", &["lsd-store", "lsd-core"]),
     ("lsd-store", &["lsd-core"]),
@@ -44,8 +47,10 @@ const IMPURE: [&str; 11] = [
     "async fn",
 ];
 
+/// Of the repository, whichever package this is built in.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("Cargo.lock").exists()).expect("a folder with Cargo.lock")
 }
 
 fn tracked_files(pattern: &str) -> Vec<PathBuf> {
@@ -215,6 +220,24 @@ fn documents_that_are_named_exist() {
         }
     }
     report("documents that are named exist", offences);
+}
+
+/// Cargo builds only what a `main.rs` names, and says nothing of the rest.
+#[test]
+fn every_black_box_test_is_in_a_program() {
+    let mains = tracked_files("tests/*/main.rs");
+    assert!(!mains.is_empty());
+    let mut offences = Vec::new();
+    for main in mains {
+        let (text, folder) = (read(&main), main.parent().unwrap());
+        for file in tracked_files(&format!("{}/*.rs", folder.display())).into_iter().filter(|file| *file != main) {
+            let module = format!("mod {};", file.file_stem().unwrap().to_string_lossy());
+            if !text.lines().any(|line| line == module) {
+                offences.push(format!("{} does not name {}", main.display(), file.display()));
+            }
+        }
+    }
+    report("a program has every file of its folder", offences);
 }
 
 /// The lines of a document that are too long, by number. Tables and code may be wider, and so may what cannot be broken: a link.
