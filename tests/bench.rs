@@ -1,4 +1,8 @@
 //! `lsd-bench` runs: every row of the matrix, once and tiny, on both sides. What it measures there means nothing.
+//!
+//! A program of its own: with `apart` it binds this process, and with it all that other tests would start, to a part of the
+//! processors.
+#[macro_use]
 mod common;
 use common::{Cmd, built, scratch_dir};
 use lsd_bench::{Options, matrix::ROWS, report::Report};

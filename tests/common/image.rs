@@ -1,5 +1,5 @@
 //! The cluster of the run and images in it.
-use super::Cmd;
+use super::{Cmd, Turn};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct Ceph {
     pub conf: PathBuf,
     /// Holds a ceph.conf of the test's own.
     _dir: Option<Arc<tempfile::TempDir>>,
+    /// `None`: a cluster of the test's own.
+    turn: Option<Arc<Turn>>,
 }
 
 /// A name of this test's own in a pool; the image, if it was made, is removed when this is dropped.
@@ -24,10 +26,11 @@ pub struct Image {
 }
 
 impl Ceph {
-    /// The cluster of `LSD_TEST_CEPH_CONF`. Without one the skip is printed and recorded, and the answer is `None`.
-    pub fn of_this_run(test: &str) -> Option<Self> {
+    /// The cluster of `LSD_TEST_CEPH_CONF`, once it is the test's turn. Without one the skip is printed and recorded, and the
+    /// answer is `None`.
+    pub fn of_this_run(test: &str, turn: fn() -> Turn) -> Option<Self> {
         if let Some(conf) = std::env::var_os("LSD_TEST_CEPH_CONF").filter(|conf| !conf.is_empty()) {
-            return Some(Self { conf: conf.into(), _dir: None });
+            return Some(Self { conf: conf.into(), _dir: None, turn: Some(Arc::new(turn())) });
         }
         eprintln!("SKIPPED {test}: LSD_TEST_CEPH_CONF is not set, and this test needs a cluster");
         if let Some(record) = std::env::var_os("LSD_TEST_SKIPPED") {
@@ -39,7 +42,7 @@ impl Ceph {
 
     /// A cluster that the test started itself.
     pub fn at(conf: PathBuf) -> Self {
-        Self { conf, _dir: None }
+        Self { conf, _dir: None, turn: None }
     }
 
     /// The same cluster, seen through a ceph.conf with more lines for clients.
@@ -48,7 +51,7 @@ impl Ceph {
         let conf = dir.path().join("ceph.conf");
         let text = std::fs::read_to_string(&self.conf).unwrap();
         std::fs::write(&conf, format!("{text}\n[client]\n{}\n", lines.join("\n"))).unwrap();
-        Self { conf, _dir: Some(Arc::new(dir)) }
+        Self { conf, _dir: Some(Arc::new(dir)), turn: self.turn.clone() }
     }
 
     /// The same cluster with dead clients noticed after four seconds; a watch is renewed at every tick of librados,

@@ -1,4 +1,4 @@
-//! What the black-box tests share: where the built artefacts are, the test cluster, images that clean up after themselves,
+//! What the programs of black-box tests share: where the built artefacts are, the test cluster, images that clean up after themselves,
 //! and programs that run with a time limit.
 //!
 //! The environment says what is tested:
@@ -6,23 +6,28 @@
 //!   without it, and recorded in the file `LSD_TEST_SKIPPED` so that a run can fail for it.
 //! - `LSD_TEST_LIBDIR`: the folder whose `librbd.so.1` the clients load. Unset: the library of this build. Empty: the
 //!   system's, to see whether a failure is the test's.
-#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every program uses a part of it")]
 
 mod artefacts;
 mod command;
 mod guest;
 mod image;
+mod turn;
 
 pub use artefacts::{built, client_library_dir, compiled_program, scratch_dir, tests_own_library};
 pub use command::{Cmd, Finished, Running, wait_until};
 pub use guest::{debian_kernel, system_disk};
 pub use image::{Ceph, Image};
+pub use turn::Turn;
 
-/// The cluster of the run, or a return from the test after the skip was recorded.
-#[macro_export]
+/// The cluster of the run, or a return from the test after the skip was recorded. Other tests use the cluster meanwhile, but for
+/// `requires_ceph!(alone)`. A test calls it once: see `turn.rs`.
 macro_rules! requires_ceph {
     () => {
-        match $crate::common::Ceph::of_this_run(concat!(file!(), ":", line!())) {
+        requires_ceph!(shared)
+    };
+    ($turn:ident) => {
+        match $crate::common::Ceph::of_this_run(concat!(file!(), ":", line!()), $crate::common::Turn::$turn) {
             Some(ceph) => ceph,
             None => return,
         }

@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lsd-librbd", &["lsd-engine", "lsd-rados", "lsd-store", "lsd-librados-sys", "lsd-core"]),
     ("lsd-rados", &["lsd-librados-sys", "lsd-store"]),
     ("lsd-bench", &[]),
+    ("lsd-tidy", &[]),
     ("lsd-sim", &["lsd-engine", "lsd-store", "lsd-core"]),
     ("lsd-engine", &["lsd-state", "lsd-store", "lsd-core"]),
     ("lsd-state", &["lsd-core"]),

@@ -1,7 +1,7 @@
 //! Rules of the dependencies: their licences are allowed and listed in `docs/LICENSES.md`, none is there twice, all come from the
 //! registry. What is allowed is in `deny.toml`.
 //!
-//! `LSD_WRITE_LICENSES=1 cargo test -p lsd --test tidy licences` writes the list.
+//! `LSD_WRITE_LICENSES=1 cargo test -p lsd-tidy licences` writes the list.
 use super::{metadata, read, report, root};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

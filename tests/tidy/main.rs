@@ -1,6 +1,8 @@
 //! The house rules that a reader would otherwise have to trust: which crate may know which, how long a file may be, where
 //! `unsafe` may stand, what the pure crate must not touch, and what documents look like.
 //!
+//! It needs neither Ceph nor root, so it is a program of its own, in a package that depends on nothing of ours (`crates/tidy`).
+//!
 //! Owns: what the rules share, reading the tree. Does not own: any rule; each kind has a module.
 mod crates;
 mod documents;
@@ -13,8 +15,10 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Of the repository, whichever package this is built in.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("Cargo.lock").exists()).expect("a folder with Cargo.lock")
 }
 
 fn tracked_files(pattern: &str) -> Vec<PathBuf> {

@@ -37,3 +37,21 @@ fn every_rule_is_where_its_mutation_takes_it_away() {
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));
 }
+
+/// Cargo builds only what a `main.rs` names, and says nothing of the rest.
+#[test]
+fn every_black_box_test_is_in_a_program() {
+    let mains = tracked_files("tests/*/main.rs");
+    assert!(!mains.is_empty());
+    let mut offences = Vec::new();
+    for main in mains {
+        let (text, folder) = (read(&main), main.parent().unwrap());
+        for file in tracked_files(&format!("{}/*.rs", folder.display())).into_iter().filter(|file| *file != main) {
+            let module = format!("mod {};", file.file_stem().unwrap().to_string_lossy());
+            if !text.lines().any(|line| line == module) {
+                offences.push(format!("{} does not name {}", main.display(), file.display()));
+            }
+        }
+    }
+    report("a program has every file of its folder", offences);
+}

@@ -1,6 +1,6 @@
 //! `kill -9` of a process that writes to an image in a directory, 16 overlapping changes in flight: what the next owner finds
-//! is a prefix of the order of the calls, with everything in it that was flushed. tests/crash_prefix.rs is the same on RADOS,
-//! through the C API.
+//! is a prefix of the order of the calls, with everything in it that was flushed. tests/librbd/crash_prefix.rs is the same on
+//! RADOS, through the C API.
 //!
 //! `LSD_TEST_KILL_ROUNDS` sets the number of kills (6), `LSD_TEST_SEED` the first seed. Rounds take turns in how often they
 //! flush, in what goes on behind the writer, and in whether it is killed while it writes or while it opens the image; each

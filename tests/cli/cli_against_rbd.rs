@@ -1,0 +1,461 @@
+//! `lsd` and Ceph's own `rbd`, side by side on one cluster: the same command lines must print the same, on both
+//! streams, and end with the same code. Each works on its own images, which do not see each other.
+use crate::common::{Ceph, Cmd, built, pattern, scratch_dir};
+
+/// Command lines in the order they run. `{pool}`, `{other}`: pools; `{dir}`: a folder of the program's own with the file
+/// `in`. A line that starts with `=` need only agree in its exit code: lsd says more there.
+const LIFE: &str = "
+ls
+ls -l
+ls -l --format json
+create foo
+create foo --size 10
+create foo --size 10
+create --size 10
+create a/b/c/d --size 10
+create {pool}/a@b --size 10
+create '' --size 10
+create nopool/c --size 10
+info foo
+info foo --format json
+info foo --format json --pretty-format
+info foo --format xml
+info foo --format xml --pretty-format
+info foo --format plain
+info nofoo
+info foo@snap
+info --image foo --pool {pool}
+info --image {pool}/foo bar
+info --image nofoo foo
+info -p {other} {pool}/foo
+-p {other} info foo
+info {pool}//foo
+= info {pool}/
+info /foo
+info foo@s2@s1
+ls
+ls --format json --pretty-format
+ls --format xml
+ls -l
+ls -l --format json
+ls -l --format xml --pretty-format
+ls nopool
+ls --pool {other}
+ls -lp {other}
+status foo
+status foo --format json
+status foo --format xml --pretty-format
+status foo@s1
+status nofoo
+snap ls foo
+snap ls foo --format json
+snap list foo --format xml --pretty-format
+snap ls --all foo
+snap ls nofoo
+snap ls foo@s1
+snap ls
+snap purge foo
+snap purge --no-progress foo
+snap purge nofoo
+snap purge foo@s1
+children foo
+children foo --format json
+children foo --format xml
+children nofoo
+children foo@s1
+children --snap-id 4 foo
+diff foo
+diff foo --format json
+diff foo --format xml
+diff nofoo
+diff foo@s1
+diff foo --from-snap s1
+trash ls
+trash ls {pool} --format json
+trash ls -l {pool}
+trash list --all --format xml {pool}
+trash ls nopool
+resize foo --size 20
+resize foo --size 5
+resize foo
+resize foo --size 20
+resize nofoo --size 5
+info foo
+rename foo bar
+rename nofoo bar
+rename bar bar
+mv bar
+mv
+= rename bar {other}/x
+rename {pool}/bar {pool}/baz
+rename {pool}/baz bar --dest-pool {pool}
+ls
+rm nofoo
+rm bar baz
+rm bar@s
+rm --no-progress bar
+info bar
+ls --format json
+";
+
+const LAYOUTS: &str = "
+create t1 --size 1T
+create t2 --size 1.5G
+create t3 --size 10752K
+create t4 --size 1000B
+create t5 -s 0
+create t6 --size 10MiB
+create t7 --size 10MB
+create t8 --size 10m
+create t9 --size -1
+create t10 --size 99999999999T
+create t11 --size
+create t12 -s 10 -s 20
+create t13 10 --size 10
+create --pool={pool} --image=t14 --size=3G
+ls -l
+info t1
+info t3
+info t4
+info t5
+create u1 --size 1 --stripe-unit 4096 --stripe-count 4
+info u1
+info u1 --format json
+create u2 --size 10 --stripe-unit 65536 --stripe-count 3
+info u2
+create u3 --size 1 --image-shared
+info u3
+create u4 --size 1 --data-pool {other}
+info u4
+info u4 --format json
+= create u5 --size 1 --data-pool nope
+create u6 --size 1 --image-feature layering --image-feature exclusive-lock
+info u6
+create u7 --size 1 --image-feature layering,exclusive-lock,object-map
+info u7
+create u8 --size 1 --image-feature bogus
+create u9 --size 1 --image-feature
+create u10 --size 1 --image-feature ''
+info u10
+create u11 --size 10 --object-size 5K
+info u11
+create u12 --size 1 --object-size 3M
+info u12
+= create u13 --size 1 --object-size 64M
+create u14 --size 1 --order 20
+info u14
+create u15 --size 1 --order 30
+create u16 --size 1 --image-format 3
+create u17 --size 1 --new-format
+create u18 --size 8 --rbd_default_order=20
+info u18
+create u19 --size 8 --rbd-default-features 1
+info u19
+create u20 --size 4 --thick-provision
+create u21 --size 8 --bogus_default_order 23
+= create u22 --size 1 --stripe-unit 4K
+= create u23 --size 1 --image-feature layering,object-map
+= create u24 --size 8 --stripe-unit 5K --stripe-count 1
+ls
+";
+
+const CONTENT: &str = "
+import
+import {dir}/nofile
+import {dir}/nofile z
+import --no-progress /tmp {pool}/dd
+import {dir}/in
+import {dir}/in
+import {dir}/in --dest g
+import {dir}/in --dest-pool {other} h
+import {dir}/in {other}/h4
+import --no-progress {dir}/in {pool}/i --object-size 1M
+import --no-progress {dir}/in --export-format 3
+info in
+info i
+export
+export in
+export in {dir}/e1
+export in {dir}/e1
+export --no-progress --path {dir}/e2 in
+export --no-progress --pool {pool} --image in --path {dir}/e3
+export in /nodir/x
+export in@nosnap {dir}/e5
+export nofoo {dir}/e5
+export in -
+= diff in
+diff --whole-object in
+diff --whole-object in --format json
+diff --whole-object i
+export --export-format 3 in {dir}/e5
+cp in c
+cp in c
+cp in {other}/c --no-progress
+cp nofoo {other}/c
+cp in
+cp
+cp in in
+info c
+info {other}/c
+image-meta get in k
+image-meta get in
+image-meta get nofoo k
+image-meta list in
+image-meta set in k v
+image-meta set in k
+image-meta set in '' v
+image-meta list in
+image-meta ls in --format json
+image-meta list in --format xml
+image-meta set in k2 longervalue
+image-meta list in
+image-meta get in k
+cp --no-progress in c2
+image-meta ls c2
+image-meta rm in k
+image-meta rm in k
+image-meta remove in k2
+image-meta list in
+du nofoo
+du --pool nopool
+du {other}
+du in g
+";
+
+const USAGE: &str = "
+info
+info foo bar
+info foo --bogus
+info foo -Z
+info foo --format
+info foo --format yaml
+info foo --pretty-format
+info foo@
+ls a/b/c
+-c
+ls --id
+-c /nonexist ls
+bench x
+bench x --io-type foo
+bench x --io-type write --io-pattern foo
+bench x --io-type write --io-threads 0
+bench x --io-type readwrite --rw-mix-read 101
+bench nofoo --io-type write
+bench --io-type write
+pool init {other}
+pool init nopool
+pool init
+namespace ls
+namespace ls --format json
+namespace create
+namespace create {pool}
+namespace create {pool}/n1
+namespace create {pool}/n1
+namespace create --namespace n2
+namespace ls
+namespace ls {pool} --format json
+namespace ls {pool} --format xml
+create {pool}/n1/foo --size 3
+create foo --size 4 --namespace n2
+create foo --size 4 --namespace n3
+ls {pool}/n1
+ls --namespace n2
+ls {pool}/n4
+ls
+info {pool}/n1/foo
+info --namespace n3 foo
+rename {pool}/n1/foo {pool}/n1/bar
+namespace rm {pool}/n1
+rm --no-progress {pool}/n1/bar
+namespace rm {pool}/n1
+namespace rm {pool}/n1
+namespace rm nopool/n1
+rm --no-progress foo --namespace n2
+namespace remove --namespace n2
+namespace ls
+";
+
+const LOCKS: &str = "
+create foo --size 10
+lock ls foo
+lock ls foo --format json
+lock add foo id1
+lock add foo id1
+= lock ls foo
+lock ls foo --format json
+lock list foo --format xml --pretty-format
+lock add foo id2 --shared tag
+lock rm foo id1 client.1
+lock rm foo id1 bogus
+lock add foo
+lock add
+lock rm foo
+lock rm foo id1
+lock ls nofoo
+lock add nofoo id
+create bar --size 10
+lock add bar a --shared tag
+lock add bar b --shared tag
+lock add bar c --shared tug
+lock ls bar --format json
+create baz --size 10
+feature disable baz fast-diff
+info baz
+feature disable baz object-map
+feature disable baz exclusive-lock
+info baz
+feature enable baz object-map
+feature enable baz exclusive-lock
+feature enable baz object-map
+= info baz
+feature enable baz exclusive-lock
+feature enable baz layering
+feature enable baz bogus
+feature enable baz
+feature disable baz deep-flatten
+feature enable baz deep-flatten
+feature disable nobaz exclusive-lock
+= info baz
+";
+
+/// Two pools of this test's own, removed at the end.
+struct Pools {
+    ceph: Ceph,
+    names: [String; 2],
+}
+
+impl Pools {
+    fn make(ceph: &Ceph, hint: &str) -> Self {
+        let names = ["a", "b"].map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
+        names.iter().for_each(|name| ceph.make_pool(name));
+        Self { ceph: ceph.clone(), names }
+    }
+}
+
+impl Drop for Pools {
+    fn drop(&mut self) {
+        self.names.iter().for_each(|name| self.ceph.remove_pool(name));
+    }
+}
+
+/// What a program said, without what must differ.
+#[derive(Debug, PartialEq)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Keeps librbd's log off standard error: a thread of its own writes it there, into the middle of rbd's words.
+const NO_LOG: &str = "--log_to_stderr=false --err_to_stderr=false";
+
+/// Runs a script with both programs and fails with every difference.
+fn compare(ceph: &Ceph, hint: &str, script: &str) {
+    let pools = Pools::make(ceph, hint);
+    let dir = scratch_dir();
+    let mut input = pattern(9_000_000, 5);
+    input.resize(12_000_000, 0);
+    for program in ["rbd", "lsd"] {
+        std::fs::create_dir(dir.path().join(program)).unwrap();
+        std::fs::write(dir.path().join(program).join("in"), &input).unwrap();
+    }
+    let mut differences = Vec::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (exactly, line) = match line.strip_prefix("= ") {
+            Some(line) => (false, line),
+            None => (true, line),
+        };
+        let run = |program: &str| {
+            let own = dir.path().join(program);
+            let line = line.replace("{pool}", &pools.names[0]).replace("{other}", &pools.names[1]);
+            let line = line.replace("{dir}", own.to_str().unwrap());
+            let cmd = if program == "rbd" { ceph.stock("rbd") } else { ceph.client(built("lsd")) };
+            let args = format!("--rbd_default_pool={} {NO_LOG}", pools.names[0]);
+            said(cmd.args(words(&line)).env("CEPH_ARGS", args), program)
+        };
+        let (rbd, lsd) = (run("rbd"), run("lsd"));
+        assert!(!lsd.err.contains("panicked"), "{line}: {}", lsd.err);
+        let differ = if exactly { rbd != lsd } else { rbd.code != lsd.code };
+        if differ {
+            differences.push(format!("{line}\n  rbd: {rbd:?}\n  lsd: {lsd:?}"));
+        }
+    }
+    for file in ["e1", "e2", "e3"].map(|name| dir.path().join("lsd").join(name)).iter().filter(|file| file.exists()) {
+        assert!(std::fs::read(file).unwrap() == input, "{} is not what was imported", file.display());
+    }
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Words of a command line; quotes only to write an empty one.
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(|word| if word == "''" { String::new() } else { word.to_owned() }).collect()
+}
+
+fn said(cmd: Cmd, program: &str) -> Said {
+    let done = cmd.run();
+    assert!(!done.timed_out && done.signal.is_none(), "{done}");
+    Said { code: done.code, out: plain(&done.text(), program), err: plain(&done.errors(), program) }
+}
+
+/// Replaces names of programs, ids and times, and leaves of progress only how it ended.
+fn plain(text: &str, program: &str) -> String {
+    let text = text.replace("rbd_data.", "lsd_data.");
+    let text = if program == "rbd" { text.replace("rbd: ", "lsd: ").replace("'rbd ", "'lsd ") } else { text };
+    let mut plain = String::new();
+    for line in text.split_inclusive('\n') {
+        let line = line.rsplit('\r').next().unwrap_or(line).replace("/rbd/", "/lsd/");
+        plain.push_str(&without_times(&without_ids(&line)));
+    }
+    plain
+}
+
+/// Ids stand behind one of these; in a data pool's prefix rbd puts the pool's number before the id.
+fn without_ids(line: &str) -> String {
+    let mut text = line.to_owned();
+    for lead in ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"] {
+        let mut from = 0;
+        while let Some(at) = text[from..].find(lead).map(|at| from + at + lead.len()) {
+            let end =
+                text[at..].find(|c: char| !c.is_ascii_alphanumeric() && c != '.').map_or(text.len(), |end| at + end);
+            text.replace_range(at..end, "ID");
+            from = at + 2;
+        }
+    }
+    text
+}
+
+/// Every time is as long as the one here.
+fn without_times(line: &str) -> String {
+    let mut text = line.to_owned();
+    for day in ["Mon ", "Tue ", "Wed ", "Thu ", "Fri ", "Sat ", "Sun "] {
+        while let Some(at) = text.find(day) {
+            text.replace_range(at..at + "Sat Nov 21 03:01:49 2026".len(), "TIME");
+        }
+    }
+    text
+}
+
+#[test]
+fn an_image_s_life() {
+    compare(&requires_ceph!(), "life", LIFE);
+}
+
+#[test]
+fn layouts_of_new_images() {
+    compare(&requires_ceph!(), "layouts", LAYOUTS);
+}
+
+#[test]
+fn content_and_metadata() {
+    compare(&requires_ceph!(), "content", CONTENT);
+}
+
+#[test]
+fn wrong_usage_and_namespaces() {
+    compare(&requires_ceph!(), "usage", USAGE);
+}
+
+#[test]
+fn locks_and_features() {
+    compare(&requires_ceph!(), "locks", LOCKS);
+}

@@ -1,0 +1,13 @@
+//! The `lsd` command, on a cluster and in a directory, and who may use it. Each module says in its head what it shows.
+//!
+//! `ls -l` opens every image of the pool `rbd`, and fails where one is damaged: tests that damage images are in
+//! `tests/failures`, which does not run beside this.
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cephx;
+mod cli_against_rbd;
+mod cli_dir;
+mod cli_directory;
+mod cli_rbd;

@@ -1,0 +1,25 @@
+//! The library under its clients: C programs, QEMU, fio, rbd-fuse, tgt, guests; what is left when they are killed, and what they
+//! cost. Each module is one behaviour and says in its head what it shows.
+//!
+//! One program, since linking is half of a run from nothing. So nothing here may change what belongs to the process: its
+//! environment, its working directory, its signals. Clients are processes of their own (`common/command.rs`).
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod boot_guest;
+mod crash_prefix;
+mod ec_pool;
+mod fio_kill;
+mod fio_verify;
+mod handover;
+mod librbd_abi;
+mod librbd_capi;
+mod librbd_memory;
+mod librbd_symbols;
+mod live_migration;
+mod qemu_img;
+mod qemu_io;
+mod rbd_fuse;
+mod soak;
+mod tgt_rbd;
