@@ -29,12 +29,12 @@ pub use api::options::{Options, unknown_options};
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
 pub use api::settings::{AckMode, Settings};
+pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
 pub use image::Image;
 pub use lsd_core::gc::{Space, Thresholds};
-pub use write::data::WriteData;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the
 /// operation and is its result (librbd's `librbd_progress_fn_t`).

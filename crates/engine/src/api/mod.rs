@@ -12,3 +12,4 @@ pub(crate) mod options;
 pub(crate) mod pool_metadata;
 pub(crate) mod read_data;
 pub(crate) mod settings;
+pub(crate) mod write_data;

@@ -1,13 +1,12 @@
 //! The data path of an open image: what a client's read, write, discard and flush become.
-pub(crate) mod data;
 pub(crate) mod room;
 
 use crate::api::error::invalid;
+use crate::api::write_data::WriteData;
 use crate::read::prefetch::task::Before;
 use crate::read::{self, Parts};
 use crate::session::{Session, waits_for_log};
 use crate::shared::locked::Locked;
-use crate::write::data::WriteData;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
