@@ -2,7 +2,7 @@
 //!
 //! Owns: pointers, errno, handles, completions, and the threads that callbacks run on. Does not own: any decision
 //! about an image (crate `lsd-engine`) or about RADOS (crate `lsd-rados`). Every function that librbd exports up to
-//! Ceph 20 is here; those that are not supported yet are in [`api::unsupported`], and `docs/COMPAT.md` says of each
+//! Ceph 20 is here; those that are not supported yet are in `api/unsupported.rs`, and `docs/COMPAT.md` says of each
 //! what it does.
 //!
 //! Four layers. Each knows those below it only, and no modules form a circle (`tests/tidy.rs`):
