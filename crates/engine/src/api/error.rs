@@ -3,6 +3,7 @@ use lsd_state::Fault;
 use lsd_store::{StoreError, StoreErrorKind};
 use nix::libc;
 use std::fmt;
+use std::sync::Arc;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -47,16 +48,59 @@ pub enum ErrorKind {
     },
 }
 
-/// An error with its context, cheap to clone because one failure can answer many callers.
+/// What failed and why; cheap to clone because one failure can answer many callers.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: ErrorKind,
-    context: std::sync::Arc<str>,
+    parts: Arc<Parts>,
+}
+
+#[derive(Clone, Debug)]
+struct Parts {
+    op: &'static str,
+    object: Option<String>,
+    why: String,
+    source: Option<StoreError>,
 }
 
 impl Error {
-    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into().into() }
+    /// `why`: a text for people.
+    pub fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
+        Self { kind, parts: Arc::new(Parts { op: "", object: None, why: why.into(), source: None }) }
+    }
+
+    /// What was tried; empty where nobody said so.
+    pub fn op(&self) -> &'static str {
+        self.parts.op
+    }
+
+    /// The object of the store that it is about, if it is about one.
+    pub fn object(&self) -> Option<&str> {
+        self.parts.object.as_deref()
+    }
+
+    /// The same error about this object.
+    #[must_use]
+    pub(crate) fn of(self, object: &dyn fmt::Display) -> Self {
+        self.changed(|parts| parts.object = Some(object.to_string()))
+    }
+
+    /// The same error of this operation, unless it is known to be of one, which then is a part of this.
+    #[must_use]
+    pub(crate) fn during(self, op: &'static str) -> Self {
+        if self.parts.op.is_empty() { self.changed(|parts| parts.op = op) } else { self }
+    }
+
+    /// What happened means something else to the caller.
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Arc::unwrap_or_clone(self.parts);
+        change(&mut parts);
+        Self { parts: Arc::new(parts), ..self }
     }
 
     /// What another client gave as an errno, of those that a request can end with.
@@ -105,11 +149,21 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.context)
+        let Parts { object, why, source, .. } = &*self.parts;
+        match (source, object) {
+            // Which says what was tried on which object itself.
+            (Some(source), _) => source.fmt(f),
+            (None, Some(object)) => write!(f, "{object}: {why}"),
+            (None, None) => f.write_str(why),
+        }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.parts.source.as_ref().map(|source| source as _)
+    }
+}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -125,7 +179,8 @@ impl From<StoreError> for Error {
             StoreErrorKind::Invalid => ErrorKind::Invalid,
             StoreErrorKind::Io => ErrorKind::Io { errno: error.errno },
         };
-        Self::new(kind, error.to_string())
+        let (op, object) = (error.operation, Some(error.object.clone()));
+        Self { kind, parts: Arc::new(Parts { op, object, why: error.detail.clone(), source: Some(error) }) }
     }
 }
 
@@ -144,7 +199,7 @@ impl From<Fault> for Error {
 
 /// Stored bytes that do not verify: which object, and what is wrong with it.
 pub(crate) fn corrupt(object: &dyn fmt::Display, why: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("{object}: {why}"))
+    Error::new(ErrorKind::Corrupt, why.to_string()).of(object)
 }
 
 /// Arguments that can never work.

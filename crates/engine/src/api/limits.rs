@@ -129,3 +129,6 @@ pub(crate) const LEAVES_AHEAD_LEAST_MAP_BYTES: u64 = 1 << 20;
 pub(crate) const READAHEAD_MAX_BYTES: u64 = 512 << 10;
 /// Reads in sequence before reading ahead starts.
 pub(crate) const READAHEAD_TRIGGER: u32 = 4;
+/// Objects of an image of which it is told that they are damaged, each once; of further ones nothing is told until the image is opened
+/// again. Their readers get errors all the same.
+pub(crate) const DAMAGED_TOLD: usize = 64;

@@ -12,4 +12,5 @@ pub(crate) mod options;
 pub(crate) mod pool_metadata;
 pub(crate) mod read_data;
 pub(crate) mod settings;
+pub(crate) mod stats;
 pub(crate) mod write_data;

@@ -7,6 +7,7 @@
 //! time-out has passed ([`Shared::stalled`]), and whoever waits later waits for the same. Only what trying again cannot mend is the
 //! image's end.
 use crate::api::limits::{APPEND_TRIES, FULL_RETRY, LOOK_PATIENCE, RETRY_FIRST, RETRY_MOST, RETRY_TIMED_OUT};
+use crate::api::stats::Counter;
 use crate::objects::Objects;
 use crate::objects::checksums::ChecksumCache;
 use crate::shared::Shared;
@@ -236,6 +237,9 @@ impl Appender {
             FULL_RETRY
         } else {
             pipeline.tries = pipeline.tries.saturating_add(1);
+            self.shared.counters.count(Counter::AppendRetries);
+            tracing::debug!(target: "lsd::append", image = self.shared.image, op = "append", object = error.object,
+                tries = pipeline.tries, %error, "an append failed: asking the store what landed");
             let is_timed_out = error.kind == StoreErrorKind::TimedOut;
             // Before a time-out the store has waited long enough.
             let most = if is_timed_out { RETRY_TIMED_OUT } else { RETRY_MOST };

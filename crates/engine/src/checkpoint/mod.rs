@@ -7,6 +7,7 @@ mod pages;
 mod root;
 mod taken;
 
+use crate::api::stats::Counter;
 use crate::append::{sealing_append, sealing_part};
 use crate::objects::Objects;
 use crate::objects::header::Header;
@@ -75,6 +76,11 @@ impl Checkpointer {
         if clean {
             *number = None;
         }
+        let counters = &shared.counters;
+        counters.add(Counter::CheckpointPages, pages.count().into());
+        counters.count(if written.is_ok() { Counter::Checkpoints } else { Counter::CheckpointsFailed });
+        tracing::debug!(target: "lsd::checkpoint", image = shared.image, op = "checkpoint", epoch = self.epoch.0,
+            number = next, pages = pages.count(), committed = written.is_ok(), "a checkpoint");
         match &written {
             Ok(pins) => reclaim::delete_pages(objects, pins, self.failed.lock().await.drain(..)).await,
             Err(_) => self.failed.lock().await.extend((0..pages.count()).map(|page| (id, page))),
@@ -186,7 +192,7 @@ impl Checkpointer {
         }
         let header = match Header::read(objects).await {
             Ok(header) if header.epoch == self.epoch => header,
-            Ok(_) => return Err(Error::new(ErrorKind::Fenced, error.to_string())),
+            Ok(_) => return Err(error.with_kind(ErrorKind::Fenced)),
             // Nothing says that the image is lost; the next checkpoint asks again.
             Err(unknown) => return Err(if error.kind == ErrorKind::Fenced { unknown } else { error }),
         };
@@ -205,7 +211,7 @@ impl Checkpointer {
 
 /// An owner that is no other's victim goes on.
 fn passing(error: &Error) -> Error {
-    Error::new(ErrorKind::Io { errno: nix::libc::EIO }, error.to_string())
+    error.clone().with_kind(ErrorKind::Io { errno: nix::libc::EIO })
 }
 
 /// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.

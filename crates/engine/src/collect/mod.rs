@@ -14,6 +14,7 @@ use crate::api::limits::{
     COPY_BATCH_BYTES, COPY_BATCH_RECORDS, COPY_ROUND_BYTES, COPY_ROUND_FRACTION, COPY_ROUND_LEAST_BYTES,
     COPY_ROUND_LIVE_BYTES, VICTIMS_LIVE_BYTES,
 };
+use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
 use crate::objects::Objects;
 use crate::objects::room;
@@ -57,12 +58,16 @@ pub(crate) struct Collector {
 
 /// Collects in the background for as long as this handle owns the image.
 pub(crate) async fn run(collector: Arc<Collector>, checkpointer: Arc<Checkpointer>) {
+    let mut is_failing = false;
     loop {
         collector.shared.gc_due.notified().await;
-        if collector.collect_while_due(&checkpointer).await.is_err() {
+        let collected = collector.collect_while_due(&checkpointer).await;
+        if let Err(error) = &collected {
+            collector.tell_failed(error, is_failing);
             // Nothing is lost: what was copied loses against what lives. It is tried again when there is more garbage.
             collector.rest();
         }
+        is_failing = collected.is_err();
     }
 }
 
@@ -76,6 +81,15 @@ enum Step {
 impl Collector {
     pub(crate) fn new(objects: Objects, shared: Arc<Shared>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
         Self { objects, shared, clock, map_cache_bytes: settings.map_cache_bytes, damaged: Mutex::default() }
+    }
+
+    /// `again`: the last attempt failed as well, which was told.
+    fn tell_failed(&self, error: &Error, again: bool) {
+        self.shared.counters.count(Counter::CollectionsFailed);
+        if !again && error.kind != ErrorKind::Closed {
+            tracing::warn!(target: "lsd::collection", image = self.shared.image, op = "collect", object = error.object(),
+                %error, "garbage collection failed: it is tried again when there is more");
+        }
     }
 
     /// Nothing can be gained now, so nobody waits for it.
@@ -217,7 +231,10 @@ impl Collector {
                 }
                 // A checkpoint may have deleted it meanwhile, which is as good.
                 Err(error) if error.kind == ErrorKind::NotFound => gain.freed += u64::from(victim.len),
-                Err(error) if error.kind == ErrorKind::Corrupt => drop(damaged.insert(victim.segment)),
+                Err(error) if error.kind == ErrorKind::Corrupt => {
+                    self.shared.tell_damage("collect", &error);
+                    damaged.insert(victim.segment);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -232,6 +249,12 @@ impl Collector {
         }
         self.shared.wait_durable(last).await?;
         self.shared.trim_leaves(self.map_cache_bytes);
+        let counters = &self.shared.counters;
+        counters.count(Counter::CollectionRounds);
+        counters.add(Counter::CollectedBytes, gain.freed);
+        counters.add(Counter::CopiedBytes, gain.copied);
+        tracing::debug!(target: "lsd::collection", image = self.shared.image, op = "collect", segments = victims.len(),
+            freed = gain.freed, copied = gain.copied, "a round of collection");
         Ok(gain)
     }
 

@@ -1,6 +1,7 @@
 //! An open image, as its users see it.
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
+use crate::api::stats::Stat;
 use crate::lifecycle::remove;
 use crate::read;
 use crate::recovery::open;
@@ -58,7 +59,19 @@ impl Image {
         clock: Arc<dyn Clock>,
     ) -> Result<Image> {
         let found = open::find(store, image).await?;
-        Ok(Image { session: Session::open(found, options.clone(), clock).await? })
+        let name = found.header.name.clone();
+        match Session::open(found, options.clone(), clock).await {
+            Ok(session) => {
+                let read_only = options.read_only;
+                tracing::info!(target: "lsd::image", image = name, op = "open", read_only, "the image is open");
+                Ok(Image { session })
+            }
+            Err(error) => {
+                let object = error.object();
+                tracing::error!(target: "lsd::image", image = name, op = "open", object, %error, "the image does not open");
+                Err(error)
+            }
+        }
     }
 
     /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify: then nothing was removed. An
@@ -137,23 +150,23 @@ impl Image {
 
     /// `Invalid` outside the image (the whole range must lie inside it).
     pub async fn read(&self, offset: u64, len: u64) -> Result<ReadData> {
-        self.session.read(offset, len).await
+        self.session.read(offset, len).await.map_err(|error| error.during("read"))
     }
 
     /// The same into memory of the caller's: one pass over what came from the store instead of two. After `Corrupt` some of it may
     /// have been given.
     pub async fn read_into(&self, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
-        self.session.read_into(offset, len, target).await
+        self.session.read_into(offset, len, target).await.map_err(|error| error.during("read"))
     }
 
     /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.
     pub async fn write(&self, offset: u64, data: impl Into<WriteData>, fua: bool) -> Result<()> {
-        self.session.write(offset, data.into(), fua).await
+        self.session.write(offset, data.into(), fua).await.map_err(|error| error.during("write"))
     }
 
     /// The range reads as zeroes afterwards and its space is given back.
     pub async fn discard(&self, offset: u64, len: u64, fua: bool) -> Result<()> {
-        self.session.clear(offset, len, false, fua).await
+        self.session.clear(offset, len, false, fua).await.map_err(|error| error.during("discard"))
     }
 
     /// The range reads as zeroes; `thick`: space stays allocated.
@@ -162,7 +175,7 @@ impl Image {
             let zeroes = Bytes::from_static(&[0]);
             return self.session.write_same(offset, len, zeroes, fua).await;
         }
-        self.session.clear(offset, len, true, fua).await
+        self.session.clear(offset, len, true, fua).await.map_err(|error| error.during("write-zeroes"))
     }
 
     /// Writes `pattern` over and over; `len` is a multiple of its length, else `Invalid`.
@@ -177,12 +190,12 @@ impl Image {
 
     /// Everything acknowledged before the call is durable when it returns.
     pub async fn flush(&self) -> Result<()> {
-        self.session.flush().await
+        self.session.flush().await.map_err(|error| error.during("flush"))
     }
 
     /// `Invalid` when it would shrink and `allow_shrink` is false, or beyond the largest image.
     pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
-        self.session.resize(size, allow_shrink, progress).await
+        self.session.resize(size, allow_shrink, progress).await.map_err(|error| error.during("resize"))
     }
 
     /// Drops clean cached data; a handle that does not own the image also takes up the latest durable state.
@@ -228,6 +241,11 @@ impl Image {
     /// Bytes of the log by what the map needs of them, as far as this handle knows.
     pub fn space(&self) -> Space {
         self.session.shared.lock().segments.space()
+    }
+
+    /// What this handle has done since it was opened.
+    pub fn stats(&self) -> Vec<Stat> {
+        self.session.shared.counters.all()
     }
 
     /// Puts scattered data in the order of the image (it takes as much room as there is of it; not in a full pool), then collects

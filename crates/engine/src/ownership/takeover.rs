@@ -112,7 +112,7 @@ pub(crate) async fn why_missing(objects: &Objects, epoch: Epoch, error: Error) -
         return error;
     }
     match objects.read_epoch().await {
-        Ok(now) if now == epoch => Error::new(ErrorKind::Corrupt, error.to_string()),
+        Ok(now) if now == epoch => error.with_kind(ErrorKind::Corrupt),
         Ok(_) => overtaken(),
         Err(error) => error.into(),
     }

@@ -2,6 +2,7 @@
 pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
+use crate::api::stats::Counter;
 use crate::objects::Objects;
 use crate::objects::checksums::ChecksumCache;
 use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
@@ -120,10 +121,11 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
         let epoch = state.log.epoch_of(loc.segment());
         let mut at = loc;
         for part in cached.drain(..) {
-            let len = match &part {
-                Cached::Hit(bytes) => bytes.len() as u32,
-                Cached::Miss(len) => *len,
+            let (len, counter) = match &part {
+                Cached::Hit(bytes) => (bytes.len() as u32, Counter::CacheHitBytes),
+                Cached::Miss(len) => (*len, Counter::CacheMissBytes),
             };
+            shared.counters.add(counter, len.into());
             plan.push(match (part, epoch) {
                 (Cached::Hit(bytes), _) => Plan::Ready(ReadPiece::Data(bytes)),
                 (Cached::Miss(len), Some(epoch)) => Plan::Fetch { loc: at, len, epoch },

@@ -63,7 +63,7 @@ async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Ro
 
 /// An object that the header needs and that is not there: damage, not an unknown image.
 fn missing_is_corrupt(error: crate::Error) -> crate::Error {
-    if error.kind == ErrorKind::NotFound { crate::Error::new(ErrorKind::Corrupt, error.to_string()) } else { error }
+    if error.kind == ErrorKind::NotFound { error.with_kind(ErrorKind::Corrupt) } else { error }
 }
 
 /// Finds every segment from `log.replay_from` on: the log has ended when a whole window of numbers is missing (rule 3).

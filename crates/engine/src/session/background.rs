@@ -24,12 +24,20 @@ pub(crate) async fn write_checkpoints(session: Weak<Session>, shared: Arc<Shared
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
         match checkpointer.write(&session.objects, &session.shared, false).await {
             Ok(()) => {
+                if failures > 0 {
+                    tracing::info!(target: "lsd::checkpoint", image = shared.image, op = "checkpoint", failures,
+                        "checkpoints are written again");
+                }
                 failures = 0;
                 session.shared.lock().set_checkpoint_failure(None);
                 session.shared.evict_leaves(session.settings().map_cache_bytes);
             }
             Err(error) => {
                 failures += 1;
+                if failures == 1 {
+                    tracing::warn!(target: "lsd::checkpoint", image = shared.image, op = "checkpoint",
+                        object = error.object(), %error, "a checkpoint failed: the log stays and it is tried again");
+                }
                 if failures >= CHECKPOINT_TRIES {
                     session.shared.lock().set_checkpoint_failure(Some(error));
                     session.shared.space_freed.notify_waiters();
@@ -61,7 +69,10 @@ pub(crate) async fn follow_header(session: Weak<Session>, events: Arc<HeaderEven
         events.header_changed.notified().await;
         let Some(session) = session.upgrade() else { return };
         // What cannot be read now is read at the next change or invalidate_cache.
-        let _ = session.refresh().await;
+        if let Err(error) = session.refresh().await {
+            tracing::warn!(target: "lsd::header", image = session.shared.image, op = "refresh", object = error.object(),
+                %error, "the header changed and could not be read");
+        }
     }
 }
 
@@ -74,7 +85,9 @@ pub(crate) async fn keep_watching(session: Weak<Session>, events: Arc<HeaderEven
             Ok(watch) => session.set_watch(watch),
             // Cut off the cluster: what this client still has can never be written.
             Err(error) if error.kind == ErrorKind::Fenced => session.shared.fail(error),
-            Err(_) => {
+            Err(error) => {
+                tracing::debug!(target: "lsd::header", image = session.shared.image, op = "watch", object = error.object(),
+                    %error, "the header cannot be watched: it is tried again");
                 tokio::time::sleep(RETRY_MOST).await;
                 events.watch_lost.notify_one();
             }

@@ -54,6 +54,8 @@ impl Session {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MOST);
         }
+        tracing::warn!(target: "lsd::header", image = self.shared.image, op = error.operation, object = error.object, %error,
+            "nobody knows whether a change of the header took effect");
         self.in_doubt.store(true, Ordering::Release);
         self.events.header_in_doubt.notify_one();
         Err(error.clone().into())

@@ -3,6 +3,7 @@
 //! Owns: waiting for the lock, the hand-over with its order (rule 8 of `protocol.rs`), taking the lock by hand. Does not own:
 //! the advisory lock itself and dead owners (`lock.rs`), what makes a takeover safe (`takeover.rs`).
 use crate::api::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
+use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
 use crate::ownership::lock::{self, Attempted};
 use crate::ownership::mailbox::Claim;
@@ -106,8 +107,15 @@ impl Session {
             if now >= deadline {
                 let reason = format!("{}: {} at {} keeps the lock", self.objects.header(), holder.client, holder.addr);
                 let refusal = Error::new(ErrorKind::Busy, reason);
+                tracing::warn!(target: "lsd::ownership", image = self.shared.image, op = "takeover",
+                    object = %self.objects.header(), error = %refusal, "the owner does not give the image away");
                 self.refusals.note(&refusal);
                 return Err(refusal);
+            }
+            if asked.is_none() {
+                tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "takeover",
+                    object = %self.objects.header(), holder = %holder.client, addr = %holder.addr,
+                    "another client owns the image: waiting for it");
             }
             if asked.as_ref().is_none_or(|(owner, at)| *owner != holder || now >= *at + ASK_AGAIN) {
                 match watch::ask(&self.objects, &Notice::LockWanted).await? {
@@ -154,6 +162,9 @@ impl Session {
         }
         let seen = if flushed.is_ok() { self.last_checkpoint(&checkpointer).await } else { None };
         let Role::Owner(_, ownership) = std::mem::replace(role, Role::Reader(seen)) else { return Ok(()) };
+        self.shared.counters.count(Counter::HandOvers);
+        tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "hand-over",
+            object = %self.objects.header(), "this client gives the image away");
         self.events.mailbox.announce(Claim::Reader);
         ownership.tasks.iter().for_each(AbortHandle::abort);
         {

@@ -12,6 +12,7 @@ mod retry_moved;
 
 use crate::api::clock::Clock;
 use crate::api::live::LiveSettings;
+use crate::api::stats::Counter;
 use crate::append::Appender;
 use crate::checkpoint::Checkpointer;
 use crate::collect::Collector;
@@ -117,7 +118,7 @@ impl Session {
         let follower = Follower::default();
         follower.set_age(Some(began));
         follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
-        let shared = Arc::new(Shared::new(state, &settings));
+        let shared = Arc::new(Shared::new(&header.name, state, &settings));
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let session = Arc::new(Session {
             objects: found.objects,
@@ -286,6 +287,8 @@ impl Session {
         let (epoch, appender) = match self.take_over(seen.as_ref()).await {
             Ok(taken) => taken,
             Err(error) => {
+                let (image, object) = (&self.shared.image, error.object());
+                tracing::warn!(target: "lsd::ownership", image, op = "takeover", object, %error, "the takeover failed");
                 // What was read may be half of what there is.
                 *role = Role::Reader(None);
                 let _ = self.give_lock_back(watch).await;
@@ -299,6 +302,9 @@ impl Session {
             self.spawn(crate::collect::run(self.collector.clone(), checkpointer.clone())),
             self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
         ];
+        self.shared.counters.count(Counter::Takeovers);
+        tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "takeover", epoch = epoch.0,
+            object = %self.objects.header(), "this client owns the image");
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
         self.events.mailbox.announce(Claim::Owner);
         self.owned.store(true, Ordering::Release);
@@ -394,6 +400,7 @@ impl Session {
 
     async fn close_once(&self) -> Result<()> {
         let mut role = self.maintenance.lock().await;
+        tracing::info!(target: "lsd::image", image = self.shared.image, op = "close", "the image is closed");
         let result = match &*role {
             Role::Owner(checkpointer, ownership) => {
                 // Rule 20: what waits finds the image closed, and what was accepted goes, also in a full pool.

@@ -2,8 +2,9 @@
 //!
 //! Owns: trying again, and what has to be looked at again first. Does not own: reading (`read/`), loading (`recovery/open.rs`).
 use crate::api::limits::READ_TRIES;
+use crate::api::stats::Counter;
 use crate::session::{Role, Session};
-use crate::{Error, ErrorKind, Result};
+use crate::{ErrorKind, Result};
 use lsd_core::format::header::CheckpointPointer;
 
 impl Session {
@@ -16,9 +17,12 @@ impl Session {
         loop {
             let before = self.shared.lock().log.checkpoint;
             match attempt().await {
-                Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => tries += 1,
+                Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => {
+                    self.shared.counters.count(Counter::ReadsMoved);
+                    tries += 1;
+                }
                 Err(error) if error.kind == ErrorKind::NotFound => {
-                    return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
+                    return Err(error.with_kind(ErrorKind::Corrupt));
                 }
                 other => return other,
             }

@@ -3,6 +3,7 @@
 //! Owns: that a leaf is read once, however many need it. Does not own: which leaves an operation needs, the map itself.
 use super::Shared;
 use crate::api::limits::{EVICT_STEP_LEAVES, EVICT_STEPS, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES};
+use crate::api::stats::Counter;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPlace;
@@ -34,6 +35,7 @@ impl Shared {
             loaded => loaded?,
         };
         self.leaves_loaded.store(true, Ordering::Relaxed);
+        self.counters.add(Counter::LeavesLoaded, loaded.len() as u64);
         objects.install(&mut self.lock().map, loaded)
     }
 
@@ -54,7 +56,7 @@ impl Shared {
         };
         let Some(own) = own else { return Err(error) };
         if objects.read_epoch().await? == own {
-            return Err(Error::new(ErrorKind::Corrupt, error.to_string()));
+            return Err(error.with_kind(ErrorKind::Corrupt));
         }
         let fenced = Error::new(ErrorKind::Fenced, format!("{error}: another client owns the image now"));
         self.fail(fenced.clone());

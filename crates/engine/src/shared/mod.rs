@@ -2,9 +2,11 @@
 mod leaves;
 pub(crate) mod locked;
 pub(crate) mod queue;
+mod tell;
 pub(crate) mod waiters;
 
 use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
+use crate::api::stats::{Counter, Counters};
 use crate::objects::checksums::ChecksumCache;
 use crate::shared::locked::{Held, Locked};
 use crate::shared::waiters::Waiters;
@@ -13,6 +15,7 @@ use lsd_core::units::Seq;
 use lsd_state::log::BatchJob;
 use lsd_state::protocol;
 use lsd_state::state::State;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -23,6 +26,8 @@ const MAX_DIRTY_BYTES: u64 = 1 << 30;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// The image's name when it was opened, for those who read what is told of it.
+    pub(crate) image: String,
     state: Mutex<Held>,
     /// Taken under the state's lock or alone, never before it.
     waiters: Mutex<Waiters>,
@@ -35,10 +40,15 @@ pub(crate) struct Shared {
     full: watch::Sender<bool>,
     /// The last time that the store did not answer.
     stalled: watch::Sender<Option<Error>>,
+    /// It was told that the store does not answer.
+    is_silent: AtomicBool,
+    /// Objects of which it was told that they are damaged.
+    told_damaged: Mutex<BTreeSet<String>>,
     leaves_loaded: AtomicBool,
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
     pub(crate) checksums: ChecksumCache,
+    pub(crate) counters: Counters,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: AtomicU64,
     /// Memory for leaves that no checkpoint has as they are.
@@ -56,9 +66,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(state: State, settings: &Settings) -> Self {
+    pub(crate) fn new(image: &str, state: State, settings: &Settings) -> Self {
         let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
         Self {
+            image: image.to_owned(),
             state: Mutex::new(Held::new(state)),
             waiters: Mutex::default(),
             dirty: Semaphore::new(dirty_most as usize),
@@ -66,9 +77,12 @@ impl Shared {
             short: AtomicBool::new(false),
             full: watch::Sender::new(false),
             stalled: watch::Sender::new(None),
+            is_silent: AtomicBool::new(false),
+            told_damaged: Mutex::default(),
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             checksums: ChecksumCache::default(),
+            counters: Counters::default(),
             checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
             unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),
@@ -196,6 +210,9 @@ impl Shared {
         if !is_full && is_news {
             self.lock().throttle.set_full(false);
         }
+        if is_news {
+            self.tell_full(error.as_ref());
+        }
         if let Some(error) = error {
             {
                 let mut state = self.lock();
@@ -212,6 +229,7 @@ impl Shared {
     /// not durable now. Who waits from now on waits for the same data.
     pub(crate) fn stalled(&self, error: Error) {
         self.waiters().fail(&error);
+        self.tell_silent(&error);
         self.stalled.send_replace(Some(error));
     }
 
@@ -250,6 +268,9 @@ impl Shared {
     pub(crate) fn fail(&self, error: Error) {
         {
             let mut state = self.lock();
+            if state.failure().is_none() {
+                self.tell_failed(&error);
+            }
             self.waiters().fail(&error);
             state.fail(error);
         }
@@ -272,6 +293,10 @@ impl Shared {
             let space = state.segments.space();
             (self.is_checkpoint_due(&state), state.throttle.is_due(&space) || state.throttle.wants_checkpoint(&space))
         };
+        self.counters.count(Counter::Batches);
+        self.counters.add(Counter::BatchBytes, job.batch.total_len.into());
+        self.counters.add(Counter::Records, job.batch.records.len() as u64);
+        self.tell_answered();
         self.give_dirty(job.dirty_bytes);
         if gc_due {
             self.gc_due.notify_one();

@@ -2,6 +2,7 @@
 pub(crate) mod room;
 
 use crate::api::error::invalid;
+use crate::api::stats::Counter;
 use crate::api::write_data::WriteData;
 use crate::read::prefetch::task::Before;
 use crate::read::{self, Parts};
@@ -23,15 +24,21 @@ const MADE_BYTES: u64 = 1 << 20;
 
 impl Session {
     pub(crate) async fn read(self: &Arc<Self>, offset: u64, len: u64) -> Result<ReadData> {
-        self.read_parts(offset, len).await?.into_data(&self.shared, Keep::IfUsedAgain)
+        let read =
+            self.read_parts(offset, len).await.and_then(|parts| parts.into_data(&self.shared, Keep::IfUsedAgain));
+        read.inspect_err(|error| self.shared.tell_damage("read", error))
     }
 
     pub(crate) async fn read_into(self: &Arc<Self>, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
-        self.read_parts(offset, len).await?.copy_to(target, &self.shared, Keep::IfUsedAgain)
+        let parts = self.read_parts(offset, len).await;
+        let read = parts.and_then(|parts| parts.copy_to(target, &self.shared, Keep::IfUsedAgain));
+        read.inspect_err(|error| self.shared.tell_damage("read", error))
     }
 
     async fn read_parts(self: &Arc<Self>, offset: u64, len: u64) -> Result<Parts> {
         self.check_open()?;
+        self.shared.counters.count(Counter::Reads);
+        self.shared.counters.add(Counter::ReadBytes, len);
         if len == 0 {
             return Ok(Parts::default());
         }
@@ -62,6 +69,8 @@ impl Session {
     /// `owned`: the caller holds the range lock.
     async fn write_range(self: &Arc<Self>, mut offset: u64, data: WriteData, fua: bool, owned: bool) -> Result<()> {
         self.check_open()?;
+        self.shared.counters.count(Counter::Writes);
+        self.shared.counters.add(Counter::WrittenBytes, data.len());
         let _passage = (data.chunks().len() > STEP_CHUNKS).then(|| self.underway.enter());
         if data.len() == 0 {
             return Box::pin(self.ensure_owner()).await;
@@ -243,6 +252,8 @@ impl Session {
         if len == 0 {
             return Box::pin(self.ensure_owner()).await;
         }
+        self.shared.counters.count(Counter::Discards);
+        self.shared.counters.add(Counter::DiscardedBytes, len);
         let mut clear = |state: &mut Locked<'_>| match self.shared.holds_leaves(state) {
             true => Ok(Attempt::Held),
             false => try_clear(state, (offset, len), zeroes),
@@ -366,6 +377,7 @@ impl Session {
     /// in flight.
     pub(crate) async fn flush(&self) -> Result<()> {
         self.check_open()?;
+        self.shared.counters.count(Counter::Flushes);
         let call = self.underway.called();
         if !self.queue.is_free() {
             let ticket = self.queue.enter();

@@ -15,3 +15,4 @@ mod recovery_bound;
 mod removal;
 mod requests;
 mod takeover;
+mod told;

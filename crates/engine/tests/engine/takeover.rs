@@ -219,7 +219,7 @@ async fn an_owner_whose_segments_a_later_one_deleted_is_fenced() {
 }
 
 /// A store that does not answer: what is sent is lost, or arrives and its answer is lost, and after five seconds the caller is told so.
-fn outage(gate: &Arc<Gate>) -> JoinHandle<()> {
+pub(crate) fn outage(gate: &Arc<Gate>) -> JoinHandle<()> {
     gate.close(|_, _| true);
     let gate = gate.clone();
     tokio::spawn(async move {

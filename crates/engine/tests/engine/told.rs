@@ -1,0 +1,196 @@
+//! What is told of an image while it is open: each state once, with image, object, operation and cause; and what is counted.
+use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
+use crate::takeover::outage;
+use lsd_engine::{ErrorKind, Settings};
+use lsd_store::{MEMORY_POOL, ObjectStore};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Gathers what is told in this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+}
+
+impl Lines {
+    /// The one line that has all of these.
+    fn only(&self, parts: &[&str]) -> String {
+        let lines = self.0.lock().unwrap();
+        let found: Vec<&String> = lines.iter().filter(|line| parts.iter().all(|part| line.contains(part))).collect();
+        assert_eq!(found.len(), 1, "{parts:?} in {lines:#?}");
+        found[0].clone()
+    }
+}
+
+fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let guard = tracing::subscriber::set_default(lines.clone());
+    (lines, guard)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_is_told_once_and_its_end_too() {
+    let (lines, _guard) = listen();
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 4096), true).await.unwrap();
+    cluster.set_full(MEMORY_POOL, true);
+    for index in 1..40 {
+        let full = client.image.write(index * 65_536, pattern(index, 65_536), true).await;
+        assert_eq!(full.unwrap_err().kind, ErrorKind::NoSpace);
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    lines.only(&[
+        "WARN lsd::append",
+        "image=\"disk\"",
+        "op=\"append\"",
+        "object=\"lsd_data.",
+        "error=",
+        "pool is full",
+    ]);
+    cluster.set_full(MEMORY_POOL, false);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    client.image.flush().await.unwrap();
+    lines.only(&["INFO lsd::append", "image=\"disk\"", "takes data again"]);
+    let full = client.image.stats().into_iter().find(|stat| (stat.group, stat.name) == ("retry", "pool_full"));
+    assert_eq!(full.map(|stat| stat.value), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fenced_client_is_told_why_its_image_failed() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let old = Client::open(&cluster, settings()).await;
+    old.image.write(0, pattern(1, 8192), true).await.unwrap();
+    old.memory.hold();
+    cluster.expire(&old.memory);
+    let heir = Client::open(&cluster, settings()).await;
+    heir.image.write(0, pattern(3, 8192), true).await.unwrap();
+    let (lines, _guard) = listen();
+    old.memory.release();
+    for index in 0..20 {
+        assert_eq!(old.image.write(index * 8192, pattern(4, 8192), true).await.unwrap_err().kind, ErrorKind::Fenced);
+    }
+    lines.only(&["ERROR lsd::image", "image=\"disk\"", "op=", "object=\"lsd_", "error=", "the image failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_that_waits_is_told() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let keeper = Client::open(&cluster, settings()).await;
+    keeper.image.write(0, pattern(1, 8192), true).await.unwrap();
+    let (lines, _guard) = listen();
+    let next = Client::open(&cluster, settings()).await;
+    next.image.write(0, pattern(2, 8192), true).await.unwrap();
+    lines.only(&["INFO lsd::ownership", "image=\"disk\"", "object=lsd_header.", "holder=client.", "waiting for it"]);
+    lines.only(&["INFO lsd::ownership", "image=\"disk\"", "op=\"hand-over\"", "gives the image away"]);
+    lines.only(&["INFO lsd::ownership", "image=\"disk\"", "op=\"takeover\"", "this client owns the image"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_told_once() {
+    let (lines, _guard) = listen();
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 8192), true).await.unwrap();
+    let down = outage(&gate);
+    for index in 0..20 {
+        assert_eq!(
+            client.image.write(index * 8192, pattern(2, 8192), true).await.unwrap_err().kind,
+            ErrorKind::TimedOut
+        );
+    }
+    lines.only(&[
+        "WARN lsd::append",
+        "image=\"disk\"",
+        "op=\"append\"",
+        "object=\"lsd_data.",
+        "error=",
+        "does not take the log",
+    ]);
+    down.abort();
+    gate.open();
+    client.image.write(0, pattern(3, 8192), true).await.unwrap();
+    lines.only(&["INFO lsd::append", "image=\"disk\"", "takes the log again"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_segment_is_told_once_however_often_it_is_read() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for index in 0..8 {
+        client.image.write(index * 65_536, pattern(index, 65_536), true).await.unwrap();
+    }
+    client.image.close().await.unwrap();
+    let store = cluster.client();
+    let name = store.list("lsd_data.").await.unwrap().remove(0);
+    let before = store.read(&name, 4096 + 5000, 1).await.unwrap()[0];
+    assert!(cluster.corrupt(MEMORY_POOL, &name.0, 4096 + 5000, &[before ^ 4]));
+    let (lines, _guard) = listen();
+    let reader = Client::try_open(&cluster, Settings { cache_bytes: 0, ..settings() }, true).await.unwrap();
+    let mut refused = 0;
+    for offset in (0..8 * 65_536).step_by(4096).chain((0..8 * 65_536).step_by(4096)) {
+        refused += u32::from(reader.image.read(offset, 4096).await.is_err());
+    }
+    assert!(refused > 1);
+    lines.only(&[
+        "ERROR lsd::damage",
+        "image=\"disk\"",
+        "op=\"read\"",
+        &format!("object=\"{}", name.0),
+        "error=",
+        "damaged",
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handle_does_is_counted() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 8192), false).await.unwrap();
+    client.image.discard(0, 4096, false).await.unwrap();
+    client.image.flush().await.unwrap();
+    client.image.read(0, 8192).await.unwrap();
+    client.image.collect(&|_, _| Ok(())).await.unwrap();
+    let value = |group, name| {
+        let stats = client.image.stats();
+        stats.iter().find(|stat| (stat.group, stat.name) == (group, name)).expect(name).value
+    };
+    assert_eq!((value("io", "writes"), value("io", "written_bytes")), (1, 8192));
+    assert_eq!((value("io", "discards"), value("io", "discarded_bytes")), (1, 4096));
+    assert_eq!((value("io", "reads"), value("io", "read_bytes"), value("io", "flushes")), (1, 8192, 1));
+    assert_eq!(value("retry", "takeovers"), 1);
+    assert!(value("log", "batches") >= 1 && value("log", "records") >= 2 && value("log", "batch_bytes") >= 12_288);
+    assert!(value("checkpoint", "written") >= 1 && value("checkpoint", "pages") >= 2);
+    assert_eq!(value("checkpoint", "failed") + value("collection", "failed"), 0);
+}
