@@ -1,8 +1,8 @@
 //! The life of one client: it opens the image, becomes its owner, works, and ends well or not.
 //!
 //! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`run.rs`).
-use crate::work::Work;
-use crate::world::{SharedHistory, World, lock};
+use crate::run::scenario::{SharedHistory, World, lock};
+use crate::run::work::Work;
 use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, ReadData, Settings, Thresholds};
 use lsd_store::ObjectStore;
 use rand::Rng;

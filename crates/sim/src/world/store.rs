@@ -1,5 +1,5 @@
 //! The store as one client of the simulation sees it: every operation goes through the network.
-use crate::net::Net;
+use crate::world::net::Net;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;

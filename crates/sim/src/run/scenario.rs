@@ -1,7 +1,7 @@
 //! What the clients of one run share: the image, its true history, and the first broken promise.
-use crate::disk::{Disk, Stamp};
-use crate::history::History;
-use crate::net::Net;
+use crate::verdict::history::History;
+use crate::world::disk::{Disk, Stamp};
+use crate::world::net::Net;
 use lsd_engine::{Clock, Error, ErrorKind, Image, ImageId};
 use lsd_store::PoolId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,7 @@ impl World {
     pub fn begin(&self, client: usize, image: &Image, found: Vec<Stamp>, size: u64) {
         let end = self.disk.first_beyond(size);
         let mut base = found.clone();
-        base[end..].fill(crate::disk::ZERO);
+        base[end..].fill(crate::world::disk::ZERO);
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.participants.retain(|client, _| !self.net.is_dead(*client));

@@ -5,9 +5,9 @@
 //! (`faults.rs`).
 mod cuts;
 
-use crate::faults::{Fate, Faults};
-use crate::report::Coverage;
-use crate::trace::Trace;
+use crate::record::report::Coverage;
+use crate::record::trace::Trace;
+use crate::world::faults::{Fate, Faults};
 use futures::FutureExt;
 use lsd_store::{MemoryCluster, MemoryStore, StoreError, StoreErrorKind, StoreFuture, WatchHandler};
 use rand::rngs::StdRng;

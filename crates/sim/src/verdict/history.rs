@@ -9,7 +9,7 @@
 //!
 //! Clients that hand the image to each other share a history. What a client issued that lives and was not fenced may take effect until
 //! it returns, also after others had the image (`docs/DURABILITY.md`, section 3).
-use crate::disk::{GARBAGE, Stamp, ZERO};
+use crate::world::disk::{GARBAGE, Stamp, ZERO};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

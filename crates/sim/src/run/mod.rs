@@ -1,13 +1,17 @@
 //! One run: a seed, a store with faults, and a row of clients that own the image one after another.
 //!
 //! Owns: who lives when, who is cut at which step, and what must hold at the end. Does not own: what a client does (`life.rs`).
-use crate::disk::Disk;
-use crate::faults::Faults;
-use crate::life::{Ending, Life};
-use crate::net::{Cut, Net};
-use crate::report::{Coverage, Failure};
-use crate::store::SimStore;
-use crate::world::{VirtualClock, World};
+mod life;
+mod scenario;
+mod work;
+
+use crate::record::report::{Coverage, Failure};
+use crate::run::life::{Ending, Life};
+use crate::run::scenario::{VirtualClock, World};
+use crate::world::disk::Disk;
+use crate::world::faults::Faults;
+use crate::world::net::{Cut, Net};
+use crate::world::store::SimStore;
 use lsd_engine::{Clock, CreateOptions, Image, ImageId, ImageRef};
 use lsd_store::{MemoryCluster, MemoryStore, ObjectStore, PoolId, StoreLimits};
 use rand::rngs::StdRng;

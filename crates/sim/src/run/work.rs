@@ -1,7 +1,7 @@
 //! The operations that an owner issues, each with its entry in the history.
-use crate::disk::{BULK, GRANULE, Stamp};
-use crate::history::{Kind, Outcome, Tick};
-use crate::world::{SharedHistory, World, lock};
+use crate::run::scenario::{SharedHistory, World, lock};
+use crate::verdict::history::{Kind, Outcome, Tick};
+use crate::world::disk::{BULK, GRANULE, Stamp};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;

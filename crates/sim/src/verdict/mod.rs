@@ -1,0 +1,2 @@
+//! Which content of the disk is right.
+pub mod history;
