@@ -23,10 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
+mod blobs;
 mod keyed;
-mod log;
-mod object_store;
-mod whole;
+mod logs;
+mod pools;
 
 /// Largest append or put, bytes, even where the cluster's `osd_max_write_size` would allow more.
 const MAX_WRITE: u32 = 64 << 20;

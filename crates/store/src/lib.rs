@@ -6,17 +6,14 @@
 pub mod contract;
 mod dir;
 mod error;
-mod kv;
 mod locks;
-mod log;
 mod memory;
-mod object;
-mod watch;
+mod parts;
 
 pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
-pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
-pub use log::{Append, LogTail};
 pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryReads, MemoryStore};
-pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits, StoreRoom};
-pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};
+pub use parts::keyed::{KvExpect, KvMap, KvPresence, KvUpdate};
+pub use parts::logs::{Append, LogTail};
+pub use parts::pools::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits, StoreRoom};
+pub use parts::presence::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};

@@ -1,6 +1,6 @@
 //! One client of a memory cluster: the trait, its identity, its place behind a blocklist or a hold.
 use super::state::State;
-use super::{MemoryCluster, keyed, object, watches};
+use super::{MemoryCluster, blobs, keyed, watches};
 use crate::{
     Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
     StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
@@ -123,23 +123,23 @@ impl ObjectStore for MemoryStore {
     }
 
     fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
-        self.on_pool("append", name, move |pool, name| object::append(pool, name, &append))
+        self.on_pool("append", name, move |pool, name| blobs::append(pool, name, &append))
     }
 
     fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        self.on_pool("log_tail", name, object::log_tail)
+        self.on_pool("log_tail", name, blobs::log_tail)
     }
 
     fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
-        self.on_pool("fence", name, move |pool, name| object::fence(pool, name, epoch))
+        self.on_pool("fence", name, move |pool, name| blobs::fence(pool, name, epoch))
     }
 
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
-        self.on_pool("read", name, move |pool, name| object::read(pool, name, offset, len))
+        self.on_pool("read", name, move |pool, name| blobs::read(pool, name, offset, len))
     }
 
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
-        self.on_pool("put", name, move |pool, name| object::put(pool, name, &data))
+        self.on_pool("put", name, move |pool, name| blobs::put(pool, name, &data))
     }
 
     fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
@@ -147,12 +147,12 @@ impl ObjectStore for MemoryStore {
     }
 
     fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
-        let ended = self.on_pool("remove", name, object::remove);
+        let ended = self.on_pool("remove", name, blobs::remove);
         watches::tell_lost(ended, StoreError::new(StoreErrorKind::NotFound, "watch", name.0.clone()))
     }
 
     fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
-        self.on_pool("list", &ObjectName::from(prefix), |pool, prefix| Ok(object::list(pool, prefix)))
+        self.on_pool("list", &ObjectName::from(prefix), |pool, prefix| Ok(blobs::list(pool, prefix)))
     }
 
     fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {

@@ -25,35 +25,35 @@ impl ObjectStore for RadosStore {
     }
 
     fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
-        log::append(&self.io, &self.limits, &name.0, &append)
+        logs::append(&self.io, &self.limits, &name.0, &append)
     }
 
     fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        log::log_tail(&self.io, &name.0)
+        logs::log_tail(&self.io, &name.0)
     }
 
     fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
-        log::fence(&self.io, &name.0, epoch)
+        logs::fence(&self.io, &name.0, epoch)
     }
 
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
-        whole::read(&self.io, &name.0, offset, len)
+        blobs::read(&self.io, &name.0, offset, len)
     }
 
     fn read_many(&self, name: &ObjectName, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
-        whole::read_many(&self.io, &name.0, ranges)
+        blobs::read_many(&self.io, &name.0, ranges)
     }
 
     fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
-        whole::put(&self.io, &self.limits, &name.0, &data)
+        blobs::put(&self.io, &self.limits, &name.0, &data)
     }
 
     fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
-        whole::stat(&self.io, &name.0)
+        blobs::stat(&self.io, &name.0)
     }
 
     fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
-        whole::remove(&self.io, &name.0)
+        blobs::remove(&self.io, &name.0)
     }
 
     fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {

@@ -1,6 +1,6 @@
 //! Watches and notifications as one client sees them.
 use super::lock::keyed_object;
-use super::{Store, fails, object, works};
+use crate::contract::{Store, fails, object, works};
 use crate::{StoreError, StoreErrorKind, WatchHandler};
 use bytes::Bytes;
 use futures::FutureExt;

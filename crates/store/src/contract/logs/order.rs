@@ -1,5 +1,5 @@
 //! The order of operations in flight.
-use super::{Store, data, fails, object, open_append, unit, works};
+use crate::contract::{Store, data, fails, object, open_append, unit, works};
 use crate::{Append, LogTail, StoreErrorKind};
 use futures::future::join_all;
 use std::time::Duration;

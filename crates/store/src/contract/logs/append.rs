@@ -1,5 +1,5 @@
 //! Guarded appends, one at a time.
-use super::{Store, data, fails, object, open_append, unit, works};
+use crate::contract::{Store, data, fails, object, open_append, unit, works};
 use crate::{Append, LogTail, StoreErrorKind};
 
 const REFUSED: &[StoreErrorKind] = &[StoreErrorKind::Stale, StoreErrorKind::Exists];

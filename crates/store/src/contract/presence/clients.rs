@@ -1,7 +1,7 @@
 //! What two clients see of each other.
 use super::lock::{exclusive, keyed_object, shared};
 use super::watch::{Listener, PATIENCE, client_number};
-use super::{Store, data, fails, object, open_append, works};
+use crate::contract::{Store, data, fails, object, open_append, works};
 use crate::{KvUpdate, StoreErrorKind};
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
 //! Advisory locks as one client sees them. The object exists: a store need not lock what is not there.
-use super::{Store, fails, object, works};
+use crate::contract::{Store, fails, object, works};
 use crate::{KvUpdate, LockMode, LockRequest, LockState, Locker, ObjectName, StoreErrorKind};
 
 const BUSY: &[StoreErrorKind] = &[StoreErrorKind::Busy];

@@ -1,5 +1,5 @@
 //! Fencing a log object off from older epochs.
-use super::{Store, data, fails, object, open_append, works};
+use crate::contract::{Store, data, fails, object, open_append, works};
 use crate::{Append, LogTail, StoreErrorKind};
 
 const STALE: &[StoreErrorKind] = &[StoreErrorKind::Stale];

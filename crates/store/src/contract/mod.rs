@@ -4,25 +4,17 @@
 //! store, or anything a store may do beyond the trait's documentation. Every function works on objects whose names
 //! start with the given prefix, which must be unique to the run, and removes them when it succeeds. All need a tokio
 //! runtime with time.
-mod append;
-mod clients;
-mod fence;
+mod blobs;
 mod keyed;
-mod list;
-mod lock;
-mod order;
-mod watch;
-mod whole;
+mod logs;
+mod pools;
+mod presence;
 
-pub use append::*;
-pub use clients::*;
-pub use fence::*;
+pub use blobs::*;
 pub use keyed::*;
-pub use list::*;
-pub use lock::*;
-pub use order::*;
-pub use watch::*;
-pub use whole::*;
+pub use logs::*;
+pub use pools::*;
+pub use presence::*;
 
 use crate::{Append, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use bytes::Bytes;
