@@ -1,37 +1,42 @@
 //! Clients that are cut off, and what becomes of what they had under way.
 //!
-//! Owns: cutting, connecting again, burying. Does not own: when it happens (`run.rs`), carrying what arrives (`net.rs`).
-use super::{Cut, Net};
+//! Owns: counting a client's steps, cutting it at one of them, connecting it again, burying it. Does not own: at which step that is
+//! (`run/`), which of its operations still arrive (`state.rs`).
+use crate::world::net::{Cut, Net};
 use lsd_store::{StoreError, StoreErrorKind};
 use rand::Rng;
 use std::sync::Arc;
 
 impl Net {
+    /// A client did something, or something reached it: a step at which it may be cut.
+    pub(super) fn step(self: &Arc<Self>, client: usize) {
+        let cut = {
+            let mut state = self.lock();
+            let client = &mut state.clients[client];
+            client.steps += 1;
+            client.cut_at.take_if(|(step, _)| *step <= client.steps)
+        };
+        if let Some((_, cut)) = cut {
+            self.cut_now(client, cut);
+        }
+    }
+
     /// Cuts a client off.
     pub fn cut_now(self: &Arc<Self>, client: usize, cut: Cut) {
         self.note(client, "cut", "", &format!("{cut:?}"));
         {
             let mut state = self.lock();
             let takeovers = state.takeovers;
-            let mine: Vec<_> = state.queue.extract_if(.., |_, event| event.client == Some(client)).collect();
-            let cutting = &mut state.clients[client];
-            cutting.cut_in = Some(takeovers);
+            state.clients[client].cut_in = Some(takeovers);
+            state.coverage.crash_points += u64::from(cut != Cut::Share);
             match cut {
                 Cut::Crash => {
-                    cutting.dead = true;
-                    state.coverage.crash_points += 1;
-                    let now = self.now_ms();
-                    state.strand(client, now, mine.into_iter().map(|(_, event)| event));
+                    let (now, mine) = (self.now_ms(), state.take_events(client));
+                    state.clients[client].dead = true;
+                    state.strand(client, now, mine.into_iter());
                 }
-                Cut::Partition => {
-                    cutting.held = Some(mine.into_iter().map(|(_, event)| event).collect());
-                    state.coverage.crash_points += 1;
-                }
-                Cut::Share => state.queue.extend(mine),
-                Cut::Usurp => {
-                    state.queue.extend(mine);
-                    state.coverage.crash_points += 1;
-                }
+                Cut::Partition => state.clients[client].held = Some(state.take_events(client)),
+                Cut::Usurp | Cut::Share => {}
             }
         }
         if cut == Cut::Share {
@@ -69,10 +74,10 @@ impl Net {
     pub fn bury(&self, client: usize) {
         let mut state = self.lock();
         let now = self.now_ms();
-        let mine: Vec<_> = state.queue.extract_if(.., |_, event| event.client == Some(client)).collect();
+        let mine = state.take_events(client);
         let held = state.clients[client].held.take().unwrap_or_default();
         state.clients[client].dead = true;
-        state.strand(client, now, mine.into_iter().map(|(_, event)| event).chain(held));
+        state.strand(client, now, mine.into_iter().chain(held));
         drop(state);
         let memory = self.lock().clients[client].memory.take();
         memory.iter().for_each(|memory| self.cluster.expire(memory));
