@@ -1,2 +1,3 @@
 //! Which content of the disk is right.
+pub mod check;
 pub mod history;
