@@ -5,6 +5,7 @@
 //!
 //! A run is a function of its seed: virtual time, one thread, no other randomness. `cargo run -p lsd-sim -- --seed N
 //! --trace` shows one.
+mod options;
 mod record;
 mod run;
 mod verdict;

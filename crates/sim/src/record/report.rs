@@ -1,5 +1,5 @@
 //! What a run covered, and how it failed.
-use crate::run::shares;
+use crate::options::shares;
 use std::fmt;
 use std::ops::AddAssign;
 

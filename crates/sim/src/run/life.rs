@@ -1,8 +1,9 @@
 //! The life of one client: it opens the image, becomes its owner, works, and ends well or not.
 //!
-//! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`run.rs`).
-use crate::run::scenario::{SharedHistory, World, lock};
+//! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`mod.rs`).
+use crate::run::scenario::Scenario;
 use crate::run::work::Work;
+use crate::verdict::owners::{SharedHistory, lock};
 use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, ReadData, Settings, Thresholds};
 use lsd_store::ObjectStore;
 use rand::Rng;
@@ -23,7 +24,7 @@ pub enum Ending {
 }
 
 pub struct Life {
-    pub world: Arc<World>,
+    pub scenario: Arc<Scenario>,
     pub client: usize,
     pub store: Arc<dyn ObjectStore>,
     pub clock: Arc<dyn Clock>,
@@ -67,10 +68,10 @@ impl Life {
         if !self.recover(&image).await {
             return;
         }
-        let (world, client, image_) = (self.world.clone(), self.client, image.clone());
-        let work = Work { world, client, image: image_, options, flushed: Arc::default() };
+        let (scenario, client, image_) = (self.scenario.clone(), self.client, image.clone());
+        let work = Work { scenario, client, image: image_, options, flushed: Arc::default() };
         work.run(&mut self.random, self.operations).await;
-        if self.world.failure().is_some() {
+        if self.scenario.judge.failure().is_some() {
             return;
         }
         self.settle(&image, &work).await;
@@ -81,8 +82,8 @@ impl Life {
 
     /// Opens the image and, at times, looks at what a reader sees.
     async fn open(&mut self, options: &OpenOptions) -> Option<Image> {
-        let reference = ImageRef::Id(self.world.id.clone());
-        let history = self.world.history();
+        let reference = ImageRef::Id(self.scenario.id.clone());
+        let history = self.scenario.owners.history();
         let before = lock(&history).tick();
         let mut tries = 0;
         let image = loop {
@@ -102,26 +103,26 @@ impl Life {
         let size = image.size();
         let data = image.read(0, size).await;
         // Meanwhile others may have come and gone.
-        if self.world.net.is_cut(self.client) {
+        if self.scenario.net.is_cut(self.client) {
             return;
         }
         match data {
             Ok(data) => {
                 let checked = self
-                    .world
+                    .scenario
                     .disk
                     .decode_all(&data)
-                    .and_then(|found| lock(history).check(&found, before, self.world.disk.first_beyond(size)));
-                self.world.net.count(|coverage| coverage.checks += 1);
+                    .and_then(|found| lock(history).check(&found, before, self.scenario.disk.first_beyond(size)));
+                self.scenario.net.count(|coverage| coverage.checks += 1);
                 if let Err(why) = checked {
-                    self.world.fail(format!("client {} reads after opening: {why}", self.client));
+                    self.scenario.judge.fail(format!("client {} reads after opening: {why}", self.client));
                 }
             }
             // The owner may have shrunk the image since.
             Err(error) if error.kind == ErrorKind::Invalid && image.size() < size => {}
             // The owner's checkpoint may delete what a reader's older map points at; no pin keeps it for readers.
             Err(error) if error.kind == ErrorKind::Corrupt && error.to_string().contains("No such file") => {}
-            Err(error) => self.world.judge(self.client, "read after opening", &error, false),
+            Err(error) => self.scenario.judge.error(self.client, "read after opening", &error, false),
         }
     }
 
@@ -138,20 +139,20 @@ impl Life {
                 }
             }
         }
-        !self.world.net.is_cut(self.client)
+        !self.scenario.net.is_cut(self.client)
     }
 
     /// Reads everything while this client is the owner.
     async fn read_as_owner(&mut self, image: &Image) -> Option<(u64, lsd_engine::Result<ReadData>)> {
         loop {
-            let unlocks = self.world.net.unlocks(self.client);
+            let unlocks = self.scenario.net.unlocks(self.client);
             let size = image.size();
             let owned = image.is_lock_owner();
             let data = image.read(0, size).await;
-            if self.world.net.is_cut(self.client) {
+            if self.scenario.net.is_cut(self.client) {
                 return None;
             }
-            if owned && image.is_lock_owner() && self.world.net.unlocks(self.client) == unlocks {
+            if owned && image.is_lock_owner() && self.scenario.net.unlocks(self.client) == unlocks {
                 return Some((size, data));
             }
             // Somebody else asked for the image meanwhile and got it.
@@ -163,32 +164,33 @@ impl Life {
 
     /// Reads everything and begins the new owner's history. False if there is no sense in going on.
     async fn recover(&mut self, image: &Image) -> bool {
-        let net = self.world.net.clone();
+        let net = self.scenario.net.clone();
         net.set_calm(self.client, true);
         let read = self.read_as_owner(image).await;
         net.set_calm(self.client, false);
         let Some((size, data)) = read else { return false };
         net.taken_over();
         net.count(|coverage| coverage.checks += 1);
-        let history = self.world.history();
+        let history = self.scenario.owners.history();
         let checked = data.map_err(|error| format!("{:?}: {error}", error.kind)).and_then(|data| {
-            let found = self.world.disk.decode_all(&data)?;
+            let found = self.scenario.disk.decode_all(&data)?;
             let mut history = lock(&history);
             if !history.sizes.contains(&size) {
                 return Err(format!("the size is {size}, and should be one of {:?}", history.sizes));
             }
             let now = history.tick();
-            history.check(&found, now, self.world.disk.first_beyond(size))?;
+            history.check(&found, now, self.scenario.disk.first_beyond(size))?;
             Ok(found)
         });
         match checked {
             Ok(found) => {
                 net.note(self.client, "recovered", "", "");
-                self.world.begin(self.client, image, found, size);
+                let end = self.scenario.disk.first_beyond(size);
+                self.scenario.owners.begin(self.client, image, found, size, end);
                 true
             }
             Err(why) => {
-                self.world.fail(format!("client {} took over: {why}", self.client));
+                self.scenario.judge.fail(format!("client {} took over: {why}", self.client));
                 false
             }
         }
@@ -196,13 +198,13 @@ impl Life {
 
     /// Once nothing fails any more, a flush succeeds and the content is right.
     async fn settle(&mut self, image: &Image, work: &Work) {
-        let net = self.world.net.clone();
+        let net = self.scenario.net.clone();
         net.set_calm(self.client, true);
-        while self.world.is_full() {
+        while self.scenario.judge.is_full() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         tokio::time::sleep(Duration::from_secs(15)).await;
-        while self.world.is_full() {
+        while self.scenario.judge.is_full() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -215,12 +217,12 @@ impl Life {
             Ok(()) => lock(&work.history()).flushed(self.client, since),
             // The pool may have become full again.
             Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Fenced) => {
-                self.world.judge(self.client, "flush", &error, true)
+                self.scenario.judge.error(self.client, "flush", &error, true)
             }
             Err(error) => {
                 let why =
                     format!("client {} cannot flush though nothing fails: {:?}: {error}", self.client, error.kind);
-                return self.world.fail(why);
+                return self.scenario.judge.fail(why);
             }
         }
         work.read_all().await;
@@ -232,24 +234,24 @@ impl Life {
         match image.close().await {
             Ok(()) => {
                 lock(&work.history()).flushed(self.client, since);
-                self.world.net.count(|coverage| coverage.clean_closes += 1);
+                self.scenario.net.count(|coverage| coverage.clean_closes += 1);
             }
-            Err(error) => self.world.judge(self.client, "close", &error, true),
+            Err(error) => self.scenario.judge.error(self.client, "close", &error, true),
         }
     }
 
     /// An error that may pass: waits. `None` when there is no sense in trying again.
     async fn endure(&mut self, doing: &str, error: &Error, tries: &mut u32) -> Option<()> {
-        self.world.judge(self.client, doing, error, false);
+        self.scenario.judge.error(self.client, doing, error, false);
         *tries += 1;
-        if self.world.failure().is_some() || error.kind == ErrorKind::Fenced {
+        if self.scenario.judge.failure().is_some() || error.kind == ErrorKind::Fenced {
             return None;
         }
         if *tries >= TRIES_IN_WEATHER {
-            self.world.net.set_calm(self.client, true);
+            self.scenario.net.set_calm(self.client, true);
         }
         if *tries >= TRIES {
-            self.world.fail(format!("client {} cannot {doing}: {:?}: {error}", self.client, error.kind));
+            self.scenario.judge.fail(format!("client {} cannot {doing}: {:?}: {error}", self.client, error.kind));
             return None;
         }
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -1,6 +1,7 @@
 //! The operations that an owner issues, each with its entry in the history.
-use crate::run::scenario::{SharedHistory, World, lock};
+use crate::run::scenario::Scenario;
 use crate::verdict::history::{Kind, Outcome, Tick};
+use crate::verdict::owners::{SharedHistory, lock};
 use crate::world::disk::{BULK, GRANULE, Stamp};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -21,7 +22,7 @@ const BULK_LIKELY: f64 = 0.0005;
 
 #[derive(Clone)]
 pub struct Work {
-    pub world: Arc<World>,
+    pub scenario: Arc<Scenario>,
     pub client: usize,
     pub image: Image,
     pub options: OpenOptions,
@@ -33,7 +34,7 @@ type Running = FuturesUnordered<BoxFuture<'static, ()>>;
 
 impl Work {
     pub fn history(&self) -> SharedHistory {
-        self.world.history_of(self.client)
+        self.scenario.owners.history_of(self.client)
     }
 
     /// True if this client's reads show the present: it owns the image, as far as it knows, and nobody takes it away by force.
@@ -51,13 +52,13 @@ impl Work {
         let depth = random.random_range(1..=12);
         let mut running: Running = FuturesUnordered::new();
         for _ in 0..count {
-            if self.world.failure().is_some() {
+            if self.scenario.judge.failure().is_some() {
                 return;
             }
             while running.len() >= depth {
                 running.next().await;
             }
-            if random.random_bool(0.01) && self.world.is_alone(self.client) {
+            if random.random_bool(0.01) && self.scenario.owners.is_alone(self.client) {
                 while running.next().await.is_some() {}
                 self.resize(random).await;
                 continue;
@@ -72,7 +73,7 @@ impl Work {
     }
 
     fn start(&self, random: &mut StdRng) -> BoxFuture<'static, ()> {
-        self.world.net.count(|coverage| coverage.operations += 1);
+        self.scenario.net.count(|coverage| coverage.operations += 1);
         let work = self.clone();
         let kind = random.random_range(0..100);
         if kind < 8 {
@@ -88,8 +89,8 @@ impl Work {
             return self.clone().bulk(random);
         }
         let fua = random.random_bool(0.08);
-        let (lo, count) = self.world.disk.pick(random);
-        let hi = (lo + count).min(self.world.disk.first_beyond(self.image.size()));
+        let (lo, count) = self.scenario.disk.pick(random);
+        let hi = (lo + count).min(self.scenario.disk.first_beyond(self.image.size()));
         if hi <= lo {
             return async {}.boxed();
         }
@@ -116,7 +117,7 @@ impl Work {
 
     /// Large writes, then small ones, where nobody looks: enough to fill segments of the default size with both.
     fn bulk(self, random: &mut StdRng) -> BoxFuture<'static, ()> {
-        self.world.net.count(|coverage| coverage.bulks += 1);
+        self.scenario.net.count(|coverage| coverage.bulks += 1);
         let large = random.random_range(1..20u64);
         let small = random.random_range(0..6000u64);
         let len = [512, 4096, 4096, 5000][random.random_range(0..4)];
@@ -144,9 +145,9 @@ impl Work {
 
     /// A discard may reach over several windows.
     fn far(&self, random: &mut StdRng, lo: usize, hi: usize) -> usize {
-        let end = self.world.disk.first_beyond(self.image.size());
+        let end = self.scenario.disk.first_beyond(self.image.size());
         let far = random.random_range(hi..=end.max(hi)).min(end);
-        let likely = if self.world.disk.has_blocks() { 0.01 } else { 0.1 };
+        let likely = if self.scenario.disk.has_blocks() { 0.01 } else { 0.1 };
         if random.random_bool(likely) && lock(&self.history()).is_quiet(lo, far) { far } else { hi }
     }
 
@@ -164,12 +165,12 @@ impl Work {
             lock(&self.history()).returned(*part, outcome, durable);
         }
         match result {
-            Ok(()) => self.world.wrote(self.client),
+            Ok(()) => self.scenario.owners.wrote(self.client),
             Err(error) => {
                 if error.kind == ErrorKind::Fenced {
-                    self.world.distrust(self.client);
+                    self.scenario.owners.distrust(self.client);
                 }
-                self.world.judge(self.client, doing, &error, true);
+                self.scenario.judge.error(self.client, doing, &error, true);
             }
         }
     }
@@ -179,24 +180,24 @@ impl Work {
         let (mut parts, mut data) = (Vec::new(), Vec::new());
         for from in (lo..hi).step_by(RECORD_GRANULES) {
             let to = hi.min(from + RECORD_GRANULES);
-            let stamp = self.world.stamp();
+            let stamp = self.scenario.stamp();
             lock(&self.history()).issue(self.client, Kind::Write, stamp, from..to, parts.last().copied());
             parts.push(stamp);
-            data.push(self.world.disk.data(stamp, from, to - from));
+            data.push(self.scenario.disk.data(stamp, from, to - from));
         }
         let data = if data.len() == 1 { data.remove(0) } else { Bytes::from(data.concat()) };
         async move {
-            let result = self.image.write(self.world.disk.address(lo), data, fua).await;
+            let result = self.image.write(self.scenario.disk.address(lo), data, fua).await;
             self.done("write", &parts, result, fua);
         }
         .boxed()
     }
 
     fn clear(self, lo: usize, hi: usize, kind: u32, fua: bool) -> BoxFuture<'static, ()> {
-        let op = self.world.stamp();
+        let op = self.scenario.stamp();
         lock(&self.history()).issue(self.client, Kind::Clear, op, lo..hi, None);
-        let start = self.world.disk.address(lo);
-        let len = self.world.disk.address(hi - 1) + GRANULE - start;
+        let start = self.scenario.disk.address(lo);
+        let len = self.scenario.disk.address(hi - 1) + GRANULE - start;
         async move {
             let result = match kind {
                 0 => self.image.discard(start, len, fua).await,
@@ -210,13 +211,13 @@ impl Work {
 
     /// Nobody else touches the range meanwhile, so what is read first must be what is compared.
     fn compare_and_write(self, lo: usize, hi: usize) -> BoxFuture<'static, ()> {
-        let stamp = self.world.stamp();
+        let stamp = self.scenario.stamp();
         lock(&self.history()).issue(self.client, Kind::Compare, stamp, lo..hi, None);
         async move { self.compare(lo, hi, stamp).await }.boxed()
     }
 
     async fn compare(&self, lo: usize, hi: usize, stamp: Stamp) {
-        let start = self.world.disk.address(lo);
+        let start = self.scenario.disk.address(lo);
         let len = (hi - lo) as u64 * GRANULE;
         // Who does not own the image yet reads an earlier state.
         let stale = !self.sees_the_present();
@@ -224,17 +225,17 @@ impl Work {
             Ok(present) => present.to_bytes(),
             Err(error) => {
                 lock(&self.history()).returned(stamp, Outcome::Refused, false);
-                return self.world.judge(self.client, "read to compare", &error, true);
+                return self.scenario.judge.error(self.client, "read to compare", &error, true);
             }
         };
-        let data = self.world.disk.data(stamp, lo, hi - lo);
+        let data = self.scenario.disk.data(stamp, lo, hi - lo);
         let spoilt = stamp.is_multiple_of(3);
-        let compare = if spoilt { self.world.disk.data(stamp, lo, hi - lo) } else { present };
+        let compare = if spoilt { self.scenario.disk.data(stamp, lo, hi - lo) } else { present };
         match self.image.compare_and_write(start, compare, data).await {
             Err(Error { kind: ErrorKind::Mismatch { .. }, .. }) if spoilt || stale => {
                 lock(&self.history()).returned(stamp, Outcome::Refused, false);
             }
-            Ok(()) if spoilt => self.world.fail(format!("client {}: a wrong compare matched", self.client)),
+            Ok(()) if spoilt => self.scenario.judge.fail(format!("client {}: a wrong compare matched", self.client)),
             result => self.done("compare-and-write", &[stamp], result, false),
         }
     }
@@ -244,7 +245,7 @@ impl Work {
         let since = lock(&self.history()).tick();
         match self.image.flush().await {
             Ok(()) => lock(&self.history()).flushed(self.client, since),
-            Err(error) => self.world.judge(self.client, "flush", &error, true),
+            Err(error) => self.scenario.judge.error(self.client, "flush", &error, true),
         }
     }
 
@@ -255,16 +256,18 @@ impl Work {
             Ok(())
         };
         match self.image.collect(&progress).await {
-            Ok(()) => self.world.net.count(|coverage| coverage.collections += u64::from(moved.load(Ordering::Relaxed))),
+            Ok(()) => {
+                self.scenario.net.count(|coverage| coverage.collections += u64::from(moved.load(Ordering::Relaxed)))
+            }
             // The image was handed over or closed meanwhile.
             Err(error) if matches!(error.kind, ErrorKind::ReadOnly | ErrorKind::Closed) => {}
-            Err(error) => self.world.judge(self.client, "collect", &error, true),
+            Err(error) => self.scenario.judge.error(self.client, "collect", &error, true),
         }
     }
 
     async fn forget_cache(&self) {
         if let Err(error) = self.image.invalidate_cache().await {
-            self.world.judge(self.client, "invalidate_cache", &error, true);
+            self.scenario.judge.error(self.client, "invalidate_cache", &error, true);
         }
     }
 
@@ -273,18 +276,18 @@ impl Work {
         let since = lock(&history).tick();
         let len = (hi - lo) as u64 * GRANULE;
         let present = self.sees_the_present();
-        self.world.net.count(|coverage| coverage.reads += 1);
-        match self.image.read(self.world.disk.address(lo), len).await {
+        self.scenario.net.count(|coverage| coverage.reads += 1);
+        match self.image.read(self.scenario.disk.address(lo), len).await {
             Ok(data) => {
-                let seen = self.world.disk.decode(lo, hi - lo, &data.to_bytes());
+                let seen = self.scenario.disk.decode(lo, hi - lo, &data.to_bytes());
                 if let Err(why) = lock(&history).check_read(lo, &seen, since)
                     && present
                     && self.is_still(&history)
                 {
-                    self.world.fail(format!("client {}: {why}", self.client));
+                    self.scenario.judge.fail(format!("client {}: {why}", self.client));
                 }
             }
-            Err(error) => self.world.judge(self.client, "read", &error, true),
+            Err(error) => self.scenario.judge.error(self.client, "read", &error, true),
         }
     }
 
@@ -294,32 +297,32 @@ impl Work {
         let history = self.history();
         let since = lock(&history).tick();
         let size = self.image.size();
-        let end = self.world.disk.first_beyond(size);
+        let end = self.scenario.disk.first_beyond(size);
         let present = self.sees_the_present();
-        self.world.net.count(|coverage| coverage.checks += 1);
+        self.scenario.net.count(|coverage| coverage.checks += 1);
         match self.image.read(0, size).await {
             Ok(data) => {
-                let checked = self.world.disk.decode_all(&data);
+                let checked = self.scenario.disk.decode_all(&data);
                 let checked = checked.and_then(|found| lock(&history).check_read(0, &found[..end], since));
                 if let Err(why) = checked
                     && present
                     && self.is_still(&history)
                 {
-                    self.world.fail(format!("client {} reads everything: {why}", self.client));
+                    self.scenario.judge.fail(format!("client {} reads everything: {why}", self.client));
                 }
             }
-            Err(error) => self.world.judge(self.client, "read everything", &error, true),
+            Err(error) => self.scenario.judge.error(self.client, "read everything", &error, true),
         }
     }
 
     /// Changes the size, at a granule's border of the last window or back to the first size. Nothing else is under way.
     async fn resize(&self, random: &mut StdRng) {
-        let disk = &self.world.disk;
+        let disk = &self.scenario.disk;
         let old = self.image.size();
         let last = disk.pick_last(random);
         let size = if random.random_bool(0.5) { disk.size } else { disk.address(last) };
         let beyond = disk.first_beyond(size.min(old))..disk.granules;
-        let op = self.world.stamp();
+        let op = self.scenario.stamp();
         {
             let history = self.history();
             let mut history = lock(&history);

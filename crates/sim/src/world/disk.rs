@@ -1,6 +1,6 @@
 //! What the simulated disk looks like: a few small windows in a large image, and stamps that tell who wrote what.
 //!
-//! Owns: windows, stamping and decoding content. Does not own: which content is right (`history.rs`).
+//! Owns: windows, stamping and decoding content. Does not own: which content is right (`verdict/`).
 //!
 //! Content is stamped in granules of eight bytes: each says which operation wrote it and where it belongs, so that any
 //! content can be read back as "granule, operation". Windows may start at odd addresses.

@@ -1,6 +1,6 @@
 //! Which faults a run has, and what becomes of one operation.
 //!
-//! Owns: the probabilities. Does not own: carrying a fate out (`net.rs`).
+//! Owns: the probabilities. Does not own: carrying a fate out (`net/`).
 use lsd_store::StoreErrorKind;
 use rand::Rng;
 use rand::rngs::StdRng;

@@ -7,8 +7,8 @@ use lsd_core::format::batch::{BATCH_MAGIC, BATCH_SHARE_VERSION};
 use lsd_core::format::checkpoint::PAGE_HEADER_BYTES;
 use lsd_core::map::PATCH_MAGIC;
 use lsd_store::{
-    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
+    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, MemoryStore, NotifyReply, ObjectName,
+    ObjectStore, PoolId, StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,19 @@ pub struct SimStore {
 }
 
 impl SimStore {
-    pub fn of(net: Arc<Net>, client: usize, truth: Arc<dyn ObjectStore>, blocklist_lags: bool) -> Arc<dyn ObjectStore> {
+    /// A pool of the cluster as `client` of the run sees it.
+    pub async fn open(
+        net: &Arc<Net>,
+        client: usize,
+        memory: &MemoryStore,
+        pool: PoolId,
+        blocklist_lags: bool,
+    ) -> Arc<dyn ObjectStore> {
+        let truth = memory.open_pool(pool).await.expect("the run made this pool itself");
+        Self::of(net.clone(), client, truth, blocklist_lags)
+    }
+
+    fn of(net: Arc<Net>, client: usize, truth: Arc<dyn ObjectStore>, blocklist_lags: bool) -> Arc<dyn ObjectStore> {
         Arc::new(Self { net, client, truth, blocklist_lags })
     }
 
