@@ -10,6 +10,9 @@
 mod blobs;
 mod client;
 mod keyed;
+mod logs;
+mod pools;
+mod presence;
 mod state;
 mod watches;
 

@@ -1,8 +1,8 @@
 //! The memory store passes the contract, and behaves as a cluster of several clients.
 use bytes::Bytes;
 use lsd_store::{
-    Append, KvPresence, KvUpdate, LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, WatchHandler, contract,
+    Append, Blobs, Keyed, KvPresence, KvUpdate, LockMode, LockRequest, Logs, MEMORY_POOL, MemoryCluster, ObjectName,
+    PoolId, Pools, Presence, StoreError, StoreErrorKind, WatchHandler, contract,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

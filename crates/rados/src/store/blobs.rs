@@ -1,18 +1,39 @@
-//! Objects as a whole: reading, putting, removing, listing.
-use super::boxed;
+//! Objects as bytes: reading, putting, removing.
+use super::{RadosStore, boxed};
 use crate::ioctx::IoCtx;
 use crate::read_op::ReadOp;
 use crate::write_op::{OpFlags, WriteOp};
 use bytes::Bytes;
 use futures::TryFutureExt;
 use futures::future::try_join_all;
-use lsd_store::{StoreError, StoreErrorKind, StoreFuture, StoreLimits};
+use lsd_store::{Blobs, ObjectName, StoreError, StoreErrorKind, StoreFuture, StoreLimits};
+
+impl Blobs for RadosStore {
+    fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
+        self::read(&self.io, &name.0, offset, len)
+    }
+
+    fn read_many(&self, name: &ObjectName, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+        self::read_many(&self.io, &name.0, ranges)
+    }
+
+    fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
+        self::put(&self.io, &self.limits, &name.0, &data)
+    }
+
+    fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
+        self::stat(&self.io, &name.0)
+    }
+
+    fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
+        self::remove(&self.io, &name.0)
+    }
+}
 
 /// librados counts the bytes of a read in an int; no object is longer (`osd_max_object_size`).
 const LONGEST_READ: u64 = i32::MAX as u64;
 
-/// See [`lsd_store::ObjectStore::read`].
-pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture<Bytes> {
+fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture<Bytes> {
     if len == 0 {
         // librados takes a length of zero for "all".
         let stat = io.stat(name);
@@ -21,8 +42,7 @@ pub(super) fn read(io: &IoCtx, name: &str, offset: u64, len: u64) -> StoreFuture
     boxed(io.read(name, offset, len.min(LONGEST_READ)))
 }
 
-/// See [`lsd_store::ObjectStore::read_many`].
-pub(super) fn read_many(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
+fn read_many(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<Bytes>> {
     let reads: Vec<_> = ranges.chunks(READS_PER_OPERATION).map(|some| read_some(io, name, some)).collect();
     Box::pin(async move { Ok(try_join_all(reads).await?.concat()) })
 }
@@ -44,8 +64,8 @@ fn read_some(io: &IoCtx, name: &str, ranges: &[(u64, u64)]) -> StoreFuture<Vec<B
     boxed(reading.map_ok(|outcome| outcome.data))
 }
 
-/// See [`lsd_store::ObjectStore::put`]. It passes in a full pool.
-pub(super) fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> StoreFuture<()> {
+/// It passes in a full pool.
+fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> StoreFuture<()> {
     if data.len() as u64 > u64::from(limits.max_write) {
         let error = StoreError::new(StoreErrorKind::Invalid, "put", name).with_detail("longer than one write can be");
         return Box::pin(async move { Err(error) });
@@ -55,14 +75,13 @@ pub(super) fn put(io: &IoCtx, limits: &StoreLimits, name: &str, data: &[u8]) -> 
     boxed(written.map_ok(drop))
 }
 
-/// See [`lsd_store::ObjectStore::remove`]. A removal frees space, so a full pool lets it pass.
-pub(super) fn remove(io: &IoCtx, name: &str) -> StoreFuture<()> {
+/// A removal frees space, so a full pool lets it pass.
+fn remove(io: &IoCtx, name: &str) -> StoreFuture<()> {
     let written = io.write(name, WriteOp::new().remove(), OpFlags::FULL_TRY, "remove");
     boxed(written.map_ok(drop))
 }
 
-/// See [`lsd_store::ObjectStore::stat`].
-pub(super) fn stat(io: &IoCtx, name: &str) -> StoreFuture<u64> {
+fn stat(io: &IoCtx, name: &str) -> StoreFuture<u64> {
     let stat = io.stat(name);
     boxed(stat.map_ok(|stat| stat.size))
 }

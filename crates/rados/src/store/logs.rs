@@ -10,7 +10,7 @@
 //!
 //! An OSD carries out operations that compare one at a time for each object, until they are committed. Several
 //! appends in flight to one object are therefore safe, but only appends to several objects overlap.
-use super::boxed;
+use super::{RadosStore, boxed};
 use crate::append_op::AppendOp;
 use crate::error::RadosError;
 use crate::ioctx::IoCtx;
@@ -18,8 +18,22 @@ use crate::read_op::{ReadOp, ReadOutcome};
 use crate::write_op::{Compare, OpFlags, WriteOp};
 use bytes::{Buf, Bytes, BytesMut};
 use futures::TryFutureExt;
-use lsd_store::{Append, LogTail, StoreError, StoreErrorKind, StoreFuture, StoreLimits};
+use lsd_store::{Append, LogTail, Logs, ObjectName, StoreError, StoreErrorKind, StoreFuture, StoreLimits};
 use nix::libc;
+
+impl Logs for RadosStore {
+    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        append_to(&self.io, &self.limits, &name.0, &append)
+    }
+
+    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
+        self::log_tail(&self.io, &name.0)
+    }
+
+    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
+        self::fence(&self.io, &name.0, epoch)
+    }
+}
 
 const EPOCH: &str = "lsd.epoch";
 const TAIL: &str = "lsd.tail";
@@ -51,8 +65,7 @@ fn tail_of(outcome: &ReadOutcome) -> Option<LogTail> {
     Some(LogTail { epoch, len: tail.get_u64_le(), summary_len: tail.get_u32_le() })
 }
 
-/// See [`Append`].
-pub(super) fn append(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Append) -> StoreFuture<()> {
+fn append_to(io: &IoCtx, limits: &StoreLimits, name: &str, append: &Append) -> StoreFuture<()> {
     let len = append.len();
     let invalid = |detail: &str| {
         let error = StoreError::new(StoreErrorKind::Invalid, "append", name).with_detail(detail);
@@ -136,7 +149,7 @@ fn joined(data: &[Bytes]) -> Vec<Bytes> {
 }
 
 /// The tail, from one read of both attributes, behind every append and fence that was sent before it.
-pub(super) fn log_tail(io: &IoCtx, name: &str) -> StoreFuture<LogTail> {
+fn log_tail(io: &IoCtx, name: &str) -> StoreFuture<LogTail> {
     let read = io.read_op(name, ReadOp::new().ordered().xattrs(), "log_tail");
     let name = name.to_owned();
     Box::pin(async move {
@@ -145,8 +158,7 @@ pub(super) fn log_tail(io: &IoCtx, name: &str) -> StoreFuture<LogTail> {
     })
 }
 
-/// See [`lsd_store::ObjectStore::fence`].
-pub(super) fn fence(io: &IoCtx, name: &str, epoch: u64) -> StoreFuture<LogTail> {
+fn fence(io: &IoCtx, name: &str, epoch: u64) -> StoreFuture<LogTail> {
     let text = epoch_text(epoch);
     let op = WriteOp::new()
         .compare_xattr(TAIL, Compare::NotEqual, b"")

@@ -7,8 +7,9 @@ use lsd_core::format::batch::{BATCH_MAGIC, BATCH_SHARE_VERSION};
 use lsd_core::format::checkpoint::PAGE_HEADER_BYTES;
 use lsd_core::map::PATCH_MAGIC;
 use lsd_store::{
-    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, MemoryStore, NotifyReply, ObjectName,
-    ObjectStore, PoolId, StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
+    Append, Blobs, Keyed, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, Logs, MemoryStore, NotifyReply,
+    ObjectName, ObjectStore, PoolId, Pools, Presence, StoreError, StoreFuture, StoreLimits, WatchHandler, WatchId,
+    Watcher,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl std::fmt::Debug for SimStore {
     }
 }
 
-impl ObjectStore for SimStore {
+impl Pools for SimStore {
     fn limits(&self) -> StoreLimits {
         self.truth.limits()
     }
@@ -78,29 +79,13 @@ impl ObjectStore for SimStore {
         async move { Ok(SimStore::of(net, client, opening.await?, lags)) }.boxed()
     }
 
-    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
-        if append.data.first().is_some_and(|head| is_share(head)) {
-            self.net.count(|coverage| coverage.shares += 1);
-        }
-        let torn = (!self.limits().atomic_appends).then(|| {
-            let (truth, name, part) = (self.truth.clone(), name.clone(), torn(&append, self.net.lot(append.len() + 1)));
-            // Nobody is told what becomes of it.
-            Box::new(move || drop(truth.append(&name, part))) as Box<dyn FnOnce() + Send>
-        });
-        let (truth, object) = (self.truth.clone(), name.clone());
-        self.net.submit(self.client, "append", &name.0, move || truth.append(&object, append), torn)
+    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
+        let from = prefix.to_owned();
+        self.run("list", prefix, move |truth| truth.list(&from))
     }
+}
 
-    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        let object = name.clone();
-        self.run("log_tail", &name.0, move |truth| truth.log_tail(&object))
-    }
-
-    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
-        let object = name.clone();
-        self.run("fence", &name.0, move |truth| truth.fence(&object, epoch))
-    }
-
+impl Blobs for SimStore {
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
         let object = name.clone();
         self.run("read", &name.0, move |truth| truth.read(&object, offset, len))
@@ -123,12 +108,34 @@ impl ObjectStore for SimStore {
         let object = name.clone();
         self.run("remove", &name.0, move |truth| truth.remove(&object))
     }
+}
 
-    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
-        let from = prefix.to_owned();
-        self.run("list", prefix, move |truth| truth.list(&from))
+impl Logs for SimStore {
+    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        if append.data.first().is_some_and(|head| is_share(head)) {
+            self.net.count(|coverage| coverage.shares += 1);
+        }
+        let torn = (!self.limits().atomic_appends).then(|| {
+            let (truth, name, part) = (self.truth.clone(), name.clone(), torn(&append, self.net.lot(append.len() + 1)));
+            // Nobody is told what becomes of it.
+            Box::new(move || drop(truth.append(&name, part))) as Box<dyn FnOnce() + Send>
+        });
+        let (truth, object) = (self.truth.clone(), name.clone());
+        self.net.submit(self.client, "append", &name.0, move || truth.append(&object, append), torn)
     }
 
+    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
+        let object = name.clone();
+        self.run("log_tail", &name.0, move |truth| truth.log_tail(&object))
+    }
+
+    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
+        let object = name.clone();
+        self.run("fence", &name.0, move |truth| truth.fence(&object, epoch))
+    }
+}
+
+impl Keyed for SimStore {
     fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
         let (object, prefix) = (name.clone(), prefix.to_owned());
         self.run("kv_get", &name.0, move |truth| truth.kv_get(&object, &prefix))
@@ -141,7 +148,9 @@ impl ObjectStore for SimStore {
         }
         self.run("kv_update", &name.0, move |truth| truth.kv_update(&object, update))
     }
+}
 
+impl Presence for SimStore {
     fn lock(&self, name: &ObjectName, request: LockRequest) -> StoreFuture<()> {
         let object = name.clone();
         self.run("lock", &name.0, move |truth| truth.lock(&object, request))

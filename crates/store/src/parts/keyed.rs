@@ -1,7 +1,26 @@
 //! Small keyed objects (RADOS: the omap of an object): the image header and the directory.
-use crate::StoreErrorKind;
+use crate::{ObjectName, StoreErrorKind, StoreFuture};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// Keyed objects: small maps of keys and values that are changed under guards.
+///
+/// An implementor holds:
+/// - An update is atomic: others see all of its changes or none, and so does a reader after a crash.
+/// - A read is of one state of the object. It has every update of this client that was called before it.
+/// - Of updates under the same guard exactly one wins, whichever clients they are from; of one client's the first call.
+/// - Keys are text without a NUL and sort by their bytes; values are any bytes.
+///
+/// A pool may have none ([`StoreLimits::keyed_objects`](crate::StoreLimits::keyed_objects)): then both methods fail `Unsupported`.
+pub trait Keyed: Send + Sync + fmt::Debug + 'static {
+    /// All keys and values of a keyed object that start with `prefix`. `NotFound`.
+    fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap>;
+
+    /// One atomic compare-then-write: see [`KvUpdate`]. `Stale` if a guard does not hold; `Exists` or `NotFound` if the object's
+    /// presence is not as demanded. Works in a full pool when it only removes keys, or the object must exist; `Full` otherwise.
+    fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()>;
+}
 
 /// The keys and values of one object.
 pub type KvMap = BTreeMap<String, Bytes>;
