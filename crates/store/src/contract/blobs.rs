@@ -1,51 +1,54 @@
-//! Reads, and objects written at once.
-use super::{Store, data, fails, object, open_append, unit, works};
-use crate::{ObjectName, StoreErrorKind};
+//! Objects as bytes: reads, puts, removals.
+use super::{data, fails, object, works};
+use crate::{Blobs, ObjectName, StoreErrorKind};
 use bytes::Bytes;
 
 const MISSING: &[StoreErrorKind] = &[StoreErrorKind::NotFound];
 
-/// A read is clipped at the end of the object, empty beyond it, an error only where there is no object.
-pub async fn reads_end_with_the_object(store: &Store, prefix: &str) {
-    let (log, whole) = (object(prefix, "read.log"), object(prefix, "read.whole"));
-    let bytes = data(store, 5, 3);
+/// Whole objects need no alignment.
+const UNIT: u64 = 17;
+
+/// A read of `name`, which holds `bytes`, is clipped at its end, and empty beyond it.
+pub(super) async fn reads_end_with(store: &(impl Blobs + ?Sized), name: &ObjectName, bytes: &Bytes) {
     let len = bytes.len() as u64;
-    works(store.append(&log, open_append(1, 0, &bytes)).await, "append");
-    works(store.put(&whole, bytes.clone()).await, "put");
-    for name in [&log, &whole] {
-        assert_eq!(works(store.read(name, 0, len).await, "whole"), bytes);
-        assert_eq!(works(store.read(name, 7, 5).await, "inside"), bytes.slice(7..12));
-        assert_eq!(works(store.read(name, len - 3, 100).await, "across the end"), bytes.slice(bytes.len() - 3..));
-        assert_eq!(works(store.read(name, 3, 1 << 20).await, "much across the end"), bytes.slice(3..));
-        assert!(works(store.read(name, len, 10).await, "at the end").is_empty());
-        assert!(works(store.read(name, len + 1000, 10).await, "beyond the end").is_empty());
-        assert!(works(store.read(name, 1, 0).await, "nothing").is_empty());
-        let ranges = [(7, 5), (0, len), (len - 3, 100), (7, 5), (len + 1, 10)];
-        let several = works(store.read_many(name, &ranges).await, "several");
-        assert_eq!(
-            several,
-            [bytes.slice(7..12), bytes.clone(), bytes.slice(bytes.len() - 3..), bytes.slice(7..12), Bytes::new()]
-        );
-        let with_nothing = works(store.read_many(name, &[(1, 0), (1, 1)]).await, "nothing among several");
-        assert_eq!(with_nothing, [Bytes::new(), bytes.slice(1..2)]);
-        assert!(works(store.read_many(name, &[]).await, "none").is_empty());
-        let many: Vec<(u64, u64)> = (0..100).map(|place| (place * 7 % len, 3)).collect();
-        for ((offset, _), read) in many.iter().zip(works(store.read_many(name, &many).await, "many")) {
-            assert_eq!(read, bytes.slice(*offset as usize..(*offset as usize + 3).min(bytes.len())));
-        }
-        works(store.remove(name).await, "remove");
+    assert_eq!(works(store.read(name, 0, len).await, "whole"), *bytes);
+    assert_eq!(works(store.read(name, 7, 5).await, "inside"), bytes.slice(7..12));
+    assert_eq!(works(store.read(name, len - 3, 100).await, "across the end"), bytes.slice(bytes.len() - 3..));
+    assert_eq!(works(store.read(name, 3, 1 << 20).await, "much across the end"), bytes.slice(3..));
+    assert!(works(store.read(name, len, 10).await, "at the end").is_empty());
+    assert!(works(store.read(name, len + 1000, 10).await, "beyond the end").is_empty());
+    assert!(works(store.read(name, 1, 0).await, "nothing").is_empty());
+    let ranges = [(7, 5), (0, len), (len - 3, 100), (7, 5), (len + 1, 10)];
+    let several = works(store.read_many(name, &ranges).await, "several");
+    assert_eq!(
+        several,
+        [bytes.slice(7..12), bytes.clone(), bytes.slice(bytes.len() - 3..), bytes.slice(7..12), Bytes::new()]
+    );
+    let with_nothing = works(store.read_many(name, &[(1, 0), (1, 1)]).await, "nothing among several");
+    assert_eq!(with_nothing, [Bytes::new(), bytes.slice(1..2)]);
+    assert!(works(store.read_many(name, &[]).await, "none").is_empty());
+    let many: Vec<(u64, u64)> = (0..100).map(|place| (place * 7 % len, 3)).collect();
+    for ((offset, _), read) in many.iter().zip(works(store.read_many(name, &many).await, "many")) {
+        assert_eq!(read, bytes.slice(*offset as usize..(*offset as usize + 3).min(bytes.len())));
     }
-    let missing = object(prefix, "read.missing");
-    fails(store.read(&missing, 0, 10).await, MISSING, "read of a missing object");
-    fails(store.read_many(&missing, &[(0, 1), (5, 1)]).await, MISSING, "reads of a missing object");
-    fails(store.stat(&missing).await, MISSING, "stat of a missing object");
-    fails(store.log_tail(&missing).await, MISSING, "tail of a missing object");
+}
+
+/// A read is clipped at the end of the object, empty beyond it, an error only where there is no object.
+pub async fn reads_end_with_the_object(store: &(impl Blobs + ?Sized), prefix: &str) {
+    let name = object(prefix, "read.whole");
+    let bytes = data(UNIT, 5, 3);
+    works(store.put(&name, bytes.clone()).await, "put");
+    reads_end_with(store, &name, &bytes).await;
+    works(store.remove(&name).await, "remove");
+    fails(store.read(&name, 0, 10).await, MISSING, "read of a missing object");
+    fails(store.read_many(&name, &[(0, 1), (5, 1)]).await, MISSING, "reads of a missing object");
+    fails(store.stat(&name).await, MISSING, "stat of a missing object");
 }
 
 /// A put never replaces, and after it the object is whole.
-pub async fn put_is_exclusive(store: &Store, prefix: &str) {
+pub async fn put_is_exclusive(store: &(impl Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "put");
-    let (first, second) = (data(store, 5, 2), data(store, 77, 1));
+    let (first, second) = (data(UNIT, 5, 2), data(UNIT, 77, 1));
     works(store.put(&name, first.clone()).await, "put");
     fails(store.put(&name, second.clone()).await, &[StoreErrorKind::Exists], "put again");
     assert_eq!(works(store.stat(&name).await, "stat"), first.len() as u64);
@@ -59,7 +62,7 @@ pub async fn put_is_exclusive(store: &Store, prefix: &str) {
 }
 
 /// Sizes from nothing to 4 MiB; puts need no alignment.
-pub async fn empty_and_large_puts(store: &Store, prefix: &str) {
+pub async fn empty_and_large_puts(store: &(impl Blobs + ?Sized), prefix: &str) {
     for len in [0, 1, 4095, 4097, 4 << 20] {
         let name = object(prefix, &format!("put-{len}"));
         let bytes: Bytes = (0..len).map(|place| (place % 249) as u8).collect::<Vec<_>>().into();
@@ -70,36 +73,30 @@ pub async fn empty_and_large_puts(store: &Store, prefix: &str) {
     }
 }
 
-/// Names may hold what users put into image names: dots, slashes, spaces, percent signs, any script.
-pub async fn names_are_free(store: &Store, prefix: &str) {
-    let odd = ["a/b", "..", "with space", "100%", "%2F", "lsd_ü_磁盘", ".hidden", "UPPER", "upper", "new\nline"];
-    let names: Vec<ObjectName> = odd.iter().map(|name| object(prefix, name)).collect();
-    for (index, name) in names.iter().enumerate() {
-        works(store.put(name, vec![index as u8; index + 1].into()).await, "put under an odd name");
-    }
-    let mut listed = works(store.list(&format!("{prefix}.")).await, "list");
-    let mut sorted = names.clone();
-    sorted.sort();
-    listed.retain(|name| names.contains(name));
-    assert_eq!(listed, sorted);
-    for (index, name) in names.iter().enumerate() {
-        assert_eq!(works(store.read(name, 0, 100).await, "read"), vec![index as u8; index + 1]);
-        works(store.remove(name).await, "remove");
+/// A removed object is gone, its name free again, and it cannot be removed twice.
+pub async fn remove_removes(store: &(impl Blobs + ?Sized), prefix: &str) {
+    let name = object(prefix, "remove");
+    fails(store.remove(&name).await, MISSING, "remove of a missing object");
+    for seed in 0..2 {
+        let bytes = data(UNIT, seed, 1);
+        works(store.put(&name, bytes.clone()).await, "put");
+        assert_eq!(works(store.read(&name, 0, 100).await, "read"), bytes);
+        works(store.remove(&name).await, "remove");
+        fails(store.read(&name, 0, 1).await, MISSING, "read after remove");
+        fails(store.stat(&name).await, MISSING, "stat after remove");
+        fails(store.remove(&name).await, MISSING, "remove again");
     }
 }
 
-/// A removed object is gone, its name free again, and it cannot be removed twice.
-pub async fn remove_removes(store: &Store, prefix: &str) {
-    let name = object(prefix, "remove");
-    let bytes = data(store, 1, 1);
-    fails(store.remove(&name).await, MISSING, "remove of a missing object");
-    for _ in 0..2 {
-        works(store.append(&name, open_append(3, 0, &bytes)).await, "append");
-        works(store.remove(&name).await, "remove");
-        fails(store.read(&name, 0, 1).await, MISSING, "read after remove");
-        fails(store.log_tail(&name).await, MISSING, "tail after remove");
-        let late = store.append(&name, open_append(3, unit(store), &bytes)).await;
-        fails(late, &[StoreErrorKind::Stale, StoreErrorKind::Exists], "append after remove");
-        fails(store.remove(&name).await, MISSING, "remove again");
-    }
+/// What one client made, the other sees; what it removed, the other does not.
+pub async fn put_and_remove_are_seen_by_the_other_client<S: Blobs + ?Sized>(one: &S, two: &S, prefix: &str) {
+    let name = object(prefix, "two.put");
+    let bytes = data(UNIT, 1, 1);
+    works(one.put(&name, bytes.clone()).await, "put");
+    assert_eq!(works(two.read(&name, 0, 1 << 20).await, "read"), bytes);
+    fails(two.put(&name, bytes.clone()).await, &[StoreErrorKind::Exists], "put of the other");
+    works(two.remove(&name).await, "remove of the other");
+    fails(one.read(&name, 0, 1).await, MISSING, "read after it");
+    works(one.put(&name, bytes).await, "put under the same name");
+    works(two.remove(&name).await, "remove of the other");
 }

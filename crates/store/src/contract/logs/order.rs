@@ -1,6 +1,6 @@
 //! The order of operations in flight.
-use crate::contract::{Store, data, fails, object, open_append, unit, works};
-use crate::{Append, LogTail, StoreErrorKind};
+use crate::contract::{data, fails, object, open_append, works};
+use crate::{Append, Blobs, LogTail, Logs, StoreErrorKind};
 use futures::future::join_all;
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ const REFUSED: &[StoreErrorKind] = &[StoreErrorKind::Stale, StoreErrorKind::Exis
 
 /// Appends that are all in flight at once, the creating one included, land in the order of the calls, even if their
 /// futures are polled the other way round.
-pub async fn appends_in_flight_land_in_order(store: &Store, prefix: &str) {
+pub async fn appends_in_flight_land_in_order(store: &(impl Logs + Blobs + ?Sized), unit: u64, prefix: &str) {
     let name = object(prefix, "flight");
-    let pieces: Vec<_> = (0..20).map(|seed| data(store, seed * 3, 1 + usize::from(seed % 4))).collect();
+    let pieces: Vec<_> = (0..20).map(|seed| data(unit, seed * 3, 1 + usize::from(seed % 4))).collect();
     let mut at = 0;
     let mut flights = Vec::new();
     for piece in &pieces {
@@ -26,9 +26,9 @@ pub async fn appends_in_flight_land_in_order(store: &Store, prefix: &str) {
 }
 
 /// When one append in flight fails, all later ones fail as well and what is there is a prefix.
-pub async fn appends_after_a_failed_one_fail(store: &Store, prefix: &str) {
+pub async fn appends_after_a_failed_one_fail(store: &(impl Logs + Blobs + ?Sized), unit: u64, prefix: &str) {
     let name = object(prefix, "prefix");
-    let piece = data(store, 1, 1);
+    let piece = data(unit, 1, 1);
     let len = piece.len() as u64;
     let place =
         |index: u64| if index == 3 { open_append(9, index * len, &piece) } else { open_append(2, index * len, &piece) };
@@ -46,9 +46,9 @@ pub async fn appends_after_a_failed_one_fail(store: &Store, prefix: &str) {
 }
 
 /// A seal in flight behind appends closes the object for what comes after it.
-pub async fn appends_and_seal_in_flight(store: &Store, prefix: &str) {
+pub async fn appends_and_seal_in_flight(store: &(impl Logs + Blobs + ?Sized), unit: u64, prefix: &str) {
     let name = object(prefix, "seal-flight");
-    let piece = data(store, 4, 1);
+    let piece = data(unit, 4, 1);
     let len = piece.len() as u64;
     let mut flights = vec![store.append(&name, open_append(2, 0, &piece))];
     flights.push(store.append(&name, open_append(2, len, &piece)));
@@ -63,9 +63,9 @@ pub async fn appends_and_seal_in_flight(store: &Store, prefix: &str) {
 }
 
 /// Different operations on one object take effect in the order of the calls, whatever the order of the polls.
-pub async fn operations_take_effect_in_call_order(store: &Store, prefix: &str) {
+pub async fn operations_take_effect_in_call_order(store: &(impl Logs + Blobs + ?Sized), unit: u64, prefix: &str) {
     let name = object(prefix, "order");
-    let piece = data(store, 6, 1);
+    let piece = data(unit, 6, 1);
     let len = piece.len() as u64;
     let create = store.append(&name, open_append(2, 0, &piece));
     let before = store.stat(&name);
@@ -91,13 +91,17 @@ pub async fn operations_take_effect_in_call_order(store: &Store, prefix: &str) {
 }
 
 /// An operation starts in the call: dropping its future unpolled does not take it back.
-pub async fn a_dropped_future_does_not_stop_the_operation(store: &Store, prefix: &str) {
+pub async fn a_dropped_future_does_not_stop_the_operation(
+    store: &(impl Logs + Blobs + ?Sized),
+    unit: u64,
+    prefix: &str,
+) {
     let name = object(prefix, "dropped");
-    let piece = data(store, 6, 1);
+    let piece = data(unit, 6, 1);
     drop(store.append(&name, open_append(2, 0, &piece)));
-    let next = store.append(&name, open_append(2, unit(store), &piece));
+    let next = store.append(&name, open_append(2, unit, &piece));
     works(next.await, "append behind a dropped one");
-    assert_eq!(works(store.stat(&name).await, "stat"), 2 * unit(store));
+    assert_eq!(works(store.stat(&name).await, "stat"), 2 * unit);
     drop(store.remove(&name));
     for _ in 0..100 {
         if store.stat(&name).await.is_err_and(|error| error.kind == StoreErrorKind::NotFound) {

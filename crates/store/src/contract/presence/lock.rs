@@ -1,6 +1,6 @@
 //! Advisory locks as one client sees them. The object exists: a store need not lock what is not there.
-use crate::contract::{Store, fails, object, works};
-use crate::{KvUpdate, LockMode, LockRequest, LockState, Locker, ObjectName, StoreErrorKind};
+use crate::contract::{fails, object, works};
+use crate::{Blobs, Keyed, KvUpdate, LockMode, LockRequest, LockState, Locker, ObjectName, Presence, StoreErrorKind};
 
 const BUSY: &[StoreErrorKind] = &[StoreErrorKind::Busy];
 const EXISTS: &[StoreErrorKind] = &[StoreErrorKind::Exists];
@@ -14,14 +14,14 @@ pub(super) fn shared(cookie: &str, tag: &str) -> LockRequest {
     LockRequest { mode: LockMode::Shared, tag: tag.into(), ..exclusive(cookie) }
 }
 
-pub(super) async fn keyed_object(store: &Store, prefix: &str, name: &str) -> ObjectName {
+pub(super) async fn keyed_object(store: &(impl Keyed + ?Sized), prefix: &str, name: &str) -> ObjectName {
     let name = object(prefix, name);
     works(store.kv_update(&name, KvUpdate::default().set("a", "1")).await, "create");
     name
 }
 
 /// An exclusive lock has one holder; who holds it already is told apart from who is kept out.
-pub async fn lock_is_exclusive(store: &Store, prefix: &str) {
+pub async fn lock_is_exclusive(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "lock-exclusive").await;
     works(store.lock(&name, exclusive("one")).await, "lock");
     fails(store.lock(&name, exclusive("one")).await, EXISTS, "the same lock again");
@@ -38,7 +38,7 @@ pub async fn lock_is_exclusive(store: &Store, prefix: &str) {
 }
 
 /// A shared lock has many holders with one tag.
-pub async fn lock_is_shared(store: &Store, prefix: &str) {
+pub async fn lock_is_shared(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "lock-shared").await;
     works(store.lock(&name, shared("one", "tag")).await, "lock");
     works(store.lock(&name, shared("two", "tag")).await, "second holder");
@@ -54,7 +54,7 @@ pub async fn lock_is_shared(store: &Store, prefix: &str) {
 }
 
 /// The state names mode, tag and every holder; a free lock has none.
-pub async fn lock_state_shows_holders(store: &Store, prefix: &str) {
+pub async fn lock_state_shows_holders(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "lock-state").await;
     let (client, addr) = store.identity();
     let free = works(store.lock_state(&name, "lock").await, "state of a lock never taken");
@@ -77,7 +77,7 @@ pub async fn lock_state_shows_holders(store: &Store, prefix: &str) {
 }
 
 /// A lock is broken for exactly the holder that was named.
-pub async fn lock_can_be_broken(store: &Store, prefix: &str) {
+pub async fn lock_can_be_broken(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "lock-break").await;
     works(store.lock(&name, exclusive("one")).await, "lock");
     let state = works(store.lock_state(&name, "lock").await, "state");

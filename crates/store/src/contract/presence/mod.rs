@@ -1,4 +1,4 @@
-//! Locks, watches, notifications, and what two clients see of each other.
+//! Locks, watches and notifications. An object with keys has them, as an image's header does.
 mod clients;
 mod lock;
 mod watch;

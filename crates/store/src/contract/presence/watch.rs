@@ -1,7 +1,7 @@
 //! Watches and notifications as one client sees them.
 use super::lock::keyed_object;
-use crate::contract::{Store, fails, object, works};
-use crate::{StoreError, StoreErrorKind, WatchHandler};
+use crate::contract::{fails, object, works};
+use crate::{Blobs, Keyed, Presence, StoreError, StoreErrorKind, WatchHandler};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -46,13 +46,13 @@ impl WatchHandler for Listener {
 }
 
 /// The number in `client.N`.
-pub(super) fn client_number(store: &Store) -> u64 {
+pub(super) fn client_number(store: &(impl Presence + ?Sized)) -> u64 {
     let (name, _) = store.identity();
     name.strip_prefix("client.").and_then(|number| number.parse().ok()).expect("an identity is client.N")
 }
 
 /// Every watch hears a notification, its own client's too, and its answer comes back under its name.
-pub async fn watch_sees_notifications(store: &Store, prefix: &str) {
+pub async fn watch_sees_notifications(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "watch").await;
     let (first, second) = (Listener::new(Some("one:")), Listener::new(Some("two:")));
     let one = works(store.watch(&name, PATIENCE, first.clone()).await, "watch");
@@ -85,7 +85,7 @@ pub async fn watch_sees_notifications(store: &Store, prefix: &str) {
 }
 
 /// Who does not answer in time is named, and who did is heard nevertheless.
-pub async fn notify_reports_the_silent(store: &Store, prefix: &str) {
+pub async fn notify_reports_the_silent(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "watch-silent").await;
     let (silent, prompt) = (Listener::new(None), Listener::new(Some("ok")));
     let quiet = works(store.watch(&name, PATIENCE, silent.clone()).await, "watch");
@@ -102,7 +102,7 @@ pub async fn notify_reports_the_silent(store: &Store, prefix: &str) {
 }
 
 /// With nobody there a notification is over at once.
-pub async fn notify_without_watchers(store: &Store, prefix: &str) {
+pub async fn notify_without_watchers(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "watch-nobody").await;
     let start = Instant::now();
     let reply = works(store.notify(&name, "x".into(), PATIENCE).await, "notify");
@@ -113,7 +113,7 @@ pub async fn notify_without_watchers(store: &Store, prefix: &str) {
 }
 
 /// An ended watch is not told, not waited for and not listed.
-pub async fn unwatch_ends_a_watch(store: &Store, prefix: &str) {
+pub async fn unwatch_ends_a_watch(store: &(impl Presence + Keyed + Blobs + ?Sized), prefix: &str) {
     let name = keyed_object(store, prefix, "watch-end").await;
     let (ended, kept) = (Listener::new(Some("ended")), Listener::new(Some("kept")));
     let one = works(store.watch(&name, PATIENCE, ended.clone()).await, "watch");
@@ -129,7 +129,7 @@ pub async fn unwatch_ends_a_watch(store: &Store, prefix: &str) {
 }
 
 /// A missing object has no watchers to list.
-pub async fn watchers_of_a_missing_object(store: &Store, prefix: &str) {
+pub async fn watchers_of_a_missing_object(store: &(impl Presence + ?Sized), prefix: &str) {
     let name = object(prefix, "watch-missing");
     fails(store.watchers(&name).await, &[StoreErrorKind::NotFound], "watchers of a missing object");
 }
