@@ -1,7 +1,7 @@
 //! lsd's object store on RADOS.
 //!
-//! Owns: how the store's promises are kept by RADOS operations: which guard, which attribute, which flag. Does not
-//! own: the operations themselves (`IoCtx`), retries, what the bytes mean.
+//! Owns: how the store's promises are kept by RADOS operations: which guard, which attribute, which flag; a file for each part of
+//! the trait. Does not own: the operations themselves (`IoCtx`), retries, what the bytes mean.
 //!
 //! Calls that librados only has in a blocking form (listing, watchers, blocklisting, opening a pool) run on the
 //! blocking threads of the runtime that was given at creation.
@@ -10,23 +10,19 @@ use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use crate::watch::Watch;
 use crate::write_op::{OpFlags, WriteOp};
-use bytes::Bytes;
 use futures::FutureExt;
-use lsd_store::{
-    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchHandler, WatchId, Watcher,
-};
+use lsd_store::{PoolId, StoreError, StoreErrorKind, StoreFuture, StoreLimits, WatchId};
 use nix::libc;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::runtime::Handle;
 
+mod blobs;
 mod keyed;
-mod log;
-mod object_store;
-mod whole;
+mod logs;
+mod pools;
+mod presence;
 
 /// Largest append or put, bytes, even where the cluster's `osd_max_write_size` would allow more.
 const MAX_WRITE: u32 = 64 << 20;

@@ -3,7 +3,7 @@ mod common;
 
 use lsd_librados_sys as sys;
 use lsd_rados::{Cluster, ConnectOptions, IoCtx, RadosStore};
-use lsd_store::{KvUpdate, ObjectStore, StoreErrorKind};
+use lsd_store::{Blobs, Keyed, KvUpdate, Pools, Presence, StoreErrorKind};
 use nix::libc;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;

@@ -24,7 +24,7 @@ async fn erasure_coded_pool() {
     let Some(store) = common::store("erasure_coded_pool", common::EC_POOL) else { return };
     assert!(!store.limits().keyed_objects);
     assert_eq!(store.limits().append_alignment, 8192);
-    contract::run_log_part(store, &common::prefix("ec")).await;
+    contract::run_without_keys(store, &common::prefix("ec")).await;
 }
 
 /// In a namespace and through a context that a C caller handed over.

@@ -5,19 +5,13 @@
 //!
 //! A run is a function of its seed: virtual time, one thread, no other randomness. `cargo run -p lsd-sim -- --seed N
 //! --trace` shows one.
-mod disk;
-mod faults;
-mod history;
-mod life;
-mod net;
-mod report;
+mod options;
+mod record;
 mod run;
-mod store;
-mod trace;
-mod work;
+mod verdict;
 mod world;
 
-pub use report::{Coverage, Failure};
+pub use record::report::{Coverage, Failure};
 pub use run::{Outcome, run};
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,7 @@ mod log_object;
 mod message;
 mod names;
 mod object_file;
+mod parts;
 mod presence;
 mod rescue;
 mod room;
@@ -29,21 +30,14 @@ mod root;
 mod strands;
 mod watching;
 
-use crate::{
-    Append, KvMap, KvPresence, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore,
-    PoolId, StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom, WatchHandler, WatchId, Watcher,
-};
-use bytes::Bytes;
+use crate::{Append, ObjectName, StoreError, StoreErrorKind, StoreFuture};
 use fault::{Fault, Outcome};
-use format::{Kind, Prelude};
 use futures::FutureExt;
-use object_file::{ObjectFile, OpenFiles};
-use room::Urgency;
+use object_file::OpenFiles;
 use root::Root;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use strands::Strands;
 use tokio::sync::oneshot;
 use watching::Watching;
@@ -167,38 +161,6 @@ impl Shared {
             drop(reply.send(result.map_err(|fault| fault.into_error("append", name))));
         }
     }
-
-    fn put(&self, name: &str, data: &[u8]) -> Outcome<()> {
-        let path = self.root.object(name)?;
-        if path.exists() {
-            return Err(StoreErrorKind::Exists.into());
-        }
-        let (data_offset, data_len) = (format::offset_of(Kind::Whole), data.len() as u64);
-        let mut head = vec![0; data_offset as usize];
-        let prelude = Prelude { kind: Kind::Whole, data_offset, data_len, data_crc: 0 }.encode();
-        head[..prelude.len()].copy_from_slice(&prelude);
-        self.root.create(&path, &[&head, data], Urgency::Urgent)
-    }
-
-    fn remove(&self, name: &str) -> Outcome<()> {
-        self.open.forget(name);
-        self.root.remove(&self.root.object(name)?)?;
-        self.watching.object_removed(name);
-        Ok(())
-    }
-
-    fn kv_get(&self, name: &str, prefix: &str) -> Outcome<KvMap> {
-        let mut map = keyed_object::get(&self.root, &self.root.object(name)?)?;
-        map.retain(|key, _| key.starts_with(prefix));
-        Ok(map)
-    }
-
-    fn kv_update(&self, name: &str, update: &KvUpdate) -> Outcome<()> {
-        // What makes something new can wait until there is room; what changes something may be what frees it.
-        let is_urgent = update.presence == KvPresence::MustExist || update.set.is_empty();
-        let urgency = if is_urgent { Urgency::Urgent } else { Urgency::Ordinary };
-        keyed_object::modify(&self.root, &self.root.object(name)?, urgency, |present| Ok(update.apply(present)?))
-    }
 }
 
 impl fmt::Debug for DirStore {
@@ -207,156 +169,6 @@ impl fmt::Debug for DirStore {
     }
 }
 
-/// What no object can ever hold is refused before it is queued.
-fn check_append(append: &Append) -> Result<(), StoreErrorKind> {
-    let end = append.at.checked_add(append.len()).ok_or(StoreErrorKind::Invalid)?;
-    let fits = append.len() <= u64::from(DIR_MAX_WRITE) && u64::from(append.summary_len) <= end;
-    if fits { Ok(()) } else { Err(StoreErrorKind::Invalid) }
-}
-
 fn refused<T: Send + 'static>(kind: StoreErrorKind, what: &'static str, name: &str) -> StoreFuture<T> {
     futures::future::ready(Err(StoreError::new(kind, what, name))).boxed()
-}
-
-impl ObjectStore for DirStore {
-    fn limits(&self) -> StoreLimits {
-        StoreLimits { append_alignment: 1, max_write: DIR_MAX_WRITE, atomic_appends: false, keyed_objects: true }
-    }
-
-    fn pool_id(&self) -> PoolId {
-        PoolId(-1)
-    }
-
-    fn pool_name(&self) -> String {
-        self.shared.root.path().display().to_string()
-    }
-
-    fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
-        refused(StoreErrorKind::Unsupported, "open_pool", &format!("pool {}", pool.0))
-    }
-
-    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
-        if let Err(kind) = check_append(&append) {
-            return refused(kind, "append", &name.0);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.strands.append(&name.0, QueuedAppend { append, reply });
-        answered(answer, "append", name)
-    }
-
-    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        // Alone, because its lock belongs to the open file that reads share.
-        self.write("log_tail", name, |shared, name| log_object::tail(&shared.root, &shared.open, name))
-    }
-
-    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
-        self.write("fence", name, move |shared, name| log_object::fence(&shared.root, &shared.open, name, epoch))
-    }
-
-    fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
-        self.read_side("read", name, move |shared, name| {
-            shared.open.with(&shared.root, name, |file| file.read(offset, len))
-        })
-    }
-
-    fn put(&self, name: &ObjectName, data: Bytes) -> StoreFuture<()> {
-        if data.len() as u64 > u64::from(DIR_MAX_WRITE) {
-            return refused(StoreErrorKind::Invalid, "put", &name.0);
-        }
-        self.write("put", name, move |shared, name| shared.put(name, &data))
-    }
-
-    fn stat(&self, name: &ObjectName) -> StoreFuture<u64> {
-        self.read_side("stat", name, |shared, name| shared.open.with(&shared.root, name, ObjectFile::data_len))
-    }
-
-    fn remove(&self, name: &ObjectName) -> StoreFuture<()> {
-        self.write("remove", name, |shared, name| shared.remove(name))
-    }
-
-    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
-        let prefix = prefix.to_owned();
-        self.read_side("list", &ObjectName::from(NO_OBJECT), move |shared, _| {
-            Ok(shared.root.list(&prefix)?.into_iter().map(ObjectName).collect())
-        })
-    }
-
-    fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
-        let prefix = prefix.to_owned();
-        self.read_side("kv_get", name, move |shared, name| shared.kv_get(name, &prefix))
-    }
-
-    fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()> {
-        self.write("kv_update", name, move |shared, name| shared.kv_update(name, &update))
-    }
-
-    fn lock(&self, name: &ObjectName, request: LockRequest) -> StoreFuture<()> {
-        self.write("lock", name, move |shared, name| {
-            let clients = &shared.root.clients;
-            advisory::modify(&shared.root, name, |state| {
-                state.locks.acquire(&request, &clients.name(), &clients.addr())
-            })
-        })
-    }
-
-    fn unlock(&self, name: &ObjectName, lock: &str, cookie: &str) -> StoreFuture<()> {
-        let (lock, cookie) = (lock.to_owned(), cookie.to_owned());
-        self.write("unlock", name, move |shared, name| {
-            let client = shared.root.clients.name();
-            advisory::modify(&shared.root, name, |state| state.locks.release(&lock, &client, &cookie))
-        })
-    }
-
-    fn lock_state(&self, name: &ObjectName, lock: &str) -> StoreFuture<LockState> {
-        let lock = lock.to_owned();
-        self.read_side("lock_state", name, move |shared, name| {
-            Ok(advisory::load(&shared.root, name)?.locks.state(&lock))
-        })
-    }
-
-    fn break_lock(&self, name: &ObjectName, lock: &str, holder: &Locker) -> StoreFuture<()> {
-        let (lock, holder) = (lock.to_owned(), holder.clone());
-        self.write("break_lock", name, move |shared, name| {
-            advisory::modify(&shared.root, name, |state| state.locks.release(&lock, &holder.client, &holder.cookie))
-        })
-    }
-
-    fn watch(&self, name: &ObjectName, timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
-        let runtime = tokio::runtime::Handle::try_current().ok();
-        self.write("watch", name, move |shared, name| shared.watching.watch(name, timeout, handler, runtime))
-    }
-
-    fn unwatch(&self, watch: WatchId) -> StoreFuture<()> {
-        let Some(object) = self.shared.watching.object(watch) else {
-            return refused(StoreErrorKind::NotFound, "unwatch", &format!("watch {}", watch.0));
-        };
-        self.write("unwatch", &ObjectName(object), move |shared, name| shared.watching.unwatch(name, watch))
-    }
-
-    fn notify(&self, name: &ObjectName, payload: Bytes, timeout: Duration) -> StoreFuture<NotifyReply> {
-        let (reply, answer) = oneshot::channel();
-        let (shared, object) = (self.shared.clone(), name.0.clone());
-        self.strands.read(&name.0, Box::new(move || shared.watching.notify(&object, payload, timeout, reply)));
-        answered(answer, "notify", name)
-    }
-
-    fn watchers(&self, name: &ObjectName) -> StoreFuture<Vec<Watcher>> {
-        self.read_side("watchers", name, |shared, name| Ok(advisory::load(&shared.root, name)?.watchers))
-    }
-
-    fn identity(&self) -> (String, String) {
-        (self.shared.root.clients.name(), self.shared.root.clients.addr())
-    }
-
-    /// For ever, whatever the duration: the client's number is not used again.
-    fn blocklist(&self, addr: &str, _duration: Duration) -> StoreFuture<()> {
-        let Some(client) = clients::client_at(addr) else {
-            return refused(StoreErrorKind::Invalid, "blocklist", addr);
-        };
-        self.write("blocklist", &ObjectName::from(NO_OBJECT), move |shared, _| shared.root.clients.fence(client))
-    }
-
-    fn room(&self) -> Option<StoreRoom> {
-        self.shared.root.room.known()
-    }
 }

@@ -1,22 +1,23 @@
 //! The object store that lsd's engine runs on.
 //!
-//! Owns: the [`ObjectStore`] trait, its error type, the contract suite every implementation passes
+//! Owns: the [`ObjectStore`] trait and its parts, its error type, the contract suite every implementation passes
 //! ([`contract`]), the memory store and the directory store. Does not own: RADOS (crate `lsd-rados`), any
 //! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
 pub mod contract;
 mod dir;
 mod error;
-mod kv;
 mod locks;
-mod log;
 mod memory;
-mod object;
-mod watch;
+mod parts;
 
 pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
-pub use kv::{KvExpect, KvMap, KvPresence, KvUpdate};
-pub use log::{Append, LogTail};
 pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryReads, MemoryStore};
-pub use object::{ObjectName, ObjectStore, PoolId, StoreFuture, StoreLimits, StoreRoom};
-pub use watch::{LockMode, LockRequest, LockState, Locker, NotifyReply, WatchHandler, WatchId, Watcher};
+pub use parts::blobs::Blobs;
+pub use parts::keyed::{Keyed, KvExpect, KvMap, KvPresence, KvUpdate};
+pub use parts::logs::{Append, LogTail, Logs};
+pub use parts::object::{ObjectName, StoreFuture};
+pub use parts::pools::{ObjectStore, PoolId, Pools, StoreLimits, StoreRoom};
+pub use parts::presence::{
+    LockMode, LockRequest, LockState, Locker, NotifyReply, Presence, WatchHandler, WatchId, Watcher,
+};

@@ -7,9 +7,12 @@
 //! Every operation takes effect inside the call and its future is ready at once, so a run is deterministic. A client
 //! that is [held](MemoryStore::hold) keeps its operations back instead, which is how a test makes the packets of a
 //! dead owner arrive late.
+mod blobs;
 mod client;
 mod keyed;
-mod object;
+mod logs;
+mod pools;
+mod presence;
 mod state;
 mod watches;
 

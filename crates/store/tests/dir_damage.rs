@@ -2,7 +2,8 @@
 //! error or the state before, never a panic and never wrong bytes as if they were right.
 use bytes::Bytes;
 use lsd_store::{
-    Append, DirStore, KvUpdate, LockMode, LockRequest, LogTail, ObjectName, ObjectStore, StoreError, StoreErrorKind,
+    Append, Blobs, DirStore, Keyed, KvUpdate, LockMode, LockRequest, LogTail, Logs, ObjectName, Pools, Presence,
+    StoreError, StoreErrorKind,
 };
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,8 +1,8 @@
 //! The memory store passes the contract, and behaves as a cluster of several clients.
 use bytes::Bytes;
 use lsd_store::{
-    Append, KvPresence, KvUpdate, LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, WatchHandler, contract,
+    Append, Blobs, Keyed, KvPresence, KvUpdate, LockMode, LockRequest, Logs, MEMORY_POOL, MemoryCluster, ObjectName,
+    PoolId, Pools, Presence, StoreError, StoreErrorKind, WatchHandler, contract,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn contract_on_an_erasure_coded_pool() {
     let pool = cluster.add_pool("ec", MemoryCluster::erasure_coded(8192));
     let store = cluster.client().open_pool(pool).await.expect("pool");
     assert_eq!(store.pool_name(), "ec");
-    contract::run_log_part(store.clone(), "c").await;
+    contract::run_without_keys(store.clone(), "c").await;
     let name = ObjectName::from("x");
     let keyed = store.kv_update(&name, KvUpdate::default().set("a", "1")).await;
     assert_eq!(keyed.expect_err("no keyed objects").kind, StoreErrorKind::Unsupported);

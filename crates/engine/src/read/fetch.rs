@@ -94,7 +94,7 @@ impl Unchecked {
         let first = self.blocks.first as usize + part.start / BLOCK_BYTES as usize;
         check_blocks(&self.table, first, &self.bytes[part]).map_err(|error| {
             let (at, wanted) = self.blocks.range();
-            crate::Error::new(ErrorKind::Corrupt, format!("{}: {error} in the {wanted} bytes at {at}", self.name))
+            corrupt(&self.name, format!("{error} in the {wanted} bytes at {at}"))
         })
     }
 

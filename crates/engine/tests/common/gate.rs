@@ -2,8 +2,9 @@
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_store::{
-    Append, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, NotifyReply, ObjectName, ObjectStore, PoolId,
-    StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom, WatchHandler, WatchId, Watcher,
+    Append, Blobs, Keyed, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, Logs, NotifyReply, ObjectName,
+    ObjectStore, PoolId, Pools, Presence, StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom,
+    WatchHandler, WatchId, Watcher,
 };
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -155,13 +156,9 @@ impl fmt::Debug for Gate {
     }
 }
 
-impl ObjectStore for Gate {
+impl Pools for Gate {
     fn limits(&self) -> StoreLimits {
         self.store.limits()
-    }
-
-    fn room(&self) -> Option<StoreRoom> {
-        self.state().room.as_ref().map(|room| room())
     }
 
     fn pool_id(&self) -> PoolId {
@@ -172,26 +169,20 @@ impl ObjectStore for Gate {
         self.store.pool_name()
     }
 
+    fn room(&self) -> Option<StoreRoom> {
+        self.state().room.as_ref().map(|room| room())
+    }
+
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
         self.store.open_pool(pool)
     }
 
-    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
-        let op = if append.at == 0 { Op::Create } else { Op::Append };
-        let object = name.clone();
-        self.guarded(op, name, move |store| store.append(&object, append))
+    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
+        self.store.list(prefix)
     }
+}
 
-    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
-        let object = name.clone();
-        self.guarded(Op::Look, name, move |store| store.log_tail(&object))
-    }
-
-    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
-        let object = name.clone();
-        self.guarded(Op::Fence, name, move |store| store.fence(&object, epoch))
-    }
-
+impl Blobs for Gate {
     fn read(&self, name: &ObjectName, offset: u64, len: u64) -> StoreFuture<Bytes> {
         let object = name.clone();
         self.guarded(Op::Read, name, move |store| store.read(&object, offset, len))
@@ -209,11 +200,27 @@ impl ObjectStore for Gate {
         let object = name.clone();
         self.guarded(Op::Remove, name, move |store| store.remove(&object))
     }
+}
 
-    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
-        self.store.list(prefix)
+impl Logs for Gate {
+    fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        let op = if append.at == 0 { Op::Create } else { Op::Append };
+        let object = name.clone();
+        self.guarded(op, name, move |store| store.append(&object, append))
     }
 
+    fn log_tail(&self, name: &ObjectName) -> StoreFuture<LogTail> {
+        let object = name.clone();
+        self.guarded(Op::Look, name, move |store| store.log_tail(&object))
+    }
+
+    fn fence(&self, name: &ObjectName, epoch: u64) -> StoreFuture<LogTail> {
+        let object = name.clone();
+        self.guarded(Op::Fence, name, move |store| store.fence(&object, epoch))
+    }
+}
+
+impl Keyed for Gate {
     fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
         let (object, prefix) = (name.clone(), prefix.to_owned());
         self.guarded(Op::Values, name, move |store| store.kv_get(&object, &prefix))
@@ -223,7 +230,9 @@ impl ObjectStore for Gate {
         let object = name.clone();
         self.guarded(Op::Update, name, move |store| store.kv_update(&object, update))
     }
+}
 
+impl Presence for Gate {
     fn lock(&self, name: &ObjectName, request: LockRequest) -> StoreFuture<()> {
         self.store.lock(name, request)
     }

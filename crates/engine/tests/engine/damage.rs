@@ -1,7 +1,7 @@
 //! Damaged objects: an error that names the object, never a panic, never wrong data.
 use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions};
-use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
+use lsd_store::{Blobs, MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
 use std::sync::Arc;
 
 async fn written(close: bool) -> (MemoryCluster, Arc<dyn ObjectStore>) {

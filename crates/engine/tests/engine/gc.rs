@@ -2,7 +2,7 @@
 use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
 use bytes::Bytes;
 use lsd_engine::{CreateOptions, ErrorKind, Image, Settings, Thresholds};
-use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
+use lsd_store::{Blobs, MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;

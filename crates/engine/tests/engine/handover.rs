@@ -4,7 +4,9 @@ use futures::future::BoxFuture;
 use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, Settings};
-use lsd_store::{LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectStore, StoreError, WatchHandler};
+use lsd_store::{
+    LockMode, LockRequest, MEMORY_POOL, MemoryCluster, ObjectStore, Pools, Presence, StoreError, WatchHandler,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
 use lsd_core::format::segment::seal_len;
 use lsd_engine::Settings;
-use lsd_store::{MEMORY_POOL, MemoryCluster, MemoryReads, ObjectStore};
+use lsd_store::{Blobs, Keyed, MEMORY_POOL, MemoryCluster, MemoryReads, Pools};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

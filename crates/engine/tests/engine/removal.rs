@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_core::format::header::{LogRecord, Tombs};
 use lsd_engine::{Catalog, Error, ErrorKind, Fault, Image, ImageRef, Severity};
-use lsd_store::{KvPresence, KvUpdate, MemoryCluster, ObjectName, ObjectStore, StoreError, WatchHandler};
+use lsd_store::{KvPresence, KvUpdate, MemoryCluster, ObjectName, ObjectStore, Presence, StoreError, WatchHandler};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
 use lsd_core::format::notice::{self, Answer, Notice, Operation, RequestId};
 use lsd_engine::{ErrorKind, Features, Image, PoolMetadata};
-use lsd_store::{MemoryCluster, ObjectName, ObjectStore};
+use lsd_store::{MemoryCluster, ObjectName, ObjectStore, Presence};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

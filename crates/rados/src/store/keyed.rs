@@ -1,14 +1,24 @@
 //! Keyed objects: the omap of an object.
-use super::boxed;
+use super::{RadosStore, boxed};
 use crate::error::RadosError;
 use crate::ioctx::IoCtx;
 use crate::write_op::{Compare, OpFlags, WriteOp};
 use futures::TryFutureExt;
-use lsd_store::{KvMap, KvPresence, KvUpdate, StoreFuture};
+use lsd_store::{Keyed, KvMap, KvPresence, KvUpdate, ObjectName, StoreFuture};
 use nix::libc;
 
-/// See [`lsd_store::ObjectStore::kv_get`]. All pages are of one state of the object.
-pub(super) fn kv_get(io: &IoCtx, name: &str, prefix: &str) -> StoreFuture<KvMap> {
+impl Keyed for RadosStore {
+    fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
+        self::kv_get(&self.io, &name.0, prefix)
+    }
+
+    fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()> {
+        self::kv_update(&self.io, &name.0, &update)
+    }
+}
+
+/// All pages are of one state of the object.
+fn kv_get(io: &IoCtx, name: &str, prefix: &str) -> StoreFuture<KvMap> {
     let read = io.omap_all(name, prefix);
     let name = name.to_owned();
     boxed(async move {
@@ -20,8 +30,7 @@ pub(super) fn kv_get(io: &IoCtx, name: &str, prefix: &str) -> StoreFuture<KvMap>
     })
 }
 
-/// See [`KvUpdate`].
-pub(super) fn kv_update(io: &IoCtx, name: &str, update: &KvUpdate) -> StoreFuture<()> {
+fn kv_update(io: &IoCtx, name: &str, update: &KvUpdate) -> StoreFuture<()> {
     let mut keys = update.set.iter().map(|(key, _)| key).chain(&update.remove);
     let mut keys_too = update.expect.iter().map(|guard| &guard.key);
     if let Some(wrong) = keys.find(|key| key.contains('\0')).or_else(|| keys_too.find(|key| key.contains('\0'))) {

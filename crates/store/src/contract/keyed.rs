@@ -1,6 +1,6 @@
 //! Keyed objects: compare, then write.
-use super::{Store, fails, object, works};
-use crate::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
+use super::{fails, object, works};
+use crate::{Blobs, Keyed, KvMap, KvPresence, KvUpdate, StoreErrorKind};
 use bytes::Bytes;
 use futures::future::join_all;
 
@@ -16,7 +16,7 @@ fn update() -> KvUpdate {
 }
 
 /// An update sets, replaces and removes keys; any bytes are values.
-pub async fn kv_creates_and_reads(store: &Store, prefix: &str) {
+pub async fn kv_creates_and_reads(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv");
     fails(store.kv_get(&name, "").await, MISSING, "read of a missing keyed object");
     works(store.kv_update(&name, update().set("a", "1").set("b", "2")).await, "create");
@@ -27,13 +27,12 @@ pub async fn kv_creates_and_reads(store: &Store, prefix: &str) {
     expected.insert("c".to_owned(), Bytes::from_static(&[0, 255, 10]));
     assert_eq!(works(store.kv_get(&name, "").await, "read"), expected);
     assert_eq!(works(store.stat(&name).await, "stat"), 0, "keys are not data");
-    assert!(works(store.list(&name.0).await, "list").contains(&name));
     works(store.remove(&name).await, "remove");
     fails(store.kv_get(&name, "").await, MISSING, "read after remove");
 }
 
 /// The object's presence can be demanded.
-pub async fn kv_presence(store: &Store, prefix: &str) {
+pub async fn kv_presence(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-presence");
     let must_exist = update().presence(KvPresence::MustExist).set("a", "1");
     let must_create = update().presence(KvPresence::MustCreate).set("a", "2");
@@ -51,7 +50,7 @@ pub async fn kv_presence(store: &Store, prefix: &str) {
 }
 
 /// A guard holds for exactly the present value.
-pub async fn kv_guards(store: &Store, prefix: &str) {
+pub async fn kv_guards(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-guards");
     works(store.kv_update(&name, update().set("a", "1").set("b", "22")).await, "create");
     for wrong in ["", "2", "11", "0", "1\0"] {
@@ -66,7 +65,7 @@ pub async fn kv_guards(store: &Store, prefix: &str) {
 }
 
 /// An absent key compares as empty, in an existing object and in one that the update creates.
-pub async fn kv_absent_is_empty(store: &Store, prefix: &str) {
+pub async fn kv_absent_is_empty(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-absent");
     fails(store.kv_update(&name, update().expect("a", "1").set("a", "2")).await, STALE, "guard on nothing");
     fails(store.stat(&name).await, MISSING, "a failed update creates nothing");
@@ -83,7 +82,7 @@ pub async fn kv_absent_is_empty(store: &Store, prefix: &str) {
 }
 
 /// One guard that does not hold keeps every change of the update away.
-pub async fn kv_is_atomic(store: &Store, prefix: &str) {
+pub async fn kv_is_atomic(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-atomic");
     let before = map(&[("a", "1"), ("b", "1"), ("c", "1")]);
     works(store.kv_update(&name, update().set("a", "1").set("b", "1").set("c", "1")).await, "create");
@@ -102,7 +101,7 @@ pub async fn kv_is_atomic(store: &Store, prefix: &str) {
 }
 
 /// Of updates in flight under the same guard exactly one wins.
-pub async fn kv_updates_race_one_wins(store: &Store, prefix: &str) {
+pub async fn kv_updates_race_one_wins(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-race");
     works(store.kv_update(&name, update().set("turn", "0")).await, "create");
     let racers = (1..=6).map(|racer: u32| {
@@ -120,7 +119,7 @@ pub async fn kv_updates_race_one_wins(store: &Store, prefix: &str) {
 }
 
 /// Only the keys that start with the prefix come back.
-pub async fn kv_reads_by_prefix(store: &Store, prefix: &str) {
+pub async fn kv_reads_by_prefix(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-prefix");
     let all = update().set("name_a", "1").set("name_b", "2").set("id_a", "3").set("name", "4").set("namf", "5");
     works(store.kv_update(&name, all).await, "create");
@@ -132,7 +131,7 @@ pub async fn kv_reads_by_prefix(store: &Store, prefix: &str) {
 }
 
 /// More keys than one page of a listing, and a value of 256 KiB.
-pub async fn kv_holds_many_and_large_values(store: &Store, prefix: &str) {
+pub async fn kv_holds_many_and_large_values(store: &(impl Keyed + Blobs + ?Sized), prefix: &str) {
     let name = object(prefix, "kv-many");
     let many = (0..2500).map(|number: u32| (format!("key.{number:05}"), Bytes::from(number.to_string()))).collect();
     works(store.kv_update(&name, KvUpdate { set: many, ..update() }).await, "many keys");
@@ -144,4 +143,19 @@ pub async fn kv_holds_many_and_large_values(store: &Store, prefix: &str) {
     assert_eq!(works(store.kv_get(&name, "key.").await, "read").len(), 2500);
     assert_eq!(all["key.02499"], "2499");
     works(store.remove(&name).await, "remove");
+}
+
+/// Guards hold between clients.
+pub async fn kv_guards_between_clients<S: Keyed + Blobs + ?Sized>(one: &S, two: &S, prefix: &str) {
+    let name = object(prefix, "two.kv");
+    let count = |from: u32| KvUpdate::default().expect("count", from.to_string()).set("count", (from + 1).to_string());
+    works(one.kv_update(&name, KvUpdate::default().set("count", "0")).await, "create");
+    for round in 0..20 {
+        let (first, second) = (one.kv_update(&name, count(round)), two.kv_update(&name, count(round)));
+        let (first, second) = (first.await, second.await);
+        assert!(first.is_ok() != second.is_ok(), "exactly one counts on: {first:?} {second:?}");
+        fails(if first.is_ok() { second } else { first }, STALE, "the slower one");
+    }
+    assert_eq!(works(two.kv_get(&name, "").await, "read")["count"], "20");
+    works(two.remove(&name).await, "remove");
 }

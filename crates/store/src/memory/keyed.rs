@@ -1,15 +1,27 @@
 //! Keyed objects in memory.
+use super::client::MemoryStore;
 use super::state::Pool;
-use crate::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
+use crate::{Keyed, KvMap, KvPresence, KvUpdate, ObjectName, StoreErrorKind, StoreFuture};
 
-pub(super) fn get(pool: &mut Pool, name: &str, prefix: &str) -> Result<KvMap, StoreErrorKind> {
+impl Keyed for MemoryStore {
+    fn kv_get(&self, name: &ObjectName, prefix: &str) -> StoreFuture<KvMap> {
+        let prefix = prefix.to_owned();
+        self.on_pool("kv_get", name, move |pool, name| get(pool, name, &prefix))
+    }
+
+    fn kv_update(&self, name: &ObjectName, update: KvUpdate) -> StoreFuture<()> {
+        self.on_pool("kv_update", name, move |pool, name| self::update(pool, name, &update))
+    }
+}
+
+fn get(pool: &mut Pool, name: &str, prefix: &str) -> Result<KvMap, StoreErrorKind> {
     keyed(pool)?;
     let keys = &pool.object(name)?.keys;
     let from = keys.range(prefix.to_owned()..);
     Ok(from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-pub(super) fn update(pool: &mut Pool, name: &str, update: &KvUpdate) -> Result<(), StoreErrorKind> {
+fn update(pool: &mut Pool, name: &str, update: &KvUpdate) -> Result<(), StoreErrorKind> {
     keyed(pool)?;
     if !update.set.is_empty() && update.presence != KvPresence::MustExist {
         pool.room()?;

@@ -3,8 +3,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lsd_store::{
-    Append, DirStore, KvUpdate, LockMode, LockRequest, ObjectName, ObjectStore, StoreError, StoreErrorKind,
-    WatchHandler,
+    Append, Blobs, DirStore, Keyed, KvUpdate, LockMode, LockRequest, Logs, ObjectName, Presence, StoreError,
+    StoreErrorKind, WatchHandler,
 };
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};

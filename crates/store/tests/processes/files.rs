@@ -1,6 +1,6 @@
 //! Keyed and whole objects that several processes change at the same time.
 use crate::child::Process;
-use lsd_store::{DirStore, KvUpdate, ObjectName, ObjectStore};
+use lsd_store::{Blobs, DirStore, Keyed, KvUpdate, ObjectName};
 use std::collections::BTreeSet;
 
 async fn counter(store: &DirStore) -> usize {

@@ -1,6 +1,8 @@
 //! A file system without room: what has no effect is told, what frees space passes, and reading always works. As root only:
 //! the file systems are mounted for the test.
-use lsd_store::{Append, DirStore, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
+use lsd_store::{
+    Append, Blobs, DirStore, Keyed, KvPresence, KvUpdate, Logs, ObjectName, Pools, Presence, StoreErrorKind,
+};
 use std::path::Path;
 use std::process::Command;
 

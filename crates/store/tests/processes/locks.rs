@@ -1,6 +1,6 @@
 //! Locks and watches of a process that lives, and of one that was killed.
 use crate::child::{PATIENCE, Process, exclusive};
-use lsd_store::{DirStore, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
+use lsd_store::{Blobs, DirStore, Keyed, KvUpdate, ObjectName, Presence, StoreErrorKind};
 use std::time::{Duration, Instant};
 
 async fn store_with(directory: &std::path::Path, name: &ObjectName) -> DirStore {

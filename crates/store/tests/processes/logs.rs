@@ -1,6 +1,6 @@
 //! Appends and fences of different processes.
 use crate::child::{PIECE, Process, piece};
-use lsd_store::{Append, DirStore, LogTail, ObjectName, ObjectStore};
+use lsd_store::{Append, Blobs, DirStore, LogTail, Logs, ObjectName};
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A process that is stopped in the middle of its work, wherever that is: others do not wait for it for longer than for its
 //! signs of life, and when it goes on it has changed nothing since.
 use crate::child::{PIECE, Process, SILENCE, piece};
-use lsd_store::{Append, DirStore, KvUpdate, ObjectName, ObjectStore};
+use lsd_store::{Append, Blobs, DirStore, Keyed, KvUpdate, Logs, ObjectName, Presence};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;

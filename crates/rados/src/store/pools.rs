@@ -1,0 +1,40 @@
+//! The pool itself, and the others of the cluster.
+use super::RadosStore;
+use crate::ioctx::IoCtx;
+use futures::FutureExt;
+use lsd_store::{ObjectName, ObjectStore, PoolId, Pools, StoreFuture, StoreLimits};
+use std::sync::Arc;
+
+impl Pools for RadosStore {
+    fn limits(&self) -> StoreLimits {
+        self.limits
+    }
+
+    fn pool_id(&self) -> PoolId {
+        self.io.pool_id()
+    }
+
+    fn pool_name(&self) -> String {
+        self.pool_name.clone()
+    }
+
+    fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
+        let runtime = self.runtime.clone();
+        let opened = self.blocking("open_pool", move |io| {
+            let there = IoCtx::open_id(io.cluster(), pool)?.with_namespace(io.namespace())?;
+            RadosStore::new(there, runtime)
+        });
+        opened.map(|store| store.map(|store| Arc::new(store) as Arc<dyn ObjectStore>)).boxed()
+    }
+
+    fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>> {
+        let prefix = prefix.to_owned();
+        self.blocking("list", move |io| {
+            let mut names: Vec<ObjectName> = io.list_objects(&prefix)?.into_iter().map(ObjectName).collect();
+            names.sort_unstable();
+            // A placement group that splits during the walk may be seen twice.
+            names.dedup();
+            Ok(names)
+        })
+    }
+}

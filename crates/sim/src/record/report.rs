@@ -1,0 +1,117 @@
+//! What a run covered, and how it failed.
+use crate::options::shares;
+use std::fmt;
+use std::ops::AddAssign;
+
+/// How often a run met what it is made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Seeds.
+    pub runs: u64,
+    /// Clients that died or were cut off at a step of theirs.
+    pub crash_points: u64,
+    pub takeovers: u64,
+    /// Changes by a client that was cut off which reached the store after somebody else had taken over.
+    pub zombie_landings: u64,
+    /// Operations that failed on their way.
+    pub failed_operations: u64,
+    /// Changes that took effect while the client was told otherwise.
+    pub lost_answers: u64,
+    pub torn_appends: u64,
+    pub full_pools: u64,
+    /// Operations that clients issued: writes, discards and so on.
+    pub operations: u64,
+    pub reads: u64,
+    /// Contents that were compared with what the history allows.
+    pub checks: u64,
+    pub clean_closes: u64,
+    pub checkpoints: u64,
+    /// Pages of patches of leaves that a checkpoint wrote.
+    pub patch_pages: u64,
+    /// Times that a client wrote which had given the image to another living one.
+    pub hand_overs: u64,
+    /// Calls of `Image::collect` that succeeded and moved data.
+    pub collections: u64,
+    /// Runs of large writes and then small ones, at the default size of segments.
+    pub bulks: u64,
+    /// Batches that were one of several of a group.
+    pub shares: u64,
+    /// Everything that happened.
+    pub events: u64,
+}
+
+impl Coverage {
+    fn counters(&self) -> [(&'static str, u64); 19] {
+        [
+            ("runs", self.runs),
+            ("crash points", self.crash_points),
+            ("takeovers", self.takeovers),
+            ("zombie landings", self.zombie_landings),
+            ("failed operations", self.failed_operations),
+            ("lost answers", self.lost_answers),
+            ("torn appends", self.torn_appends),
+            ("full-pool episodes", self.full_pools),
+            ("operations", self.operations),
+            ("reads", self.reads),
+            ("contents checked", self.checks),
+            ("clean closes", self.clean_closes),
+            ("checkpoint commits", self.checkpoints),
+            ("pages of patches", self.patch_pages),
+            ("hand-overs back", self.hand_overs),
+            ("collections", self.collections),
+            ("bulks", self.bulks),
+            ("shares of groups", self.shares),
+            ("events", self.events),
+        ]
+    }
+
+    /// What the runs never met.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let never = self.counters().into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name);
+        never.filter(|name| shares() || *name != "hand-overs back").collect()
+    }
+}
+
+impl AddAssign<&Coverage> for Coverage {
+    fn add_assign(&mut self, other: &Coverage) {
+        self.runs += other.runs;
+        self.crash_points += other.crash_points;
+        self.takeovers += other.takeovers;
+        self.zombie_landings += other.zombie_landings;
+        self.failed_operations += other.failed_operations;
+        self.lost_answers += other.lost_answers;
+        self.torn_appends += other.torn_appends;
+        self.full_pools += other.full_pools;
+        self.operations += other.operations;
+        self.reads += other.reads;
+        self.checks += other.checks;
+        self.clean_closes += other.clean_closes;
+        self.checkpoints += other.checkpoints;
+        self.patch_pages += other.patch_pages;
+        self.hand_overs += other.hand_overs;
+        self.collections += other.collections;
+        self.bulks += other.bulks;
+        self.shares += other.shares;
+        self.events += other.events;
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counters = self.counters().map(|(name, count)| format!("{count} {name}"));
+        f.write_str(&counters.join(", "))
+    }
+}
+
+/// A run that broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub seed: u64,
+    pub why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}\n  replay: cargo run -p lsd-sim -- --seed {} --trace", self.seed, self.why, self.seed)
+    }
+}
