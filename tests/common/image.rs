@@ -2,6 +2,7 @@
 use super::{Cmd, Turn};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ pub struct Ceph {
     /// Holds a ceph.conf of the test's own.
     _dir: Option<Arc<tempfile::TempDir>>,
     /// `None`: a cluster of the test's own.
-    turn: Option<Arc<Turn>>,
+    turn: Option<Rc<Turn>>,
 }
 
 /// A name of this test's own in a pool; the image, if it was made, is removed when this is dropped.
@@ -30,7 +31,7 @@ impl Ceph {
     /// answer is `None`.
     pub fn of_this_run(test: &str, turn: fn() -> Turn) -> Option<Self> {
         if let Some(conf) = std::env::var_os("LSD_TEST_CEPH_CONF").filter(|conf| !conf.is_empty()) {
-            return Some(Self { conf: conf.into(), _dir: None, turn: Some(Arc::new(turn())) });
+            return Some(Self { conf: conf.into(), _dir: None, turn: Some(Rc::new(turn())) });
         }
         eprintln!("SKIPPED {test}: LSD_TEST_CEPH_CONF is not set, and this test needs a cluster");
         if let Some(record) = std::env::var_os("LSD_TEST_SKIPPED") {

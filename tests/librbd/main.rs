@@ -1,8 +1,8 @@
 //! The library under its clients: C programs, QEMU, fio, rbd-fuse, tgt, guests; what is left when they are killed, and what they
 //! cost. Each module is one behaviour and says in its head what it shows.
 //!
-//! One program, since linking is half of a run from nothing. So nothing here may change what belongs to the process: its
-//! environment, its working directory, its signals. Clients are processes of their own (`common/command.rs`).
+//! One program, since each has what they share compiled and linked anew. So nothing here may change what belongs to the process:
+//! its environment, its working directory, its signals. Clients are processes of their own (`common/command.rs`).
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;

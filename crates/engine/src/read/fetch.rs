@@ -5,7 +5,7 @@
 use crate::api::error::corrupt;
 use crate::objects::Objects;
 use crate::objects::checksums::{ChecksumCache, Table};
-use crate::{ErrorKind, ReadTarget, Result};
+use crate::{ReadTarget, Result};
 use bytes::Bytes;
 use lsd_core::format::block_sums::check_blocks;
 use lsd_core::units::{BLOCK_BYTES, Epoch, Loc, SegmentNo};
