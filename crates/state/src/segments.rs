@@ -36,7 +36,8 @@ impl Segments {
         segments
     }
 
-    pub fn len(&self) -> usize {
+    /// Segments in the table.
+    pub fn count(&self) -> usize {
         self.table.len()
     }
 

@@ -34,7 +34,7 @@ impl WriteData {
             }
         }
         let last = Chunk::from(copy);
-        chunks.extend((last.len() > 0).then_some(last));
+        chunks.extend((last.bytes() > 0).then_some(last));
         Self { chunks }
     }
 

@@ -65,7 +65,7 @@ pub(super) async fn write(
     new: &[StoredLeaf],
     segments: &Segments,
 ) -> Result<Root> {
-    let mut counts = RootCounts { segments: segments.len(), ..RootCounts::default() };
+    let mut counts = RootCounts { segments: segments.count(), ..RootCounts::default() };
     let mut leaf_pages = BTreeSet::new();
     let mut walk = Walk::new(shared, new);
     while let Some(entries) = walk.step().await {

@@ -371,7 +371,7 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
 /// counted than is written, collecting a segment of a few blocks looks like a gain, over and over.
 fn stored_bytes(copies: &[Relocation], alignment: u32) -> u64 {
     let block = u64::from(BLOCK_BYTES);
-    let padded = |copy: &Relocation| match copy.chunk.len() {
+    let padded = |copy: &Relocation| match copy.chunk.bytes() {
         len if len < block => len,
         len => len.next_multiple_of(block),
     };

@@ -2,7 +2,7 @@
 use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
 use crate::takeover::outage;
 use lsd_engine::{ErrorKind, Settings};
-use lsd_store::{MEMORY_POOL, ObjectStore};
+use lsd_store::{Blobs, MEMORY_POOL, Pools};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -107,13 +107,14 @@ impl Chunk {
         Self { piece: Piece { data, sums: Some(sums) }, crc }
     }
 
-    pub fn len(&self) -> u64 {
+    /// Bytes.
+    pub fn bytes(&self) -> u64 {
         self.piece.data.len() as u64
     }
 
     /// Bytes of several.
     pub fn total(chunks: &[Chunk]) -> u64 {
-        chunks.iter().map(Chunk::len).sum()
+        chunks.iter().map(Chunk::bytes).sum()
     }
 }
 
@@ -192,7 +193,7 @@ impl State {
             if !self.rewrite(at, chunk)? {
                 self.append(at, chunk)?;
             }
-            at += chunk.len();
+            at += chunk.bytes();
         }
         self.book_sealed();
         Ok(Attempt::Done(self.end))
@@ -230,7 +231,7 @@ impl State {
 
     /// Enters a write at the end of the log.
     fn append(&mut self, offset: u64, chunk: &Chunk) -> Result<()> {
-        let len = chunk.len();
+        let len = chunk.bytes();
         let stream = self.stream_of(offset, len);
         let (seq, loc) = self.writer()?.push_write(stream, offset, chunk.piece.clone(), chunk.crc)?;
         self.buffers.insert_dirty(loc, chunk.piece.data.clone());
@@ -243,7 +244,7 @@ impl State {
     /// of it since. Returns whether it did; then it is durable with what was accepted last.
     fn rewrite(&mut self, offset: u64, chunk: &Chunk) -> Result<bool> {
         let writer = self.writer()?;
-        let len = chunk.len();
+        let len = chunk.bytes();
         let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
         let mut found = Vec::new();
         self.map.lookup(offset, len, &mut found)?;
