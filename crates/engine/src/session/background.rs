@@ -6,6 +6,7 @@ use crate::ErrorKind;
 use crate::api::limits::{CHECKPOINT_TRIES, RETRY_MOST};
 use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
+use crate::objects::Objects;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::shared::Shared;
@@ -13,24 +14,28 @@ use lsd_state::log::Writer;
 use std::sync::{Arc, Weak};
 
 /// Whenever one is due.
-pub(crate) async fn write_checkpoints(session: Weak<Session>, shared: Arc<Shared>, checkpointer: Arc<Checkpointer>) {
+pub(crate) async fn write_checkpoints(
+    objects: Objects,
+    shared: Arc<Shared>,
+    settings: Arc<LiveSettings>,
+    checkpointer: Arc<Checkpointer>,
+) {
     let mut failures = 0;
     loop {
         shared.checkpoint_due.notified().await;
-        let Some(session) = session.upgrade() else { return };
         if !shared.checkpoint_is_due() {
             continue;
         }
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
-        match checkpointer.write(&session.objects, &session.shared, false).await {
+        match checkpointer.write(&objects, &shared, false).await {
             Ok(()) => {
                 if failures > 0 {
                     tracing::info!(target: "lsd::checkpoint", image = shared.image, op = "checkpoint", failures,
                         "checkpoints are written again");
                 }
                 failures = 0;
-                session.shared.lock().set_checkpoint_failure(None);
-                session.shared.evict_leaves(session.settings().map_cache_bytes);
+                shared.lock().set_checkpoint_failure(None);
+                shared.evict_leaves(settings.now().map_cache_bytes);
             }
             Err(error) => {
                 failures += 1;
@@ -39,8 +44,8 @@ pub(crate) async fn write_checkpoints(session: Weak<Session>, shared: Arc<Shared
                         object = error.object(), %error, "a checkpoint failed: the log stays and it is tried again");
                 }
                 if failures >= CHECKPOINT_TRIES {
-                    session.shared.lock().set_checkpoint_failure(Some(error));
-                    session.shared.space_freed.notify_waiters();
+                    shared.lock().set_checkpoint_failure(Some(error));
+                    shared.space_freed.notify_waiters();
                 }
                 tokio::time::sleep(RETRY_MOST).await;
             }

@@ -298,7 +298,12 @@ impl Session {
         let checkpointer = Arc::new(Checkpointer::new(epoch));
         let tasks = vec![
             appender,
-            self.spawn(background::write_checkpoints(Arc::downgrade(self), self.shared.clone(), checkpointer.clone())),
+            self.spawn(background::write_checkpoints(
+                self.objects.clone(),
+                self.shared.clone(),
+                self.settings.clone(),
+                checkpointer.clone(),
+            )),
             self.spawn(crate::collect::run(self.collector.clone(), checkpointer.clone())),
             self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
         ];
