@@ -122,7 +122,7 @@ async fn a_copy_has_content_metadata_and_layout_of_its_source() {
     assert_eq!((copy.order, copy.features, copy.size), (20, source.features, source.size));
     assert_ne!(copy.id, source.id);
     let image = bench.open("b").await;
-    assert_eq!(image.metadata_get("key").await.unwrap(), "value");
+    assert_eq!(image.metadata().get("key").await.unwrap(), "value");
     image.close().await.unwrap();
     bench.lsd(&["cp", "--no-progress", "--object-size", "8M", &a, &c]).await.unwrap();
     assert_eq!(bench.info("c").await.order, 23);

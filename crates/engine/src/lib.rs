@@ -34,7 +34,7 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
-pub use image::Image;
+pub use image::{Image, Locks, Metadata};
 pub use lsd_core::gc::{Space, Thresholds};
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

@@ -76,8 +76,8 @@ async fn fill(session: &Session, source: &Image, target: &Image, how: Copy<'_>) 
         done += 1;
         how.line.update(done, total);
     }
-    for (key, value) in source.metadata_list().await.map_err(|error| failed(&error))? {
-        target.metadata_set(&key, &value).await.map_err(|error| failed(&error))?;
+    for (key, value) in source.metadata().list().await.map_err(|error| failed(&error))? {
+        target.metadata().set(&key, &value).await.map_err(|error| failed(&error))?;
     }
     target.flush().await.map_err(|error| failed(&error))
 }

@@ -58,7 +58,7 @@ async fn list(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
     let image = location.open_image(session, true).await?;
     let failed = |error: Error| Failure::engine("listing metadata failed", &error);
-    let pairs = image.metadata_list().await.map_err(failed)?;
+    let pairs = image.metadata().list().await.map_err(failed)?;
     let tree = Tree::Map(pairs.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect());
     format.print("metadatas", &tree, || plain(&pairs))?;
     image.close().await.map_err(failed)
@@ -85,7 +85,7 @@ async fn get(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = existing_image(parsed)?;
     let key = key_argument(parsed)?;
     let image = location.open_image(session, true).await?;
-    let value = image.metadata_get(&key).await.map_err(|error| {
+    let value = image.metadata().get(&key).await.map_err(|error| {
         warn(&format!("failed to get metadata {key} of image : {}", describe_errno(error.errno())));
         Failure::engine("getting metadata failed", &error)
     })?;
@@ -99,7 +99,7 @@ async fn set(session: &Session, parsed: &Parsed) -> Result<()> {
     let value = parsed.next_positional().filter(|value| !value.is_empty()).map(str::to_owned);
     let value = value.ok_or_else(|| Failure::invalid("metadata value was not specified"))?;
     let image = location.open_image(session, false).await?;
-    let done = image.metadata_set(&key, &value).await.map_err(|error| {
+    let done = image.metadata().set(&key, &value).await.map_err(|error| {
         warn(&format!("failed to set metadata {key} of image : {}", describe_errno(error.errno())));
         Failure::engine("setting metadata failed", &error)
     });
@@ -110,7 +110,7 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = existing_image(parsed)?;
     let key = key_argument(parsed)?;
     let image = location.open_image(session, false).await?;
-    let done = image.metadata_remove(&key).await.map_err(|error| {
+    let done = image.metadata().remove(&key).await.map_err(|error| {
         let words = describe_errno(error.errno());
         match error.kind {
             ErrorKind::NotFound => warn_named(&format!("no existing metadata key {key} of image : {words}")),

@@ -60,7 +60,7 @@ async fn add(session: &Session, parsed: &Parsed) -> Result<()> {
         }
         _ => Failure::engine("taking lock failed", &error),
     };
-    let taken = image.advisory_lock(&id, tag).await.map_err(failed);
+    let taken = image.locks().lock_advisory(&id, tag).await.map_err(failed);
     taken.and(image.close().await.map_err(|error| Failure::engine("taking lock failed", &error)))
 }
 
@@ -69,7 +69,7 @@ async fn list(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
     let image = location.open_image(session, true).await?;
     let failed = |error: Error| Failure::engine("listing locks failed", &error);
-    let state = image.lockers().await.map_err(failed)?;
+    let state = image.locks().holders().await.map_err(failed)?;
     let describe = |locker: &Locker| {
         Tree::Object(vec![
             ("id", locker.cookie.as_str().into()),
@@ -108,7 +108,7 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let failed = |error: Error| Failure::engine("releasing lock failed", &error);
     let number = locker.strip_prefix("client.").and_then(|number| number.parse::<u64>().ok());
     let released = match number {
-        Some(_) => image.advisory_break(&locker, &id).await.map_err(failed),
+        Some(_) => image.locks().break_advisory(&locker, &id).await.map_err(failed),
         None => Err(Failure::errno("releasing lock failed", nix::libc::EINVAL)),
     };
     released.and(image.close().await.map_err(failed))

@@ -146,7 +146,7 @@ impl Mapping {
 /// for it is refused. Fails with EROFS where another client keeps it in the same way, with EINVAL where the image has no
 /// exclusive lock.
 pub(super) async fn take_lock(image: &Image) -> Result<()> {
-    let taken = image.lock_acquire().await;
+    let taken = image.locks().acquire().await;
     taken.map_err(|error| Failure::engine("failed to acquire exclusive lock", &error))
 }
 

@@ -1,4 +1,9 @@
 //! An open image, as its users see it.
+//!
+//! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
+mod locks;
+mod metadata;
+
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
 use crate::api::stats::Stat;
@@ -14,10 +19,11 @@ use crate::{
     lifecycle,
 };
 use bytes::Bytes;
+pub use locks::Locks;
 use lsd_core::format::names;
 use lsd_core::gc::Space;
-use lsd_store::{LockState, Locker, ObjectStore, PoolId, Watcher};
-use std::collections::BTreeMap;
+use lsd_store::{ObjectStore, PoolId, Watcher};
+pub use metadata::Metadata;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -255,24 +261,9 @@ impl Image {
         self.session.collect(progress).await
     }
 
-    /// `NotFound`.
-    pub async fn metadata_get(&self, key: &str) -> Result<String> {
-        let found = self.session.described().metadata.get(key).cloned();
-        found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no metadata {key:?}")))
-    }
-
-    /// `Invalid`: an override of an option (`conf_*`) with text that is not understood, or of no such option.
-    pub async fn metadata_set(&self, key: &str, value: &str) -> Result<()> {
-        self.session.metadata_set(key, value).await
-    }
-
-    /// `NotFound`.
-    pub async fn metadata_remove(&self, key: &str) -> Result<()> {
-        self.session.metadata_remove(key).await
-    }
-
-    pub async fn metadata_list(&self) -> Result<BTreeMap<String, String>> {
-        Ok(self.session.described().metadata.clone())
+    /// Keys and values that people and clients keep with the image.
+    pub fn metadata(&self) -> Metadata<'_> {
+        Metadata::of(&self.session)
     }
 
     /// Who has the image open, this handle included.
@@ -280,56 +271,9 @@ impl Image {
         Ok(self.session.objects.meta.watchers(&self.session.objects.header()).await?)
     }
 
-    /// Takes the exclusive lock and keeps it until it is given back by hand; other clients' requests for it are refused.
-    /// From here on this handle's writes fail (`ReadOnly`) while it does not have the lock. `Invalid`: the image has no
-    /// exclusive-lock feature, or the handle is read-only. `ReadOnly`: another client keeps it in the same way.
-    pub async fn lock_acquire(&self) -> Result<()> {
-        self.session.lock_by_hand().await
-    }
-
-    /// Makes everything accepted durable and gives the exclusive lock back. `Invalid`: this handle does not have it.
-    pub async fn lock_release(&self) -> Result<()> {
-        self.session.unlock_by_hand().await
-    }
-
-    pub fn is_lock_owner(&self) -> bool {
-        self.session.owns()
-    }
-
-    /// The same as the store has it now. `Fenced`: this client was fenced off the cluster.
-    pub async fn confirm_lock_owner(&self) -> Result<bool> {
-        self.session.confirm_owner().await
-    }
-
-    /// Who has the exclusive lock. `NotFound`, `Invalid` (no such feature), `Busy` (held as an advisory lock).
-    pub async fn lock_owner(&self) -> Result<Locker> {
-        self.session.lock_owner().await
-    }
-
-    /// Takes the exclusive lock away from the client at `addr` and fences it off the cluster: its handles fail for good.
-    /// `NotFound`, `Busy` (another client has it, or this one), `ReadOnly`.
-    pub async fn lock_break(&self, addr: &str) -> Result<()> {
-        self.session.break_owner(addr).await
-    }
-
-    /// Who holds the image's lock, as an advisory lock or as its owner.
-    pub async fn lockers(&self) -> Result<LockState> {
-        self.session.advisory_state().await
-    }
-
-    /// Takes an advisory lock, shared with others of the same `tag` or exclusive. `Busy`, `Exists`.
-    pub async fn advisory_lock(&self, cookie: &str, tag: Option<&str>) -> Result<()> {
-        self.session.advisory_lock(cookie, tag).await
-    }
-
-    /// `NotFound`.
-    pub async fn advisory_unlock(&self, cookie: &str) -> Result<()> {
-        self.session.advisory_unlock(cookie).await
-    }
-
-    /// Takes an advisory lock away from `client` (`client.4123`), which is fenced off the cluster first. `NotFound`.
-    pub async fn advisory_break(&self, client: &str, cookie: &str) -> Result<()> {
-        self.session.advisory_break(client, cookie).await
+    /// The exclusive lock of its owner, and advisory locks.
+    pub fn locks(&self) -> Locks<'_> {
+        Locks::of(&self.session)
     }
 
     /// Enables or disables features by librbd's rules: `Invalid` where they forbid it. `Unsupported`: journaling.

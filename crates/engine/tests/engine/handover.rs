@@ -36,9 +36,9 @@ async fn a_live_owner_hands_over_and_takes_back() {
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;
     first.image.write(0, pattern(1, 4096), false).await.unwrap();
-    assert!(first.image.is_lock_owner());
+    assert!(first.image.locks().is_owner());
     second.image.write(4096, pattern(2, 4096), true).await.unwrap();
-    assert!(second.image.is_lock_owner() && !first.image.is_lock_owner());
+    assert!(second.image.locks().is_owner() && !first.image.locks().is_owner());
     assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096), "the hand-over makes every write durable");
     first.image.write(8192, pattern(3, 4096), true).await.unwrap();
     assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
@@ -67,7 +67,7 @@ async fn writing_in_turn_loses_nothing() {
         if random.random_bool(0.5) {
             client.image.flush().await.unwrap();
         }
-        assert!(client.image.is_lock_owner());
+        assert!(client.image.locks().is_owner());
         let at = random.random_range(0..model.len() - 4096);
         assert_eq!(read(&client.image, at as u64, 4096).await, model[at..at + 4096], "turn {turn}");
     }
@@ -253,9 +253,9 @@ async fn a_requester_that_dies_leaves_the_owner_working() {
     assert_eq!(answers, [Answer::WillRelease]);
     second.crash(&cluster);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!first.image.is_lock_owner());
+    assert!(!first.image.locks().is_owner());
     first.image.write(4096, pattern(2, 4096), true).await.unwrap();
-    assert!(first.image.is_lock_owner());
+    assert!(first.image.locks().is_owner());
     assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
 }
 
@@ -264,7 +264,7 @@ async fn a_second_opener_sees_what_was_written_before_the_lock_was_given_back() 
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;
     first.image.write(0, pattern(1, 4096), false).await.unwrap();
-    first.image.lock_release().await.unwrap();
+    first.image.locks().release().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096));
     first.image.write(0, pattern(2, 4096), true).await.unwrap();
@@ -296,17 +296,17 @@ async fn a_lock_taken_by_hand_stays() {
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;
     second.image.write(0, pattern(1, 4096), true).await.unwrap();
-    first.image.lock_acquire().await.unwrap();
-    first.image.lock_acquire().await.unwrap();
-    assert!(first.image.is_lock_owner());
-    assert_eq!(second.image.lock_owner().await.unwrap().client, first.memory.identity().0);
+    first.image.locks().acquire().await.unwrap();
+    first.image.locks().acquire().await.unwrap();
+    assert!(first.image.locks().is_owner());
+    assert_eq!(second.image.locks().owner().await.unwrap().client, first.memory.identity().0);
     assert_eq!(second.image.write(0, pattern(2, 4096), true).await.unwrap_err().kind, ErrorKind::ReadOnly);
-    assert_eq!(second.image.lock_release().await.unwrap_err().kind, ErrorKind::Invalid);
-    first.image.lock_release().await.unwrap();
+    assert_eq!(second.image.locks().release().await.unwrap_err().kind, ErrorKind::Invalid);
+    first.image.locks().release().await.unwrap();
     assert_eq!(first.image.write(0, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::ReadOnly);
-    assert_eq!(first.image.lock_owner().await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(first.image.locks().owner().await.unwrap_err().kind, ErrorKind::NotFound);
     second.image.write(0, pattern(4, 4096), true).await.unwrap();
-    first.image.lock_acquire().await.unwrap();
+    first.image.locks().acquire().await.unwrap();
     assert_eq!(read(&first.image, 0, 4096).await, pattern(4, 4096));
 }
 
@@ -314,12 +314,12 @@ async fn a_lock_taken_by_hand_stays() {
 async fn an_owner_whose_lock_is_broken_fails_for_good() {
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;
-    first.image.lock_acquire().await.unwrap();
+    first.image.locks().acquire().await.unwrap();
     first.image.write(0, pattern(1, 4096), true).await.unwrap();
-    let owner = second.image.lock_owner().await.unwrap();
-    assert_eq!(second.image.lock_break("127.0.0.1:0/1").await.unwrap_err().kind, ErrorKind::Busy);
-    assert_eq!(first.image.lock_break(&owner.addr).await.unwrap_err().kind, ErrorKind::Busy);
-    second.image.lock_break(&owner.addr).await.unwrap();
+    let owner = second.image.locks().owner().await.unwrap();
+    assert_eq!(second.image.locks().break_owner("127.0.0.1:0/1").await.unwrap_err().kind, ErrorKind::Busy);
+    assert_eq!(first.image.locks().break_owner(&owner.addr).await.unwrap_err().kind, ErrorKind::Busy);
+    second.image.locks().break_owner(&owner.addr).await.unwrap();
     second.image.write(4096, pattern(2, 4096), true).await.unwrap();
     assert_eq!(first.image.write(0, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::Fenced);
     assert_eq!(read(&second.image, 0, 4096).await, pattern(1, 4096));
@@ -329,13 +329,13 @@ async fn an_owner_whose_lock_is_broken_fails_for_good() {
 async fn an_advisory_lock_keeps_writers_away() {
     let cluster = cluster_with_image(MIB).await;
     let (first, second) = two(&cluster, settings()).await;
-    first.image.advisory_lock("mine", None).await.unwrap();
-    assert_eq!(first.image.advisory_lock("mine", None).await.unwrap_err().kind, ErrorKind::Exists);
-    assert_eq!(second.image.advisory_lock("mine", None).await.unwrap_err().kind, ErrorKind::Busy);
+    first.image.locks().lock_advisory("mine", None).await.unwrap();
+    assert_eq!(first.image.locks().lock_advisory("mine", None).await.unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(second.image.locks().lock_advisory("mine", None).await.unwrap_err().kind, ErrorKind::Busy);
     assert_eq!(second.image.write(0, pattern(1, 4096), true).await.unwrap_err().kind, ErrorKind::Busy);
-    first.image.advisory_unlock("mine").await.unwrap();
+    first.image.locks().unlock_advisory("mine").await.unwrap();
     second.image.write(0, pattern(1, 4096), true).await.unwrap();
-    assert_eq!(first.image.advisory_lock("mine", Some("tag")).await.unwrap_err().kind, ErrorKind::Busy);
+    assert_eq!(first.image.locks().lock_advisory("mine", Some("tag")).await.unwrap_err().kind, ErrorKind::Busy);
 }
 
 /// What a reader of the image shows, next to what was flushed at least a second before.
@@ -366,7 +366,7 @@ async fn who_does_not_own_the_image_sees_what_was_flushed_a_second_ago() {
             assert!(read(&other.image, 0, 8 * MIB).await == model, "round {round}");
         }
     }
-    assert!(owner.image.is_lock_owner());
+    assert!(owner.image.locks().is_owner());
 }
 
 #[tokio::test(start_paused = true)]
@@ -529,7 +529,7 @@ async fn a_lock_that_was_not_given_back_is_given_back_when_it_is_asked_for() {
             first.image.close().await.unwrap();
         }
         taking.await.unwrap().unwrap();
-        assert!(second.image.is_lock_owner());
+        assert!(second.image.locks().is_owner());
         if !by_close {
             first.image.write(8192, pattern(3, 4096), true).await.unwrap();
             assert_eq!(read(&first.image, 4096, 4096).await, pattern(2, 4096));
@@ -545,17 +545,17 @@ async fn who_could_not_give_the_lock_back_can_own_the_image_again() {
     first.image.write(0, pattern(1, 4096), true).await.unwrap();
     gate.close(|op, _| op == Op::Unlock);
     let image = first.image.clone();
-    let releasing = tokio::spawn(async move { image.lock_release().await });
+    let releasing = tokio::spawn(async move { image.locks().release().await });
     for _ in 0..5 {
         gate.until_waiting(1).await;
         drop(gate.take());
     }
     let _ = releasing.await.unwrap();
-    assert!(!first.image.is_lock_owner());
+    assert!(!first.image.locks().is_owner());
     gate.open();
-    first.image.lock_acquire().await.unwrap();
+    first.image.locks().acquire().await.unwrap();
     first.image.write(0, pattern(2, 4096), true).await.unwrap();
-    first.image.lock_release().await.unwrap();
+    first.image.locks().release().await.unwrap();
     let second = Client::open(&cluster, settings()).await;
     assert_eq!(read(&second.image, 0, 4096).await, pattern(2, 4096));
     second.image.write(0, pattern(3, 4096), true).await.unwrap();
@@ -574,7 +574,7 @@ async fn owners_in_turn_leave_nothing_that_grows() {
         // A block that stays keeps its segment, and with that its epoch.
         let block = if turn == 7 { 100 } else { turn % 5 };
         client.image.write(block * BLOCK, stamped(block, turn % 2, turn), true).await.unwrap();
-        assert!(client.image.is_lock_owner());
+        assert!(client.image.locks().is_owner());
         let values = store.kv_get(&header, "").await.unwrap();
         let log = LogRecord::decode(&values["log"]).unwrap();
         assert!(log.epochs.len() <= 12, "turn {turn}: {} epochs in the header", log.epochs.len());

@@ -48,19 +48,19 @@ async fn the_owner_carries_out_what_others_ask_and_stays_the_owner() {
     assert_eq!((owner.image.size(), other.image.size()), (2 * MIB, 2 * MIB));
     owner.image.write(2 * MIB - 4096, pattern(2, 4096), true).await.unwrap();
     assert_eq!(other.image.resize(MIB, false, &NO_PROGRESS).await.unwrap_err().kind, ErrorKind::Invalid);
-    other.image.metadata_set("key", "value").await.unwrap();
-    assert_eq!(owner.image.metadata_get("key").await.unwrap(), "value");
-    other.image.metadata_remove("key").await.unwrap();
-    assert_eq!(other.image.metadata_remove("key").await.unwrap_err().kind, ErrorKind::NotFound);
-    assert_eq!(owner.image.metadata_get("key").await.unwrap_err().kind, ErrorKind::NotFound);
+    other.image.metadata().set("key", "value").await.unwrap();
+    assert_eq!(owner.image.metadata().get("key").await.unwrap(), "value");
+    other.image.metadata().remove("key").await.unwrap();
+    assert_eq!(other.image.metadata().remove("key").await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(owner.image.metadata().get("key").await.unwrap_err().kind, ErrorKind::NotFound);
     other.image.update_features(Features::FAST_DIFF, false).await.unwrap();
     assert_eq!(owner.image.info().features & Features::FAST_DIFF, 0);
-    assert!(owner.image.is_lock_owner() && !other.image.is_lock_owner());
+    assert!(owner.image.locks().is_owner() && !other.image.locks().is_owner());
     other.image.resize(MIB, true, &NO_PROGRESS).await.unwrap();
     assert_eq!(owner.image.write(MIB, pattern(3, 4096), true).await.unwrap_err().kind, ErrorKind::Invalid);
     owner.image.close().await.unwrap();
     other.image.resize(3 * MIB, false, &NO_PROGRESS).await.unwrap();
-    assert!(other.image.is_lock_owner(), "without an owner the requester becomes it");
+    assert!(other.image.locks().is_owner(), "without an owner the requester becomes it");
     assert_eq!(read(&other.image, 2 * MIB - 4096, 4096).await, vec![0; 4096]);
 }
 
@@ -91,11 +91,11 @@ async fn a_new_owner_carries_out_only_what_the_last_one_did_not() {
     let heir = Client::open(&cluster, settings()).await;
     heir.image.write(0, pattern(2, 4096), true).await.unwrap();
     assert_eq!(result_of(&other, &set(1, None, "a")).await, 0, "it is there");
-    heir.image.metadata_set("key", "b").await.unwrap();
+    heir.image.metadata().set("key", "b").await.unwrap();
     assert_eq!(result_of(&other, &set(3, None, "a")).await, nix::libc::ECANCELED as u32);
-    assert_eq!(heir.image.metadata_get("key").await.unwrap(), "b");
+    assert_eq!(heir.image.metadata().get("key").await.unwrap(), "b");
     assert_eq!(result_of(&other, &set(2, Some("b"), "c")).await, 0);
-    assert_eq!(heir.image.metadata_get("key").await.unwrap(), "c");
+    assert_eq!(heir.image.metadata().get("key").await.unwrap(), "c");
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn an_owner_that_dies_over_a_request_leaves_it_to_the_requester() {
     cluster.expire(&owner.memory);
     resizing.await.unwrap().unwrap();
     owner.memory.release();
-    assert!(other.image.is_lock_owner());
+    assert!(other.image.locks().is_owner());
     assert_eq!(other.image.size(), 2 * MIB);
     assert_eq!(read(&other.image, 0, 4096).await, pattern(1, 4096));
 }
@@ -149,13 +149,13 @@ async fn requests_and_hand_overs_mix() {
     });
     let third = Client::open(&cluster, settings()).await;
     for round in 0..40u64 {
-        third.image.metadata_set("round", &round.to_string()).await.unwrap();
+        third.image.metadata().set("round", &round.to_string()).await.unwrap();
         third.image.resize((2 + round) * MIB, false, &NO_PROGRESS).await.unwrap();
     }
     for writer in writing {
         writer.await.unwrap();
     }
-    assert_eq!((third.image.size(), third.image.metadata_get("round").await.unwrap()), (41 * MIB, "39".to_owned()));
+    assert_eq!((third.image.size(), third.image.metadata().get("round").await.unwrap()), (41 * MIB, "39".to_owned()));
     first.image.flush().await.unwrap();
     second.image.flush().await.unwrap();
     let reader = Client::open(&cluster, settings()).await;
@@ -191,13 +191,13 @@ async fn what_an_images_metadata_says_of_options_is_in_force() {
     let cluster = cluster_with_image(MIB).await;
     assert!(!survives(&cluster, Client::open(&cluster, settings()).await, 2).await);
     let (owner, other) = owner_and_other(&cluster).await;
-    other.image.metadata_set("conf_rbd_cache", "false").await.unwrap();
-    assert!(owner.image.is_lock_owner());
+    other.image.metadata().set("conf_rbd_cache", "false").await.unwrap();
+    assert!(owner.image.locks().is_owner());
     other.image.close().await.unwrap();
     assert!(survives(&cluster, owner, 3).await);
     assert!(survives(&cluster, Client::open(&cluster, settings()).await, 4).await);
     let client = Client::open(&cluster, settings()).await;
-    client.image.metadata_remove("conf_rbd_cache").await.unwrap();
+    client.image.metadata().remove("conf_rbd_cache").await.unwrap();
     assert!(!survives(&cluster, client, 5).await);
 }
 
@@ -207,10 +207,10 @@ async fn an_override_that_is_not_understood_is_refused() {
     let (owner, other) = owner_and_other(&cluster).await;
     for client in [&owner, &other] {
         for (key, value) in [("conf_rbd_cache", "nonsense"), ("conf_nothing", "1"), ("conf_lsd_ack", "jornal")] {
-            assert_eq!(client.image.metadata_set(key, value).await.unwrap_err().kind, ErrorKind::Invalid, "{key}");
+            assert_eq!(client.image.metadata().set(key, value).await.unwrap_err().kind, ErrorKind::Invalid, "{key}");
         }
     }
-    assert!(owner.image.metadata_list().await.unwrap().is_empty());
+    assert!(owner.image.metadata().list().await.unwrap().is_empty());
 }
 
 /// A pool's word counts for all of its images that do not say otherwise themselves.
@@ -226,7 +226,7 @@ async fn what_a_pools_metadata_says_of_options_is_in_force() {
     assert!(survives(&cluster, open, 2).await);
     assert!(survives(&cluster, Client::open(&cluster, settings()).await, 3).await);
     let client = Client::open(&cluster, settings()).await;
-    client.image.metadata_set("conf_rbd_cache", "true").await.unwrap();
+    client.image.metadata().set("conf_rbd_cache", "true").await.unwrap();
     assert!(!survives(&cluster, client, 4).await);
     assert_eq!(pool.list().await.unwrap().len(), 1);
     pool.remove("conf_rbd_cache").await.unwrap();
@@ -261,7 +261,7 @@ async fn news_are_of_what_clients_see() {
     other.image.resize(2 * MIB, false, &NO_PROGRESS).await.unwrap();
     hears(1).await;
     assert_eq!(size.load(Ordering::SeqCst), 2 * MIB, "when the news came");
-    other.image.metadata_set("key", "value").await.unwrap();
+    other.image.metadata().set("key", "value").await.unwrap();
     hears(1).await;
     // Asked of the owner, and made by this one when there is none.
     watching.image.update_features(Features::FAST_DIFF, false).await.unwrap();

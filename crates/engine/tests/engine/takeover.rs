@@ -327,9 +327,9 @@ async fn a_close_after_the_image_was_lost_tells_of_what_was_acknowledged_and_is_
         first.memory.release();
         let late = first.image.write(0, pattern(3, 4096), true).await.unwrap_err();
         assert_eq!(late.kind, ErrorKind::Fenced);
-        assert_eq!(first.image.confirm_lock_owner().await.unwrap_err().kind, ErrorKind::Fenced);
+        assert_eq!(first.image.locks().confirm_owner().await.unwrap_err().kind, ErrorKind::Fenced);
         assert_eq!(first.image.close().await.map_err(|error| error.kind), closed);
-        assert!(second.image.confirm_lock_owner().await.unwrap());
+        assert!(second.image.locks().confirm_owner().await.unwrap());
         second.image.close().await.unwrap();
     }
 }

@@ -74,7 +74,7 @@ async fn nothing_is_copied_behind_the_last_checkpoint_of_an_owner() {
     second.crash(&cluster);
     commit.arrive();
     tokio::time::sleep(LONG).await;
-    assert!(!first.image.is_lock_owner());
+    assert!(!first.image.locks().is_owner());
     drop(gate.take());
     gate.open();
     stop(collection).await;

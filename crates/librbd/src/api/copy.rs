@@ -38,8 +38,8 @@ async fn copy_data(source: &Image, target: &Image, progress: CallerProgress, fre
     while let Some(done) = chunks.try_next().await? {
         progress.report(done, size)?;
     }
-    for (key, value) in source.metadata_list().await? {
-        target.metadata_set(&key, &value).await?;
+    for (key, value) in source.metadata().list().await? {
+        target.metadata().set(&key, &value).await?;
     }
     target.flush().await?;
     Ok(())

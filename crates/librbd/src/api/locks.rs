@@ -22,7 +22,7 @@ pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owne
         if image.engine.info().features & lsd_engine::Features::EXCLUSIVE_LOCK == 0 {
             return Ok(0);
         }
-        let owns = image.core.block_on(image.engine.confirm_lock_owner())?;
+        let owns = image.core.block_on(image.engine.locks().confirm_owner())?;
         // SAFETY: the same place.
         unsafe { put(is_owner, c_int::from(owns)) }
     })
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owne
 pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) -> c_int {
     with_image(image, |image| {
         exclusive_only(lock_mode)?;
-        image.core.block_on(image.engine.lock_acquire())?;
+        image.core.block_on(image.engine.locks().acquire())?;
         Ok(0)
     })
 }
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_release(image: rbd_image_t) -> c_int {
     with_image(image, |image| {
-        image.core.block_on(image.engine.lock_release())?;
+        image.core.block_on(image.engine.locks().release())?;
         Ok(0)
     })
 }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
         }
         // SAFETY: so many places by the contract of librbd.h.
         unsafe { clear(lock_owners, places) };
-        let owner = image.core.block_on(image.engine.lock_owner())?;
+        let owner = image.core.block_on(image.engine.locks().owner())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(lock_mode, EXCLUSIVE) }?;
         // SAFETY: `fetch` found it not null.
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn rbd_lock_break(image: rbd_image_t, lock_mode: c_int, lo
         exclusive_only(lock_mode)?;
         // SAFETY: a string by the contract of librbd.h.
         let owner = unsafe { string(lock_owner) }?;
-        image.core.block_on(image.engine.lock_break(&owner))?;
+        image.core.block_on(image.engine.locks().break_owner(&owner))?;
         Ok(0)
     })
 }
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn rbd_list_lockers(
     addrs_len: *mut usize,
 ) -> isize {
     with_image(image, |image| {
-        let state = image.core.block_on(image.engine.lockers())?;
+        let state = image.core.block_on(image.engine.locks().holders())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(exclusive, c_int::from(state.exclusive)) }?;
         let lockers = state.lockers.iter();
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn rbd_lock_exclusive(image: rbd_image_t, cookie: *const c
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let cookie = unsafe { string(cookie) }?;
-        image.core.block_on(image.engine.advisory_lock(&cookie, None))?;
+        image.core.block_on(image.engine.locks().lock_advisory(&cookie, None))?;
         Ok(0)
     })
 }
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn rbd_lock_shared(image: rbd_image_t, cookie: *const c_ch
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
         let (cookie, tag) = unsafe { (string(cookie)?, string(tag)?) };
-        image.core.block_on(image.engine.advisory_lock(&cookie, Some(&tag)))?;
+        image.core.block_on(image.engine.locks().lock_advisory(&cookie, Some(&tag)))?;
         Ok(0)
     })
 }
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn rbd_unlock(image: rbd_image_t, cookie: *const c_char) -
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let cookie = unsafe { string(cookie) }?;
-        image.core.block_on(image.engine.advisory_unlock(&cookie))?;
+        image.core.block_on(image.engine.locks().unlock_advisory(&cookie))?;
         Ok(0)
     })
 }
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn rbd_break_lock(image: rbd_image_t, client: *const c_cha
         let (client, cookie) = unsafe { (string(client)?, string(cookie)?) };
         let number = client.strip_prefix("client.").ok_or(Errno::EINVAL)?;
         number.parse::<u64>().map_err(|_| Errno::EINVAL)?;
-        image.core.block_on(image.engine.advisory_break(&client, &cookie))?;
+        image.core.block_on(image.engine.locks().break_advisory(&client, &cookie))?;
         Ok(0)
     })
 }

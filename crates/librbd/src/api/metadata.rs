@@ -20,7 +20,7 @@ pub unsafe extern "C" fn rbd_metadata_get(
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let key = unsafe { string(key) }?;
-        let found = image.core.block_on(image.engine.metadata_get(&key))?;
+        let found = image.core.block_on(image.engine.metadata().get(&key))?;
         // SAFETY: a buffer of that size by the contract of librbd.h.
         unsafe { put_sized_text(value, val_len, &found) }
     })
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn rbd_metadata_set(image: rbd_image_t, key: *const c_char
         // SAFETY: strings by the contract of librbd.h.
         let (key, value) = unsafe { (string(key)?, string(value)?) };
         image.writable()?;
-        image.core.block_on(image.engine.metadata_set(&key, &value)).map_err(told_if_invalid)?;
+        image.core.block_on(image.engine.metadata().set(&key, &value)).map_err(told_if_invalid)?;
         Ok(0)
     })
 }
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn rbd_metadata_remove(image: rbd_image_t, key: *const c_c
         // SAFETY: a string by the contract of librbd.h.
         let key = unsafe { string(key) }?;
         image.writable()?;
-        image.core.block_on(image.engine.metadata_remove(&key))?;
+        image.core.block_on(image.engine.metadata().remove(&key))?;
         Ok(0)
     })
 }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn rbd_metadata_list(
     vals_len: *mut usize,
 ) -> c_int {
     with_image(image, |image| {
-        let all = || Ok(image.core.block_on(image.engine.metadata_list())?);
+        let all = || Ok(image.core.block_on(image.engine.metadata().list())?);
         // SAFETY: the same contract.
         unsafe { put_page(all, start, max, (keys, key_len), (values, vals_len)) }
     })

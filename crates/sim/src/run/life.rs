@@ -147,12 +147,12 @@ impl Life {
         loop {
             let unlocks = self.scenario.net.unlocks(self.client);
             let size = image.size();
-            let owned = image.is_lock_owner();
+            let owned = image.locks().is_owner();
             let data = image.read(0, size).await;
             if self.scenario.net.is_cut(self.client) {
                 return None;
             }
-            if owned && image.is_lock_owner() && self.scenario.net.unlocks(self.client) == unlocks {
+            if owned && image.locks().is_owner() && self.scenario.net.unlocks(self.client) == unlocks {
                 return Some((size, data));
             }
             // Somebody else asked for the image meanwhile and got it.

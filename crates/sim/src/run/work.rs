@@ -39,7 +39,7 @@ impl Work {
 
     /// True if this client's reads show the present: it owns the image, as far as it knows, and nobody takes it away by force.
     fn sees_the_present(&self) -> bool {
-        self.image.is_lock_owner() && lock(&self.history()).trusts(self.client)
+        self.image.locks().is_owner() && lock(&self.history()).trusts(self.client)
     }
 
     /// True if a read that began in `history` is to be checked: nobody else got the image meanwhile.

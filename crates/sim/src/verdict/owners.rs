@@ -68,7 +68,7 @@ impl Owners {
         let inner = &mut *inner;
         inner.participants.retain(|client, _| !self.net.is_dead(*client));
         let current = inner.history.clone();
-        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &current) && !one.image.is_lock_owner();
+        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &current) && !one.image.locks().is_owner();
         let others: BTreeSet<usize> =
             inner.participants.iter().filter(|(_, one)| shares(one)).map(|(client, _)| *client).collect();
         let next = Arc::new(Mutex::new(lock(&current).next(base, size, &others)));
@@ -100,7 +100,7 @@ impl Owners {
     /// The client changed the image; counts how often it goes from hand to hand.
     pub fn wrote(&self, client: usize) {
         let mut inner = self.lock();
-        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &inner.history) && one.image.is_lock_owner();
+        let shares = |one: &Participant| Arc::ptr_eq(&one.history, &inner.history) && one.image.locks().is_owner();
         if inner.last_owner != client && inner.participants.get(&client).is_some_and(shares) {
             inner.last_owner = client;
             self.net.count(|coverage| coverage.hand_overs += 1);
