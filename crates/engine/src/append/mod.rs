@@ -166,13 +166,13 @@ impl Appender {
             return;
         }
         let name = self.objects.segment(self.epoch, segment);
-        let urgent = self.shared.lock().forced;
+        let forced = self.shared.lock().forced;
         for entry in pipeline.entries.iter_mut().filter(|entry| !entry.submitted) {
             entry.submitted = true;
             pipeline.outstanding += 1;
             let at = entry.append.at;
             if let Job::Batch(job) = &entry.job {
-                entry.append.urgent = job.batch.last_seq() <= urgent;
+                entry.append.urgent = job.batch.last_seq() <= forced;
             }
             let appending = self.objects.data.append(&name, entry.append.clone());
             self.running.push(Box::pin(async move { Event::Appended { segment, at, result: appending.await } }));

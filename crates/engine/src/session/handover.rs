@@ -211,9 +211,9 @@ impl Session {
         Ok(())
     }
 
-    /// Accepts nothing more, lets compare-and-writes that are under way finish, and waits for the log. `urgent`: also in a full
+    /// Accepts nothing more, lets compare-and-writes that are under way finish, and waits for the log. `force_when_full`: also in a full
     /// pool.
-    pub(crate) async fn come_to_rest(&self, urgent: bool) -> Result<()> {
+    pub(crate) async fn come_to_rest(&self, force_when_full: bool) -> Result<()> {
         loop {
             let unlocked = self.shared.unlocked.notified();
             {
@@ -227,7 +227,7 @@ impl Session {
         }
         let end = {
             let mut state = self.shared.lock();
-            if urgent {
+            if force_when_full {
                 state.force_when_full();
             }
             state.end

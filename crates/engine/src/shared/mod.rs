@@ -217,8 +217,8 @@ impl Shared {
             {
                 let mut state = self.lock();
                 state.throttle.set_full(true);
-                let urgent = (!hopeless).then_some(state.forced);
-                self.waiters().fail_beyond(urgent, &error);
+                let forced = (!hopeless).then_some(state.forced);
+                self.waiters().fail_beyond(forced, &error);
             }
             self.space_freed.notify_waiters();
             self.gc_due.notify_one();
