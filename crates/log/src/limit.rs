@@ -31,6 +31,16 @@ struct Place {
     window: AtomicU64,
 }
 
+impl Place {
+    /// False if it is another's: somebody was first.
+    fn take(&self, key: usize, metadata: &'static Metadata<'static>) -> bool {
+        match self.key.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => self.metadata.set(metadata).is_ok(),
+            Err(current) => current == key,
+        }
+    }
+}
+
 /// The window of a place: when it began, and the lines in it.
 #[derive(Clone, Copy)]
 struct Window {
@@ -101,12 +111,9 @@ impl Limit {
 
     fn place_of(&self, metadata: &'static Metadata<'static>) -> &Place {
         let key = std::ptr::from_ref(metadata).addr();
-        let ours = self.0.iter().find(|place| {
-            let taken = place.key.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire);
-            if taken.is_ok() {
-                let _ = place.metadata.set(metadata);
-            }
-            taken.map_or_else(|current| current == key, |_| true)
+        let ours = self.0.iter().find(|place| match place.key.load(Ordering::Acquire) {
+            0 => place.take(key, metadata),
+            current => current == key,
         });
         ours.unwrap_or(&self.0[PLACES - 1])
     }
