@@ -10,4 +10,5 @@ mod cephx;
 mod cli_against_rbd;
 mod cli_dir;
 mod cli_directory;
+mod cli_log;
 mod cli_rbd;

@@ -8,6 +8,7 @@
 mod common;
 
 mod boot_guest;
+mod client_log;
 mod crash_prefix;
 mod ec_pool;
 mod fio_kill;

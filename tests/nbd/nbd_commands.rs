@@ -190,3 +190,16 @@ fn a_device_follows_the_size_of_its_image() {
         "#,
     );
 }
+
+/// The daemon has let go of the standard error of its caller.
+#[test]
+fn a_daemon_writes_the_log_to_the_end() {
+    in_guest(
+        r#"
+        $NBD map $SPEC --log-level info --log-file /dev/shm/log
+        grep -F ' INFO lsd::api: mapped image=disk device=/dev/nbd0 op=map' /dev/shm/log
+        $NBD unmap $SPEC
+        grep -F ' INFO lsd::api: unmapped image=disk device=/dev/nbd0 op=unmap' /dev/shm/log
+        "#,
+    );
+}

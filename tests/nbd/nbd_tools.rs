@@ -272,7 +272,9 @@ fn a_server_tells_what_failed_and_who_is_connected() {
             std::fs::write(&path, bytes).unwrap();
         }
     }
-    served.serve(["disk"].into_iter(), &[]);
+    let log = served.path("log");
+    let options = ["--log-level", "error", "--log-file", log.to_str().unwrap()];
+    served.serve(["disk"].into_iter(), &options);
     let read = Cmd::stock("qemu-io").args(["-r", "-f", "raw", "-c", "read 0 4M"]).arg(served.url("disk")).run();
     read.says("Input/output error");
     let server = served.server.take().unwrap();
@@ -285,6 +287,8 @@ fn a_server_tells_what_failed_and_who_is_connected() {
     drop(idle);
     let said = server.stop().expect_code(0);
     said.says("nbd: \"disk\": read of 4194304 bytes at 0 for process ").says("(errno 5)").says("of 256 connections");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains(" ERROR lsd::api: nbd: \"disk\": read of 4194304 bytes at 0 for process "), "{log}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub struct Globals {
     pub cluster: Option<String>,
     /// The client's whole name, such as `client.admin`; from `--name`, `--id` or `--user`.
     pub name: Option<String>,
-    /// Settings for librados (`mon_host`, `keyring`, `keyfile` and any other), in the order given: the last one counts.
+    /// Settings for librados (`mon_host`, `keyring`, `keyfile` and any other) and of our own (`--log-level` is `lsd_log_level`), in
+    /// the order given: the last one counts.
     pub overrides: Vec<(String, String)>,
     /// `--version` or `-v`.
     pub version: bool,
@@ -141,6 +142,9 @@ fn target_of(option: &str) -> Option<Target> {
         "-K" => Target::Setting("keyfile".into()),
         _ => {
             let key = option.strip_prefix("--")?.replace('-', "_");
+            if key == "log_level" {
+                return Some(Target::Setting(lsd_log::LEVEL_OPTION.into()));
+            }
             let known =
                 SETTING_NAMES.contains(&key.as_str()) || SETTING_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
             if !known {

@@ -32,7 +32,8 @@ pub fn warn_named(words: &str) {
     warn(&format!("{}: {words}", program()));
 }
 
-/// The same without the name.
+/// The same without the name. It goes into the log as well, if there is one.
 pub fn warn(line: &str) {
+    tracing::error!(target: "lsd::api", "{line}");
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, OnceCell};
 
 mod cluster;
+mod log;
 mod once;
 mod unreachable;
 pub use cluster::Connection;
@@ -125,7 +126,8 @@ impl Session {
     pub fn image_settings(&self) -> Result<Settings> {
         let file = self.conf.options(self.globals.entity());
         let given = self.globals.overrides.iter().map(|(name, _)| name.as_str());
-        for name in unknown_options(file.keys().map(String::as_str).chain(given)) {
+        let named = file.keys().map(String::as_str).chain(given).filter(|name| !lsd_log::is_option(name));
+        for name in unknown_options(named) {
             self.warn_once(format!("lsd: there is no option {name}: it has no effect"));
         }
         Settings::from_options(&|key| self.setting(key)).map_err(|error| Failure::invalid(error.to_string()))
@@ -205,6 +207,7 @@ impl Session {
         let options = OpenOptions { hold_moment, ..self.open_options(&location.place, read_only).await? };
         let opened = Image::open(&store, &image, &options).await;
         let image = opened.map_err(|error| opening_failed(&location.image, &error))?;
+        tracing::debug!(target: "lsd::api", image = %location.image, op = "open", read_only, "a command opened it");
         for fault in image.option_faults() {
             self.warn_once(format!("lsd: {}: {fault}", location.image));
         }

@@ -26,6 +26,7 @@ pub async fn run(args: Vec<String>) -> Result<()> {
         Request::Run(spec, args) => {
             let parsed = Parsed::parse(spec, &args)?;
             let session = Session::new(globals)?;
+            session.start_log(&|key| std::env::var(key).ok())?;
             (spec.run)(&session, &parsed).await
         }
     }

@@ -8,7 +8,7 @@ const MIN_NAME_WIDTH: usize = 20;
 /// Column of the summaries in the overview.
 const SUMMARY_COLUMN: usize = 38;
 
-const OVERVIEW_OPTIONS: [(&str, &str); 7] = [
+const OVERVIEW_OPTIONS: [(&str, &str); 9] = [
     ("-c [ --conf ] arg", "path to cluster configuration"),
     ("--cluster arg", "cluster name"),
     ("--id arg", "client id (without 'client.' prefix)"),
@@ -16,6 +16,8 @@ const OVERVIEW_OPTIONS: [(&str, &str); 7] = [
     ("-m [ --mon_host ] arg", "monitor host"),
     ("-K [ --keyfile ] arg", "path to secret key"),
     ("-k [ --keyring ] arg", "path to keyring"),
+    ("--log-level arg", "error, warn, info, debug or trace [default: off]"),
+    ("--log-file arg", "file for the log [default: standard error]"),
 ];
 
 /// Every command with its summary.

@@ -55,3 +55,13 @@ fn the_usual_places_follow_the_cluster_s_name() {
     let paths = globals.conf_candidates(Some("/root"));
     assert_eq!(paths, ["/etc/ceph/west.conf", "/root/.ceph/west.conf", "west.conf"].map(PathBuf::from));
 }
+
+/// librados knows `log_file` and no `log_level`.
+#[test]
+fn the_level_of_the_log_is_a_setting_of_our_own() {
+    for line in [["--log-level", "info", "--log-file", "/l"], ["--log_level", "info", "--log_file", "/l"]] {
+        let (globals, rest) = split(&line, &[]).unwrap();
+        let settings = [("lsd_log_level", "info"), ("log_file", "/l")].map(|(key, text)| (key.into(), text.into()));
+        assert_eq!((globals.overrides, rest), (settings.to_vec(), vec![]));
+    }
+}

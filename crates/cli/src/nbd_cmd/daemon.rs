@@ -1,6 +1,7 @@
 //! The process behind a mapped device: opens the image, serves the driver, follows the image's size, ends cleanly.
 use super::args::Options;
 use crate::error::{Failure, Result};
+use crate::output::warn;
 use crate::session::{Location, Session};
 use lsd_engine::Image;
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, KernelError, Params, sysfs};
@@ -69,6 +70,8 @@ impl Mapping {
         let _ = sizes.send(image.size());
         let result = match self.attach(size, flags, drivers) {
             Ok(mut attached) => {
+                let name = &self.location.image;
+                tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "map", "mapped");
                 let told = self.tell_ready(&attached, ready);
                 let ended = match told {
                     Ok(()) => follow(&mut attached, &mut serving, &mut signals, &mut changed).await,
@@ -79,6 +82,7 @@ impl Mapping {
                 if !serving.is_finished() {
                     let _ = (&mut serving).await;
                 }
+                tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "unmap", "unmapped");
                 attached.finish();
                 ended
             }
@@ -194,14 +198,14 @@ async fn follow(
             () = signals.next() => {
                 // The driver answers with a disconnect, which ends the server; unmapped meanwhile is as good.
                 if let Err(error) = attached.disconnect() {
-                    eprintln!("{}: {error}", attached.index);
+                    warn(&format!("{}: {error}", attached.index));
                 }
             }
             Some(size) = sizes.recv() => {
                 if known != Some(blocks(size)) {
                     match attached.resize(size) {
                         Ok(()) => known = Some(blocks(size)),
-                        Err(error) => eprintln!("{}: {error}", attached.index),
+                        Err(error) => warn(&format!("{}: {error}", attached.index)),
                     }
                 }
             }

@@ -69,6 +69,8 @@ minutes loses its connection.
   -m HOST           monitors to connect to
   --pool/-p POOL    pool of a spec that names none
   --namespace NAME  namespace of a spec that names no pool
+  --log-level LEVEL tell what happens: error, warn, info, debug or trace
+  --log-file FILE   write that, and librados' log, to a file (default: standard error)
   --version         show version and quit
 
   -d, -f            run in foreground
@@ -129,7 +131,10 @@ fn run(program: String, words: Vec<OsString>) -> crate::error::Result<()> {
 }
 
 impl Invocation {
+    /// Begins the log, too: where there is a session, this is the process that stays.
     fn session(&self) -> crate::error::Result<Session> {
-        Session::new(self.globals.clone())
+        let session = Session::new(self.globals.clone())?;
+        session.start_log(&|key| std::env::var(key).ok())?;
+        Ok(session)
     }
 }

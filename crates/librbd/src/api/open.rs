@@ -70,6 +70,8 @@ impl Request {
         for fault in engine.option_faults() {
             crate::ffi::log::line(&format_args!("{}: {fault}", engine.info().name));
         }
+        let read_only = self.read_only;
+        tracing::debug!(target: "lsd::api", image = %engine.info().name, op = "open", read_only, "a client opened it");
         OpenImage::register(engine, core, layout, self.pool.end())
     }
 }

@@ -1,9 +1,14 @@
 //! What goes wrong beneath an image, told to a person on stderr, where librbd's errors go by default.
 //!
+//! Owns: which errors are told, how many, and when the log of the process begins. Does not own: the log (crate `lsd-log`); what is
+//! told here goes there as well.
+//!
 //! An errno alone says too little about a damaged object or a lost lock. Errors that callers cause and expect (not
 //! found, out of range, compare mismatch) are not told.
 use lsd_engine::{Error, ErrorKind};
+use lsd_log::{FILE_OPTION, LEVEL_OPTION};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -14,6 +19,19 @@ const WINDOW: Duration = Duration::from_secs(5);
 
 static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static BUDGET: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
+
+/// Begins the log of the process, if it has none and these settings of a cluster handle ask for one. A level that is not understood
+/// is told, and there is no log: that keeps no image from being opened.
+pub fn start(setting: &dyn Fn(&str) -> Option<String>) {
+    if lsd_log::is_on() {
+        return;
+    }
+    let Some(level) = setting(LEVEL_OPTION) else { return };
+    let file = setting(FILE_OPTION).filter(|path| !path.is_empty());
+    if let Err(wrong) = lsd_log::start(&level, file.as_deref().map(Path::new)) {
+        once(format!("option {LEVEL_OPTION}: {wrong}: there is no log"));
+    }
+}
 
 /// Tells of an error worth a person's attention.
 pub fn error(error: &Error) {
@@ -31,8 +49,9 @@ pub fn error(error: &Error) {
     }
 }
 
-/// Tells of anything, as far as there is room.
+/// Tells of anything, as far as there is room. The log counts for itself.
 pub fn line(what: &dyn std::fmt::Display) {
+    tracing::error!(target: "lsd::api", "{what}");
     if in_budget() {
         eprintln!("lsd: {what}");
     }

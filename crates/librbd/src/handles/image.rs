@@ -145,6 +145,8 @@ pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> 
     } else {
         image.engine.close().await.map_err(Errno::from)
     };
+    let result = closed.err().map_or(0, |errno| -errno.0);
+    tracing::debug!(target: "lsd::api", image = %image.engine.info().name, op = "close", result, "a client closed it");
     let end = image.pool_end.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(image);
     // The operation whose callback this is keeps the image until the callback has returned.

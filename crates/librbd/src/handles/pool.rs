@@ -27,6 +27,7 @@ impl Pool {
         let core = core()?;
         // SAFETY: the same contract.
         let io = unsafe { IoCtx::from_raw(io) }?;
+        crate::ffi::log::start(&|key| io.cluster().conf_get(key));
         let store = Arc::new(RadosStore::new(io.clone(), core.handle().clone())?);
         Ok(Self { store, io, core })
     }
@@ -44,7 +45,8 @@ impl Pool {
     /// How images are opened with the settings of the caller's cluster handle. EINVAL, told on stderr: one of them is
     /// not understood.
     pub fn open_options(&self, read_only: bool) -> Outcome<OpenOptions> {
-        for name in unknown_options(self.io.cluster().own_settings().iter().map(String::as_str)) {
+        let own = self.io.cluster().own_settings();
+        for name in unknown_options(own.iter().map(String::as_str).filter(|name| !lsd_log::is_option(name))) {
             crate::ffi::log::once(format!("there is no option {name}: it has no effect"));
         }
         let settings = Settings::from_options(&|key| self.setting(key)).map_err(told)?;

@@ -1,4 +1,5 @@
 //! The exports of a server and what the handshake tells of them.
+use super::failure_log::tell_line;
 use crate::device::Device;
 use crate::proto::wire::{self, transmission_flag as flag};
 use crate::proto::{ExportInfo, ExportSummary, Exports};
@@ -62,7 +63,7 @@ impl ExportSet {
     pub async fn flush(&self) {
         for export in self.exports.iter().filter(|export| !export.device.read_only()) {
             if let Err(error) = export.device.flush().await {
-                eprintln!("nbd: flush of {:?}: {error}", export.name);
+                tell_line(&format!("nbd: flush of {:?}: {error}", export.name));
             }
         }
     }

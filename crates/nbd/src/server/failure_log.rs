@@ -1,7 +1,7 @@
 //! Failures of devices, told on standard error.
 //!
 //! Owns: the words, and that a device that fails a thousand times a second does not fill the disk with them. Does not own: the reply
-//! to the client, which gets every failure.
+//! to the client, which gets every failure, nor the log, where every line goes as well if there is one.
 use crate::device::DeviceError;
 use crate::proto::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,12 @@ use tokio::time::Instant;
 /// Lines in one [`WINDOW`]; what fails beyond it is counted.
 pub(super) const LINES: u32 = 20;
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
+
+/// A line for a person, and for the log if there is one.
+pub(super) fn tell_line(line: &str) {
+    tracing::error!(target: "lsd::api", "{line}");
+    eprintln!("{line}");
+}
 
 /// One for all connections of a server.
 pub(super) struct FailureLog {
@@ -26,7 +32,7 @@ struct State {
 
 impl Default for FailureLog {
     fn default() -> Self {
-        Self::new(|line| eprintln!("{line}"))
+        Self::new(tell_line)
     }
 }
 

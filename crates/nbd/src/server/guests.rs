@@ -5,7 +5,7 @@
 //!
 //! A client that is silent is left alone while there is room: a disk that nobody uses for a day is no error. Only when somebody
 //! else would have to wait for its place or its memory does it lose its connection.
-use super::failure_log::FailureLog;
+use super::failure_log::{FailureLog, tell_line};
 use crate::device::DeviceError;
 use crate::proto::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -154,7 +154,8 @@ impl Guests {
         let idle = idle.map(|guest| (guest, guest.held(now)));
         let silent = idle.filter(|(_, held)| held.working == 0 && held.silent >= limit(held));
         if let Some((guest, held)) = silent.max_by_key(|(_, held)| rank(held)) {
-            eprintln!("nbd: {} is disconnected: silent for {} s, and {why}", held.peer, held.silent.as_secs());
+            let silent = held.silent.as_secs();
+            tell_line(&format!("nbd: {} is disconnected: silent for {silent} s, and {why}", held.peer));
             guest.leaving.store(true, Ordering::Relaxed);
             guest.told.notify_one();
         }

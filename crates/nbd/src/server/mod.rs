@@ -18,6 +18,7 @@ pub use guests::{Bounds, Guests, Held, Seat};
 pub use transmission::{MAX_IN_FLIGHT_KIB, serve_session};
 
 use exports::ExportSet;
+use failure_log::tell_line;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::sync::Arc;
@@ -137,7 +138,7 @@ impl Server {
             let ((reader, writer), peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    eprintln!("nbd: accept: {error}");
+                    tell_line(&format!("nbd: accept: {error}"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -180,6 +181,6 @@ fn prepare(stream: &TcpStream) {
         setsockopt(stream, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)
     };
     if let Err(error) = set() {
-        eprintln!("nbd: keep-alive: {error}");
+        tell_line(&format!("nbd: keep-alive: {error}"));
     }
 }
