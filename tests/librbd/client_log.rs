@@ -32,6 +32,9 @@ fn opening_and_closing_an_image_leaves_lines_that_name_it() {
     let log = std::fs::read_to_string(&file).unwrap();
     let (opened, closed) = (lines_of(&log, &image, "open"), lines_of(&log, &image, "close"));
     assert!(opened >= 1 && opened == closed, "{log}");
+    let owner = format!(" image={} ", image.name);
+    let takes = |line: &str| line.contains(" INFO lsd::ownership: this client owns the image") && line.contains(&owner);
+    assert!(log.lines().any(takes), "{log}");
 }
 
 #[test]
