@@ -19,6 +19,7 @@ mod librbd_capi;
 mod librbd_memory;
 mod librbd_symbols;
 mod live_migration;
+mod mixed_sizes;
 mod qemu_img;
 mod qemu_io;
 mod rbd_fuse;
