@@ -1,4 +1,5 @@
 use super::*;
+use crate::ErrorKind;
 use lsd_core::format::block_sums::BlockSums;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
