@@ -24,8 +24,8 @@ pub const SPEC: CommandSpec = CommandSpec {
     options: &[
         ONE_IMAGE,
         &[
-            OptionSpec::value("interval", "print rates each second, every so many seconds"),
-            OptionSpec::value("count", "end after so many rates [default: never]"),
+            OptionSpec::value("interval", "show rates (per second), every so many seconds"),
+            OptionSpec::value("count", "end after showing so many rates [default: never]"),
         ],
         FORMAT,
     ],
