@@ -233,3 +233,50 @@ fn one_writer_at_a_time_and_the_second_is_told_why() {
         lsd(&["rm", "--no-progress", &spec]).run().code == Some(0)
     });
 }
+
+#[test]
+fn what_a_writer_does_is_seen_from_elsewhere() {
+    let store = Store::new();
+    let spec = store.spec("a");
+    lsd(&["create", &spec, "--size", "64M"]).ok();
+    lsd(&["perf", &spec]).ok().says("No client has the image open for writing.");
+    assert_eq!(lsd(&["perf", &spec, "--format", "json"]).ok().text(), "[]\n");
+    let status = ["status", spec.as_str(), "--counters"];
+    assert_eq!(lsd(&status[..2]).ok().text(), "Watchers: none\n");
+    // Few writes: nobody reclaims the log's space here.
+    let bench = ["bench", &spec, "--io-type", "rw", "--rw-mix-read", "99", "--io-threads", "1", "--io-total", "1000T"];
+    let writer = lsd(&bench).start();
+    wait_until("the writer has written", std::time::Duration::from_secs(10), || {
+        let clients = lsd(&["perf", &spec, "--format", "json"]).ok().json();
+        clients[0]["counters"]["io"]["writes"].as_u64() > Some(0)
+    });
+    let counted = lsd(&status).args(["--format", "json"]).ok().json();
+    let (watcher, client) = (&counted["watchers"][0], &counted["counters"][0]);
+    for field in ["client", "address", "cookie"] {
+        assert_eq!(watcher[field], client[field], "{counted}");
+    }
+    assert_eq!(client["counters"]["retry"]["takeovers"], 1, "{counted}");
+    let (plain, more) = (lsd(&status[..2]).ok().text(), lsd(&status).ok().text());
+    assert!(plain.starts_with("Watchers:\n") && !plain.contains("COUNTER"), "{plain}");
+    let table = more.strip_prefix(&plain).expect("what rbd prints comes first");
+    assert!(table.starts_with("COUNTER ") && table.contains(&format!("client.{}", client["client"])), "{table}");
+    let rates = lsd(&["perf", &spec, "--interval", "1", "--count", "2", "--format", "json"]).ok().text();
+    let rates: Vec<serde_json::Value> = rates.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rates.len(), 2);
+    for rate in rates {
+        let io = &rate[0]["counters"]["io"];
+        assert!(io["reads"].as_f64() > io["writes"].as_f64() && io["reads"].as_f64() > Some(1.0), "{rate}");
+    }
+    lsd(&["perf", &spec, "--interval", "1", "--count", "1"]).ok().says("PER SECOND").says("io.reads");
+    writer.kill();
+}
+
+#[test]
+fn perf_is_not_the_command_of_rbd() {
+    let store = Store::new();
+    for word in ["iotop", "iostat"] {
+        lsd(&["perf", "image", word]).run().expect_code(95).says("'perf image' is not supported yet");
+    }
+    lsd(&["perf", &store.spec("none")]).run().expect_code(2);
+    lsd(&["perf", &store.spec("none"), "--count", "1"]).run().expect_code(1).says("--count needs --interval");
+}

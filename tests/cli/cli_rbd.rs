@@ -162,6 +162,11 @@ fn status_names_the_watchers_and_a_used_image_is_not_removed() {
         ceph.client("qemu-io").args(["-f", "raw", "-c", "write 0 4k", "-c", "sleep 20000"]).arg(image.qemu()).start();
     let watched = || json(&ceph, &["status", &image.spec()])["watchers"].as_array().unwrap().len() == 1;
     wait_until("the client watches", std::time::Duration::from_secs(15), watched);
+    wait_until("it tells of its write", std::time::Duration::from_secs(15), || {
+        let client = &json(&ceph, &["perf", &image.spec()])[0];
+        assert!(client["address"].as_str().is_some_and(|address| !address.is_empty()), "{client}");
+        client["counters"]["io"]["writes"] == 1
+    });
     lsd(&ceph, &["rm", "--no-progress", &image.spec()]).run().expect_code(16).says("image still has watchers");
     qemu_io.kill();
 }

@@ -1,6 +1,6 @@
 //! Rules of the documents: what they name exists, and their lines are short.
 use super::{read, report, root, tracked_files};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Columns of a line in a document.
 const MAX_DOCUMENT_COLUMNS: usize = 100;
@@ -150,4 +150,29 @@ fn only_what_can_be_broken_is_a_long_line() {
         long_lines(&format!("text\n    {spaced}\n- [a](docs/{word})\n- https://{word}\n- {spaced}[a](b)\n")),
         [2, 5]
     );
+}
+
+/// `group.name` of each line `Counter = "group" "name",`.
+fn counters_in(source: &str) -> Vec<String> {
+    let quoted = |line: &str| {
+        let words: Vec<&str> = line.split_once(" = \"")?.1.strip_suffix("\",")?.split("\" \"").collect();
+        <[&str; 2]>::try_from(words).ok().map(|[group, name]| format!("{group}.{name}"))
+    };
+    source.lines().filter_map(quoted).collect()
+}
+
+#[test]
+fn every_counter_is_explained() {
+    let (source, text) = (read(Path::new("crates/engine/src/api/stats.rs")), read(Path::new("docs/OPERATING.md")));
+    let counters = counters_in(&source);
+    let explained =
+        |counter: &String| text.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{counter}`")));
+    let offences = counters.iter().filter(|counter| !explained(counter)).cloned().collect();
+    report("docs/OPERATING.md has every counter in its table", offences);
+    assert!(counters.contains(&"io.reads".to_owned()), "{counters:?}");
+}
+
+#[test]
+fn counters_are_found_in_the_table() {
+    assert_eq!(counters_in("    /// About.\n    Reads = \"io\" \"reads\",\n    let x = \"a\",\n"), ["io.reads"]);
 }

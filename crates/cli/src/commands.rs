@@ -20,6 +20,7 @@ mod layout;
 mod list;
 mod lock;
 mod namespace;
+mod perf;
 mod pool;
 mod remove;
 mod rename;
@@ -59,6 +60,7 @@ const COMMANDS: &[CommandSpec] = &[
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,
+    perf::SPEC,
     pool::INIT,
     remove::SPEC,
     rename::SPEC,

@@ -29,7 +29,7 @@ pub use api::options::{Options, unknown_options};
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
 pub use api::settings::{AckMode, Settings};
-pub use api::stats::Stat;
+pub use api::stats::{ClientStats, Stat};
 pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};

@@ -44,10 +44,11 @@ fn request(args: Vec<String>) -> Request {
     if words[0] == "help" {
         return Request::Help(words[1..].iter().map(|word| (*word).to_owned()).collect());
     }
-    let Some((spec, used)) = find(&words) else {
-        if let Some(failure) = commands::not_supported_yet(&words) {
-            return Request::Fail(failure);
-        }
+    let found = find(&words);
+    if let Some(failure) = commands::not_supported_yet(&words, found.map_or(0, |(_, used)| used)) {
+        return Request::Fail(failure);
+    }
+    let Some((spec, used)) = found else {
         return Request::Help(words.into_iter().map(str::to_owned).collect());
     };
     let taken = &plain[..used];
@@ -116,6 +117,30 @@ fn print_help(words: &[String]) -> Result<()> {
         None => {
             print(&help::overview(commands::listed()))?;
             Err(Failure::bare(EXIT_USAGE, format!("error: unknown option '{}'\n", words.join(" "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Request {
+        request(line.split(' ').map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn words_of_rbd_that_are_not_there_are_not_taken_for_others() {
+        for line in
+            ["perf image iotop", "perf image iostat rbd", "--pool rbd perf image iostat", "perf --pool p image iotop"]
+        {
+            let Request::Fail(failure) = asked(line) else { panic!("{line}") };
+            let words = "'perf image' is not supported yet: (95) Operation not supported";
+            assert_eq!((failure.code, failure.message.as_str()), (nix::libc::EOPNOTSUPP, words), "{line}");
+        }
+        assert!(matches!(asked("snap create rbd/a@b"), Request::Fail(_)));
+        for line in ["perf rbd/image", "perf image", "perf --interval 1 image"] {
+            assert!(matches!(asked(line), Request::Run(spec, _) if spec.words == ["perf"]), "{line}");
         }
     }
 }

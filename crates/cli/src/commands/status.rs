@@ -1,7 +1,8 @@
 //! `lsd status`: who has an image open.
+use super::perf::counters;
 use crate::command::image_args::existing_image;
 use crate::command::options::{FORMAT, IMAGE_SPEC, ONE_IMAGE};
-use crate::command::{CommandSpec, Parsed};
+use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::session::Session;
@@ -19,7 +20,7 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Show the status of this image.",
     epilogue: "",
     positionals: &[IMAGE_SPEC],
-    options: &[ONE_IMAGE, FORMAT],
+    options: &[ONE_IMAGE, FORMAT, &[OptionSpec::switch("counters", "show what each client has counted, too")]],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
@@ -30,6 +31,10 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let image = location.open_image(session, true).await?;
     let failed = |error: lsd_engine::Error| Failure::engine("show status failed", &error);
     let watchers = other_watchers(&store, &image).await.map_err(failed)?;
+    let counted = match parsed.has("counters") {
+        true => Some(counters::totals(image.client_stats().await.map_err(failed)?)),
+        false => None,
+    };
     let describe = |watcher: &Watcher| {
         Tree::Object(vec![
             ("address", watcher.addr.as_str().into()),
@@ -38,7 +43,10 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         ])
     };
     let list = Tree::List("watcher", watchers.iter().map(describe).collect());
-    format.print("status", &Tree::Object(vec![("watchers", list)]), || plain(&watchers))?;
+    let mut fields = vec![("watchers", list)];
+    fields.extend(counted.as_ref().map(|clients| ("counters", counters::tree(clients))));
+    let counted = || counted.as_ref().map(|clients| counters::plain(clients, "COUNTER")).unwrap_or_default();
+    format.print("status", &Tree::Object(fields), || plain(&watchers) + &counted())?;
     image.close().await.map_err(failed)
 }
 

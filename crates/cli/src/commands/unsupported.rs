@@ -32,9 +32,13 @@ const NOT_YET: [&str; 24] = [
     "watch",
 ];
 
-/// What a command line fails with whose first word names a command that lsd does not have yet.
-pub fn failure(words: &[&str]) -> Option<Failure> {
-    let first = words.first().filter(|word| NOT_YET.contains(word))?;
+/// Longer words for such commands that begin with those of one that is there, which they would be taken for.
+const NOT_YET_LONGER: [&[&str]; 2] = [&["perf", "image", "iostat"], &["perf", "image", "iotop"]];
+
+/// What a command line fails with that names a command which lsd does not have yet. `known`: so many words name one that it has.
+pub fn failure(words: &[&str], known: usize) -> Option<Failure> {
+    let is_longer = NOT_YET_LONGER.iter().any(|longer| longer.len() > known && words.starts_with(longer));
+    let first = words.first().filter(|word| is_longer || (known == 0 && NOT_YET.contains(word)))?;
     let name = match words.get(1) {
         Some(second) => format!("{first} {second}"),
         None => (*first).to_owned(),

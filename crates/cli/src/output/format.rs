@@ -13,6 +13,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 pub enum Tree {
     Text(String),
     Number(u64),
+    Real(f64),
     Bool(bool),
     Object(Vec<(&'static str, Tree)>),
     /// The name of each item matters in XML only.
@@ -88,6 +89,7 @@ fn to_json(tree: &Tree) -> Value {
     match tree {
         Tree::Text(text) => Value::from(text.as_str()),
         Tree::Number(number) => Value::from(*number),
+        Tree::Real(number) => Value::from(*number),
         Tree::Bool(value) => Value::from(*value),
         Tree::Object(fields) => fields.iter().map(|(name, tree)| ((*name).to_owned(), to_json(tree))).collect(),
         Tree::List(_, items) => items.iter().map(to_json).collect(),
@@ -113,6 +115,7 @@ fn write_xml(text: &mut String, name: &str, tree: &Tree, depth: Option<usize>) {
     match tree {
         Tree::Text(value) => text.push_str(&format!("<{name}>{}</{name}>{line_end}", escape_xml(value))),
         Tree::Number(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
+        Tree::Real(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
         Tree::Bool(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
         Tree::Object(_) | Tree::List(..) | Tree::Map(_) => {
             text.push_str(&format!("<{name}>{line_end}"));
@@ -120,7 +123,7 @@ fn write_xml(text: &mut String, name: &str, tree: &Tree, depth: Option<usize>) {
                 Tree::Object(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
                 Tree::Map(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
                 Tree::List(name, items) => items.iter().for_each(|tree| write_xml(text, name, tree, inner)),
-                Tree::Text(_) | Tree::Number(_) | Tree::Bool(_) => {}
+                Tree::Text(_) | Tree::Number(_) | Tree::Real(_) | Tree::Bool(_) => {}
             }
             indent(text, depth.unwrap_or(0));
             text.push_str(&format!("</{name}>{line_end}"));

@@ -13,6 +13,10 @@ const NOTICE: &str = "notice";
 const ANSWER: &str = "answer to a notice";
 const NOTICE_KIND: u16 = 1;
 const ANSWER_KIND: u16 = 2;
+/// Counters in one answer: one with more is refused.
+pub const MOST_COUNTERS: usize = 1024;
+/// Bytes of a counter's name, group included: a longer one is refused.
+pub const MOST_COUNTER_NAME_BYTES: usize = 64;
 
 /// Names a request for as long as its image exists: a number of a client's process that is not given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,9 +59,11 @@ pub enum Notice {
     RequestDone(RequestId),
     /// Somebody wants to remove the image: who gets this lives, and nothing else follows from it.
     WhoIsThere,
+    /// Somebody wants to see what this handle has counted. Everybody who watches answers, also one that does not own the image.
+    StatsWanted,
 }
 
-/// What the owner says to a notice. Whoever has nothing to say answers with no bytes at all.
+/// What is said to a notice: by the owner, but for counters. Whoever has nothing to say answers with no bytes at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The lock comes, after the writes that are under way.
@@ -70,6 +76,8 @@ pub enum Answer {
     Running { done: u64, total: u64 },
     /// The request's result: 0 or a positive errno, and a text for people.
     Finished { errno: u32, why: String },
+    /// What the handle has counted since it was opened, each as `group.name`.
+    Stats(Vec<(String, u64)>),
 }
 
 pub fn encode(notice: &Notice) -> Vec<u8> {
@@ -89,6 +97,7 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
             put_id(&mut out, *id);
         }
         Notice::WhoIsThere => out.put_u8(6),
+        Notice::StatsWanted => out.put_u8(7),
     }
     seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, &out)
 }
@@ -108,6 +117,7 @@ pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
         },
         5 => Notice::RequestDone(take_id(&mut take)?),
         6 => Notice::WhoIsThere,
+        7 => Notice::StatsWanted,
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("notice"))),
     };
     take.end()?;
@@ -130,6 +140,10 @@ pub fn encode_answer(answer: &Answer) -> Vec<u8> {
             out.put_u32(*errno);
             out.put_text(why);
         }
+        Answer::Stats(counters) => {
+            out.put_u8(6);
+            put_counters(&mut out, counters);
+        }
     }
     seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, ANSWER_KIND, &out)
 }
@@ -142,6 +156,7 @@ pub fn decode_answer(bytes: &[u8]) -> FormatResult<Answer> {
         3 => Answer::Unsupported,
         4 => Answer::Running { done: take.u64()?, total: take.u64()? },
         5 => Answer::Finished { errno: take.u32()?, why: take.text()? },
+        6 => Answer::Stats(take_counters(&mut take)?),
         _ => return Err(FormatError::new(ANSWER, Refusal::Value("answer"))),
     };
     take.end()?;
@@ -156,6 +171,40 @@ fn put_id(out: &mut Vec<u8>, id: RequestId) {
 
 fn take_id(take: &mut Take<'_>) -> FormatResult<RequestId> {
     Ok(RequestId { client: take.u64()?, watch: take.u64()?, number: take.u64()? })
+}
+
+fn put_counters(out: &mut Vec<u8>, counters: &[(String, u64)]) {
+    out.put_u32(counters.len() as u32);
+    for (name, value) in counters {
+        out.put_text(name);
+        out.put_u64(*value);
+    }
+}
+
+fn take_counters(take: &mut Take<'_>) -> FormatResult<Vec<(String, u64)>> {
+    let count = take.u32()? as usize;
+    if count > MOST_COUNTERS {
+        return Err(FormatError::new(ANSWER, Refusal::Value("number of counters")));
+    }
+    let mut counters = Vec::new();
+    for _ in 0..count {
+        let name = take.text()?;
+        if !is_counter_name(&name) {
+            return Err(FormatError::new(ANSWER, Refusal::Value("name of a counter")));
+        }
+        counters.push((name, take.u64()?));
+    }
+    Ok(counters)
+}
+
+/// `group.name`. Such names can be shown as they are, whoever sent them: on a terminal, and as names in JSON and XML.
+fn is_counter_name(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let parts = name.split_once('.').filter(|_| name.len() <= MOST_COUNTER_NAME_BYTES);
+    parts.is_some_and(|(group, counter)| is_word(group) && is_word(counter))
 }
 
 fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
@@ -208,3 +257,6 @@ fn take_flag(take: &mut Take<'_>, what: &'static str) -> FormatResult<bool> {
         _ => Err(FormatError::new(what, Refusal::Value("flag"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Owns: which there are, their names and what they count. Does not own: when they are counted; each is, where it happens.
 //! A new counter is a line of the table below.
+use lsd_store::Watcher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One counter as it stands.
@@ -11,6 +12,15 @@ pub struct Stat {
     pub group: &'static str,
     pub name: &'static str,
     pub value: u64,
+}
+
+/// What the handle behind a watch has counted since it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientStats {
+    pub watcher: Watcher,
+    /// Each with its name, `group.name`, in the order of that client's version. `None`: it is silent, or a version or a program
+    /// that does not tell.
+    pub counters: Option<Vec<(String, u64)>>,
 }
 
 macro_rules! counters {

@@ -185,7 +185,7 @@ async fn own_and_mend(
     let last_known = state.segments.last().unwrap_or_default();
     let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
     state.log = takeover::commit_start(objects, &header, epoch, state.end, first_segment).await?;
-    let shared = Shared::new(&header.name, state, &crate::Settings::default());
+    let shared = Shared::new(&header.name, state, &crate::Settings::default(), Arc::default());
     Checkpointer::new(epoch).write(objects, &shared, true).await?;
     delete_orphans(objects, progress, report).await
 }

@@ -6,8 +6,9 @@ mod metadata;
 
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
-use crate::api::stats::Stat;
+use crate::api::stats::{ClientStats, Stat};
 use crate::lifecycle::remove;
+use crate::ownership::watch;
 use crate::read;
 use crate::recovery::open;
 use crate::session::Session;
@@ -21,6 +22,7 @@ use crate::{
 use bytes::Bytes;
 pub use locks::Locks;
 use lsd_core::format::names;
+use lsd_core::format::notice::{Answer, Notice};
 use lsd_core::gc::Space;
 use lsd_store::{ObjectStore, PoolId, Watcher};
 pub use metadata::Metadata;
@@ -252,6 +254,18 @@ impl Image {
     /// What this handle has done since it was opened.
     pub fn stats(&self) -> Vec<Stat> {
         self.session.shared.counters.all()
+    }
+
+    /// What each handle has done that watches the image: those of other processes, and this one unless it is read-only. A client
+    /// that is silent holds this up for five seconds. `NotFound` once the image is removed.
+    pub async fn client_stats(&self) -> Result<Vec<ClientStats>> {
+        self.session.check_open()?;
+        let answers = watch::ask_all(&self.session.objects, &Notice::StatsWanted).await?;
+        let stats = |(watcher, answer)| match answer {
+            Some(Answer::Stats(counters)) => ClientStats { watcher, counters: Some(counters) },
+            _ => ClientStats { watcher, counters: None },
+        };
+        Ok(answers.into_iter().map(stats).collect())
     }
 
     /// Puts scattered data in the order of the image (it takes as much room as there is of it; not in a full pool), then collects

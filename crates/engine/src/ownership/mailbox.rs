@@ -3,9 +3,10 @@
 //! Owns: whether this handle is the owner as far as others are told, and the requests of this ownership with what became of
 //! them. Does not own: acting on a notice (`handover.rs`, `requests.rs`), the bytes (`lsd_core::format::notice`).
 use crate::api::limits::REQUESTS_KEPT;
+use crate::api::stats::{Counters, Stat};
 use lsd_core::format::notice::{Answer, Operation, RequestId};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// What others are told of this handle.
@@ -55,6 +56,8 @@ pub(crate) struct OwnerMailbox {
     pub(crate) lock_released: Notify,
     /// Some request has a result.
     pub(crate) request_done: Notify,
+    /// What the handle has counted, for whoever asks.
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl OwnerMailbox {
@@ -105,6 +108,12 @@ impl OwnerMailbox {
     /// To a notice of a later version: nobody but the owner has to say that it does not know it.
     pub(crate) fn unknown(&self) -> Option<Answer> {
         self.book().claim.owns().then_some(Answer::Unsupported)
+    }
+
+    /// Says it whether this handle owns the image or not.
+    pub(crate) fn stats_wanted(&self) -> Answer {
+        let named = |stat: Stat| (format!("{}.{}", stat.group, stat.name), stat.value);
+        Answer::Stats(self.counters.all().into_iter().map(named).collect())
     }
 
     pub(crate) fn next_request(&self) -> Option<Pending> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_core::format::Refusal;
 use lsd_core::format::notice::{self, Answer, Notice};
-use lsd_store::{StoreError, WatchHandler, WatchId};
+use lsd_store::{StoreError, WatchHandler, WatchId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,6 +73,7 @@ impl Handler {
                 return mailbox.requested(Pending { id, repeated, operation });
             }
             Ok(Notice::WhoIsThere) => {}
+            Ok(Notice::StatsWanted) => return Some(mailbox.stats_wanted()),
             Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return mailbox.unknown(),
             Err(_) => {}
         }
@@ -114,4 +115,21 @@ pub(crate) async fn ask(objects: &Objects, notice: &Notice) -> Result<Option<Ans
     let reply = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await?;
     // Bytes that are no answer come from a program that is no owner of ours.
     Ok(reply.acks.iter().find_map(|(_, bytes)| notice::decode_answer(bytes).ok()))
+}
+
+/// Asks everybody who watches. Who is silent, or says nothing that is understood, comes without an answer.
+pub(crate) async fn ask_all(objects: &Objects, notice: &Notice) -> Result<Vec<(Watcher, Option<Answer>)>> {
+    let header = objects.header();
+    // A cluster does not tell the addresses of those who answer.
+    let known = objects.meta.watchers(&header).await?;
+    let reply = objects.meta.notify(&header, notice::encode(notice).into(), NOTIFY_TIMEOUT).await?;
+    let addressed = |watcher: Watcher| {
+        let same = |other: &&Watcher| (other.client, other.cookie) == (watcher.client, watcher.cookie);
+        known.iter().find(same).cloned().unwrap_or(watcher)
+    };
+    let answers = reply.acks.into_iter().map(|(watcher, bytes)| (watcher, notice::decode_answer(&bytes).ok()));
+    let silent = reply.timed_out.into_iter().map(|watcher| (watcher, None));
+    let mut all: Vec<_> = answers.chain(silent).map(|(watcher, answer)| (addressed(watcher), answer)).collect();
+    all.sort_by_key(|(watcher, _)| (watcher.client, watcher.cookie));
+    Ok(all)
 }

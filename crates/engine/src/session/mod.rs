@@ -118,7 +118,7 @@ impl Session {
         let follower = Follower::default();
         follower.set_age(Some(began));
         follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
-        let shared = Arc::new(Shared::new(&header.name, state, &settings));
+        let shared = Arc::new(Shared::new(&header.name, state, &settings, events.mailbox.counters.clone()));
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let session = Arc::new(Session {
             objects: found.objects,

@@ -17,7 +17,7 @@ use lsd_state::protocol;
 use lsd_state::state::State;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
 /// The least and the most dirty memory that an image can be given.
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
     pub(crate) checksums: ChecksumCache,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: AtomicU64,
     /// Memory for leaves that no checkpoint has as they are.
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(image: &str, state: State, settings: &Settings) -> Self {
+    pub(crate) fn new(image: &str, state: State, settings: &Settings, counters: Arc<Counters>) -> Self {
         let dirty_most = settings.max_dirty_bytes.clamp(MIN_DIRTY_BYTES, MAX_DIRTY_BYTES);
         Self {
             image: image.to_owned(),
@@ -82,7 +82,7 @@ impl Shared {
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             checksums: ChecksumCache::default(),
-            counters: Counters::default(),
+            counters,
             checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
             unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),

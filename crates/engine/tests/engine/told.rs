@@ -1,8 +1,11 @@
 //! What is told of an image while it is open: each state once, with image, object, operation and cause; and what is counted.
 use crate::common::{Client, MIB, cluster_with_image, pattern, settings};
 use crate::takeover::outage;
-use lsd_engine::{ErrorKind, Settings};
-use lsd_store::{Blobs, MEMORY_POOL, Pools};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use lsd_core::format::notice::{self, Answer};
+use lsd_engine::{ErrorKind, Image, ImageRef, Settings};
+use lsd_store::{Blobs, MEMORY_POOL, Pools, Presence, StoreError, WatchHandler};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -193,4 +196,86 @@ async fn what_a_handle_does_is_counted() {
     assert!(value("log", "batches") >= 1 && value("log", "records") >= 2 && value("log", "batch_bytes") >= 12_288);
     assert!(value("checkpoint", "written") >= 1 && value("checkpoint", "pages") >= 2);
     assert_eq!(value("checkpoint", "failed") + value("collection", "failed"), 0);
+}
+
+fn header_of(client: &Client) -> lsd_store::ObjectName {
+    format!("lsd_header.{}", client.image.info().id).as_str().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_client_tells_its_counters_to_whoever_asks() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let owner = Client::open(&cluster, settings()).await;
+    owner.image.write(0, pattern(1, 8192), true).await.unwrap();
+    owner.image.write(8192, pattern(2, 4096), true).await.unwrap();
+    let other = Client::open(&cluster, settings()).await;
+    other.image.read(0, 4096).await.unwrap();
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    let before = tokio::time::Instant::now();
+    let stats = reader.image.client_stats().await.unwrap();
+    assert_eq!(before.elapsed(), Duration::ZERO, "nobody waits");
+    // Each as it sees itself; a reader does not watch, so it is not asked.
+    let own = |client: &Client| {
+        let named = |stat: lsd_engine::Stat| (format!("{}.{}", stat.group, stat.name), stat.value);
+        Some(client.image.stats().into_iter().map(named).collect::<Vec<_>>())
+    };
+    let mut watchers = reader.image.watchers().await.unwrap();
+    watchers.sort_by_key(|watcher| watcher.client);
+    assert_eq!(stats.iter().map(|client| client.watcher.clone()).collect::<Vec<_>>(), watchers);
+    assert_eq!((stats[0].counters.clone(), stats[1].counters.clone()), (own(&owner), own(&other)));
+    let value = |client: usize, wanted: &str| {
+        stats[client].counters.iter().flatten().find(|(name, _)| name == wanted).expect(wanted).1
+    };
+    assert_eq!((value(0, "io.writes"), value(0, "io.written_bytes"), value(0, "io.reads")), (2, 12_288, 0));
+    assert_eq!((value(1, "io.writes"), value(1, "io.reads")), (0, 1));
+    assert!(owner.image.is_lock_owner(), "a question takes nothing from anybody");
+    // One that watches asks itself, too.
+    assert_eq!(other.image.client_stats().await.unwrap().len(), 2);
+    other.image.close().await.unwrap();
+    assert_eq!(other.image.client_stats().await.unwrap_err().kind, ErrorKind::Closed);
+    assert_eq!(reader.image.client_stats().await.unwrap().len(), 1);
+}
+
+/// A client of an older version, of another program, or one that hangs.
+struct Elsewhere(Option<Vec<u8>>);
+
+impl WatchHandler for Elsewhere {
+    fn notified(&self, _: u64, _: Bytes) -> BoxFuture<'static, Bytes> {
+        match self.0.clone() {
+            Some(answer) => Box::pin(std::future::ready(answer.into())),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn lost(&self, _: StoreError) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_tells_no_counters_is_listed_without_them() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    assert_eq!(reader.image.client_stats().await.unwrap(), []);
+    let header = header_of(&reader);
+    let unsupported = notice::encode_answer(&Answer::Unsupported);
+    let odd = notice::encode_answer(&Answer::Stats(vec![("not a name".into(), 1)]));
+    let mut stores = Vec::new();
+    for answer in [Some(Vec::new()), Some(unsupported), Some(odd), None] {
+        let store = cluster.client();
+        store.watch(&header, Duration::from_secs(30), Arc::new(Elsewhere(answer))).await.unwrap();
+        stores.push(store);
+    }
+    let before = tokio::time::Instant::now();
+    let stats = reader.image.client_stats().await.unwrap();
+    assert_eq!(before.elapsed(), Duration::from_secs(5), "the silent one has so long");
+    assert_eq!(stats.len(), 4);
+    assert!(stats.iter().all(|client| client.counters.is_none() && !client.watcher.addr.is_empty()), "{stats:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_of_an_image_that_is_gone_are_not_found() {
+    let cluster = cluster_with_image(MIB).await;
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    let store: Arc<dyn lsd_store::ObjectStore> = Arc::new(cluster.client());
+    Image::remove(&store, &ImageRef::Name("disk".into()), &|_, _| Ok(())).await.unwrap();
+    assert_eq!(reader.image.client_stats().await.unwrap_err().kind, ErrorKind::NotFound);
 }

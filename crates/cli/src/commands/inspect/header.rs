@@ -144,6 +144,7 @@ fn write_outline(text: &mut String, name: &str, tree: &Tree, depth: usize) {
         Tree::Text(value) => format!("{lead} {value}\n"),
         Tree::Number(value) if name == "size" => format!("{lead} {} ({value} bytes)\n", size::format(*value)),
         Tree::Number(value) => format!("{lead} {value}\n"),
+        Tree::Real(value) => format!("{lead} {value}\n"),
         Tree::Bool(value) => format!("{lead} {value}\n"),
         Tree::Object(fields) => {
             text.push_str(&format!("{lead}\n"));
@@ -165,6 +166,7 @@ fn inline(tree: &Tree) -> String {
     match tree {
         Tree::Text(value) => value.clone(),
         Tree::Number(value) => value.to_string(),
+        Tree::Real(value) => value.to_string(),
         Tree::Bool(value) => value.to_string(),
         Tree::Object(fields) => {
             let fields: Vec<String> = fields.iter().map(|(name, tree)| format!("{name} {}", inline(tree))).collect();
