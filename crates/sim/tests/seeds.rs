@@ -19,6 +19,10 @@ const FOUND: &[(u64, &str)] = &[
     (2548, "an owner that was replaced looked for a leaf that a later owner had deleted, for ever"),
     (4558, "a write met a leaf that the owner had deleted to whom it had just given the image: no such object"),
     (6518, "a reader opened while the owner deleted what the log began with: it saw an image that ended before"),
+    (
+        4383,
+        "small segments that end in the middle of copies: the collector saw a gain and copied the same blocks for ever",
+    ),
     (179, "a table of checksums that was read took the place of one that its owner was filling"),
 ];
 

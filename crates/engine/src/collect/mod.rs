@@ -26,7 +26,8 @@ use lsd_core::format::segment::sealed_len;
 use lsd_core::gc::{Candidate, choose_victims};
 use lsd_core::heat::Temperature;
 use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo, Seq};
-use lsd_state::log::Stream;
+use lsd_state::limits::COPY_LANES;
+use lsd_state::log::{Stream, Writer};
 use lsd_state::state::{Copied, Relocation};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -240,9 +241,10 @@ impl Collector {
         }
         let hot = self.take_hot(&mut moved, &mut settled);
         let mut last = Seq(0);
+        let segment_bytes = self.shared.lock().writer.as_ref().map_or(u32::MAX, Writer::segment_bytes);
         for (stream, mut copies) in [(Stream::MovedHot, hot), (Stream::Moved, moved), (Stream::Settled, settled)] {
             copies.sort_by_key(|copy| copy.offset);
-            gain.copied += stored_bytes(&copies, self.objects.alignment());
+            gain.copied += stored_bytes(&copies, self.objects.alignment(), segment_bytes);
             for batch in batches(&copies) {
                 last = self.enter(stream, batch, true).await?;
             }
@@ -367,9 +369,9 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
     })
 }
 
-/// Bytes that these copies take in a segment of their own, all that is written around them included: pools pad it, and if less is
-/// counted than is written, collecting a segment of a few blocks looks like a gain, over and over.
-fn stored_bytes(copies: &[Relocation], alignment: u32) -> u64 {
+/// Bytes that these copies of one stream take at most, all that is written around them included: pools pad it, and segments that are
+/// full end in the middle of them. If less is counted than is written, collecting a few segments looks like a gain, over and over.
+fn stored_bytes(copies: &[Relocation], alignment: u32, segment_bytes: u32) -> u64 {
     let block = u64::from(BLOCK_BYTES);
     let padded = |copy: &Relocation| match copy.chunk.bytes() {
         len if len < block => len,
@@ -378,5 +380,12 @@ fn stored_bytes(copies: &[Relocation], alignment: u32) -> u64 {
     let len_of =
         |batch: &[Relocation]| encoded_len(batch.iter().map(padded).sum::<u64>() as u32, batch.len(), alignment);
     let lens: Vec<u64> = batches(copies).map(len_of).collect();
-    if lens.is_empty() { 0 } else { sealed_len(lens.iter().sum(), lens.len(), copies.len(), alignment) }
+    if lens.is_empty() {
+        return 0;
+    }
+    let len: u64 = lens.iter().sum();
+    // Where a segment ends, a batch is two, and what seals the segment comes in between. Each lane may be about to end.
+    let ends = lens.len().min(COPY_LANES) as u64 + len / u64::from(segment_bytes.max(1));
+    let around = encoded_len(0, 1, alignment) + sealed_len(0, 1, 1, alignment);
+    sealed_len(len, lens.len(), copies.len(), alignment) + ends * around
 }

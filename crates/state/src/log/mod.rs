@@ -343,6 +343,11 @@ impl Writer {
         ended.into_iter().map(|ended| self.book_end(ended)).collect()
     }
 
+    /// Bytes that a segment should have at most.
+    pub fn segment_bytes(&self) -> u32 {
+        self.config.segment_bytes
+    }
+
     /// Batches and sealing parts are multiples of this many bytes.
     pub fn alignment(&self) -> u32 {
         self.config.alignment
