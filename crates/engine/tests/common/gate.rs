@@ -27,6 +27,8 @@ pub enum Op {
     Remove,
     /// Giving a lock back.
     Unlock,
+    /// Taking a lock.
+    Lock,
 }
 
 type Stops = Box<dyn FnMut(Op, &str) -> bool + Send>;
@@ -62,6 +64,8 @@ struct State {
     stops: Option<Stops>,
     waiting: Late,
     room: Option<Rooms>,
+    /// The next append is a bug: it panics.
+    panics: bool,
 }
 
 /// A store whose operations take effect inside the call (the memory store), with a gate before it.
@@ -108,6 +112,11 @@ impl Gate {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("{} operations wait at the gate instead of {count}", self.waiting());
+    }
+
+    /// The next append panics, as a bug in the store or above it would.
+    pub fn panic_at_append(&self) {
+        self.state().panics = true;
     }
 
     /// From now on the store says how much room it has.
@@ -204,6 +213,8 @@ impl Blobs for Gate {
 
 impl Logs for Gate {
     fn append(&self, name: &ObjectName, append: Append) -> StoreFuture<()> {
+        let panics = std::mem::take(&mut self.state().panics);
+        assert!(!panics, "a bug");
         let op = if append.at == 0 { Op::Create } else { Op::Append };
         let object = name.clone();
         self.guarded(op, name, move |store| store.append(&object, append))
@@ -234,7 +245,8 @@ impl Keyed for Gate {
 
 impl Presence for Gate {
     fn lock(&self, name: &ObjectName, request: LockRequest) -> StoreFuture<()> {
-        self.store.lock(name, request)
+        let object = name.clone();
+        self.guarded(Op::Lock, name, move |store| store.lock(&object, request))
     }
 
     fn unlock(&self, name: &ObjectName, lock: &str, cookie: &str) -> StoreFuture<()> {

@@ -14,5 +14,6 @@ mod patches;
 mod recovery_bound;
 mod removal;
 mod requests;
+mod sceptic;
 mod takeover;
 mod told;

@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Gathers what is told in this thread.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 struct Line(String);
 
@@ -47,6 +47,11 @@ impl Subscriber for Lines {
 }
 
 impl Lines {
+    /// All that have this.
+    pub(crate) fn with(&self, part: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
+    }
+
     /// The one line that has all of these.
     fn only(&self, parts: &[&str]) -> String {
         let lines = self.0.lock().unwrap();
@@ -56,7 +61,7 @@ impl Lines {
     }
 }
 
-fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+pub(crate) fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let guard = tracing::subscriber::set_default(lines.clone());
     (lines, guard)

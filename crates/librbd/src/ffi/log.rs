@@ -73,3 +73,6 @@ fn in_budget() -> bool {
     *budget = Some((start, lines + 1));
     lines < LINES_IN_WINDOW
 }
+
+#[cfg(test)]
+mod tests;
