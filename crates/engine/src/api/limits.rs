@@ -12,6 +12,9 @@ pub(crate) const COPY_ROUND_LIVE_BYTES: u64 = 8 << 20;
 /// A round copies at most this part of the live bytes, but may always copy this much.
 pub(crate) const COPY_ROUND_FRACTION: u64 = 256;
 pub(crate) const COPY_ROUND_LEAST_BYTES: u64 = 1 << 20;
+/// Collection that gives back less than this part of what it copies, beyond that, rests until there is more garbage: what lies around
+/// short records cannot be collected.
+pub(crate) const LEAST_GAIN_FRACTION: u64 = 16;
 /// Most data and records that are entered into the log in one critical section: about a millisecond of it.
 pub(crate) const COPY_BATCH_BYTES: usize = 4 << 20;
 pub(crate) const COPY_BATCH_RECORDS: usize = 1024;

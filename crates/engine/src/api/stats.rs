@@ -58,7 +58,7 @@ counters! {
     /// Pages that they wrote, of leaves and roots.
     CheckpointPages = "checkpoint" "pages",
     CollectionRounds = "collection" "rounds",
-    /// Of the segments that nothing needs any more by it.
+    /// Of the segments that nothing needs any more by its rounds; what is sorted first, when somebody asks for it, is not counted.
     CollectedBytes = "collection" "freed_bytes",
     CopiedBytes = "collection" "copied_bytes",
     /// Attempts that failed: it rests until there is more garbage.

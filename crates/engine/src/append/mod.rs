@@ -217,8 +217,14 @@ impl Appender {
             }
             created |= entry.append.at == 0 && self.uncreated.remove(&segment);
             if let Job::Batch(job) = &entry.job {
-                self.shared.set_full(None, false);
+                // What frees space passes in a full pool: it says nothing of the room there is.
+                if !entry.append.urgent {
+                    self.shared.set_full(None, false);
+                }
                 self.shared.on_durable(job);
+                if self.pipelines.values().all(|pipeline| pipeline.tries == 0) {
+                    self.shared.tell_answered();
+                }
             }
         }
         if created {

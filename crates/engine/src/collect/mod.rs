@@ -12,7 +12,7 @@ mod survey;
 use crate::api::clock::Clock;
 use crate::api::limits::{
     COPY_BATCH_BYTES, COPY_BATCH_RECORDS, COPY_ROUND_BYTES, COPY_ROUND_FRACTION, COPY_ROUND_LEAST_BYTES,
-    COPY_ROUND_LIVE_BYTES, VICTIMS_LIVE_BYTES,
+    COPY_ROUND_LIVE_BYTES, LEAST_GAIN_FRACTION, VICTIMS_LIVE_BYTES,
 };
 use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
@@ -131,7 +131,7 @@ impl Collector {
                 Step::Collect(victims) => {
                     just_written = false;
                     let gain = self.collect_victims(checkpointer, victims, &mut damaged).await?;
-                    if gain.freed <= gain.copied {
+                    if gain.freed <= gain.copied + gain.copied / LEAST_GAIN_FRACTION {
                         self.rest();
                         return Ok(());
                     }
@@ -373,12 +373,12 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
 /// full end in the middle of them. If less is counted than is written, collecting a few segments looks like a gain, over and over.
 fn stored_bytes(copies: &[Relocation], alignment: u32, segment_bytes: u32) -> u64 {
     let block = u64::from(BLOCK_BYTES);
-    let padded = |copy: &Relocation| match copy.chunk.bytes() {
-        len if len < block => len,
-        len => len.next_multiple_of(block),
+    // Whole blocks start at a block of the segment, whatever came before.
+    let with = |at: u64, copy: &Relocation| match copy.chunk.bytes() {
+        len if len < block => at + len,
+        len => at.next_multiple_of(block) + len,
     };
-    let len_of =
-        |batch: &[Relocation]| encoded_len(batch.iter().map(padded).sum::<u64>() as u32, batch.len(), alignment);
+    let len_of = |batch: &[Relocation]| encoded_len(batch.iter().fold(0, with) as u32, batch.len(), alignment);
     let lens: Vec<u64> = batches(copies).map(len_of).collect();
     if lens.is_empty() {
         return 0;

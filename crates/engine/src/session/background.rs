@@ -37,6 +37,8 @@ pub(crate) async fn write_checkpoints(
                 shared.lock().set_checkpoint_failure(None);
                 shared.evict_leaves(settings.now().map_cache_bytes);
             }
+            // The owner's last one is being written.
+            Err(error) if error.kind == ErrorKind::Closed => {}
             Err(error) => {
                 failures += 1;
                 if failures == 1 {

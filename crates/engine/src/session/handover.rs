@@ -70,6 +70,11 @@ impl<'a> Taking<'a> {
         Self { session, watch, under_way: true }
     }
 
+    /// The lock was asked for in vain. Where the answer may have been lost, it may have been taken all the same.
+    pub(crate) fn refused(mut self, error: &Error) {
+        self.under_way = matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Io { .. });
+    }
+
     /// It came to its end: the lock is kept for good, or was not taken, or was given back.
     pub(crate) fn end(mut self) {
         self.under_way = false;

@@ -57,6 +57,8 @@ pub(crate) struct Session {
     closed: AtomicBool,
     /// An update of the header ended so that nobody knows whether it took effect (`changes.rs`).
     pub(crate) in_doubt: AtomicBool,
+    /// Why the last checkpoint of a close was not written.
+    unwritten: Mutex<Option<Error>>,
     /// What became of closing it.
     end: tokio::sync::OnceCell<Result<()>>,
     /// The lock is taken and given back by the caller's hand only.
@@ -129,6 +131,7 @@ impl Session {
             owned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             in_doubt: AtomicBool::new(false),
+            unwritten: Mutex::default(),
             end: tokio::sync::OnceCell::new(),
             by_hand: AtomicBool::new(false),
             yielded: Mutex::default(),
@@ -246,7 +249,7 @@ impl Session {
 
     async fn close_once(&self) -> Result<()> {
         let mut role = self.maintenance.lock().await;
-        tracing::info!(target: "lsd::image", image = self.shared.image, op = "close", "the image is closed");
+        tracing::info!(target: "lsd::image", image = self.shared.image, op = "close", "the image is being closed");
         let result = match &*role {
             Role::Owner(checkpointer, ownership) => {
                 // Rule 20: what waits finds the image closed, and what was accepted goes, also in a full pool.
@@ -258,6 +261,8 @@ impl Session {
                 let watch = ownership.watch;
                 self.events.mailbox.announce(Claim::Reader);
                 *role = Role::Reader(None);
+                // A close that is given up from here on is taken up again by a reader, who tells the same.
+                *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = written.clone().err();
                 self.shared.unlocked.notify_waiters();
                 // The lock of an image that could not be closed cleanly goes too: recovery does not need it. If it stays, this
                 // client looks dead to the next one as soon as it does not watch any more.
@@ -267,7 +272,8 @@ impl Session {
             // A handle that failed while it owned the image has lost what was not durable, though it owns nothing any more.
             Role::Reader(_) => {
                 let _ = self.give_back_what_is_left().await;
-                self.shared.lock().check_alive()
+                let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                unwritten.map_or_else(|| self.shared.lock().check_alive(), Err)
             }
         };
         let result = match result {

@@ -22,6 +22,7 @@ use futures::FutureExt;
 use lsd_core::units::Epoch;
 use lsd_state::log::{Writer, WriterConfig};
 use lsd_store::WatchId;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -60,7 +61,10 @@ impl Session {
         let taking = Taking::begin(self, watch);
         let taken = match self.acquire_lock(watch).await {
             Ok(()) => self.become_owner(role, watch).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                taking.refused(&error);
+                return Err(error);
+            }
         };
         taking.end();
         taken
@@ -77,7 +81,10 @@ impl Session {
         let taken = match lock::try_acquire(&self.objects, watch).await {
             Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
             Ok(Attempted::Held(_)) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => {
+                taking.refused(&error);
+                return Err(error);
+            }
         };
         taking.end();
         taken
@@ -166,7 +173,14 @@ impl Session {
         let appender = Appender::new(self.objects.clone(), epoch, config.alignment, self.shared.clone(), first_segment);
         // Ending the task that awaits the appender ends the appender.
         let (appender, handle) = appender.run(queue).remote_handle();
-        let ending = self.spawn(handle);
+        let shared = self.shared.clone();
+        let ending = self.spawn(async move {
+            // Its jobs go nowhere then: without this, who waits for them would wait for ever.
+            if AssertUnwindSafe(handle).catch_unwind().await.is_err() {
+                let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic ended the log's appender");
+                shared.fail(error);
+            }
+        });
         self.executor.run(appender.boxed());
         let mut state = self.shared.lock();
         state.left_by = (!header.log.clean).then_some(header.log);

@@ -296,7 +296,6 @@ impl Shared {
         self.counters.count(Counter::Batches);
         self.counters.add(Counter::BatchBytes, job.batch.total_len.into());
         self.counters.add(Counter::Records, job.batch.records.len() as u64);
-        self.tell_answered();
         self.give_dirty(job.dirty_bytes);
         if gc_due {
             self.gc_due.notify_one();

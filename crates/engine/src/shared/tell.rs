@@ -29,8 +29,8 @@ impl Shared {
         }
     }
 
-    /// A batch is in the store.
-    pub(super) fn tell_answered(&self) {
+    /// A batch is in the store, and none is tried again.
+    pub(crate) fn tell_answered(&self) {
         if self.is_silent.load(Ordering::Relaxed) && self.is_silent.swap(false, Ordering::Relaxed) {
             tracing::info!(target: "lsd::append", image = self.image, op = "append", "the store takes the log again");
         }

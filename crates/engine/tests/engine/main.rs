@@ -14,6 +14,6 @@ mod patches;
 mod recovery_bound;
 mod removal;
 mod requests;
-mod sceptic;
+mod review;
 mod takeover;
 mod told;

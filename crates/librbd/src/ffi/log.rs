@@ -8,6 +8,7 @@
 use lsd_engine::{Error, ErrorKind};
 use lsd_log::{FILE_OPTION, LEVEL_OPTION};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ pub fn error(error: &Error) {
 pub fn line(what: &dyn std::fmt::Display) {
     tracing::error!(target: "lsd::api", "{what}");
     if in_budget() {
-        eprintln!("lsd: {what}");
+        // Not `eprintln!`: it panics where nobody reads, and that would be the end of the image.
+        let _ = writeln!(std::io::stderr(), "lsd: {what}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! to the client, which gets every failure, nor the log, where every line goes as well if there is one.
 use crate::device::DeviceError;
 use crate::proto::Command;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,7 +16,8 @@ pub(super) const WINDOW: Duration = Duration::from_secs(10);
 /// A line for a person, and for the log if there is one.
 pub(super) fn tell_line(line: &str) {
     tracing::error!(target: "lsd::api", "{line}");
-    eprintln!("{line}");
+    // Not `eprintln!`: it panics where nobody reads.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// One for all connections of a server.

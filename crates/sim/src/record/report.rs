@@ -30,7 +30,7 @@ pub struct Coverage {
     pub patch_pages: u64,
     /// Times that a client wrote which had given the image to another living one.
     pub hand_overs: u64,
-    /// Calls of `Image::collect` that succeeded and moved data.
+    /// Calls of `Image::collect` that succeeded on an image with data.
     pub collections: u64,
     /// Runs of large writes and then small ones, at the default size of segments.
     pub bulks: u64,

@@ -1,4 +1,4 @@
-//! What a sceptic found: fails at the commit that it was written for.
+//! Telling a person of an error does no harm where nobody listens.
 use super::line;
 use std::process::{Command, Stdio};
 
