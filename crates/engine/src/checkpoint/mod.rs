@@ -156,6 +156,7 @@ impl Checkpointer {
         capture: &Capture,
         log: &LogRecord,
     ) -> Result<Option<CheckpointPointer>> {
+        shared.lock().check_alive()?;
         let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
         if !protocol::may_commit_checkpoint(capture.covers, durable) {
             return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log"));

@@ -45,7 +45,11 @@ pub(crate) async fn sweep(
 pub(crate) async fn delete_pages(objects: &Objects, pins: &Pins, pages: impl IntoIterator<Item = PageKey>) {
     let unpinned = pages.into_iter().filter(|page| pins.page(*page).is_none());
     let removals = unpinned.map(|(id, page)| remove(&objects.meta, objects.page(id, page)));
-    parallel::all(removals.collect()).await;
+    let left = parallel::all(removals.collect()).await.into_iter().filter(|gone| !gone).count();
+    if left > 0 {
+        tracing::debug!(target: "lsd::reclaim", op = "remove", object = %objects.header(), left,
+            "map pages could not be deleted: they go with the image");
+    }
 }
 
 /// The last checkpoint of an owner is written before what is dead by it goes, so its table still has that, and nobody else takes it

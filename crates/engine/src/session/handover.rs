@@ -95,7 +95,7 @@ impl Session {
     /// `ReadOnly`: it keeps the lock, which was taken by hand. `Busy`: it does not answer, or it is no owner of this kind.
     pub(crate) async fn acquire_lock(&self, watch: WatchId) -> Result<()> {
         self.let_the_other_first().await?;
-        self.give_back_what_is_left().await?;
+        self.release_what_is_left().await?;
         let mailbox = &self.events.mailbox;
         let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
@@ -180,7 +180,7 @@ impl Session {
             }
             self.follower.set_age(Some(Instant::now()));
             let mut state = self.shared.lock();
-            state.end_writing();
+            self.shared.end_writing(&mut state);
             state.yielding = false;
         }
         self.shared.unlocked.notify_waiters();
@@ -213,6 +213,17 @@ impl Session {
         let Some(watch) = left else { return Ok(()) };
         self.give_lock_back(watch).await?;
         self.events.mailbox.announce(Claim::Reader);
+        Ok(())
+    }
+
+    /// The same before the lock is taken anew: one try, so that a store that does not answer is told as soon as by any other call.
+    pub(crate) async fn release_what_is_left(&self) -> Result<()> {
+        let left = *self.left_lock();
+        let Some(watch) = left else { return Ok(()) };
+        lock::release(&self.objects, watch).await?;
+        *self.left_lock() = None;
+        self.events.mailbox.announce(Claim::Reader);
+        watch::notify_soon(&self.objects, Notice::LockReleased);
         Ok(())
     }
 

@@ -291,7 +291,7 @@ impl Session {
 
     fn stop(&self) {
         self.shared.fail(Error::new(ErrorKind::Closed, "the image is closed"));
-        self.shared.lock().end_writing();
+        self.shared.end_writing(&mut self.shared.lock());
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }

@@ -76,7 +76,7 @@ impl Session {
             return Ok(true);
         }
         let watch = self.watch_to_own()?;
-        self.give_back_what_is_left().await?;
+        self.release_what_is_left().await?;
         let taking = Taking::begin(self, watch);
         let taken = match lock::try_acquire(&self.objects, watch).await {
             Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),

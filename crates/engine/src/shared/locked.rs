@@ -38,6 +38,16 @@ impl Held {
         self.failure.get_or_insert(error);
         self.state.fail();
     }
+
+    /// A panic left the state in doubt, and with it what it had decided. True for the first time.
+    pub(super) fn in_doubt(&mut self, error: Error) -> bool {
+        let is_news = self.failure.is_none();
+        self.fail(error);
+        if is_news {
+            self.state.take_jobs();
+        }
+        is_news
+    }
 }
 
 /// Access to the state: for short critical sections, never across I/O.
@@ -59,7 +69,7 @@ impl<'a> Locked<'a> {
     }
 
     /// It does not any more: the appender ends when it has done what was sent to it.
-    pub(crate) fn end_writing(&mut self) {
+    pub(super) fn end_writing(&mut self) {
         self.send_jobs();
         self.0.state.writer = None;
         self.0.outlet = None;

@@ -106,10 +106,24 @@ impl Shared {
             let mut held = poisoned.into_inner();
             let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt");
             self.waiters().fail(&error);
-            held.fail(error);
+            if held.in_doubt(error.clone()) {
+                self.tell_failed(&error);
+            }
+            self.dirty.close();
+            self.space_freed.notify_waiters();
             held
         });
         Locked::new(held)
+    }
+
+    /// This handle does not write any more. Who waits for what is not durable now is told so: nobody else will.
+    pub(crate) fn end_writing(&self, state: &mut Locked<'_>) {
+        let durable = state.writer.as_ref().map(|writer| writer.durable());
+        state.end_writing();
+        if durable.is_some() {
+            let error = Error::new(ErrorKind::Closed, "the image was given away before it was durable");
+            self.waiters().fail_beyond(durable, &error);
+        }
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
@@ -144,6 +158,8 @@ impl Shared {
 
     /// Waits while the log is beyond its bound on space and garbage collection can do something about it; not for ever.
     pub(crate) async fn wait_for_space(&self) {
+        // From the first look on: what is given back again and again may never be enough.
+        let until = tokio::time::Instant::now() + SPACE_PATIENCE;
         loop {
             let freed = self.space_freed.notified();
             {
@@ -158,7 +174,7 @@ impl Shared {
                 }
             }
             self.gc_due.notify_one();
-            if tokio::time::timeout(SPACE_PATIENCE, freed).await.is_err() {
+            if tokio::time::timeout_at(until, freed).await.is_err() {
                 return;
             }
         }
