@@ -153,7 +153,7 @@ with rbd.Image(io, args[0]) as image:
         if number == 64: say('writing')
     assert image.is_exclusive_lock_owner()
     assert image.size() == 32 << 20, image.size()
-    assert image.metadata().get('key') == 'value'
+    assert image.metadata_get('key') == 'value'
     image.write(block(number), (32 << 20) - SIZE)
 ";
     let dir = scratch_dir();
