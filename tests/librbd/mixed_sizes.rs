@@ -37,6 +37,10 @@ fn round(ceph: &Ceph, seed: u64) {
     let random = ["--rw=randwrite", MIXED, "--iodepth=32", "--size=512m", "--io_size=384m", &seed];
     let small = ["--rw=randwrite", "--bs=4k", "--iodepth=16", "--offset", BESIDE, "--size=32m", &seed];
 
+    // What is overwritten afterwards is garbage.
+    let filled = ["--rw=write", "--bs=1m", "--iodepth=8", "--size=512m", "--do_verify=0", "--end_fsync=1"];
+    fio(&mixed, dir.path(), "fill", &filled).ok();
+
     // Side by side: one image written by fio alone, one by two clients that take it from each other, one import.
     let writers = [
         fio(&mixed, dir.path(), "mixed", &[&random[..], &["--do_verify=0", "--fsync=500", "--end_fsync=1"]].concat()),
