@@ -4,6 +4,7 @@
 //!
 //! A committed checkpoint is the only source of pins today. Whatever else may need a segment or a page (a snapshot's map, a clone, a
 //! window of the past, a client of the log) becomes a part of [`Pins`] and a variant of [`Pin`]; nobody can then ask without it.
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::LogRecord;
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::{CheckpointId, SegmentNo};
@@ -63,6 +64,11 @@ impl Pins {
 pub fn root_pages(log: &LogRecord) -> impl Iterator<Item = PageKey> + '_ {
     let root = log.checkpoint.iter();
     root.flat_map(|root| (0..root.root_pages).map(|index| (root.id, root.first_root_page + index)))
+}
+
+/// The pages that have a leaf.
+pub fn leaf_pages(place: &LeafPlace) -> impl Iterator<Item = PageKey> + use<> {
+    place.pointers().map(|at| (at.checkpoint, at.page))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 pub(super) use lsd_state::pins::PageKey;
+use lsd_state::pins::root_pages;
 
 /// Patched leaves that are read side by side.
 const LEAVES_AT_ONCE: usize = 64;
@@ -45,9 +46,7 @@ pub(super) struct Checkpoint {
 /// Reads and verifies all of it.
 pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<Checkpoint> {
     let mut found = Checkpoint::default();
-    let root = header.log.checkpoint.iter();
-    let root = root.flat_map(|at| (0..at.root_pages).map(|index| (at.id, at.first_root_page + index)));
-    found.pages = root.collect();
+    found.pages = root_pages(&header.log).collect();
     let state = match recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await {
         Ok(state) => state,
         Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {

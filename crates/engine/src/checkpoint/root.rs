@@ -4,12 +4,11 @@
 //! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
 use super::{pages::Pages, taken::StoredLeaf};
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
-use crate::reclaim::pages_of;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
 use lsd_core::units::LeafNo;
-use lsd_state::pins::PageKey;
+use lsd_state::pins::{PageKey, leaf_pages};
 use lsd_state::segments::Segments;
 use std::collections::BTreeSet;
 
@@ -30,15 +29,10 @@ impl<'a> Walk<'a> {
     async fn step(&mut self) -> Option<Vec<LeafEntry>> {
         let first = self.next?;
         tokio::task::yield_now().await;
-        let old: Vec<LeafEntry> = {
-            let state = self.shared.lock();
-            let stored = state.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES);
-            stored.map(|(leaf, at, mapped)| LeafEntry { leaf, mapped, at: *at }).collect()
-        };
-        // Up to here everything old is known.
-        let last = if old.len() < CHECKPOINT_STEP_LEAVES { None } else { old.last().map(|entry| entry.leaf) };
-        self.next = last.and_then(|last| last.0.checked_add(1)).map(LeafNo);
-        let count = self.new.partition_point(|new| last.is_none_or(|last| new.leaf <= last));
+        let (old, next) = self.shared.stored_leaves(first);
+        self.next = next;
+        // Everything old before the next one is known.
+        let count = self.new.partition_point(|new| next.is_none_or(|next| new.leaf < next));
         let (new, rest) = self.new.split_at(count);
         self.new = rest;
         let is_old = |entry: &LeafEntry| new.binary_search_by_key(&entry.leaf, |new| new.leaf).is_err();
@@ -66,12 +60,12 @@ pub(super) async fn write(
     segments: &Segments,
 ) -> Result<Root> {
     let mut counts = RootCounts { segments: segments.count(), ..RootCounts::default() };
-    let mut leaf_pages = BTreeSet::new();
+    let mut needed = BTreeSet::new();
     let mut walk = Walk::new(shared, new);
     while let Some(entries) = walk.step().await {
         counts.leaves += entries.len();
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
-        leaf_pages.extend(entries.iter().flat_map(|entry| pages_of(&entry.at)));
+        needed.extend(entries.iter().flat_map(|entry| leaf_pages(&entry.at)));
     }
     let kind = counts.kind();
     pages.add_root(kind, |out| counts.put(out)).await?;
@@ -100,5 +94,5 @@ pub(super) async fn write(
         return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "the map moved on under a checkpoint"));
     }
     pages.end_root(kind).await?;
-    Ok(Root { bytes: counts.payload_bytes(), leaf_pages })
+    Ok(Root { bytes: counts.payload_bytes(), leaf_pages: needed })
 }

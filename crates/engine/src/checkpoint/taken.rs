@@ -5,12 +5,11 @@
 use super::pages::Pages;
 use crate::Result;
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
-use crate::reclaim::pages_of;
 use crate::shared::Shared;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::SnapshotId;
 use lsd_core::units::LeafNo;
-use lsd_state::pins::PageKey;
+use lsd_state::pins::{PageKey, leaf_pages};
 use std::collections::BTreeSet;
 
 /// A leaf in the pages of this checkpoint; without a place if it is empty.
@@ -59,7 +58,7 @@ impl<'a> Taken<'a> {
             };
             for (leaf, snapshot, before) in taken {
                 let place = pages.add_leaf(leaf, &snapshot, before).await?;
-                left.extend(before.iter().flat_map(pages_of));
+                left.extend(before.iter().flat_map(leaf_pages));
                 self.stored.push(StoredLeaf { leaf, place, snapshot: snapshot.id() });
             }
             tokio::task::yield_now().await;

@@ -21,6 +21,7 @@ use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_state::limits::CREATE_WINDOW;
+use lsd_state::pins::{leaf_pages, root_pages};
 use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -241,12 +242,7 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
 }
 
 fn map_pages(objects: &Objects, log: &LogRecord, state: &lsd_state::state::State) -> Vec<ObjectName> {
-    let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| place.pointers());
-    let leaves = leaves.map(|at| (at.checkpoint, at.page));
-    let root = log
-        .checkpoint
-        .iter()
-        .flat_map(|pointer| (0..pointer.root_pages).map(|index| (pointer.id, pointer.first_root_page + index)));
-    let pages: BTreeSet<_> = leaves.chain(root).collect();
+    let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
+    let pages: BTreeSet<_> = leaves.chain(root_pages(log)).collect();
     pages.into_iter().map(|(id, page)| objects.page(id, page)).collect()
 }

@@ -12,10 +12,9 @@ use crate::shared::Shared;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 pub(crate) use left::uncommitted;
-use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::LogRecord;
 use lsd_core::units::{LeafNo, SegmentNo};
-use lsd_state::pins::{PageKey, Pins};
+use lsd_state::pins::{PageKey, Pins, leaf_pages};
 use lsd_state::segments::Segments;
 use lsd_store::{ObjectName, ObjectStore, StoreErrorKind};
 use std::collections::BTreeSet;
@@ -79,24 +78,12 @@ pub(crate) async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
 async fn stored_pages(shared: &Shared) -> BTreeSet<PageKey> {
     let (mut pages, mut next) = (BTreeSet::new(), Some(LeafNo(0)));
     while let Some(first) = next {
-        let last = {
-            let state = shared.lock();
-            let mut last = None;
-            for (leaf, place, _) in state.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES) {
-                pages.extend(pages_of(place));
-                last = Some(leaf);
-            }
-            last
-        };
-        next = last.and_then(|last| last.0.checked_add(1)).map(LeafNo);
+        let (leaves, beyond) = shared.stored_leaves(first);
+        pages.extend(leaves.iter().flat_map(|leaf| leaf_pages(&leaf.at)));
+        next = beyond;
         tokio::task::yield_now().await;
     }
     pages
-}
-
-/// The pages that have a leaf.
-pub(crate) fn pages_of(place: &LeafPlace) -> impl Iterator<Item = PageKey> + '_ {
-    place.pointers().map(|at| (at.checkpoint, at.page))
 }
 
 /// Deletes segments that the pins have let go, and takes those that are gone out of the table.

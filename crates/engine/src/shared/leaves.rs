@@ -2,11 +2,14 @@
 //!
 //! Owns: that a leaf is read once, however many need it. Does not own: which leaves an operation needs, the map itself.
 use super::Shared;
-use crate::api::limits::{EVICT_STEP_LEAVES, EVICT_STEPS, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES};
+use crate::api::limits::{
+    CHECKPOINT_STEP_LEAVES, EVICT_STEP_LEAVES, EVICT_STEPS, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES,
+};
 use crate::api::stats::Counter;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPlace;
+use lsd_core::format::root::LeafEntry;
 use lsd_core::map::ExtentMap;
 use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo};
 use lsd_state::log::Writer;
@@ -61,6 +64,17 @@ impl Shared {
         let fenced = Error::new(ErrorKind::Fenced, format!("{error}: another client owns the image now"));
         self.fail(fenced.clone());
         Err(fenced)
+    }
+
+    /// What the last checkpoint stored, from a leaf on, as far as one look may go; and the leaf to go on from, `None` at the end. Only
+    /// checkpoints change it, so who writes one may look in steps.
+    pub(crate) fn stored_leaves(&self, first: LeafNo) -> (Vec<LeafEntry>, Option<LeafNo>) {
+        let state = self.lock();
+        let stored = state.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES);
+        let leaves: Vec<LeafEntry> = stored.map(|(leaf, at, mapped)| LeafEntry { leaf, mapped, at: *at }).collect();
+        let last = if leaves.len() < CHECKPOINT_STEP_LEAVES { None } else { leaves.last() };
+        let next = last.and_then(|last| last.leaf.0.checked_add(1)).map(LeafNo);
+        (leaves, next)
     }
 
     /// Drops leaves if an operation has just loaded some: after it, so that what it needed stayed while it ran.
