@@ -4,7 +4,7 @@ use super::codec::{Put, Take, crc32c, crc32c_with_hole};
 use super::record::{RECORD_BYTES, Record};
 use super::share::{Share, Steps};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
-use crate::units::{Epoch, Loc, MAX_READ_SEGMENT_BYTES, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+use crate::units::{BLOCK_BYTES, Epoch, Loc, MAX_READ_SEGMENT_BYTES, MAX_SEGMENT_BYTES, SegmentNo, Seq};
 use std::ops::{Range, RangeInclusive};
 
 const WHAT: &str = "batch";
@@ -110,6 +110,12 @@ pub struct EncodedBatch {
     /// Further records and padding, after the data; may be empty.
     pub tail: Vec<u8>,
     pub total_len: u32,
+}
+
+/// Where data of `len` bytes begins behind `data_len` bytes of a batch's data: whole blocks start at a block of the segment, so that
+/// reading them touches no more blocks than they have.
+pub fn data_start(data_len: u32, len: u32) -> u32 {
+    if len >= BLOCK_BYTES { data_len.next_multiple_of(BLOCK_BYTES) } else { data_len }
 }
 
 /// Bytes of a batch with so many data bytes and records; `alignment` pads it. What every bound on segments counts with.

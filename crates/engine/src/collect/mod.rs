@@ -21,11 +21,11 @@ use crate::objects::room;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Progress, Result, Settings};
 use futures::future::join_all;
-use lsd_core::format::batch::encoded_len;
+use lsd_core::format::batch::{data_start, encoded_len};
 use lsd_core::format::segment::sealed_len;
 use lsd_core::gc::{Candidate, choose_victims};
 use lsd_core::heat::Temperature;
-use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo, Seq};
+use lsd_core::units::{LeafNo, SegmentNo, Seq};
 use lsd_state::limits::COPY_LANES;
 use lsd_state::log::{Stream, Writer};
 use lsd_state::state::{Copied, Relocation};
@@ -372,13 +372,11 @@ fn batches(copies: &[Relocation]) -> impl Iterator<Item = &[Relocation]> {
 /// Bytes that these copies of one stream take at most, all that is written around them included: pools pad it, and segments that are
 /// full end in the middle of them. If less is counted than is written, collecting a few segments looks like a gain, over and over.
 fn stored_bytes(copies: &[Relocation], alignment: u32, segment_bytes: u32) -> u64 {
-    let block = u64::from(BLOCK_BYTES);
-    // Whole blocks start at a block of the segment, whatever came before.
-    let with = |at: u64, copy: &Relocation| match copy.chunk.bytes() {
-        len if len < block => at + len,
-        len => at.next_multiple_of(block) + len,
+    let with = |data_len: u32, copy: &Relocation| {
+        let len = copy.chunk.bytes() as u32;
+        data_start(data_len, len) + len
     };
-    let len_of = |batch: &[Relocation]| encoded_len(batch.iter().fold(0, with) as u32, batch.len(), alignment);
+    let len_of = |batch: &[Relocation]| encoded_len(batch.iter().fold(0, with), batch.len(), alignment);
     let lens: Vec<u64> = batches(copies).map(len_of).collect();
     if lens.is_empty() {
         return 0;

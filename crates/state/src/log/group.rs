@@ -6,7 +6,9 @@ use super::budget::Budget;
 use super::recent::At;
 use super::{Piece, Stream};
 use bytes::Bytes;
-use lsd_core::format::batch::{BATCH_HEADER_BYTES, BatchPlace, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS, encoded_len};
+use lsd_core::format::batch::{
+    BATCH_HEADER_BYTES, BatchPlace, MAX_BATCH_DATA_BYTES, MAX_BATCH_RECORDS, data_start, encoded_len,
+};
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::format::share::Share;
 use lsd_core::units::{BLOCK_BYTES, Loc, Seq};
@@ -130,9 +132,8 @@ impl OpenBatch {
         self.pieces[at.piece] = piece;
     }
 
-    /// Data of whole blocks starts at a block of the segment, so that reading it touches no more blocks than it has.
     fn padding_before(&self, len: u32) -> u32 {
-        if len >= BLOCK_BYTES { self.data_len.next_multiple_of(BLOCK_BYTES) - self.data_len } else { 0 }
+        data_start(self.data_len, len) - self.data_len
     }
 
     /// Bytes that it takes in the segment.
