@@ -55,28 +55,35 @@ pub struct Error {
     parts: Arc<Parts>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Parts {
     op: &'static str,
     object: Option<String>,
     why: String,
+    /// The store's own error, which says all of that itself.
     source: Option<StoreError>,
 }
 
 impl Error {
     /// `why`: a text for people.
     pub fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
-        Self { kind, parts: Arc::new(Parts { op: "", object: None, why: why.into(), source: None }) }
+        Self { kind, parts: Arc::new(Parts { why: why.into(), ..Parts::default() }) }
     }
 
     /// What was tried; empty where nobody said so.
     pub fn op(&self) -> &'static str {
-        self.parts.op
+        match &self.parts.source {
+            Some(source) => source.operation,
+            None => self.parts.op,
+        }
     }
 
     /// The object of the store that it is about, if it is about one.
     pub fn object(&self) -> Option<&str> {
-        self.parts.object.as_deref()
+        match &self.parts.source {
+            Some(source) => Some(&source.object),
+            None => self.parts.object.as_deref(),
+        }
     }
 
     /// The same error about this object.
@@ -88,7 +95,7 @@ impl Error {
     /// The same error of this operation, unless it is known to be of one, which then is a part of this.
     #[must_use]
     pub(crate) fn during(self, op: &'static str) -> Self {
-        if self.parts.op.is_empty() { self.changed(|parts| parts.op = op) } else { self }
+        if self.op().is_empty() { self.changed(|parts| parts.op = op) } else { self }
     }
 
     /// What happened means something else to the caller.
@@ -179,8 +186,7 @@ impl From<StoreError> for Error {
             StoreErrorKind::Invalid => ErrorKind::Invalid,
             StoreErrorKind::Io => ErrorKind::Io { errno: error.errno },
         };
-        let (op, object) = (error.operation, Some(error.object.clone()));
-        Self { kind, parts: Arc::new(Parts { op, object, why: error.detail.clone(), source: Some(error) }) }
+        Self { kind, parts: Arc::new(Parts { source: Some(error), ..Parts::default() }) }
     }
 }
 

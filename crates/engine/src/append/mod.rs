@@ -222,9 +222,7 @@ impl Appender {
                     self.shared.set_full(None, false);
                 }
                 self.shared.on_durable(job);
-                if self.pipelines.values().all(|pipeline| pipeline.tries == 0) {
-                    self.shared.tell_answered();
-                }
+                self.shared.tell_answered(|| self.pipelines.values().all(|pipeline| pipeline.tries == 0));
             }
         }
         if created {

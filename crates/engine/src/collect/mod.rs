@@ -279,11 +279,7 @@ impl Collector {
     async fn enter(&self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Seq> {
         loop {
             self.shared.wait_for_leaves().await?;
-            let copied = {
-                let mut state = self.shared.lock();
-                let answer = state.try_relocate(stream, copies, frees);
-                state.told(answer)?
-            };
+            let copied = self.shared.lock().attempt(|state| state.try_relocate(stream, copies, frees))?;
             match copied {
                 Copied::Done(seq) => return Ok(seq),
                 Copied::NeedLeaves(leaves) => self.shared.load_leaves_again(&self.objects, leaves).await?,

@@ -139,11 +139,8 @@ impl Session {
                 true => Record { offset: from, kind: RecordKind::Resize { size } },
                 false => Record { offset: at, kind: RecordKind::Discard { len } },
             };
-            let attempt = |state: &mut Locked<'_>| {
-                let answer = state.try_empty(record, (at, len));
-                state.told(answer)
-            };
-            let seq = self.change(attempt).await?;
+            let empty = |state: &mut Locked<'_>| state.attempt(|state| state.try_empty(record, (at, len)));
+            let seq = self.change(empty).await?;
             if is_last {
                 return self.shared.wait_durable(seq).await;
             }

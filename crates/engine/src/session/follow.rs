@@ -150,7 +150,7 @@ impl Session {
         let (objects, settings) = (self.objects.clone(), self.settings().clone());
         let (mut state, tails, header) = open::load_steadily(&Found { header, objects }, &settings).await?;
         view.loaded(&tails, std::mem::take(&mut state.rest));
-        // First what they will look at, then the fresh for those who listen.
+        // First what they will look at, then the news for those who listen.
         self.shared.lock().reload(state);
         self.describe(&header);
         Ok(Followed::All(tails))

@@ -194,6 +194,10 @@ impl Session {
     /// somebody asks for it.
     pub(crate) async fn give_lock_back(&self, watch: WatchId) -> Result<()> {
         let released = lock::give_back(&self.objects, watch).await;
+        self.book_release(watch, released)
+    }
+
+    fn book_release(&self, watch: WatchId, released: Result<()>) -> Result<()> {
         let left = released.is_err().then_some(watch);
         *self.left_lock() = left;
         match left {
@@ -220,10 +224,8 @@ impl Session {
     pub(crate) async fn release_what_is_left(&self) -> Result<()> {
         let left = *self.left_lock();
         let Some(watch) = left else { return Ok(()) };
-        lock::release(&self.objects, watch).await?;
-        *self.left_lock() = None;
+        self.book_release(watch, lock::release(&self.objects, watch).await)?;
         self.events.mailbox.announce(Claim::Reader);
-        watch::notify_soon(&self.objects, Notice::LockReleased);
         Ok(())
     }
 

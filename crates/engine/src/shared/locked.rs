@@ -34,19 +34,17 @@ impl Held {
         Self { state, outlet: None, failure: None, checkpoint_failure: None }
     }
 
-    pub(super) fn fail(&mut self, error: Error) {
+    /// True for the first time.
+    pub(super) fn fail(&mut self, error: Error) -> bool {
+        let is_news = self.failure.is_none();
         self.failure.get_or_insert(error);
         self.state.fail();
+        is_news
     }
 
-    /// A panic left the state in doubt, and with it what it had decided. True for the first time.
-    pub(super) fn in_doubt(&mut self, error: Error) -> bool {
-        let is_news = self.failure.is_none();
-        self.fail(error);
-        if is_news {
-            self.state.take_jobs();
-        }
-        is_news
+    /// What was decided and not sent is not to be sent.
+    pub(super) fn forget_jobs(&mut self) {
+        self.state.take_jobs();
     }
 }
 
@@ -75,9 +73,9 @@ impl<'a> Locked<'a> {
         self.0.outlet = None;
     }
 
-    /// The image fails for good: every later call says why.
-    pub(crate) fn fail(&mut self, error: Error) {
-        self.0.fail(error);
+    /// The image fails for good: every later call says why. True for the first time.
+    pub(super) fn fail(&mut self, error: Error) -> bool {
+        self.0.fail(error)
     }
 
     /// Why the image failed, if it did.
@@ -95,8 +93,13 @@ impl<'a> Locked<'a> {
         self.told(self.0.state.check(offset, len))
     }
 
-    /// What the state answered, as callers are told it.
-    pub(crate) fn told<T>(&self, answer: lsd_state::Result<T>) -> Result<T> {
+    /// An event for the state, and its answer as callers are told it.
+    pub(crate) fn attempt<T>(&mut self, event: impl FnOnce(&mut State) -> lsd_state::Result<T>) -> Result<T> {
+        let answer = event(&mut self.0.state);
+        self.told(answer)
+    }
+
+    fn told<T>(&self, answer: lsd_state::Result<T>) -> Result<T> {
         answer.map_err(|fault| match (fault, &self.0.failure) {
             (Fault::Failed, Some(failure)) => failure.clone(),
             (fault, _) => fault.into(),

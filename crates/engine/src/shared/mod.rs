@@ -105,12 +105,12 @@ impl Shared {
         let held = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             let mut held = poisoned.into_inner();
             let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a panic left the image in doubt");
-            self.waiters().fail(&error);
-            if held.in_doubt(error.clone()) {
+            if held.fail(error.clone()) {
+                // And with it what it had decided.
+                held.forget_jobs();
                 self.tell_failed(&error);
+                self.end_waiting(&error);
             }
-            self.dirty.close();
-            self.space_freed.notify_waiters();
             held
         });
         Locked::new(held)
@@ -282,14 +282,16 @@ impl Shared {
 
     /// The image fails for good: everybody who waits hears why.
     pub(crate) fn fail(&self, error: Error) {
-        {
-            let mut state = self.lock();
-            if state.failure().is_none() {
-                self.tell_failed(&error);
-            }
-            self.waiters().fail(&error);
-            state.fail(error);
+        let mut state = self.lock();
+        if state.fail(error.clone()) {
+            self.tell_failed(&error);
         }
+        self.end_waiting(&error);
+    }
+
+    /// With the state's lock held: nobody begins to wait in between.
+    fn end_waiting(&self, error: &Error) {
+        self.waiters().fail(error);
         self.dirty.close();
         self.space_freed.notify_waiters();
     }

@@ -29,9 +29,9 @@ impl Shared {
         }
     }
 
-    /// A batch is in the store, and none is tried again.
-    pub(crate) fn tell_answered(&self) {
-        if self.is_silent.load(Ordering::Relaxed) && self.is_silent.swap(false, Ordering::Relaxed) {
+    /// A batch is in the store. `is_well`: none is tried again.
+    pub(crate) fn tell_answered(&self, is_well: impl FnOnce() -> bool) {
+        if self.is_silent.load(Ordering::Relaxed) && is_well() && self.is_silent.swap(false, Ordering::Relaxed) {
             tracing::info!(target: "lsd::append", image = self.image, op = "append", "the store takes the log again");
         }
     }

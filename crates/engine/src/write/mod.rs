@@ -172,10 +172,7 @@ impl Session {
     }
 
     fn try_write(&self, offset: u64, chunks: &[Chunk], owned: bool) -> Result<Attempt> {
-        self.attempt(&mut |state: &mut Locked<'_>| {
-            let answer = state.try_write(offset, chunks, owned);
-            state.told(answer)
-        })
+        self.attempt(&mut |state: &mut Locked<'_>| state.attempt(|state| state.try_write(offset, chunks, owned)))
     }
 
     /// One attempt at a change.
@@ -413,8 +410,7 @@ fn try_clear(state: &mut Locked<'_>, (offset, len): (u64, u64), zeroes: bool) ->
 }
 
 fn try_record(state: &mut Locked<'_>, record: Record, owned: bool) -> Result<Attempt> {
-    let answer = state.try_clear(record, owned);
-    state.told(answer)
+    state.attempt(|state| state.try_clear(record, owned))
 }
 
 /// A held range, released when it goes out of scope: also when its operation is dropped half-way.
