@@ -193,6 +193,8 @@ impl Session {
     /// Gives the lock back and tells everybody. Where that fails, this handle says that the lock will come, and tries again when
     /// somebody asks for it.
     pub(crate) async fn give_lock_back(&self, watch: WatchId) -> Result<()> {
+        // It counts as left until it is gone: who waits for this may give up.
+        *self.left_lock() = Some(watch);
         let released = lock::give_back(&self.objects, watch).await;
         self.book_release(watch, released)
     }

@@ -40,6 +40,25 @@ async fn a_close_that_was_given_up_still_says_that_something_is_lost() {
     assert!(again.is_err() || is_there, "the close said 0 and an acknowledged write is lost");
 }
 
+/// Dropped while the lock is given back, a close left it behind: the second one did not know of it, and everybody else had to wait until
+/// this client looks dead.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_was_given_up_gives_the_lock_back_in_the_end() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    client.image.write(0, pattern(1, 4096), true).await.unwrap();
+    gate.close(|op, _| op == Op::Unlock);
+    let image = client.image.clone();
+    let closing = tokio::spawn(async move { image.close().await });
+    gate.until_waiting(1).await;
+    stop(closing).await;
+    drop(gate.take());
+    gate.open();
+    client.image.close().await.unwrap();
+    let other = Client::try_open(&cluster, settings(), true).await.unwrap();
+    assert_eq!(other.image.locks().holders().await.unwrap().lockers, []);
+}
+
 /// `own` ends its `Taking` for every error of `acquire_lock`, also for one after which nobody knows whether the lock was taken.
 /// Then this handle holds the lock, says that it is a reader when it is asked, and nothing gives the lock back while it
 /// lives: everybody else is refused with `Busy`.
