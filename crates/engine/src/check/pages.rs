@@ -45,8 +45,7 @@ pub(super) struct Checkpoint {
 
 /// Reads and verifies all of it.
 pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<Checkpoint> {
-    let mut found = Checkpoint::default();
-    found.pages = root_pages(&header.log).collect();
+    let mut found = Checkpoint { pages: root_pages(&header.log).collect(), ..Checkpoint::default() };
     let state = match recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await {
         Ok(state) => state,
         Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {
