@@ -108,6 +108,17 @@ impl fmt::Display for CheckpointId {
     }
 }
 
+/// Names a snapshot within its image, ascending from 1; never used twice. 0 means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapId(pub u64);
+
+impl SnapId {
+    #[must_use]
+    pub fn next(self) -> SnapId {
+        SnapId(self.0.saturating_add(1))
+    }
+}
+
 macro_rules! display_number {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -117,7 +128,7 @@ macro_rules! display_number {
         }
     )*};
 }
-display_number!(Seq, Epoch, SegmentNo, LeafNo);
+display_number!(Seq, Epoch, SegmentNo, LeafNo, SnapId);
 
 impl fmt::Display for Loc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,9 @@ pub use api::clock::Clock;
 pub use api::error::{Error, ErrorKind, Result};
 pub use api::executor::Executor;
 pub use api::features::Features;
-pub use api::info::{CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Timestamps, UpdateEvent};
+pub use api::info::{
+    CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, SnapRef, Timestamps, UpdateEvent,
+};
 pub use api::options::{Options, unknown_options};
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
@@ -34,7 +36,8 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
-pub use image::{Image, Locks, Metadata};
+pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots};
+pub use lsd_core::format::header::SnapNamespace;
 pub use lsd_core::gc::{Space, Thresholds};
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

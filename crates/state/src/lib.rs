@@ -7,6 +7,7 @@
 pub mod buffers;
 pub mod fault;
 pub mod limits;
+pub mod lineage;
 pub mod log;
 pub mod pins;
 mod places;
@@ -15,5 +16,6 @@ pub mod range_locks;
 pub mod segments;
 pub mod state;
 pub mod throttle;
+pub mod view;
 
 pub use fault::{Fault, Result};

@@ -2,13 +2,16 @@
 //!
 //! Owns: the answer for both, from what is committed. Does not own: deleting, and which of them are worth asking about.
 //!
-//! A committed checkpoint is the only source of pins today. Whatever else may need a segment or a page (a snapshot's map, a clone, a
-//! window of the past, a client of the log) becomes a part of [`Pins`] and a variant of [`Pin`]; nobody can then ask without it.
+//! A committed checkpoint and the snapshots are the sources of pins. How many snapshots need a segment is in the checkpoint's table of
+//! segments, how many need a page in its table of pages; both change in the same update of the header as the snapshots do. So nobody
+//! has to read the snapshots' maps to know what they need. Whatever else may need a segment or a page (a clone, a window of the past,
+//! a client of the log) becomes a part of [`Pins`] and a variant of [`Pin`]; nobody can then ask without it.
 use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::format::header::LogRecord;
-use lsd_core::format::root::SegmentEntry;
-use lsd_core::units::{CheckpointId, SegmentNo};
-use std::collections::BTreeSet;
+use lsd_core::format::header::{CheckpointPointer, LogRecord};
+use lsd_core::format::root::{PinnedPage, SegmentEntry};
+use lsd_core::units::{CheckpointId, SegmentNo, SnapId};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A map page: its checkpoint and its number there.
 pub type PageKey = (CheckpointId, u32);
@@ -19,6 +22,8 @@ pub enum Pin {
     Map,
     /// It lies at or beyond the committed replay point, so replay reads its records.
     Replay,
+    /// A snapshot's map needs it.
+    Snapshot,
     /// What the committed map needs was not looked at.
     Unknown,
 }
@@ -28,19 +33,90 @@ pub struct Pins {
     replay_from: SegmentNo,
     /// Pages that the committed map needs, its root's included. `None`: not known.
     pages: Option<BTreeSet<PageKey>>,
+    snapshots: SnapshotPins,
+}
+
+/// The map pages that snapshots need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotPins {
+    /// Their roots.
+    roots: BTreeMap<SnapId, CheckpointPointer>,
+    /// Pages with leaves, and how many snapshots need each.
+    pages: BTreeMap<PageKey, u32>,
+}
+
+impl SnapshotPins {
+    /// As the header and the committed root have them.
+    pub fn new(roots: impl IntoIterator<Item = (SnapId, CheckpointPointer)>, pages: &[PinnedPage]) -> Self {
+        let pages = pages.iter().map(|page| (page.key(), page.pins)).collect();
+        Self { roots: roots.into_iter().collect(), pages }
+    }
+
+    /// A snapshot with this root needs these pages with leaves, too.
+    pub fn add(&mut self, id: SnapId, root: CheckpointPointer, pages: &BTreeSet<PageKey>) {
+        self.roots.insert(id, root);
+        self.add_pages(pages);
+    }
+
+    /// One more snapshot needs these pages with leaves.
+    pub fn add_pages(&mut self, pages: &BTreeSet<PageKey>) {
+        for page in pages {
+            *self.pages.entry(*page).or_default() += 1;
+        }
+    }
+
+    /// A snapshot does not need them any more.
+    pub fn remove(&mut self, id: SnapId, pages: &BTreeSet<PageKey>) {
+        self.roots.remove(&id);
+        for page in pages {
+            if let Entry::Occupied(mut pins) = self.pages.entry(*page) {
+                *pins.get_mut() -= 1;
+                if *pins.get() == 0 {
+                    pins.remove();
+                }
+            }
+        }
+    }
+
+    /// The snapshot is among those whose needs are counted.
+    pub fn has_root(&self, id: SnapId) -> bool {
+        self.roots.contains_key(&id)
+    }
+
+    /// For the root of the next checkpoint, in order.
+    pub fn pages(&self) -> impl ExactSizeIterator<Item = PinnedPage> + '_ {
+        self.pages.iter().map(|((checkpoint, page), pins)| PinnedPage {
+            checkpoint: *checkpoint,
+            page: *page,
+            pins: *pins,
+        })
+    }
+
+    /// All of them.
+    pub fn all_pages(&self) -> impl Iterator<Item = PageKey> + '_ {
+        self.pages.keys().copied().chain(self.roots.values().flat_map(pages_of_root))
+    }
+
+    fn has(&self, page: PageKey) -> bool {
+        let is_of = |root: &CheckpointPointer| {
+            root.id == page.0
+                && (root.first_root_page..root.first_root_page.saturating_add(root.root_pages)).contains(&page.1)
+        };
+        self.pages.contains_key(&page) || self.roots.values().any(is_of)
+    }
 }
 
 impl Pins {
     /// Of the log that the last successful update of the header has, for segments; every page is pinned.
     pub fn of_log(log: &LogRecord) -> Self {
-        Self { replay_from: log.replay_from, pages: None }
+        Self { replay_from: log.replay_from, pages: None, snapshots: SnapshotPins::default() }
     }
 
-    /// The same for pages, too. `leaves`: where the leaves of the committed root are.
-    pub fn new(log: &LogRecord, leaves: BTreeSet<PageKey>) -> Self {
+    /// The same for pages, too. `leaves`: where the leaves of the committed root are. `snapshots`: as the header has them by then.
+    pub fn new(log: &LogRecord, leaves: BTreeSet<PageKey>, snapshots: SnapshotPins) -> Self {
         let mut pages = leaves;
         pages.extend(root_pages(log));
-        Self { pages: Some(pages), ..Self::of_log(log) }
+        Self { pages: Some(pages), snapshots, ..Self::of_log(log) }
     }
 
     /// What keeps the segment; `None`: it may be deleted. `entry`: as the committed root has it.
@@ -48,13 +124,18 @@ impl Pins {
         if entry.segment >= self.replay_from {
             return Some(Pin::Replay);
         }
-        (entry.live > 0).then_some(Pin::Map)
+        match entry {
+            SegmentEntry { live: 1.., .. } => Some(Pin::Map),
+            SegmentEntry { pins: 1.., .. } => Some(Pin::Snapshot),
+            _ => None,
+        }
     }
 
     /// What keeps the page; `None`: it may be deleted.
     pub fn page(&self, page: PageKey) -> Option<Pin> {
         match &self.pages {
-            Some(pages) => pages.contains(&page).then_some(Pin::Map),
+            Some(pages) if pages.contains(&page) => Some(Pin::Map),
+            Some(_) => self.snapshots.has(page).then_some(Pin::Snapshot),
             None => Some(Pin::Unknown),
         }
     }
@@ -62,8 +143,13 @@ impl Pins {
 
 /// The pages of the root that the log names.
 pub fn root_pages(log: &LogRecord) -> impl Iterator<Item = PageKey> + '_ {
-    let root = log.checkpoint.iter();
-    root.flat_map(|root| (0..root.root_pages).map(|index| (root.id, root.first_root_page + index)))
+    log.checkpoint.iter().flat_map(pages_of_root)
+}
+
+/// The pages of one root.
+pub fn pages_of_root(root: &CheckpointPointer) -> impl Iterator<Item = PageKey> + use<> {
+    let CheckpointPointer { id, first_root_page, root_pages, .. } = *root;
+    (0..root_pages).map(move |index| (id, first_root_page + index))
 }
 
 /// The pages that have a leaf.

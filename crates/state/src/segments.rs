@@ -1,9 +1,10 @@
-//! What each segment of the image holds and how much of it the map still needs.
+//! What each segment of the image holds, how much of it the map still needs, and how many snapshots do.
 mod table;
 
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::gc::{Candidate, Space};
-use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo};
+use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo, Seq};
+use std::collections::BTreeMap;
 use table::Table;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +13,53 @@ pub struct SegmentUse {
     pub len: u32,
     /// Bytes that the map points at.
     pub live: u32,
+    /// The map and the snapshots point at no more bytes than this.
+    pub kept: u32,
+    /// Snapshots whose maps point at it.
+    pub pins: u32,
     pub timestamp_ns: u64,
+    newest: Newest,
+}
+
+/// The last sequence in which something in a segment was first written: copies count as what they are copies of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Newest(u64);
+
+impl Newest {
+    /// More than anything that is known.
+    const UNKNOWN: Newest = Newest(u64::MAX);
+
+    fn known(self) -> Option<Seq> {
+        (self != Self::UNKNOWN).then_some(Seq(self.0))
+    }
+}
+
+impl From<Option<Seq>> for Newest {
+    fn from(seq: Option<Seq>) -> Self {
+        seq.map_or(Self::UNKNOWN, |seq| Newest(seq.0))
+    }
+}
+
+impl From<Seq> for Newest {
+    fn from(seq: Seq) -> Self {
+        Newest(seq.0)
+    }
+}
+
+impl SegmentUse {
+    /// Bytes that stay in the store whatever is collected: a segment that a snapshot needs stays whole.
+    fn needed(&self) -> u64 {
+        if self.pins > 0 { self.len.max(self.live).into() } else { self.live.into() }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.live == 0 && self.pins == 0
+    }
+
+    /// The map points at more, or at less, or a snapshot came or went.
+    fn count(&mut self) {
+        self.kept = if self.pins == 0 { self.live } else { self.kept.max(self.live) };
+    }
 }
 
 /// Live bytes by segment, and the sums over them. Cheap to clone.
@@ -29,7 +76,10 @@ impl Segments {
             let used = SegmentUse {
                 len: entry.len.min(MAX_SEGMENT_BYTES),
                 live: entry.live,
+                kept: entry.kept,
+                pins: entry.pins,
                 timestamp_ns: entry.timestamp_ns,
+                newest: entry.newest.into(),
             };
             segments.change(entry.segment, |found| *found = used);
         }
@@ -47,11 +97,14 @@ impl Segments {
             len: used.len,
             live: used.live,
             timestamp_ns: used.timestamp_ns,
+            kept: used.kept,
+            pins: used.pins,
+            newest: used.newest.known(),
         };
         self.table.iter().map(one)
     }
 
-    /// The segments before `end` that something lives in.
+    /// The segments before `end` that something lives in and that can be emptied: what a snapshot needs stays where it is.
     pub fn candidates_before(&self, end: SegmentNo) -> Vec<Candidate> {
         let one = |(segment, used): (SegmentNo, SegmentUse)| Candidate {
             segment,
@@ -60,7 +113,7 @@ impl Segments {
             timestamp_ns: used.timestamp_ns,
         };
         let before = self.table.iter().take_while(|(segment, _)| *segment < end);
-        before.filter(|(_, used)| used.live > 0).map(one).collect()
+        before.filter(|(_, used)| used.live > 0 && used.pins == 0).map(one).collect()
     }
 
     /// The sums over all segments, as far as they were planned.
@@ -77,17 +130,69 @@ impl Segments {
         });
     }
 
-    pub fn add_live(&mut self, loc: Loc, bytes: u32) {
-        self.change(loc.segment(), |used| used.live += bytes);
+    /// The map points at these, too. `newest`: when they were first written.
+    pub fn add_live(&mut self, loc: Loc, bytes: u32, newest: Newest) {
+        self.change(loc.segment(), |used| {
+            used.live += bytes;
+            used.newest = used.newest.max(newest);
+            used.count();
+        });
+    }
+
+    /// When what lies in the segment was first written, as far as that is known.
+    pub fn newest(&self, segment: SegmentNo) -> Newest {
+        self.table.get(segment).map_or(Newest::UNKNOWN, |used| used.newest)
     }
 
     /// The map does not point at these any more.
     pub fn supersede(&mut self, superseded: &[(Loc, u32)]) {
         for (loc, bytes) in superseded {
             if let Some(used) = self.table.get_mut(loc.segment()) {
-                change(&mut self.space, used, |used| used.live = used.live.saturating_sub(*bytes));
+                change(&mut self.space, used, |used| {
+                    used.live = used.live.saturating_sub(*bytes);
+                    used.count();
+                });
             }
         }
+    }
+
+    /// Those that the map points at.
+    pub fn live(&self) -> Vec<SegmentNo> {
+        self.table.iter().filter(|(_, used)| used.live > 0).map(|(segment, _)| segment).collect()
+    }
+
+    /// A snapshot needs these.
+    pub fn pin(&mut self, segments: &[SegmentNo]) {
+        for segment in segments {
+            self.change(*segment, |used| used.pins += 1);
+        }
+    }
+
+    /// A snapshot does not need these any more.
+    pub fn unpin(&mut self, segments: &[SegmentNo]) {
+        for segment in segments {
+            if let Some(used) = self.table.get_mut(*segment) {
+                change(&mut self.space, used, |used| {
+                    used.pins = used.pins.saturating_sub(1);
+                    used.count();
+                });
+            }
+        }
+    }
+
+    /// As if the map were another one, which points at so many bytes of each: what is not among them is not pointed at.
+    #[must_use]
+    pub fn with_live(&self, live: &BTreeMap<SegmentNo, u32>) -> Self {
+        let mut all = self.clone();
+        let segments: Vec<SegmentNo> = all.table.iter().map(|(segment, _)| segment).collect();
+        for segment in segments {
+            let bytes = live.get(&segment).copied().unwrap_or_default();
+            all.change(segment, |used| {
+                used.live = bytes;
+                used.count();
+            });
+        }
+        all
     }
 
     /// The highest segment number in the table.
@@ -116,16 +221,16 @@ fn change(space: &mut Space, used: &mut SegmentUse, how: impl FnOnce(&mut Segmen
     let before = without(*space, used);
     how(used);
     *space = Space {
-        live: before.live + u64::from(used.live),
+        live: before.live + used.needed(),
         stored: before.stored + u64::from(used.len),
-        dead: before.dead + if used.live == 0 { u64::from(used.len) } else { 0 },
+        dead: before.dead + if used.is_dead() { u64::from(used.len) } else { 0 },
     };
 }
 
 fn without(space: Space, used: &SegmentUse) -> Space {
     Space {
-        live: space.live - u64::from(used.live),
+        live: space.live - used.needed(),
         stored: space.stored - u64::from(used.len),
-        dead: space.dead - if used.live == 0 { u64::from(used.len) } else { 0 },
+        dead: space.dead - if used.is_dead() { u64::from(used.len) } else { 0 },
     }
 }

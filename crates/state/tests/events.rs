@@ -122,12 +122,12 @@ impl World {
             Event::Discard { at, len } => self.discard(at, len),
             Event::BeginCopy { at } => self.begin_copy(at),
             Event::EndCopy => self.end_copy(),
-            Event::Flush => self.state.want_durable(self.state.end),
+            Event::Flush => self.state.want_durable(self.state.view.end),
             Event::Land { which } => self.land(which),
             Event::CloseSegments => self.state.close_segments(),
             Event::Crash => self.crash(),
         }
-        self.history.insert(self.state.end, self.content.clone());
+        self.history.insert(self.state.view.end, self.content.clone());
         self.take_jobs();
     }
 
@@ -149,7 +149,7 @@ impl World {
 
     fn begin_copy(&mut self, at: u64) {
         let mut found: Vec<Extent> = Vec::new();
-        self.state.map.lookup(at * SECTOR, SIZE - at * SECTOR, &mut found).unwrap();
+        self.state.view.map.lookup(at * SECTOR, SIZE - at * SECTOR, &mut found).unwrap();
         let Some((extent, from)) = found.iter().find_map(|extent| Some((extent, extent.loc?))) else { return };
         // Only what is on its way or has landed can be read from a segment.
         let Some(data) = read_stored(&self.stored, from, extent.len as usize) else { return };
@@ -227,7 +227,7 @@ fn read_stored(stored: &BTreeMap<Loc, Bytes>, loc: Loc, len: usize) -> Option<By
 /// What a reader sees: from memory what is there, the rest from the log.
 fn shown(state: &mut State, stored: &BTreeMap<Loc, Bytes>) -> Content {
     let mut found: Vec<Extent> = Vec::new();
-    state.map.lookup(0, SIZE, &mut found).unwrap();
+    state.view.map.lookup(0, SIZE, &mut found).unwrap();
     let mut content = Content::new();
     for Extent { len, loc, .. } in found {
         let Some(loc) = loc else {
@@ -264,12 +264,12 @@ proptest! {
         }
         world.crash();
         // What lands later changes nothing of what was there.
-        world.state.want_durable(world.state.end);
+        world.state.want_durable(world.state.view.end);
         for _ in 0..2000 {
             world.land(0);
             world.take_jobs();
         }
-        assert_eq!(world.state.writer.as_ref().map(Writer::durable), Some(world.state.end));
+        assert_eq!(world.state.writer.as_ref().map(Writer::durable), Some(world.state.view.end));
         world.crash();
     }
 }

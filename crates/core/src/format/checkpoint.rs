@@ -12,6 +12,8 @@ pub const PAGE_MAGIC: u32 = u32::from_le_bytes(*b"LSDM");
 pub const PAGE_VERSION: u16 = 1;
 /// The version of pages of a root with patches.
 pub const PATCHED_ROOT_VERSION: u16 = 2;
+/// The version of pages of a root that says what moment it is of, and what snapshots need.
+pub const MOMENT_ROOT_VERSION: u16 = 3;
 /// Bytes that a page object is filled up to; more leaves or a larger root take more pages.
 pub const MAX_PAGE_BYTES: usize = 4 << 20;
 /// A leaf of very many tiny extents gets a page of its own, up to this size (OSDs refuse writes beyond 90 MB). A larger
@@ -24,16 +26,18 @@ pub const PAGE_HEADER_BYTES: usize = super::codec::ENVELOPE_BYTES + 16 + 8 + 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageKind {
     Leaves,
-    /// Of a root in which no leaf has a patch.
+    /// Of a root in which no leaf has a patch, as it was written until November 2026.
     Root,
+    /// Of one with patches, of the same time.
     PatchedRoot,
+    MomentRoot,
 }
 
 impl PageKind {
     fn number(self) -> u16 {
         match self {
             PageKind::Leaves => 1,
-            PageKind::Root | PageKind::PatchedRoot => 2,
+            PageKind::Root | PageKind::PatchedRoot | PageKind::MomentRoot => 2,
         }
     }
 
@@ -41,6 +45,7 @@ impl PageKind {
         match self {
             PageKind::Leaves | PageKind::Root => PAGE_VERSION,
             PageKind::PatchedRoot => PATCHED_ROOT_VERSION,
+            PageKind::MomentRoot => MOMENT_ROOT_VERSION,
         }
     }
 
@@ -48,6 +53,7 @@ impl PageKind {
     pub fn of_root(page: &[u8]) -> PageKind {
         match page.get(4..6) {
             Some(version) if version == PATCHED_ROOT_VERSION.to_le_bytes() => PageKind::PatchedRoot,
+            Some(version) if version == MOMENT_ROOT_VERSION.to_le_bytes() => PageKind::MomentRoot,
             _ => PageKind::Root,
         }
     }

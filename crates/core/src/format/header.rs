@@ -1,6 +1,8 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
+mod snapshot;
 mod tombs;
 
+pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
 
 use super::codec::{Put, Take, open_envelope, seal_envelope};
@@ -15,9 +17,11 @@ pub const HEADER_VERSION: u16 = 1;
 const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
 /// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
 /// own before it is used.
-pub const REQUIRES_KNOWN: u64 = 0;
+pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS;
+/// The image has, or had, snapshots: segments and pages that its map does not point at may be needed.
+pub const REQUIRES_SNAPSHOTS: u64 = 1;
 
-/// Keys of the header object. `snap.`, `client.` and `ancestry` are kept for snapshots, journal clients and clones.
+/// Keys of the header object. `client.` and `ancestry` are kept for journal clients and clones.
 pub mod key {
     pub const IMAGE: &str = "image";
     pub const STATE: &str = "state";
@@ -32,6 +36,14 @@ pub mod key {
     pub const TOMBS: &str = "tombs";
     /// Prefix of the user's metadata: `meta.<key>`.
     pub const META: &str = "meta.";
+    /// Prefix of snapshots: `snap.<id %016x>`.
+    pub const SNAP: &str = "snap.";
+    /// Absent until there was a snapshot or a limit on them.
+    pub const SNAP_COUNTERS: &str = "snaps";
+
+    pub fn snap(id: crate::units::SnapId) -> String {
+        format!("{SNAP}{:016x}", id.0)
+    }
 }
 
 mod kind {
@@ -42,6 +54,8 @@ mod kind {
     pub const TEXT: u16 = 5;
     pub const REQUIRES: u16 = 7;
     pub const TOMBS: u16 = 8;
+    pub const SNAPSHOT: u16 = 9;
+    pub const SNAP_COUNTERS: u16 = 10;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -159,7 +173,7 @@ pub fn decode_epoch(bytes: &[u8]) -> FormatResult<Epoch> {
     Ok(epoch)
 }
 
-/// What an image requires of who touches it: bits of which none is given out yet.
+/// What an image requires of who touches it ([`REQUIRES_KNOWN`]).
 pub fn encode_requires(bits: u64) -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u64(bits);
@@ -277,8 +291,13 @@ impl LogRecord {
 
     /// The epoch whose writer made a segment number, if any did.
     pub fn epoch_of(&self, segment: SegmentNo) -> Option<Epoch> {
-        let after = self.epochs.partition_point(|start| start.first_segment <= segment);
+        Self::epoch_in(&self.epochs, segment)
+    }
+
+    /// The same for epochs in ascending order.
+    pub fn epoch_in(epochs: &[EpochStart], segment: SegmentNo) -> Option<Epoch> {
+        let after = epochs.partition_point(|start| start.first_segment <= segment);
         // Epochs that wrote nothing share their first segment with the next one: the last of them made the segment.
-        after.checked_sub(1).map(|index| self.epochs[index].epoch)
+        after.checked_sub(1).map(|index| epochs[index].epoch)
     }
 }

@@ -1,8 +1,11 @@
 //! What openers of an image tell and ask each other through the header's watch.
 //!
 //! Owns: the bytes of notices and of the answers to them. Does not own: who sends one when (the engine's `mailbox.rs`).
+mod operation;
+
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, Refusal};
+pub use operation::{Operation, SnapOperation};
 
 /// "LSDN"
 pub const NOTICE_MAGIC: u32 = u32::from_le_bytes(*b"LSDN");
@@ -26,18 +29,6 @@ pub struct RequestId {
     /// The requester's watch.
     pub watch: u64,
     pub number: u64,
-}
-
-/// A change that the owner makes for somebody else. Each says what it starts from, so that whoever carries it out
-/// after a predecessor that may have done so can tell whether it happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Bytes.
-    Resize { from: u64, to: u64, allow_shrink: bool },
-    /// `None`: the key is not there.
-    SetMetadata { key: String, from: Option<String>, to: Option<String> },
-    /// Feature bits: those in `mask` become as in `to`.
-    SetFeatures { mask: u64, from: u64, to: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +81,7 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
             out.put_u8(4);
             put_id(&mut out, *id);
             out.put_u8(u8::from(*repeated));
-            put_operation(&mut out, operation);
+            operation::put(&mut out, operation);
         }
         Notice::RequestDone(id) => {
             out.put_u8(5);
@@ -113,7 +104,7 @@ pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
         4 => Notice::Request {
             id: take_id(&mut take)?,
             repeated: take_flag(&mut take, NOTICE)?,
-            operation: take_operation(&mut take)?,
+            operation: operation::take(&mut take)?,
         },
         5 => Notice::RequestDone(take_id(&mut take)?),
         6 => Notice::WhoIsThere,
@@ -205,49 +196,6 @@ fn is_counter_name(name: &str) -> bool {
     };
     let parts = name.split_once('.').filter(|_| name.len() <= MOST_COUNTER_NAME_BYTES);
     parts.is_some_and(|(group, counter)| is_word(group) && is_word(counter))
-}
-
-fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
-    match operation {
-        Operation::Resize { from, to, allow_shrink } => {
-            out.put_u8(1);
-            out.put_u64(*from);
-            out.put_u64(*to);
-            out.put_u8(u8::from(*allow_shrink));
-        }
-        Operation::SetMetadata { key, from, to } => {
-            out.put_u8(2);
-            out.put_text(key);
-            put_option(out, from.as_deref());
-            put_option(out, to.as_deref());
-        }
-        Operation::SetFeatures { mask, from, to } => {
-            out.put_u8(3);
-            out.put_u64(*mask);
-            out.put_u64(*from);
-            out.put_u64(*to);
-        }
-    }
-}
-
-fn take_operation(take: &mut Take<'_>) -> FormatResult<Operation> {
-    match take.u8()? {
-        1 => Ok(Operation::Resize { from: take.u64()?, to: take.u64()?, allow_shrink: take_flag(take, NOTICE)? }),
-        2 => Ok(Operation::SetMetadata { key: take.text()?, from: take_option(take)?, to: take_option(take)? }),
-        3 => Ok(Operation::SetFeatures { mask: take.u64()?, from: take.u64()?, to: take.u64()? }),
-        _ => Err(FormatError::new(NOTICE, Refusal::Value("operation"))),
-    }
-}
-
-fn put_option(out: &mut Vec<u8>, text: Option<&str>) {
-    out.put_u8(u8::from(text.is_some()));
-    if let Some(text) = text {
-        out.put_text(text);
-    }
-}
-
-fn take_option(take: &mut Take<'_>) -> FormatResult<Option<String>> {
-    Ok(if take_flag(take, NOTICE)? { Some(take.text()?) } else { None })
 }
 
 fn take_flag(take: &mut Take<'_>, what: &'static str) -> FormatResult<bool> {

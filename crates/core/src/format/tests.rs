@@ -3,15 +3,15 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    CheckpointPointer, EpochStart, ImageRecord, LogRecord, MAX_TOMBS, StateRecord, Tomb, Tombs, decode_epoch,
-    decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
+    CheckpointPointer, EpochStart, ImageRecord, LogRecord, MAX_TOMBS, SnapCounters, SnapNamespace, SnapRecord,
+    StateRecord, Tomb, Tombs, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
-use super::root::{LeafEntry, Root, RootPages, SegmentEntry};
+use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
 use super::segment::{Seal, SegmentIdentity, Summary, decode_seal, decode_summary, encode_seal, encode_summary};
 use super::share::Share;
 use super::*;
-use crate::units::{CheckpointId, Epoch, LeafNo, Loc, SegmentNo, Seq};
+use crate::units::{CheckpointId, Epoch, LeafNo, Loc, SegmentNo, Seq, SnapId};
 use proptest::prelude::*;
 
 const IDENTITY: SegmentIdentity =
@@ -122,16 +122,55 @@ fn sample_image() -> ImageRecord {
     }
 }
 
+/// As the first version has it.
 fn sample_root() -> Root {
     let base = LeafPointer { checkpoint: CheckpointId { epoch: 3, number: 8 }, page: 1, offset: 44, len: 120 };
     let at = LeafPlace { base, patch: None };
+    let segment = SegmentEntry {
+        segment: SegmentNo(5),
+        len: 8 << 20,
+        live: 1 << 20,
+        timestamp_ns: 6,
+        kept: 1 << 20,
+        pins: 0,
+        newest: None,
+    };
     Root {
+        moment: None,
         leaves: vec![LeafEntry { leaf: LeafNo(0), mapped: 4096, at }, LeafEntry { leaf: LeafNo(7), mapped: 1, at }],
-        segments: vec![SegmentEntry { segment: SegmentNo(5), len: 8 << 20, live: 1 << 20, timestamp_ns: 6 }],
+        segments: vec![segment],
+        pages: Vec::new(),
     }
 }
 
-/// The second leaf has a patch.
+/// As the third version has it: with a moment, and with what snapshots need.
+fn sample_moment_root() -> Root {
+    let mut root = sample_patched_root();
+    root.moment = Some(Moment { size: 1 << 40, features: 61, time_ns: 7 });
+    let pinned = SegmentEntry { live: 0, kept: 4096, pins: 2, newest: Some(Seq(99)), ..root.segments[0] };
+    root.segments.push(SegmentEntry { segment: SegmentNo(6), ..pinned });
+    root.pages = [(8, 1), (8, 2), (9, 0)]
+        .map(|(number, page)| PinnedPage { checkpoint: CheckpointId { epoch: 3, number }, page, pins: 2 })
+        .to_vec();
+    root
+}
+
+fn sample_snapshot(namespace: SnapNamespace) -> SnapRecord {
+    SnapRecord {
+        id: SnapId(7),
+        namespace,
+        name: "before grüße".into(),
+        is_protected: true,
+        is_removing: false,
+        size: 1 << 40,
+        features: 61,
+        flags: 0,
+        time_ns: 5,
+        root: sample_log().checkpoint.unwrap(),
+    }
+}
+
+/// The second leaf has a patch, as the second version has it.
 fn sample_patched_root() -> Root {
     let mut root = sample_root();
     let at = LeafPointer { checkpoint: CheckpointId { epoch: 4, number: 1 }, page: 3, offset: 99, len: 77 };
@@ -140,7 +179,7 @@ fn sample_patched_root() -> Root {
 }
 
 fn root_page(root: &Root) -> Vec<u8> {
-    encode_page(&PAGE, root.kind(), &root.encode())
+    encode_page(&PAGE, PageKind::MomentRoot, &root.encode())
 }
 
 fn decode_root(page: &[u8]) -> FormatResult<Root> {
@@ -170,7 +209,21 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("header-requires", encode_requires(5), include_bytes!("../../testdata/v1/header-requires.bin")),
         ("header-text", encode_text("grüße"), include_bytes!("../../testdata/v1/header-text.bin")),
         ("header-tombs", sample_tombs().encode(), include_bytes!("../../testdata/v1/header-tombs.bin")),
-        ("root-page", root_page(&sample_root()), include_bytes!("../../testdata/v1/root-page.bin")),
+        (
+            "moment-root-page",
+            root_page(&sample_moment_root()),
+            include_bytes!("../../testdata/v3/moment-root-page.bin"),
+        ),
+        (
+            "header-snapshot",
+            sample_snapshot(SnapNamespace::User).encode(),
+            include_bytes!("../../testdata/v3/header-snapshot.bin"),
+        ),
+        (
+            "header-snapshots",
+            SnapCounters { last: SnapId(7), limit: Some(9) }.encode(),
+            include_bytes!("../../testdata/v3/header-snapshots.bin"),
+        ),
         (
             "seal",
             encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], Seq(0), 4096),
@@ -189,23 +242,22 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             include_bytes!("../../testdata/v2/summary-shares.bin"),
         ),
         ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
-        (
-            "patched-root-page",
-            root_page(&sample_patched_root()),
-            include_bytes!("../../testdata/v2/patched-root-page.bin"),
-        ),
     ]
 }
 
 /// Golden files of a second version, or with a field that was reserved in the first; all others are of the first.
-const V2: &[&str] = &["durable", "patched-root-page", "share", "summary-durable", "summary-shares"];
+const V2: &[&str] = &["durable", "share", "summary-durable", "summary-shares"];
+const V3: &[&str] = &["moment-root-page", "header-snapshot", "header-snapshots"];
+/// Roots as they were written before there were moments: they are only read now.
+const ROOT_V1: &[u8] = include_bytes!("../../testdata/v1/root-page.bin");
+const ROOT_V2: &[u8] = include_bytes!("../../testdata/v2/patched-root-page.bin");
 
 #[test]
 fn bytes_are_as_released() {
     // LSD_WRITE_GOLDEN=1 writes files that do not exist yet; it never changes one that does.
     for (name, bytes, kept) in golden() {
         if kept.is_empty() && std::env::var_os("LSD_WRITE_GOLDEN").is_some() {
-            let version = if V2.contains(&name) { 2 } else { 1 };
+            let version = 1 + u32::from(V2.contains(&name)) + 2 * u32::from(V3.contains(&name));
             let path = format!("{}/testdata/v{version}/{name}.bin", env!("CARGO_MANIFEST_DIR"));
             std::fs::write(path, &bytes).unwrap();
             continue;
@@ -238,19 +290,50 @@ fn everything_comes_back() {
     assert_eq!(decode_requires(&encode_requires(5)).unwrap(), 5);
     assert_eq!(decode_text(&encode_text("grüße")).unwrap(), "grüße");
     assert_eq!(Tombs::decode(&sample_tombs().encode()).unwrap(), sample_tombs());
-    for root in [sample_root(), sample_patched_root()] {
-        assert_eq!(decode_root(&root_page(&root)).unwrap(), root);
+    assert_eq!(decode_root(&root_page(&sample_moment_root())).unwrap(), sample_moment_root());
+    assert_eq!(decode_root(ROOT_V1).unwrap(), sample_root(), "version 1");
+    assert_eq!(decode_root(ROOT_V2).unwrap(), sample_patched_root(), "version 2");
+    let group = SnapNamespace::Group { pool: -1, group: "g".into(), group_snapshot: "s".into() };
+    for namespace in [SnapNamespace::User, group, SnapNamespace::Trash { name: "it was".into() }] {
+        let snapshot = sample_snapshot(namespace);
+        assert_eq!(SnapRecord::decode(&snapshot.encode()).unwrap(), snapshot);
     }
+    for limit in [None, Some(0)] {
+        let counters = SnapCounters { last: SnapId(7), limit };
+        assert_eq!(SnapCounters::decode(&counters.encode()).unwrap(), counters);
+    }
+}
+
+/// The payloads of the old roots, behind the pages' own headers.
+fn old_root(page: &[u8]) -> Vec<u8> {
+    page[super::checkpoint::PAGE_HEADER_BYTES..].to_vec()
+}
+
+#[test]
+fn what_snapshots_need_is_refused_where_it_makes_no_sense() {
+    let root = sample_moment_root();
+    let refused = |change: &dyn Fn(&mut Root)| {
+        let mut root = root.clone();
+        change(&mut root);
+        Root::decode(PageKind::MomentRoot, &root.encode()).unwrap_err().why
+    };
+    assert_eq!(refused(&|root| root.segments[0].kept += 1), Refusal::Value("segment entry"), "kept by nothing");
+    assert_eq!(refused(&|root| root.segments[1].kept = root.segments[1].len + 1), Refusal::Value("segment entry"));
+    assert_eq!(refused(&|root| root.segments[1].live = 8192), Refusal::Value("segment entry"), "live and not kept");
+    assert_eq!(refused(&|root| root.pages[1].pins = 0), Refusal::Value("pinned page"));
+    assert_eq!(refused(&|root| root.pages.swap(0, 1)), Refusal::Value("page order"));
+    assert_eq!(refused(&|root| root.moment.as_mut().unwrap().size = u64::MAX), Refusal::Value("size"));
+    let older = decode_page(&PAGE, PageKind::PatchedRoot, &root_page(&root)).unwrap_err().why;
+    assert_eq!(older, Refusal::Version(3), "a reader that does not know moments");
 }
 
 #[test]
 fn patches_are_refused_where_none_may_be() {
-    let (plain, patched) = (sample_root(), sample_patched_root());
+    let (plain, bytes) = (old_root(ROOT_V1), old_root(ROOT_V2));
     let refused = |page: &[u8]| decode_page(&PAGE, PageKind::Root, page).unwrap_err().why;
-    assert_eq!(refused(&root_page(&patched)), Refusal::Version(2), "a reader that does not know patches");
-    assert!(Root::decode(PageKind::Root, &patched.encode()).is_err());
-    assert!(Root::decode(PageKind::PatchedRoot, &plain.encode()).is_err());
-    let bytes = patched.encode();
+    assert_eq!(refused(ROOT_V2), Refusal::Version(2), "a reader that does not know patches");
+    assert!(Root::decode(PageKind::Root, &bytes).is_err());
+    assert!(Root::decode(PageKind::PatchedRoot, &plain).is_err());
     let patch_at = bytes.len() - 28;
     for (leaf, why) in [(1u32, "of no leaf"), (0, "good"), (8, "of no leaf")] {
         let mut bytes = bytes.clone();
@@ -261,12 +344,12 @@ fn patches_are_refused_where_none_may_be() {
     twice[8] = 2;
     twice.extend_from_slice(&bytes[patch_at..]);
     assert!(Root::decode(PageKind::PatchedRoot, &twice).is_err());
-    let none = [&plain.encode()[..8], &[0; 4], &plain.encode()[8..]].concat();
+    let none = [&plain[..8], &[0; 4], &plain[8..]].concat();
     assert_eq!(Root::decode(PageKind::PatchedRoot, &none).unwrap_err().why, Refusal::Value("patches"));
     // The pages of one root are all of one version.
     let mut pages = RootPages::default();
-    pages.add(&PAGE, &root_page(&plain)).unwrap();
-    assert!(pages.add(&PAGE, &root_page(&patched)).is_err());
+    pages.add(&PAGE, ROOT_V1).unwrap();
+    assert!(pages.add(&PAGE, ROOT_V2).is_err());
 }
 
 #[test]
@@ -379,6 +462,9 @@ fn decode_everything(bytes: &[u8]) {
     let _ = decode_root(bytes);
     let _ = Root::decode(PageKind::Root, bytes);
     let _ = Root::decode(PageKind::PatchedRoot, bytes);
+    let _ = Root::decode(PageKind::MomentRoot, bytes);
+    let _ = SnapRecord::decode(bytes);
+    let _ = SnapCounters::decode(bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
@@ -398,10 +484,11 @@ proptest! {
 
     #[test]
     fn mutated_structures_are_refused_or_valid(
-        which in 0usize..15, edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        which in any::<prop::sample::Index>(), edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(), shorten in any::<bool>(), mend in any::<bool>(),
     ) {
-        let (_, original, _) = golden().swap_remove(which);
+        let mut golden = golden();
+        let (name, original, _) = golden.swap_remove(which.index(golden.len()));
         let mut bytes = original.clone();
         for (at, value) in edits {
             let at = at.index(bytes.len());
@@ -411,21 +498,26 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         let changed = bytes != original;
+        let in_envelope = name.starts_with("header") || name.ends_with("root-page");
         if mend && changed {
-            let is_batch = which == 0 || which == 9;
-            let covered = if is_batch { BATCH_HEADER_BYTES } else { bytes.len() };
-            mend_checksum(&mut bytes, if is_batch || which == 1 { 8 } else { 12 }, covered);
-        } else if changed && ((2..8).contains(&which) || which == 10) {
+            let is_summary = name.starts_with("summary");
+            let covered = if in_envelope || is_summary { bytes.len() } else { BATCH_HEADER_BYTES };
+            mend_checksum(&mut bytes, if in_envelope { 12 } else { 8 }, covered);
+        } else if changed && in_envelope {
             // One checksum covers the whole of these: every change is noticed.
-            let accepted = match which {
-                2 => ImageRecord::decode(&bytes).is_ok(),
-                3 => StateRecord::decode(&bytes).is_ok(),
-                4 => decode_epoch(&bytes).is_ok(),
-                5 => LogRecord::decode(&bytes).is_ok(),
-                6 => decode_text(&bytes).is_ok(),
+            let accepted = match name {
+                "header-image" => ImageRecord::decode(&bytes).is_ok(),
+                "header-state" => StateRecord::decode(&bytes).is_ok(),
+                "header-epoch" => decode_epoch(&bytes).is_ok(),
+                "header-log" => LogRecord::decode(&bytes).is_ok(),
+                "header-requires" => decode_requires(&bytes).is_ok(),
+                "header-text" => decode_text(&bytes).is_ok(),
+                "header-tombs" => Tombs::decode(&bytes).is_ok(),
+                "header-snapshot" => SnapRecord::decode(&bytes).is_ok(),
+                "header-snapshots" => SnapCounters::decode(&bytes).is_ok(),
                 _ => decode_root(&bytes).is_ok(),
             };
-            prop_assert!(!accepted);
+            prop_assert!(!accepted, "{name}");
         }
         decode_everything(&bytes);
     }

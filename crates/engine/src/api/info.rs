@@ -63,6 +63,16 @@ pub struct OpenOptions {
     /// The default namespace of the image's pool, where the pool's own options are; `None`: the image is in it.
     pub pool: Option<Arc<dyn ObjectStore>>,
     pub executor: Executor,
+    /// The handle shows this snapshot, and is read-only.
+    pub snapshot: Option<SnapRef>,
+}
+
+/// Which snapshot of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapRef {
+    /// One of the user's.
+    Name(String),
+    Id(u64),
 }
 
 /// Seconds and nanoseconds since the epoch.

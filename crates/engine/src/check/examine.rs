@@ -4,7 +4,7 @@ use super::map::Needed;
 use super::orphans::{InForce, Orphan};
 use super::pages::Checkpoint;
 use super::segments::Segments;
-use super::{header, map, orphans, pages, segments};
+use super::{header, map, orphans, pages, segments, snapshots};
 use crate::objects::Objects;
 use crate::objects::header::{Header, check_understood};
 use crate::recovery::open;
@@ -38,6 +38,7 @@ pub(super) struct ExaminedContent {
     /// Why opening would refuse the log behind the checkpoint.
     pub(super) log_damaged: bool,
     pub(super) needed: Needed,
+    pub(super) snapshots: snapshots::Found,
     pub(super) orphans: Vec<Orphan>,
 }
 
@@ -78,9 +79,16 @@ async fn content(
 ) -> Result<ExaminedContent> {
     let checkpoint = pages::verify(&objects, &header, report).await?;
     let map_whole = checkpoint.state.is_some() && checkpoint.lost.is_empty();
-    let wanted = wanted(&objects, &checkpoint, map_whole).await?;
-    let segments = segments::verify(&objects, &header.log, &wanted, &checkpoint.segments, progress, report).await?;
-    let Checkpoint { state, lost, pages, .. } = checkpoint;
+    let snapshots = snapshots::verify(&objects, &header, report).await?;
+    let mut pointed_into = checkpoint.segments.clone();
+    pointed_into.extend(snapshots.segments.keys());
+    let mut wanted = wanted(&objects, &checkpoint, map_whole).await?;
+    wanted.extend(snapshots.segments.keys());
+    let segments = segments::verify(&objects, &header.log, &wanted, &pointed_into, progress, report).await?;
+    let Checkpoint { state, lost, mut pages, .. } = checkpoint;
+    pages.extend(snapshots.pages());
+    // Which pages a map needs that cannot be read is not known.
+    let pages_known = state.is_some() && snapshots.is_whole;
     let root_known = state.is_some();
     let mut state = state;
     let (log, log_damaged) = read_log(&objects, &header.log, &segments, report).await?;
@@ -97,12 +105,13 @@ async fn content(
         needed = map::verify(&objects, state, &segments, report).await?;
         if map_whole {
             map::verify_live(&objects, state, &needed, report);
+            snapshots::verify_pins(&objects, state, &snapshots, report);
         }
     }
     let force =
-        InForce { header: &header, pages: root_known.then_some(&pages), segments: &wanted, in_use: report.in_use };
+        InForce { header: &header, pages: pages_known.then_some(&pages), segments: &wanted, in_use: report.in_use };
     let orphans = if root_known { orphans::find(&objects, &force, report).await? } else { Vec::new() };
-    Ok(ExaminedContent { header, state, lost_leaves: lost, from_log, log_damaged, needed, orphans })
+    Ok(ExaminedContent { header, state, lost_leaves: lost, from_log, log_damaged, needed, snapshots, orphans })
 }
 
 /// The segments that must be looked at beside those of the log behind the checkpoint.
@@ -184,10 +193,10 @@ async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Res
         return Ok(None);
     }
     let from_start = LogRecord { checkpoint: None, ..header.log.clone() };
-    let blank = recovery::load_checkpoint(objects, &from_start, header.state.size, 0);
+    let blank = recovery::load_checkpoint(objects, header, &from_start, 0);
     let mut state = blank.await?;
     let all = segments.found.iter().map(|(no, segment)| (*no, (segment.epoch, segment.tail))).collect();
     recovery::apply_log(objects, &mut state, &log, &all).await?;
-    state.log = header.log.clone();
+    state.set_log(header.log.clone());
     Ok(Some(state))
 }

@@ -50,6 +50,10 @@ pub enum Fault {
     NotData,
     /// The checkpoint's table says that this many bytes of a segment are needed; the map needs another number.
     Live { recorded: u32, needed: u32 },
+    /// The map of this snapshot does not verify: it cannot be read as a whole.
+    Snapshot { name: String, why: String },
+    /// The checkpoint's table says that so many snapshots need a segment or a page; another number does.
+    Pins { recorded: u32, needed: u32 },
     /// Batches of the log claim the same place in the order of writes.
     Order { why: String },
     /// Writes after this one, up to at least that, were durable and are not there; the object is where they may have been.
@@ -70,7 +74,7 @@ impl Fault {
             Fault::Gap { .. } | Fault::TornTail { .. } => Severity::Note,
             Fault::OrphanPage | Fault::OrphanSegment | Fault::BeingRemoved => Severity::Leak,
             // Space that is never given back; the other way round data would be given up that is needed.
-            Fault::Live { recorded, needed } if recorded > needed => Severity::Leak,
+            Fault::Live { recorded, needed } | Fault::Pins { recorded, needed } if recorded > needed => Severity::Leak,
             _ => Severity::Corruption,
         }
     }

@@ -1,9 +1,11 @@
 //! The values of a header one by one: as much of it as verifies.
 use super::finding::{CheckReport, Fault};
-use crate::objects::header::Header;
+use crate::objects::header::{Header, Snapshots};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tombs, decode_epoch, decode_text, key};
+use lsd_core::format::header::{
+    ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs, decode_epoch, decode_text, key,
+};
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
 use lsd_store::{KvMap, ObjectStore};
@@ -29,6 +31,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
             metadata.insert(meta[key::META.len()..].to_owned(), text);
         }
     }
+    let snapshots = values.snapshots();
     let (image, log) = (image?, log?);
     let state = state.unwrap_or(StateRecord {
         size: MAX_IMAGE_BYTES,
@@ -39,7 +42,8 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         modify_ns: 0,
     });
     let epoch = epoch.unwrap_or(log.epochs.last().map(|start| start.epoch).unwrap_or_default());
-    let header = Header { image, state, epoch, log, tombs, name: name.unwrap_or_default(), metadata, removing: false };
+    let name = name.unwrap_or_default();
+    let header = Header { image, state, epoch, log, tombs, name, metadata, snapshots, removing: false };
     if let Some(why) = contradiction(id, &header) {
         values.report.add(names::header(&id.0), Fault::HeaderContradicts { why });
     }
@@ -61,6 +65,27 @@ impl Values<'_> {
         };
         self.report.add(&self.object, Fault::HeaderValue { key: key.to_owned(), why });
         None
+    }
+}
+
+impl Values<'_> {
+    /// Those that verify.
+    fn snapshots(&mut self) -> Snapshots {
+        let mut snapshots = Snapshots::default();
+        if self.values.contains_key(key::SNAP_COUNTERS) {
+            snapshots.counters = self.decode(key::SNAP_COUNTERS, SnapCounters::decode).unwrap_or_default();
+        }
+        for name in self.values.keys().filter(|name| name.starts_with(key::SNAP)) {
+            match self.decode(name, SnapRecord::decode) {
+                Some(record) if key::snap(record.id) == *name => drop(snapshots.all.insert(record.id, record)),
+                Some(_) => {
+                    let why = "it is the value of another snapshot".to_owned();
+                    self.report.add(&self.object, Fault::HeaderValue { key: name.clone(), why });
+                }
+                None => {}
+            }
+        }
+        snapshots
     }
 }
 

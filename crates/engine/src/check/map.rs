@@ -17,10 +17,10 @@ pub(super) type Needed = BTreeMap<SegmentNo, u64>;
 
 /// Calls `f` with every run of the map and the leaf it is in, in the order of the image.
 pub(super) async fn for_each_run(objects: &Objects, state: &mut State, mut f: impl FnMut(LeafNo, Run)) -> Result<()> {
-    let dirty: BTreeMap<LeafNo, Snapshot> = state.map.take_dirty().into_iter().collect();
+    let dirty: BTreeMap<LeafNo, Snapshot> = state.view.map.take_dirty().into_iter().collect();
     // Only looked at: the next checkpoint still has to store them.
-    state.map.fail_dirty(dirty.keys().copied());
-    let stored = state.map.stored_leaves().filter(|(leaf, _, _)| !dirty.contains_key(leaf));
+    state.view.map.fail_dirty(dirty.keys().copied());
+    let stored = state.view.map.stored_leaves().filter(|(leaf, _, _)| !dirty.contains_key(leaf));
     let stored: Vec<(LeafNo, LeafPlace)> = stored.map(|(leaf, at, _)| (leaf, *at)).collect();
     let mut dirty = dirty.into_iter().peekable();
     for group in stored.chunks(LEAVES_AT_ONCE) {
@@ -46,7 +46,7 @@ pub(super) async fn verify(
 ) -> Result<Needed> {
     let mut needed = Needed::new();
     let mut astray: BTreeMap<SegmentNo, usize> = BTreeMap::new();
-    let epochs = state.log.clone();
+    let epochs = state.log().clone();
     for_each_run(objects, state, |leaf, run| {
         let no = run.loc.segment();
         *needed.entry(no).or_default() += u64::from(run.len);
@@ -92,7 +92,7 @@ pub(super) fn verify_live(objects: &Objects, state: &State, needed: &Needed, rep
         let recorded = recorded.get(&no).copied().unwrap_or_default();
         let needed = u32::try_from(needed.get(&no).copied().unwrap_or_default()).unwrap_or(u32::MAX);
         if recorded != needed {
-            let epoch = state.log.epoch_of(no).unwrap_or_default();
+            let epoch = state.log().epoch_of(no).unwrap_or_default();
             report.add(objects.segment(epoch, no), Fault::Live { recorded, needed });
         }
     }

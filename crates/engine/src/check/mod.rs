@@ -12,6 +12,7 @@ mod pages;
 mod repair;
 mod segment;
 mod segments;
+mod snapshots;
 
 pub use finding::{CheckReport, Checked, Fault, Finding, Severity};
 pub use repair::{RepairOptions, RepairReport};

@@ -46,7 +46,7 @@ pub(super) struct Checkpoint {
 /// Reads and verifies all of it.
 pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<Checkpoint> {
     let mut found = Checkpoint { pages: root_pages(&header.log).collect(), ..Checkpoint::default() };
-    let state = match recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await {
+    let state = match recovery::load_checkpoint(objects, header, &header.log, 0).await {
         Ok(state) => state,
         Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {
             let (id, page) = found.pages.first().copied().unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
         }
         Err(error) => return Err(error),
     };
-    let leaves: Vec<LeafAt> = state.map.stored_leaves().map(|(leaf, at, mapped)| (leaf, *at, mapped)).collect();
+    let leaves: Vec<LeafAt> = state.view.map.stored_leaves().map(|(leaf, at, mapped)| (leaf, *at, mapped)).collect();
     let mut by_page: BTreeMap<PageKey, Vec<Part>> = BTreeMap::new();
     for (leaf, at) in leaves.iter().flat_map(|leaf| leaf.1.pointers().map(move |at| (leaf, at))) {
         by_page.entry((at.checkpoint, at.page)).or_default().push(Part { leaf: *leaf, at });
@@ -73,10 +73,10 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
 
 /// The state without the leaves that do not verify: their ranges look like holes.
 fn without(mut state: State, lost: &BTreeSet<LeafNo>) -> State {
-    let kept = state.map.stored_leaves().filter(|(leaf, _, _)| !lost.contains(leaf));
+    let kept = state.view.map.stored_leaves().filter(|(leaf, _, _)| !lost.contains(leaf));
     let kept: Vec<_> = kept.map(|(leaf, at, mapped)| (leaf, *at, mapped)).collect();
-    state.map = lsd_core::map::ExtentMap::new();
-    state.map.load_root(kept);
+    state.view.map = lsd_core::map::ExtentMap::new();
+    state.view.map.load_root(kept);
     state
 }
 

@@ -9,8 +9,9 @@
 //! order of writes.
 use super::examine::{Examined, ExaminedContent, examine};
 use super::finding::{CheckReport, Fault, Severity};
-use super::{header_values, map};
+use super::{header_values, map, snapshots};
 use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::parallel;
@@ -184,9 +185,9 @@ async fn own_and_mend(
     };
     let last_known = state.segments.last().unwrap_or_default();
     let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
-    state.log = takeover::commit_start(objects, &header, epoch, state.end, first_segment).await?;
+    state.set_log(takeover::commit_start(objects, &header, epoch, state.view.end, first_segment).await?);
     let shared = Shared::new(&header.name, state, &crate::Settings::default(), Arc::default());
-    Checkpointer::new(epoch).write(objects, &shared, true).await?;
+    Checkpointer::new(epoch).write(objects, &shared, Purpose::Clean).await?;
     delete_orphans(objects, progress, report).await
 }
 
@@ -198,7 +199,7 @@ async fn decide(
     options: RepairOptions,
     report: &mut RepairReport,
 ) -> Result<std::result::Result<State, &'static str>> {
-    let ExaminedContent { header, state, lost_leaves, from_log, log_damaged, needed, .. } = content;
+    let ExaminedContent { header, state, lost_leaves, from_log, log_damaged, needed, snapshots, .. } = content;
     let Some(mut state) = state else {
         return Ok(Err("the root of the checkpoint is lost, and the log does not hold everything since the beginning"));
     };
@@ -220,6 +221,7 @@ async fn decide(
     }
     let needed = if options.discard_damaged { count(objects, &mut state).await? } else { needed };
     state.segments = live_table(&state, &needed);
+    snapshots::recount(&mut state, snapshots);
     Ok(Ok(state))
 }
 
@@ -261,11 +263,11 @@ async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> R
         let mut offset = range.start;
         while offset < range.end {
             let len = state.clear_len(offset, range.end - offset);
-            let missing = state.map.missing(offset, len);
+            let missing = state.view.map.missing(offset, len);
             let loaded = objects.read_leaves(&missing).await?;
-            objects.install(&mut state.map, loaded)?;
+            objects.install(&mut state.view.map, loaded)?;
             let not_loaded = |error| Error::new(ErrorKind::Io { errno: nix::libc::EIO }, format!("{error}"));
-            state.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;
+            state.view.map.clear(offset, len, &mut Superseded::new()).map_err(not_loaded)?;
             offset += len;
         }
     }
@@ -286,12 +288,13 @@ fn live_table(state: &State, needed: &map::Needed) -> Segments {
     let mut entries: BTreeMap<SegmentNo, SegmentEntry> =
         state.segments.entries().map(|entry| (entry.segment, entry)).collect();
     for no in needed.keys() {
-        let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0 };
+        let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0, kept: 0, pins: 0, newest: None };
         entries.entry(*no).or_insert(unknown);
     }
     for (no, entry) in &mut entries {
         entry.live = needed.get(no).map_or(0, |bytes| u32::try_from(*bytes).unwrap_or(u32::MAX));
         entry.len = entry.len.max(entry.live);
+        entry.kept = if entry.pins == 0 { entry.live } else { entry.kept.max(entry.live) };
     }
     Segments::from_entries(&entries.into_values().collect::<Vec<_>>())
 }

@@ -2,8 +2,11 @@
 //! nothing needs any more goes (`reclaim/`).
 //!
 //! Owns: the order of the steps (rules 4 and 5). Does not own: when one is due (`shared/`), what is in the pages
-//! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`).
+//! (`checkpoint/pages.rs`, `checkpoint/root.rs`), which leaves are taken (`checkpoint/taken.rs`), what else changes with it
+//! (`checkpoint/purpose.rs`).
+mod booked;
 mod pages;
+pub(crate) mod purpose;
 mod root;
 mod taken;
 
@@ -16,13 +19,17 @@ use crate::ownership::takeover::guarded;
 use crate::reclaim;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
+use booked::Booked;
 use lsd_core::format::header::{CheckpointPointer, LogRecord, key};
+use lsd_core::format::root::Moment;
 use lsd_core::units::{CheckpointId, Epoch, LeafNo, SegmentNo, Seq};
 use lsd_state::log::{OpenSegment, Writer};
-use lsd_state::pins::{self, PageKey, Pins};
+use lsd_state::pins::{self, PageKey, Pins, SnapshotPins};
 use lsd_state::protocol;
 use lsd_state::segments::Segments;
 use pages::Pages;
+use purpose::{Changed, Doubt, Purpose};
+use std::sync::PoisonError;
 use taken::Taken;
 use tokio::sync::Mutex;
 
@@ -35,6 +42,21 @@ pub(crate) struct Checkpointer {
     /// Pages of checkpoints that failed: they go after the next one that is committed, behind which a late
     /// commit of theirs has no effect (rule 22).
     failed: Mutex<Vec<PageKey>>,
+    /// What the next one has to find out first.
+    doubt: std::sync::Mutex<Option<Doubt>>,
+}
+
+/// Why a checkpoint is not in the header.
+struct Uncommitted {
+    error: Error,
+    /// It may be.
+    in_doubt: bool,
+}
+
+impl From<Error> for Uncommitted {
+    fn from(error: Error) -> Self {
+        Self { error, in_doubt: false }
+    }
 }
 
 /// The image at one sequence number.
@@ -44,6 +66,8 @@ struct Capture {
     /// The leaves that were dirty, in no order.
     dirty: Vec<LeafNo>,
     segments: Segments,
+    snapshots: SnapshotPins,
+    moment: Moment,
     log: LogRecord,
     log_bytes: u64,
     /// Segments that get no more batches and are not sealed yet.
@@ -53,13 +77,14 @@ struct Capture {
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, number: Mutex::new(Some(0)), failed: Mutex::default() }
+        Self { epoch, number: Mutex::new(Some(0)), failed: Mutex::default(), doubt: std::sync::Mutex::default() }
     }
 
-    /// Writes a checkpoint of everything accepted so far. `clean`: it is the last act of this owner, and nothing
-    /// follows it in the log.
-    pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, clean: bool) -> Result<()> {
+    /// Writes a checkpoint of everything accepted so far.
+    pub(crate) async fn write(&self, objects: &Objects, shared: &Shared, mut purpose: Purpose) -> Result<()> {
         let mut number = self.number.lock().await;
+        self.settle(objects, shared).await?;
+        let clean = purpose.is_clean();
         let last = number.ok_or_else(|| Error::new(ErrorKind::Closed, "the owner's last checkpoint was written"))?;
         let next = last
             .checked_add(1)
@@ -67,11 +92,13 @@ impl Checkpointer {
         *number = Some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
         reclaim::delete_what_is_left(objects, shared).await;
-        let mut capture = capture(shared, clean);
+        let (mut capture, changed) = capture(shared, &mut purpose);
+        let mut booked = Booked::new(shared, &self.doubt, changed);
         let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
         let mut pages = Pages::new(objects, id);
-        let written = self.write_captured(shared, &mut pages, &capture, &mut taken, clean).await;
+        let written = self.write_captured(shared, &mut pages, &capture, &mut taken, (&purpose, &mut booked)).await;
         drop(taken);
+        drop(booked);
         // Not before: a close whose caller gave it up half-way is taken up again.
         if clean {
             *number = None;
@@ -97,7 +124,7 @@ impl Checkpointer {
         pages: &mut Pages<'_>,
         capture: &Capture,
         taken: &mut Taken<'_>,
-        clean: bool,
+        (purpose, booked): (&Purpose, &mut Booked<'_>),
     ) -> Result<Pins> {
         let (objects, id) = pages.whose();
         shared.wait_durable(capture.covers).await?;
@@ -106,7 +133,7 @@ impl Checkpointer {
         let mut left = taken.write(pages).await?;
         pages.end_leaves().await?;
         let first_root_page = pages.count();
-        let root = root::write(shared, pages, taken.stored(), &capture.segments).await?;
+        let root = root::write(shared, pages, taken.stored(), capture, purpose).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
         let log = LogRecord {
@@ -116,22 +143,35 @@ impl Checkpointer {
             epochs: capture
                 .log
                 .epochs_needed(capture.replay_from, capture.segments.entries().map(|entry| entry.segment)),
-            clean,
+            clean: purpose.is_clean(),
         };
-        let given_up = self.commit(objects, shared, capture, &log).await?;
-        {
+        booked.attempt(pointer, &root.leaf_pages);
+        let given_up = match self.commit(objects, shared, capture, (&log, purpose)).await {
+            Ok(given_up) => given_up,
+            Err(Uncommitted { error, in_doubt }) => {
+                booked.refused(in_doubt);
+                return Err(error);
+            }
+        };
+        let (snapshots, before) = {
             let mut state = shared.lock();
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
             state.root_bytes = root.bytes as u64;
-            state.log = log.clone();
-        }
+            state.set_log(log.clone());
+            let before = booked.commit(&mut state);
+            (state.snapshots.clone(), before)
+        };
         taken.commit().await;
+        if let Some(before) = before {
+            left.extend(before.map.stored_leaves().flat_map(|(_, place, _)| pins::leaf_pages(place)));
+        }
         // Of which the map has never heard: its leaves are stored again.
         if let Some(given_up) = &given_up {
             left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
         }
         left.extend(pins::root_pages(&capture.log));
-        let pins = Pins::new(&log, root.leaf_pages);
+        left.extend(purpose.lets_go());
+        let pins = Pins::new(&log, root.leaf_pages, snapshots);
         reclaim::sweep(objects, shared, &log, &pins, (&capture.segments, left)).await;
         Ok(pins)
     }
@@ -148,25 +188,40 @@ impl Checkpointer {
         parallel::all(capture.ended.iter().map(seal).collect()).await;
     }
 
+    /// Finds out what became of an update that the last checkpoint left in doubt.
+    async fn settle(&self, objects: &Objects, shared: &Shared) -> Result<()> {
+        let is_in_doubt = || self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_in_doubt().is_none() {
+            return Ok(());
+        }
+        // A header is read behind the updates that were sent before (`ObjectStore`): what this finds is final.
+        let header = Header::read(objects).await?;
+        if let Some(doubt) = is_in_doubt().take() {
+            doubt.settle(&mut shared.lock(), &header);
+        }
+        Ok(())
+    }
+
     /// Returns a checkpoint of this epoch that was given up before, and took effect all the same: this one takes its place.
     async fn commit(
         &self,
         objects: &Objects,
         shared: &Shared,
         capture: &Capture,
-        log: &LogRecord,
-    ) -> Result<Option<CheckpointPointer>> {
+        what: (&LogRecord, &Purpose),
+    ) -> std::result::Result<Option<CheckpointPointer>, Uncommitted> {
         shared.lock().check_alive()?;
         let durable = shared.lock().writer.as_ref().map_or(capture.covers, |writer| writer.durable());
         if !protocol::may_commit_checkpoint(capture.covers, durable) {
-            return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log"));
+            let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log");
+            return Err(error.into());
         }
-        let committed = self.replace(objects, &capture.log.encode(), log).await;
+        let committed = self.replace(objects, (&capture.log, capture.moment.size), what).await;
         let committed = match committed {
-            Err(error) => self.replace_what_is_there(objects, capture, log, error).await,
+            Err(error) => self.replace_what_is_there(objects, capture, what, error).await,
             Ok(()) => Ok(None),
         };
-        if let Err(error) = &committed
+        if let Err(Uncommitted { error, .. }) = &committed
             && error.kind == ErrorKind::Fenced
         {
             shared.fail(error.clone());
@@ -174,9 +229,18 @@ impl Checkpointer {
         committed
     }
 
-    /// Rule 22: `former` is what the header must say until then.
-    async fn replace(&self, objects: &Objects, former: &[u8], log: &LogRecord) -> Result<()> {
-        let update = guarded(self.epoch).expect(key::LOG, former.to_vec()).set(key::LOG, log.encode());
+    /// Rule 22: `former` is what the header must say until then. `size`: of the image, bytes.
+    async fn replace(
+        &self,
+        objects: &Objects,
+        (former, size): (&LogRecord, u64),
+        (log, purpose): (&LogRecord, &Purpose),
+    ) -> Result<()> {
+        let update = guarded(self.epoch).expect(key::LOG, former.encode()).set(key::LOG, log.encode());
+        let update = match &log.checkpoint {
+            Some(root) => purpose.add_to(update, size, root),
+            None => update,
+        };
         Ok(objects.meta.kv_update(&objects.header(), update).await?)
     }
 
@@ -185,26 +249,33 @@ impl Checkpointer {
         &self,
         objects: &Objects,
         capture: &Capture,
-        log: &LogRecord,
+        what: (&LogRecord, &Purpose),
         error: Error,
-    ) -> Result<Option<CheckpointPointer>> {
-        if !matches!(error.kind, ErrorKind::Fenced | ErrorKind::TimedOut | ErrorKind::Io { .. }) {
-            return Err(error);
+    ) -> std::result::Result<Option<CheckpointPointer>, Uncommitted> {
+        let may_be_there = |error: &Error| matches!(error.kind, ErrorKind::TimedOut | ErrorKind::Io { .. });
+        if error.kind != ErrorKind::Fenced && !may_be_there(&error) {
+            return Err(error.into());
         }
         let header = match Header::read(objects).await {
             Ok(header) if header.epoch == self.epoch => header,
-            Ok(_) => return Err(error.with_kind(ErrorKind::Fenced)),
+            Ok(_) => return Err(error.with_kind(ErrorKind::Fenced).into()),
             // Nothing says that the image is lost; the next checkpoint asks again.
-            Err(unknown) => return Err(if error.kind == ErrorKind::Fenced { unknown } else { error }),
+            Err(unknown) => {
+                let in_doubt = error.kind != ErrorKind::Fenced;
+                return Err(Uncommitted { error: if in_doubt { error } else { unknown }, in_doubt });
+            }
         };
-        if header.log == *log {
+        if header.log == *what.0 {
             return Ok(None);
         }
         if header.log == capture.log {
             // What the store refused then it takes another time, and what is still under way is refused from then on.
-            return Err(if error.kind == ErrorKind::Fenced { passing(&error) } else { error });
+            return Err(if error.kind == ErrorKind::Fenced { passing(&error) } else { error }.into());
         }
-        self.replace(objects, &header.log.encode(), log).await?;
+        if let Err(error) = self.replace(objects, (&header.log, capture.moment.size), what).await {
+            let in_doubt = may_be_there(&error);
+            return Err(Uncommitted { error, in_doubt });
+        }
         let ours = |checkpoint: &CheckpointPointer| u64::from(checkpoint.id.epoch) == self.epoch.0;
         Ok(header.log.checkpoint.filter(ours).filter(|given_up| Some(*given_up) != capture.log.checkpoint))
     }
@@ -215,30 +286,39 @@ fn passing(error: &Error) -> Error {
     error.clone().with_kind(ErrorKind::Io { errno: nix::libc::EIO })
 }
 
-/// `clean`: nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
-fn capture(shared: &Shared, clean: bool) -> Capture {
+/// At a clean end nothing follows in the log, so replay has nothing to read and the next epoch's numbers start beyond.
+fn capture(shared: &Shared, purpose: &mut Purpose) -> (Capture, Changed) {
     let mut state = shared.lock();
+    let clean = purpose.is_clean();
     let ended = if clean {
         state.force_when_full();
         state.end_segments()
     } else {
         Vec::new()
     };
+    if purpose.ends_segments() {
+        state.close_segments();
+    }
     state.close_for_checkpoint();
+    let changed = purpose.begin(&mut state);
     let replay_from = match &state.writer {
         Some(writer) if clean => writer.next_segment(),
         Some(writer) => writer.oldest_open_segment(),
         // A repair has no log of its own: all that there is lies before its epoch.
-        None => state.log.epochs.last().map_or(state.log.replay_from, |own| own.first_segment),
+        None => state.log().epochs.last().map_or(state.log().replay_from, |own| own.first_segment),
     };
-    Capture {
-        covers: state.end,
+    let moment = Moment { size: state.view.size, features: state.view.features, time_ns: state.now_ns() };
+    let capture = Capture {
+        covers: state.view.end,
         replay_from,
-        dirty: state.map.begin_take(),
+        dirty: state.view.map.begin_take(),
         segments: state.segments.clone(),
-        log: state.log.clone(),
+        snapshots: state.snapshots.clone(),
+        moment,
+        log: state.log().clone(),
         log_bytes: state.log_bytes,
         ended,
         alignment: state.writer.as_ref().map_or(1, Writer::alignment),
-    }
+    };
+    (capture, changed)
 }

@@ -2,14 +2,14 @@
 //! written at a time, so it may be looked at in steps.
 //!
 //! Owns: which leaves and segments are in the root. Does not own: its bytes (`lsd_core::format::root`), pages (`checkpoint/pages.rs`).
-use super::{pages::Pages, taken::StoredLeaf};
+use super::{Capture, pages::Pages, purpose::Purpose, taken::StoredLeaf};
 use crate::api::limits::CHECKPOINT_STEP_LEAVES;
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, Result};
+use lsd_core::format::checkpoint::PageKind;
 use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
 use lsd_core::units::LeafNo;
 use lsd_state::pins::{PageKey, leaf_pages};
-use lsd_state::segments::Segments;
 use std::collections::BTreeSet;
 
 /// A walk through the leaves of the new root: those that the map has in its last one, and, before them, those in the new pages.
@@ -57,8 +57,10 @@ pub(super) async fn write(
     shared: &Shared,
     pages: &mut Pages<'_>,
     new: &[StoredLeaf],
-    segments: &Segments,
+    capture: &Capture,
+    purpose: &Purpose,
 ) -> Result<Root> {
+    let Capture { segments, snapshots, moment, .. } = capture;
     let mut counts = RootCounts { segments: segments.count(), ..RootCounts::default() };
     let mut needed = BTreeSet::new();
     let mut walk = Walk::new(shared, new);
@@ -67,8 +69,10 @@ pub(super) async fn write(
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
         needed.extend(entries.iter().flat_map(|entry| leaf_pages(&entry.at)));
     }
-    let kind = counts.kind();
-    pages.add_root(kind, |out| counts.put(out)).await?;
+    let pinned = purpose.pins_after(snapshots, &needed);
+    counts.pages = pinned.pages().len();
+    let kind = PageKind::MomentRoot;
+    pages.add_root(kind, |out| counts.put(moment, out)).await?;
     let (mut leaves, mut patches) = (0, 0);
     let mut walk = Walk::new(shared, new);
     while let Some(entries) = walk.step().await {
@@ -90,6 +94,7 @@ pub(super) async fn write(
         patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
         pages.add_root(kind, |out| entries.iter().for_each(|entry| entry.put_patch(out))).await?;
     }
+    pages.add_root(kind, |out| pinned.pages().for_each(|page| page.put(out))).await?;
     if (leaves, patches) != (counts.leaves, counts.patches) {
         return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "the map moved on under a checkpoint"));
     }

@@ -53,8 +53,11 @@ impl<'a> Taken<'a> {
         for leaves in self.leaves.chunks(CHECKPOINT_STEP_LEAVES) {
             let taken: Vec<_> = {
                 let mut state = self.shared.lock();
-                let taken = state.map.take_some(leaves);
-                taken.into_iter().map(|(leaf, snapshot)| (leaf, snapshot, state.map.stored(leaf).copied())).collect()
+                let taken = state.view.map.take_some(leaves);
+                taken
+                    .into_iter()
+                    .map(|(leaf, snapshot)| (leaf, snapshot, state.view.map.stored(leaf).copied()))
+                    .collect()
             };
             for (leaf, snapshot, before) in taken {
                 let place = pages.add_leaf(leaf, &snapshot, before).await?;
@@ -81,14 +84,14 @@ impl<'a> Taken<'a> {
             let from = self.stored.len().saturating_sub(CHECKPOINT_STEP_LEAVES);
             for StoredLeaf { leaf, place, snapshot } in self.stored.drain(from..) {
                 match place {
-                    Some(place) if place.patch.is_some() => state.map.commit_patched(leaf, place, snapshot),
-                    place => state.map.commit_stored(leaf, place, snapshot),
+                    Some(place) if place.patch.is_some() => state.view.map.commit_patched(leaf, place, snapshot),
+                    place => state.view.map.commit_stored(leaf, place, snapshot),
                 }
             }
             return !self.stored.is_empty();
         }
         let from = self.leaves.len().saturating_sub(CHECKPOINT_STEP_LEAVES);
-        state.map.fail_dirty(self.leaves.drain(from..));
+        state.view.map.fail_dirty(self.leaves.drain(from..));
         !self.leaves.is_empty()
     }
 }

@@ -18,10 +18,10 @@ use lsd_state::state::Relocation;
 
 /// `Corrupt` when live data does not verify.
 pub(super) async fn fetch(objects: &Objects, sums: &ChecksumCache, survey: Survey) -> Result<Copies> {
-    let Survey { segment, epoch, mut extents } = survey;
-    let name = objects.segment(epoch, segment);
+    let Survey { segment, home, mut extents } = survey;
+    let name = objects.segment(home.epoch, segment);
     extents.sort_by_key(|extent| extent.from);
-    let read = |(at, len)| async move { fetch_blocks(objects, sums, epoch, at, len).await?.check() }.boxed();
+    let read = |(at, len)| async move { fetch_blocks(objects, sums, home, at, len).await?.check() }.boxed();
     let pieces = parallel::try_all(ranges(&extents).into_iter().map(read).collect()).await?;
     extents.sort_by_key(|extent| extent.offset);
     let mut copies = Copies::default();

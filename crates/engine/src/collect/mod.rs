@@ -16,6 +16,7 @@ use crate::api::limits::{
 };
 use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
 use crate::objects::room;
 use crate::shared::Shared;
@@ -150,7 +151,7 @@ impl Collector {
     /// A checkpoint that frees space, also in a full pool.
     async fn checkpoint(&self, checkpointer: &Checkpointer) -> Result<()> {
         self.shared.lock().force_when_full();
-        checkpointer.write(&self.objects, &self.shared, false).await
+        checkpointer.write(&self.objects, &self.shared, Purpose::Running).await
     }
 
     async fn checkpoint_if_worth_it(&self, checkpointer: &Checkpointer) -> Result<()> {
@@ -173,7 +174,7 @@ impl Collector {
         if !state.throttle.is_due(&space) {
             return if state.throttle.wants_checkpoint(&space) { Step::Checkpoint } else { Step::Nothing };
         }
-        let (segments, end) = (state.segments.clone(), state.log.replay_from);
+        let (segments, end) = (state.segments.clone(), state.log().replay_from);
         drop(state);
         let mut candidates = segments.candidates_before(end);
         candidates.retain(|candidate| !damaged.contains(&candidate.segment));
@@ -263,7 +264,7 @@ impl Collector {
     /// Copies of places where much is overwritten go together, whether they were moved before or not.
     fn take_hot(&self, moved: &mut Vec<Relocation>, settled: &mut Vec<Relocation>) -> Vec<Relocation> {
         let state = self.shared.lock();
-        let leaves = state.map.leaf_count();
+        let leaves = state.view.map.leaf_count();
         let is_hot =
             |copy: &mut Relocation| state.heat.temperature(LeafNo::of(copy.offset), leaves) == Temperature::Hot;
         moved.extract_if(.., is_hot).chain(settled.extract_if(.., is_hot)).collect()
@@ -294,7 +295,7 @@ impl Collector {
         let sorted = self.sort(checkpointer, &mut damaged, progress).await?;
         let (segments, end) = {
             let state = self.shared.lock();
-            (state.segments.clone(), state.log.replay_from)
+            (state.segments.clone(), state.log().replay_from)
         };
         let candidates = segments.candidates_before(end);
         let victims = choose_victims(&candidates, self.clock.now_ns(), u64::MAX);

@@ -30,8 +30,8 @@ impl Collector {
         let (leaves, before) = {
             let state = self.shared.lock();
             let leaves: Vec<(LeafNo, u64)> =
-                state.map.stored_leaves().map(|(leaf, _, mapped)| (leaf, u64::from(mapped))).collect();
-            (leaves, state.log.replay_from)
+                state.view.map.stored_leaves().map(|(leaf, _, mapped)| (leaf, u64::from(mapped))).collect();
+            (leaves, state.log().replay_from)
         };
         let total = leaves.iter().map(|(_, mapped)| mapped).sum();
         let mut done = 0;
@@ -102,20 +102,20 @@ impl Collector {
             let mut found = Vec::new();
             let missing = {
                 let state = self.shared.lock();
-                let len = leaf.len_in(state.size);
-                if state.map.lookup(leaf.start(), len, &mut found).is_ok() {
+                let len = leaf.len_in(state.view.size);
+                if state.view.map.lookup(leaf.start(), len, &mut found).is_ok() {
                     return Ok(found);
                 }
-                state.map.missing(leaf.start(), len)
+                state.view.map.missing(leaf.start(), len)
             };
             self.shared.load_leaves_again(&self.objects, missing).await?;
         }
     }
 
     async fn copies_from(&self, segment: SegmentNo, extents: &[LiveExtent]) -> Result<Vec<Relocation>> {
-        let Some(epoch) = self.shared.lock().log.epoch_of(segment) else { return Ok(Vec::new()) };
+        let Some(home) = self.shared.lock().view.lineage.home(segment) else { return Ok(Vec::new()) };
         let parts: Vec<(Loc, u32)> = extents.iter().map(|extent| (extent.from, extent.len)).collect();
-        let fetched = fetch_many(&self.objects, &self.shared.checksums, epoch, segment, &parts).await?;
+        let fetched = fetch_many(&self.objects, &self.shared.checksums, home, segment, &parts).await?;
         let copy = |(extent, blocks): (&LiveExtent, Unchecked)| {
             let chunk = Chunk::new(blocks.check()?.part(extent.from, extent.len));
             Ok(Relocation { offset: extent.offset, from: extent.from, chunk })

@@ -5,7 +5,8 @@ use crate::recovery;
 use crate::shared::Shared;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::map::Extent;
-use lsd_core::units::{Epoch, Loc, SegmentNo};
+use lsd_core::units::{Loc, SegmentNo};
+use lsd_state::lineage::Home;
 
 /// Records looked up in one critical section.
 const LOOKUPS_AT_ONCE: usize = 256;
@@ -24,19 +25,19 @@ pub(super) struct LiveExtent {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) segment: SegmentNo,
-    pub(super) epoch: Epoch,
+    pub(super) home: Home,
     pub(super) extents: Vec<LiveExtent>,
 }
 
 /// `None` for a segment of an epoch that is not known: nothing can live there.
 pub(super) async fn survey(objects: &Objects, shared: &Shared, segment: SegmentNo) -> Result<Option<Survey>> {
-    let Some(epoch) = shared.lock().log.epoch_of(segment) else { return Ok(None) };
-    let tail = objects.data.log_tail(&objects.segment(epoch, segment)).await?;
-    let found = recovery::read_segment(objects, segment, epoch, tail).await?;
+    let Some(home) = shared.lock().view.lineage.home(segment) else { return Ok(None) };
+    let tail = objects.data.log_tail(&objects.segment(home.epoch, segment)).await?;
+    let found = recovery::read_segment(objects, segment, home.epoch, tail).await?;
     let of_batch = found.batches.iter().flat_map(|batch| batch.records.iter().map(move |record| (batch, record)));
     let with_data = of_batch.filter_map(|(batch, record)| Some((record, batch.loc(record.data()?.offset))));
     let all: Vec<(&Record, Loc)> = with_data.collect();
-    let mut survey = Survey { segment, epoch, extents: Vec::new() };
+    let mut survey = Survey { segment, home, extents: Vec::new() };
     for some in all.chunks(LOOKUPS_AT_ONCE) {
         look_up(objects, shared, some, &mut survey).await?;
     }
@@ -52,8 +53,8 @@ async fn look_up(objects: &Objects, shared: &Shared, records: &[(&Record, Loc)],
             loop {
                 let Some(((record, at), behind)) = rest.split_first() else { return Ok(()) };
                 found.clear();
-                if state.map.lookup(record.offset, record.len(), &mut found).is_err() {
-                    break state.map.missing(record.offset, record.len());
+                if state.view.map.lookup(record.offset, record.len(), &mut found).is_err() {
+                    break state.view.map.missing(record.offset, record.len());
                 }
                 survey.add(record, *at, &found);
                 rest = behind;

@@ -3,6 +3,7 @@
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
 mod locks;
 mod metadata;
+mod snapshots;
 
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
@@ -26,6 +27,7 @@ use lsd_core::format::notice::{Answer, Notice};
 use lsd_core::gc::Space;
 use lsd_store::{ObjectStore, PoolId, Watcher};
 pub use metadata::Metadata;
+pub use snapshots::{SnapInfo, Snapshots};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -149,7 +151,7 @@ impl Image {
 
     /// Bytes.
     pub fn size(&self) -> u64 {
-        self.session.shared.lock().size
+        self.session.shared.lock().view.size
     }
 
     pub fn read_only(&self) -> bool {
@@ -238,12 +240,12 @@ impl Image {
 
     /// Bytes of the image that have content; the map knows it without reading anything.
     pub fn used_bytes(&self) -> u64 {
-        self.session.shared.lock().map.mapped_bytes()
+        self.session.shared.lock().view.map.mapped_bytes()
     }
 
     /// Bytes of map leaves in memory; `lsd_map_cache_bytes` bounds those that need not be there.
     pub fn map_bytes(&self) -> u64 {
-        self.session.shared.lock().map.loaded_bytes() as u64
+        self.session.shared.lock().view.map.loaded_bytes() as u64
     }
 
     /// Bytes of the log by what the map needs of them, as far as this handle knows.
@@ -278,6 +280,16 @@ impl Image {
     /// Keys and values that people and clients keep with the image.
     pub fn metadata(&self) -> Metadata<'_> {
         Metadata::of(&self.session)
+    }
+
+    /// Names for moments of the image.
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        Snapshots::of(&self.session)
+    }
+
+    /// The snapshot that this handle shows, if it was opened at one.
+    pub fn shown(&self) -> Option<SnapInfo> {
+        self.session.shown.as_ref().map(SnapInfo::from)
     }
 
     /// Who has the image open, this handle included.

@@ -109,6 +109,7 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
         _ => return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await,
     };
     let found = open::described_by(store, Header::decode(&object, &values)?).await?;
+    found.header.snapshots.check_none(&found.header.name)?;
     remove::until_unused(store, &object, &found.header.name).await?;
     remove::evict_owner(&found).await?;
     let mut doomed = objects_of(&found).await?;
@@ -117,6 +118,12 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     // Rule 25: take the image, then delete.
     remove::take(store, &object, &values).await?;
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    if let Err(error) = header.snapshots.check_none(&header.name) {
+        // Somebody was faster, and is gone by now: the image is given back.
+        let update = KvUpdate::default().presence(KvPresence::MustExist).remove(key::REMOVING);
+        store.kv_update(&object, update).await?;
+        return Err(error);
+    }
     if !header.log.clean || header.log != found.header.log {
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
     }
@@ -230,7 +237,7 @@ async fn look_up(objects: &Objects, epoch: Epoch, numbers: Range<u64>, found: &m
 
 async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
     let Found { header, objects } = found;
-    let state = recovery::load_checkpoint(objects, &header.log, header.state.size, 0).await?;
+    let state = recovery::load_checkpoint(objects, header, &header.log, 0).await?;
     let tails = recovery::probe(objects, &header.log).await?;
     let listed = state.segments.entries().map(|entry| entry.segment);
     for segment in listed.chain(tails.keys().copied()) {
@@ -242,7 +249,7 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
 }
 
 fn map_pages(objects: &Objects, log: &LogRecord, state: &lsd_state::state::State) -> Vec<ObjectName> {
-    let leaves = state.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
-    let pages: BTreeSet<_> = leaves.chain(root_pages(log)).collect();
+    let leaves = state.view.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
+    let pages: BTreeSet<_> = leaves.chain(root_pages(log)).chain(state.snapshots.all_pages()).collect();
     pages.into_iter().map(|(id, page)| objects.page(id, page)).collect()
 }

@@ -12,7 +12,8 @@ use lsd_core::format::block_sums::{SumBuilder, block_table_len, decode_block_tab
 use lsd_core::format::codec::crc32c;
 use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::replay::TailRule;
-use lsd_core::units::{BLOCK_BYTES, Epoch, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, SegmentNo};
+use lsd_state::lineage::Home;
 use lsd_store::LogTail;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,21 +85,21 @@ impl ChecksumCache {
     }
 
     /// The table of a segment, with at least `blocks` entries if the segment has so many.
-    pub(crate) async fn of(&self, objects: &Objects, epoch: Epoch, segment: SegmentNo, blocks: usize) -> Result<Table> {
+    pub(crate) async fn of(&self, objects: &Objects, home: Home, segment: SegmentNo, blocks: usize) -> Result<Table> {
         let known = self.lock().get(segment, blocks);
         match known {
             Some(table) => Ok(table),
-            None => Box::pin(self.read_once(objects, epoch, segment, blocks)).await,
+            None => Box::pin(self.read_once(objects, home, segment, blocks)).await,
         }
     }
 
-    async fn read_once(&self, objects: &Objects, epoch: Epoch, segment: SegmentNo, blocks: usize) -> Result<Table> {
+    async fn read_once(&self, objects: &Objects, home: Home, segment: SegmentNo, blocks: usize) -> Result<Table> {
         let _reading = self.reads[segment.0 as usize % TABLE_READS].lock().await;
         if let Some(table) = self.lock().get(segment, blocks) {
             return Ok(table);
         }
-        let tail = objects.data.log_tail(&objects.segment(epoch, segment)).await?;
-        let table = Table::new(read_table(objects, epoch, segment, tail).await?);
+        let tail = objects.data.log_tail(&objects.segment(home.epoch, segment)).await?;
+        let table = Table::new(read_table(objects, home, segment, tail).await?);
         let of = if tail.summary_len > 0 { Segment::Sealed } else { Segment::Open };
         Ok(self.lock().learn(segment, table, of))
     }
@@ -160,9 +161,9 @@ impl Tables {
 
 /// The table that a sealed segment carries. One that was left open, by a crash or because its owner goes on with it, is
 /// read as a whole, and its batches' own checksums say how far it is good.
-async fn read_table(objects: &Objects, epoch: Epoch, segment: SegmentNo, tail: LogTail) -> Result<Vec<u32>> {
-    let name = objects.segment(epoch, segment);
-    let identity = objects.segment_identity(epoch, segment);
+async fn read_table(objects: &Objects, home: Home, segment: SegmentNo, tail: LogTail) -> Result<Vec<u32>> {
+    let name = objects.segment(home.epoch, segment);
+    let identity = objects.segment_identity(home.epoch, segment);
     let data_len = tail.len.saturating_sub(u64::from(tail.summary_len));
     if tail.summary_len > 0 {
         let blocks = data_len / u64::from(BLOCK_BYTES);

@@ -1,6 +1,6 @@
 //! The part of the header that clients see, as an open image has it.
 use crate::Error;
-use crate::objects::header::Header;
+use crate::objects::header::{Header, Snapshots};
 use lsd_core::format::header::StateRecord;
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ pub(crate) struct Described {
     pub(crate) name: String,
     pub(crate) state: StateRecord,
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) snapshots: Snapshots,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -19,6 +20,7 @@ impl Described {
             name: header.name.clone(),
             state: header.state,
             metadata: header.metadata.clone(),
+            snapshots: header.snapshots.clone(),
             option_faults: Vec::new(),
         }
     }
@@ -26,6 +28,9 @@ impl Described {
     /// True if clients see the same; times are no part of it.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
         let seen = |state: &StateRecord| (state.size, state.features, state.op_features, state.flags);
-        self.name == other.name && seen(&self.state) == seen(&other.state) && self.metadata == other.metadata
+        self.name == other.name
+            && seen(&self.state) == seen(&other.state)
+            && self.metadata == other.metadata
+            && self.snapshots == other.snapshots
     }
 }

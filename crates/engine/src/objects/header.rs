@@ -1,14 +1,76 @@
 //! The image header as read from its keyed object.
 use crate::api::error::corrupt;
 use crate::objects::Objects;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{
-    ImageRecord, LogRecord, REQUIRES_KNOWN, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
+    CheckpointPointer, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters, SnapNamespace, SnapRecord, StateRecord,
+    Tombs, decode_epoch, decode_requires, decode_text, key,
 };
-use lsd_core::format::{FormatError, FormatResult};
-use lsd_core::units::Epoch;
+use lsd_core::format::{FormatError, FormatResult, Refusal};
+use lsd_core::units::{Epoch, SnapId};
 use lsd_store::{KvMap, ObjectName};
 use std::collections::BTreeMap;
+
+/// The snapshots of an image, as the header has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshots {
+    pub(crate) all: BTreeMap<SnapId, SnapRecord>,
+    pub(crate) counters: SnapCounters,
+}
+
+impl Snapshots {
+    fn decode(values: &KvMap) -> FormatResult<Self> {
+        let counters = values.get(key::SNAP_COUNTERS).map(|value| SnapCounters::decode(value)).transpose()?;
+        let records = values.iter().filter(|(name, _)| name.starts_with(key::SNAP));
+        let decode = |(name, value): (&String, &bytes::Bytes)| {
+            let record = SnapRecord::decode(value)?;
+            match *name == key::snap(record.id) {
+                true => Ok((record.id, record)),
+                false => Err(FormatError::new("header snapshot", Refusal::Foreign("id"))),
+            }
+        };
+        let all = records.map(decode).collect::<FormatResult<_>>()?;
+        Ok(Self { all, counters: counters.unwrap_or_default() })
+    }
+
+    /// Those that are there for clients.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = &SnapRecord> {
+        self.all.values().filter(|record| !record.is_removing)
+    }
+
+    /// `NotEmpty`: the image cannot be removed.
+    pub(crate) fn check_none(&self, image: &str) -> Result<()> {
+        match self.usable().next() {
+            Some(snapshot) => {
+                let reason = format!("{image}: the image has snapshots, {:?} for one", snapshot.name);
+                Err(Error::new(ErrorKind::NotEmpty, reason))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A user's snapshot by its name.
+    pub(crate) fn named(&self, name: &str) -> Option<&SnapRecord> {
+        self.usable().find(|record| record.namespace == SnapNamespace::User && record.name == name)
+    }
+
+    /// `NotFound`.
+    pub(crate) fn find(&self, snapshot: &SnapRef) -> Result<SnapRecord> {
+        let (found, name) = match snapshot {
+            SnapRef::Name(name) => (self.named(name), format!("no snapshot {name:?}")),
+            SnapRef::Id(id) => {
+                let usable = self.all.get(&SnapId(*id)).filter(|record| !record.is_removing);
+                (usable, format!("no snapshot with id {id}"))
+            }
+        };
+        found.cloned().ok_or_else(|| Error::new(ErrorKind::NotFound, name))
+    }
+
+    /// The roots that keep something in the store.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (SnapId, CheckpointPointer)> {
+        self.all.iter().map(|(id, record)| (*id, record.root))
+    }
+}
 
 /// Every value of a header, decoded.
 #[derive(Clone, Debug)]
@@ -20,6 +82,8 @@ pub(crate) struct Header {
     pub(crate) tombs: Tombs,
     pub(crate) name: String,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Those that are being removed included.
+    pub(crate) snapshots: Snapshots,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -65,6 +129,7 @@ impl Header {
             tombs: tombs(values),
             name: decode_text(get(key::NAME)?).map_err(bad)?,
             metadata,
+            snapshots: Snapshots::decode(values).map_err(bad)?,
             removing: values.contains_key(key::REMOVING),
         })
     }

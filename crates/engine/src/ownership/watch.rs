@@ -25,6 +25,8 @@ pub(crate) struct HeaderEvents {
     pub(crate) watch_lost: Notify,
     /// An update of the header ended so that nobody knows whether it took effect.
     pub(crate) header_in_doubt: Notify,
+    /// A snapshot was removed: what it needed is to be given back.
+    pub(crate) release_due: Notify,
     pub(crate) mailbox: OwnerMailbox,
 }
 

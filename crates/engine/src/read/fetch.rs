@@ -8,7 +8,8 @@ use crate::objects::checksums::{ChecksumCache, Table};
 use crate::{ReadTarget, Result};
 use bytes::Bytes;
 use lsd_core::format::block_sums::check_blocks;
-use lsd_core::units::{BLOCK_BYTES, Epoch, Loc, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, Loc, SegmentNo};
+use lsd_state::lineage::Home;
 use lsd_store::ObjectName;
 use std::ops::Range;
 
@@ -107,15 +108,15 @@ impl Unchecked {
 pub(crate) async fn fetch(
     objects: &Objects,
     sums: &ChecksumCache,
-    epoch: Epoch,
+    home: Home,
     loc: Loc,
     len: u32,
 ) -> Result<Unchecked> {
-    let name = objects.segment(epoch, loc.segment());
+    let name = objects.segment(home.epoch, loc.segment());
     let blocks = Blocks::around(loc, len);
     let (at, wanted) = blocks.range();
     let reading = async { Ok::<_, crate::Error>(objects.data.read(&name, at, wanted).await?) };
-    let (bytes, table) = futures::try_join!(reading, sums.of(objects, epoch, loc.segment(), blocks.end as usize))?;
+    let (bytes, table) = futures::try_join!(reading, sums.of(objects, home, loc.segment(), blocks.end as usize))?;
     Ok(Unchecked { name, segment: loc.segment(), blocks, table, bytes })
 }
 
@@ -123,16 +124,16 @@ pub(crate) async fn fetch(
 pub(crate) async fn fetch_many(
     objects: &Objects,
     sums: &ChecksumCache,
-    epoch: Epoch,
+    home: Home,
     segment: SegmentNo,
     parts: &[(Loc, u32)],
 ) -> Result<Vec<Unchecked>> {
-    let name = objects.segment(epoch, segment);
+    let name = objects.segment(home.epoch, segment);
     let blocks: Vec<Blocks> = parts.iter().map(|(loc, len)| Blocks::around(*loc, *len)).collect();
     let ranges: Vec<(u64, u64)> = blocks.iter().map(|blocks| blocks.range()).collect();
     let end = blocks.iter().map(|blocks| blocks.end).max().unwrap_or(0);
     let reading = async { Ok::<_, crate::Error>(objects.data.read_many(&name, &ranges).await?) };
-    let (all, table) = futures::try_join!(reading, sums.of(objects, epoch, segment, end as usize))?;
+    let (all, table) = futures::try_join!(reading, sums.of(objects, home, segment, end as usize))?;
     let unchecked = |(blocks, bytes)| Unchecked { name: name.clone(), segment, blocks, table: table.clone(), bytes };
     Ok(blocks.into_iter().zip(all).map(unchecked).collect())
 }

@@ -11,14 +11,15 @@ use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use futures::future::try_join_all;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::Extent;
-use lsd_core::units::{Epoch, LeafNo, Loc, SegmentNo};
+use lsd_core::units::{LeafNo, Loc, SegmentNo};
 use lsd_state::buffers::{Cached, Keep};
+use lsd_state::lineage::Home;
 use std::collections::BTreeMap;
 
 /// One piece of a read before fetching.
 enum Plan {
     Ready(ReadPiece),
-    Fetch { loc: Loc, len: u32, epoch: Epoch },
+    Fetch { loc: Loc, len: u32, home: Home },
 }
 
 /// One piece of a read, in memory.
@@ -105,8 +106,8 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
     let mut state = shared.lock();
     state.check(offset, len)?;
     let mut extents: Vec<Extent> = Vec::new();
-    if state.map.lookup(offset, len, &mut extents).is_err() {
-        return Ok(Lookup::NeedLeaves(state.map.missing(offset, len)));
+    if state.view.map.lookup(offset, len, &mut extents).is_err() {
+        return Ok(Lookup::NeedLeaves(state.view.map.missing(offset, len)));
     }
     let mut plan = Vec::with_capacity(extents.len());
     let mut cached = Vec::new();
@@ -118,7 +119,7 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
         cached.clear();
         // Mapped extents stay within one segment, so their length fits.
         state.buffers.lookup(loc, extent.len as u32, &mut cached);
-        let epoch = state.log.epoch_of(loc.segment());
+        let home = state.view.lineage.home(loc.segment());
         let mut at = loc;
         for part in cached.drain(..) {
             let (len, counter) = match &part {
@@ -126,9 +127,9 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
                 Cached::Miss(len) => (*len, Counter::CacheMissBytes),
             };
             shared.counters.add(counter, len.into());
-            plan.push(match (part, epoch) {
+            plan.push(match (part, home) {
                 (Cached::Hit(bytes), _) => Plan::Ready(ReadPiece::Data(bytes)),
-                (Cached::Miss(len), Some(epoch)) => Plan::Fetch { loc: at, len, epoch },
+                (Cached::Miss(len), Some(home)) => Plan::Fetch { loc: at, len, home },
                 (Cached::Miss(_), None) => {
                     return Err(Error::new(ErrorKind::Corrupt, format!("the map points at {loc}, of no known epoch")));
                 }
@@ -146,9 +147,9 @@ async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Re
     for (index, part) in plan.into_iter().enumerate() {
         match part {
             Plan::Ready(piece) => got.push(Some(Part::Ready(piece))),
-            Plan::Fetch { loc, len, epoch } => {
+            Plan::Fetch { loc, len, home } => {
                 got.push(None);
-                let of_segment = || Wanted { epoch, parts: Vec::new(), indices: Vec::new() };
+                let of_segment = || Wanted { home, parts: Vec::new(), indices: Vec::new() };
                 let wanted = wanted.entry(loc.segment()).or_insert_with(of_segment);
                 wanted.parts.push((loc, len));
                 wanted.indices.push(index);
@@ -156,7 +157,7 @@ async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Re
         }
     }
     let fetching =
-        wanted.iter().map(|(segment, Wanted { epoch, parts, .. })| fetch_many(objects, sums, *epoch, *segment, parts));
+        wanted.iter().map(|(segment, Wanted { home, parts, .. })| fetch_many(objects, sums, *home, *segment, parts));
     let fetched = try_join_all(fetching).await?;
     for (Wanted { parts, indices, .. }, fetched) in wanted.values().zip(fetched) {
         for ((&(loc, len), index), blocks) in parts.iter().zip(indices).zip(fetched) {
@@ -168,7 +169,7 @@ async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Re
 
 /// What a read needs of one segment, and the indices of its parts in the read.
 struct Wanted {
-    epoch: Epoch,
+    home: Home,
     parts: Vec<(Loc, u32)>,
     indices: Vec<usize>,
 }
@@ -176,8 +177,8 @@ struct Wanted {
 async fn get(objects: &Objects, sums: &ChecksumCache, part: Plan) -> Result<Part> {
     match part {
         Plan::Ready(piece) => Ok(Part::Ready(piece)),
-        Plan::Fetch { loc, len, epoch } => {
-            Ok(Part::Fetched { loc, len, blocks: fetch(objects, sums, epoch, loc, len).await? })
+        Plan::Fetch { loc, len, home } => {
+            Ok(Part::Fetched { loc, len, blocks: fetch(objects, sums, home, loc, len).await? })
         }
     }
 }
@@ -189,10 +190,10 @@ pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len
             let state = shared.lock();
             state.check(offset, len)?;
             let mut found: Vec<Extent> = Vec::new();
-            if state.map.lookup(offset, len, &mut found).is_ok() {
+            if state.view.map.lookup(offset, len, &mut found).is_ok() {
                 return Ok(join(&found));
             }
-            state.map.missing(offset, len)
+            state.view.map.missing(offset, len)
         };
         shared.load_leaves(objects, missing).await?;
     }
@@ -208,7 +209,7 @@ pub(crate) async fn first_extents(
     let len = {
         let state = shared.lock();
         state.check(offset, len)?;
-        state.map.len_with_leaves(offset, len, most)
+        state.view.map.len_with_leaves(offset, len, most)
     };
     extents(objects, shared, offset, len).await
 }

@@ -57,7 +57,7 @@ pub(crate) async fn delete_pages(objects: &Objects, pins: &Pins, pages: impl Int
 pub(crate) async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
     let (dead, log, left_by) = {
         let mut state = shared.lock();
-        (std::mem::take(&mut state.dead), state.log.clone(), state.left_by.take())
+        (std::mem::take(&mut state.dead), state.log().clone(), state.left_by.take())
     };
     if !dead.is_empty() {
         delete_segments(objects, shared, &log, dead).await;
@@ -66,7 +66,8 @@ pub(crate) async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
     match uncommitted(objects, &left_by).await {
         Ok(pages) if pages.is_empty() => {}
         Ok(pages) => {
-            let pins = Pins::new(&log, stored_pages(shared).await);
+            let snapshots = shared.lock().snapshots.clone();
+            let pins = Pins::new(&log, stored_pages(shared).await, snapshots);
             delete_pages(objects, &pins, pages).await;
         }
         // The next checkpoint looks again.

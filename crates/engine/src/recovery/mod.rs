@@ -3,10 +3,12 @@
 //! Owns: reading, in parallel, what the log holds; nothing here changes an object. Does not own: fencing (`takeover.rs`), the rules
 //! of which batches count (`lsd_core::replay`).
 pub(crate) mod open;
+pub(crate) mod snapshot;
 
 use crate::api::error::corrupt;
 use crate::api::limits::REPLAY_RECORDS;
 use crate::objects::Objects;
+use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::{ErrorKind, Result};
 use futures::FutureExt;
@@ -19,7 +21,7 @@ use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, in_order, join, scan_segment};
 use lsd_core::units::{Epoch, LeafNo, SegmentNo, Seq};
 use lsd_state::limits::{CLEAR_LEAVES, CREATE_WINDOW};
-use lsd_state::pins::Pins;
+use lsd_state::pins::{Pins, SnapshotPins};
 use lsd_state::protocol;
 use lsd_state::segments::Segments;
 use lsd_state::state::{State, cleared_range};
@@ -30,14 +32,22 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) type Tails = BTreeMap<SegmentNo, (Epoch, LogTail)>;
 
 /// The state as of the last checkpoint, without the log behind it.
-pub(crate) async fn load_checkpoint(objects: &Objects, log: &LogRecord, size: u64, cache_bytes: u64) -> Result<State> {
+pub(crate) async fn load_checkpoint(
+    objects: &Objects,
+    header: &Header,
+    log: &LogRecord,
+    cache_bytes: u64,
+) -> Result<State> {
     let (root, root_bytes) = match &log.checkpoint {
         Some(pointer) => read_root(objects, pointer).await?,
         None => (Root::default(), 0),
     };
     let mut map = ExtentMap::new();
     map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
-    let mut state = State::new(size, log.clone(), map, Segments::from_entries(&root.segments), cache_bytes);
+    let segments = Segments::from_entries(&root.segments);
+    let mut state = State::new(header.state.size, log.clone(), map, segments, cache_bytes);
+    state.view.features = header.state.features;
+    state.snapshots = SnapshotPins::new(header.snapshots.roots(), &root.pages);
     state.root_bytes = root_bytes;
     let pins = Pins::of_log(log);
     let dead = root.segments.iter().filter(|entry| pins.segment(entry).is_none());
@@ -45,7 +55,7 @@ pub(crate) async fn load_checkpoint(objects: &Objects, log: &LogRecord, size: u6
     Ok(state)
 }
 
-async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Root, u64)> {
+pub(crate) async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Root, u64)> {
     let read = |page| async move {
         let name = objects.page(pointer.id, page);
         let size = objects.meta.stat(&name).await?;
@@ -240,7 +250,7 @@ async fn load_for(objects: &Objects, state: &mut State, records: impl Iterator<I
         }
         let (offset, len) = if is_clear { cleared_range(record) } else { (record.offset, record.len()) };
         let len = if is_clear { state.clear_len(offset, len) } else { len };
-        missing.extend(state.map.missing(offset, len));
+        missing.extend(state.view.map.missing(offset, len));
     }
     load(objects, state, missing.into_iter().collect()).await
 }
@@ -250,7 +260,7 @@ async fn load(objects: &Objects, state: &mut State, missing: Vec<(LeafNo, LeafPl
         return Ok(());
     }
     let loaded = objects.read_leaves(&missing).await?;
-    objects.install(&mut state.map, loaded)
+    objects.install(&mut state.view.map, loaded)
 }
 
 /// What a leaf was is forgotten as soon as it is empty, so this takes bounded memory, however much there was.
@@ -258,7 +268,7 @@ async fn clear_in_steps(objects: &Objects, state: &mut State, offset: u64, len: 
     let (mut at, end) = (offset, offset + len);
     while at < end {
         let step = state.clear_len(at, end - at);
-        let missing = state.map.missing(at, step);
+        let missing = state.view.map.missing(at, step);
         load(objects, state, missing).await?;
         state.clear(at, step)?;
         at += step;

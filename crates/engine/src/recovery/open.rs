@@ -1,8 +1,9 @@
 //! Opening: from a store and a reference to everything an image handle needs.
 use crate::objects::Objects;
 use crate::objects::header::Header;
-use crate::recovery::{self, ReadLog, Tails};
+use crate::recovery::{self, ReadLog, Tails, snapshot};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings};
+use lsd_core::format::header::SnapRecord;
 use lsd_state::protocol;
 use lsd_state::state::Rest;
 use lsd_state::state::State;
@@ -66,6 +67,16 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
     Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be read", found.objects.header())))
 }
 
+/// The image as a snapshot has it, in the same words: nothing is behind it in the log.
+pub(crate) async fn load_snapshot(
+    found: &Found,
+    snapshot: &SnapRecord,
+    settings: &Settings,
+) -> Result<(State, Tails, Header)> {
+    let state = snapshot::state(&found.objects, &found.header, snapshot, settings.cache_bytes).await?;
+    Ok((state, Tails::new(), found.header.clone()))
+}
+
 /// Of an image that may be written meanwhile.
 async fn load(objects: &Objects, header: &Header, settings: &Settings) -> Result<(State, Tails)> {
     let tails = recovery::probe(objects, &header.log).await?;
@@ -97,7 +108,7 @@ async fn state_of(
     read: &ReadLog,
     settings: &Settings,
 ) -> Result<State> {
-    let mut state = recovery::load_checkpoint(objects, &header.log, header.state.size, settings.cache_bytes).await?;
+    let mut state = recovery::load_checkpoint(objects, header, &header.log, settings.cache_bytes).await?;
     recovery::apply_log(objects, &mut state, &read.log, tails).await?;
     state.rest = Rest { ahead: read.log.ahead.clone(), torn: read.torn.clone() };
     Ok(state)

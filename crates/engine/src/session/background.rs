@@ -6,6 +6,7 @@ use crate::ErrorKind;
 use crate::api::limits::{CHECKPOINT_TRIES, RETRY_MOST};
 use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
@@ -27,7 +28,7 @@ pub(crate) async fn write_checkpoints(
             continue;
         }
         // A failed checkpoint loses nothing: the log is still there and the next one tries again.
-        match checkpointer.write(&objects, &shared, false).await {
+        match checkpointer.write(&objects, &shared, Purpose::Running).await {
             Ok(()) => {
                 if failures > 0 {
                     tracing::info!(target: "lsd::checkpoint", image = shared.image, op = "checkpoint", failures,

@@ -24,7 +24,7 @@ impl Session {
     }
 
     /// Applies one guarded change of the header and tells everybody.
-    async fn update_header(&self, change: impl FnOnce(KvUpdate) -> KvUpdate) -> Result<()> {
+    pub(crate) async fn update_header(&self, change: impl FnOnce(KvUpdate) -> KvUpdate) -> Result<()> {
         let update = change(guarded(self.epoch()?));
         let (set, removed) = (update.set.clone(), update.remove.clone());
         match self.objects.meta.kv_update(&self.objects.header(), update).await {
@@ -68,7 +68,11 @@ impl Session {
             return Ok(());
         }
         self.describe_anew().await?;
-        self.shared.lock().size = self.described().state.size;
+        let described = self.described().state;
+        {
+            let mut state = self.shared.lock();
+            (state.view.size, state.view.features) = (described.size, described.features);
+        }
         self.in_doubt.store(false, Ordering::Release);
         Ok(())
     }
@@ -86,17 +90,17 @@ impl Session {
         allow_shrink: bool,
         progress: Progress<'_>,
     ) -> Result<()> {
-        let old = self.shared.lock().size;
+        let old = self.shared.lock().view.size;
         if size < old && !allow_shrink {
             return Err(invalid("the image would shrink"));
         }
         if size < old {
             // Writes beyond the new end are refused from here on.
-            self.shared.lock().size = size;
+            self.shared.lock().view.size = size;
             if let Err(error) = self.commit_size(size).await {
                 // Where the header may be smaller by now, nothing is written beyond its end: it would be lost.
                 if !self.in_doubt.load(Ordering::Acquire) {
-                    self.shared.lock().size = old;
+                    self.shared.lock().view.size = old;
                 }
                 return Err(error);
             }
@@ -109,7 +113,7 @@ impl Session {
         } else if size > old {
             self.empty_beyond(old, size).await?;
             self.commit_size(size).await?;
-            self.shared.lock().size = size;
+            self.shared.lock().view.size = size;
         }
         Ok(())
     }
@@ -167,7 +171,9 @@ impl Session {
 
     /// Feature bits.
     pub(crate) async fn set_features_owned(&self, features: u64) -> Result<()> {
-        self.commit_state(|state| state.features = features).await
+        self.commit_state(|state| state.features = features).await?;
+        self.shared.lock().view.features = features;
+        Ok(())
     }
 }
 

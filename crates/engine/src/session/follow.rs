@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use lsd_core::format::batch::Batch;
-use lsd_core::format::header::LogRecord;
+use lsd_core::format::header::{LogRecord, SnapRecord};
 use lsd_core::format::record::RecordKind;
 use lsd_core::replay::{Promises, TailRule, in_order, join, scan_from};
 use lsd_core::units::{Epoch, SegmentNo, Seq};
@@ -118,7 +118,7 @@ impl Session {
     /// Brings the state of a handle that does not own the image up to date.
     pub(crate) async fn follow(&self, view: &mut View) -> Result<Followed> {
         let began = Instant::now();
-        let log = self.shared.lock().log.clone();
+        let log = self.shared.lock().log().clone();
         let fresh = match &view.segments {
             Some(segments) if !log.clean => Some(self.read_on(&log, segments).await),
             _ => None,
@@ -136,7 +136,9 @@ impl Session {
         };
         let followed = match followed {
             Some(followed) => {
-                self.shared.lock().size = header.state.size;
+                let mut state = self.shared.lock();
+                (state.view.size, state.view.features) = (header.state.size, header.state.features);
+                drop(state);
                 self.describe(&header);
                 followed
             }
@@ -207,7 +209,7 @@ impl Session {
     async fn advance(&self, view: &mut View, log: &LogRecord, fresh: NewBatches) -> Result<Option<Followed>> {
         let mut found = view.ahead.clone();
         found.extend(fresh.batches);
-        let after = self.shared.lock().end;
+        let after = self.shared.lock().view.end;
         let joined = join(found.clone(), after, &log.epochs).map_err(|error| corrupt(&self.objects.header(), error))?;
         for group in joined.groups() {
             self.advance_by(group).await?;
@@ -232,7 +234,7 @@ impl Session {
         loop {
             let mut missing: Vec<_> = {
                 let mut state = self.shared.lock();
-                let missing: Vec<_> = ranges().flat_map(|(offset, len)| state.map.missing(offset, len)).collect();
+                let missing: Vec<_> = ranges().flat_map(|(offset, len)| state.view.map.missing(offset, len)).collect();
                 if missing.is_empty() {
                     state.begin_replay(group);
                     for (_, batch, record) in in_order(group) {
@@ -252,6 +254,10 @@ impl Session {
 
     /// What a reader that holds its moment is told when that is gone.
     pub(crate) fn moment_is_over(&self) -> Error {
+        if let Some(SnapRecord { name, .. }) = &self.shown {
+            let reason = format!("{}@{name}: the snapshot was removed", self.described().name);
+            return Error::new(ErrorKind::NotFound, reason);
+        }
         let reason =
             format!("{}: what this reader began to read was overwritten and collected since", self.described().name);
         Error::new(ErrorKind::Outdated, reason)

@@ -5,6 +5,7 @@
 use crate::api::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD_GRACE};
 use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::Purpose;
 use crate::ownership::lock::{self, Attempted};
 use crate::ownership::mailbox::Claim;
 use crate::ownership::watch::{self, HeaderEvents};
@@ -250,7 +251,7 @@ impl Session {
             if force_when_full {
                 state.force_when_full();
             }
-            state.end
+            state.view.end
         };
         self.shared.wait_durable(end).await
     }
@@ -258,7 +259,7 @@ impl Session {
     /// Everything is durable; the checkpoint only spares the next owner the log. What the log is seen to be afterwards,
     /// `None` where that is in doubt: then this handle reads everything again before it writes.
     async fn last_checkpoint(&self, checkpointer: &Checkpointer) -> Option<Tails> {
-        checkpointer.write(&self.objects, &self.shared, true).await.ok().map(|()| Tails::new())
+        checkpointer.write(&self.objects, &self.shared, Purpose::Clean).await.ok().map(|()| Tails::new())
     }
 
     async fn yield_lock(&self) {

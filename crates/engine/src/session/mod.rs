@@ -10,10 +10,12 @@ pub(crate) mod handover;
 mod own;
 pub(crate) mod requests;
 mod retry_moved;
+pub(crate) mod snapshots;
 
 use crate::api::clock::Clock;
 use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::Purpose;
 use crate::collect::Collector;
 use crate::objects::Objects;
 use crate::objects::described::Described;
@@ -28,7 +30,7 @@ use crate::session::handover::{Ownership, Refusals};
 use crate::shared::Shared;
 use crate::shared::queue::{FairQueue, Underway};
 use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
-use lsd_core::format::header::ImageRecord;
+use lsd_core::format::header::{ImageRecord, SnapRecord};
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
@@ -43,6 +45,8 @@ pub(crate) struct Session {
     executor: Executor,
     pub(crate) read_only: bool,
     pub(crate) hold_moment: bool,
+    /// This handle shows a snapshot.
+    pub(crate) shown: Option<SnapRecord>,
     pub(crate) follower: Follower,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
@@ -86,7 +90,9 @@ pub(crate) enum Role {
 
 impl Session {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Session>> {
-        let OpenOptions { read_only, hold_moment, settings, executor, pool } = options;
+        let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot } = options;
+        // What was is not written.
+        let read_only = read_only || snapshot.is_some();
         let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
         let live = LiveSettings::new(settings, pool, &found.header.metadata).await?;
         let settings = live.now().clone();
@@ -97,7 +103,11 @@ impl Session {
             false => Some(watch::watch(&found.objects, &events, settings.watch_timeout).await?),
         };
         let began = Instant::now();
-        let loaded = open::load_steadily(&found, &settings).await;
+        let shown = snapshot.map(|snapshot| found.header.snapshots.find(&snapshot)).transpose()?;
+        let loaded = match &shown {
+            Some(snapshot) => open::load_snapshot(&found, snapshot, &settings).await,
+            None => open::load_steadily(&found, &settings).await,
+        };
         let (mut state, tails, header) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -119,7 +129,8 @@ impl Session {
             settings: Arc::new(live),
             executor,
             read_only,
-            hold_moment: hold_moment && read_only,
+            hold_moment: (hold_moment && read_only) || shown.is_some(),
+            shown,
             follower,
             clock,
             events,
@@ -231,6 +242,7 @@ impl Session {
     /// The same with the maintenance lock held.
     pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
         match role {
+            Role::Reader(_) if self.shown.is_some() => self.describe_anew().await?,
             Role::Reader(tails) => match self.follow(&mut *self.follower.view.lock().await).await? {
                 Followed::Nothing => {}
                 Followed::More => *tails = None,
@@ -254,8 +266,10 @@ impl Session {
             Role::Owner(checkpointer, ownership) => {
                 // Rule 20: what waits finds the image closed, and what was accepted goes, also in a full pool.
                 self.owned.store(false, Ordering::Release);
+                // What cannot be given back now the next owner gives back.
+                let _ = self.release_snapshots(checkpointer).await;
                 let written = match self.come_to_rest(true).await {
-                    Ok(()) => checkpointer.write(&self.objects, &self.shared, true).await,
+                    Ok(()) => checkpointer.write(&self.objects, &self.shared, Purpose::Clean).await,
                     Err(error) => Err(error),
                 };
                 let watch = ownership.watch;

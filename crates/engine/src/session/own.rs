@@ -2,7 +2,7 @@
 //!
 //! Owns: the order of the steps (rule 6 of `protocol.rs`). Does not own: waiting for the lock and giving the image away
 //! (`handover.rs`), what makes a takeover safe (`ownership/takeover.rs`).
-use super::{Role, Session, background};
+use super::{Role, Session, background, snapshots};
 use crate::api::stats::Counter;
 use crate::append::Appender;
 use crate::checkpoint::Checkpointer;
@@ -121,6 +121,7 @@ impl Session {
             )),
             self.spawn(crate::collect::run(self.collector.clone(), checkpointer.clone())),
             self.spawn(background::seal_aged(self.shared.clone(), self.settings.clone())),
+            self.spawn(snapshots::release(Arc::downgrade(self), self.events.clone(), checkpointer.clone())),
         ];
         self.shared.counters.count(Counter::Takeovers);
         tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "takeover", epoch = epoch.0,
@@ -145,10 +146,10 @@ impl Session {
         let mut view = self.follower.view.lock().await;
         *view = View::default();
         // Who listens looks at the size when it hears the news.
-        self.shared.lock().size = header.state.size;
+        self.shared.lock().view.size = header.state.size;
         self.describe(&header);
         let settings = self.settings().clone();
-        if self.shared.lock().log != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
+        if *self.shared.lock().log() != header.log || !seen.is_some_and(|seen| same_log(seen, &tails)) {
             match open::load_with(&self.objects, &header, &tails, &settings).await {
                 Ok(state) => self.shared.lock().reload(state),
                 Err(error) => return Err(takeover::why_missing(&self.objects, epoch, error).await),
@@ -157,8 +158,8 @@ impl Session {
         let (end, last_known) = {
             let mut state = self.shared.lock();
             // The old owner may have changed it since this handle read the header, while the log stayed as it was.
-            state.size = header.state.size;
-            (state.end, state.segments.last().unwrap_or_default())
+            (state.view.size, state.view.features) = (header.state.size, header.state.features);
+            (state.view.end, state.segments.last().unwrap_or_default())
         };
         // A number is never used twice, not even by another epoch: locations name segments by number alone.
         let first_segment = takeover::last_segment(&header.log, &tails).max(last_known).next();
@@ -184,7 +185,7 @@ impl Session {
         self.executor.run(appender.boxed());
         let mut state = self.shared.lock();
         state.left_by = (!header.log.clean).then_some(header.log);
-        state.log = log;
+        state.set_log(log);
         state.throttle.start(settings.gc.then_some(settings.gc_thresholds));
         let newest = state.segments.newest_ns();
         let writer = Writer::new(config, end, first_segment).not_before(newest);

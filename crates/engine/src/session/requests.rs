@@ -5,6 +5,7 @@
 use crate::api::error::invalid;
 use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
 use crate::api::pool_metadata;
+use crate::checkpoint::Checkpointer;
 use crate::ownership::mailbox::Pending;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
@@ -20,7 +21,7 @@ static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
 /// What is left to do of a change that may have been made before.
 #[derive(Debug, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     All,
     Nothing,
     /// Somebody else has changed the same thing since.
@@ -28,7 +29,7 @@ enum Left {
 }
 
 /// A change from `from` to `to`; `repeated`: an owner may have made it already, without an answer.
-fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> Left {
+pub(super) fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> Left {
     match () {
         () if !repeated || now == from => Left::All,
         () if now == to => Left::Nothing,
@@ -73,7 +74,7 @@ impl Session {
     }
 
     /// Someone else's changes that this handle may not have heard of yet.
-    async fn look_at_header(&self) -> Result<()> {
+    pub(super) async fn look_at_header(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
@@ -82,7 +83,7 @@ impl Session {
     }
 
     /// Carries the change out, here if nobody else owns the image, else by its owner.
-    async fn maintain(self: &Arc<Self>, operation: Operation, progress: Progress<'_>) -> Result<()> {
+    pub(super) async fn maintain(self: &Arc<Self>, operation: Operation, progress: Progress<'_>) -> Result<()> {
         let patience = self.settings().watch_timeout + OWNER_PATIENCE;
         let mut deadline = Instant::now() + patience;
         let mut asked: Option<RequestId> = None;
@@ -90,8 +91,10 @@ impl Session {
             self.check_open()?;
             {
                 let mut role = self.maintenance.lock().await;
-                if self.own_if_free(&mut role).await? {
-                    self.carry_out(&operation, asked.is_some(), progress).await?;
+                if self.own_if_free(&mut role).await?
+                    && let Some(checkpointer) = role.checkpointer()
+                {
+                    self.carry_out(&checkpointer, &operation, asked.is_some(), progress).await?;
                     drop(role);
                     self.published().await;
                     return Ok(());
@@ -139,7 +142,13 @@ impl Session {
     }
 
     /// With the maintenance lock held, by the owner.
-    async fn carry_out(self: &Arc<Self>, operation: &Operation, repeated: bool, progress: Progress<'_>) -> Result<()> {
+    async fn carry_out(
+        self: &Arc<Self>,
+        checkpointer: &Checkpointer,
+        operation: &Operation,
+        repeated: bool,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         self.settle().await?;
         let described = self.described().clone();
         let left = match operation {
@@ -148,6 +157,7 @@ impl Session {
             Operation::SetFeatures { mask, from, to } => {
                 left(repeated, &(described.state.features & mask), &(from & mask), &(to & mask))
             }
+            Operation::Snap(operation) => self.left_of_snap(repeated, operation),
         };
         match left {
             Left::Nothing => return Ok(()),
@@ -163,6 +173,7 @@ impl Session {
             Operation::SetFeatures { mask, to, .. } => {
                 self.set_features_owned((described.state.features & !mask) | (to & mask)).await
             }
+            Operation::Snap(operation) => self.carry_out_snap(checkpointer, operation).await,
         }
     }
 
@@ -175,10 +186,8 @@ impl Session {
         };
         let result = {
             let role = self.maintenance.lock().await;
-            if matches!(&*role, crate::session::Role::Reader(_)) {
-                return;
-            }
-            self.carry_out(&request.operation, request.repeated, &progress).await
+            let Some(checkpointer) = role.checkpointer() else { return };
+            self.carry_out(&checkpointer, &request.operation, request.repeated, &progress).await
         };
         match result {
             Ok(()) => {

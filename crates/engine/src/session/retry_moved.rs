@@ -15,7 +15,7 @@ impl Session {
     pub(crate) async fn retry_if_moved<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
         let mut tries = 0;
         loop {
-            let before = self.shared.lock().log.checkpoint;
+            let before = self.shared.lock().log().checkpoint;
             match attempt().await {
                 Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => {
                     self.shared.counters.count(Counter::ReadsMoved);
@@ -40,7 +40,7 @@ impl Session {
     /// Takes up the newest durable state, unless this handle owns the image by now or has another state than `before`.
     async fn take_up_newer(&self, before: Option<CheckpointPointer>) -> Result<()> {
         let mut role = self.maintenance.lock().await;
-        let is_same = self.shared.lock().log.checkpoint == before;
+        let is_same = self.shared.lock().log().checkpoint == before;
         if is_same && matches!(*role, Role::Reader(_)) {
             self.reload(&mut role).await?;
         }

@@ -25,10 +25,10 @@ impl Shared {
         let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
         let needed = {
             let state = self.lock();
-            leaves.retain(|(leaf, _)| !state.map.is_loaded(*leaf));
+            leaves.retain(|(leaf, _)| !state.view.map.is_loaded(*leaf));
             let needed = leaves.len();
             if let [one] = leaves[..] {
-                leaves = together(&state.map, state.size, one);
+                leaves = together(&state.view.map, state.view.size, one);
             }
             needed
         };
@@ -39,7 +39,7 @@ impl Shared {
         };
         self.leaves_loaded.store(true, Ordering::Relaxed);
         self.counters.add(Counter::LeavesLoaded, loaded.len() as u64);
-        objects.install(&mut self.lock().map, loaded)
+        objects.install(&mut self.lock().view.map, loaded)
     }
 
     /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
@@ -52,7 +52,7 @@ impl Shared {
         let own = {
             let state = self.lock();
             // A checkpoint of this handle moves a leaf before it deletes where it was.
-            if leaves.iter().any(|wanted| !state.map.missing(wanted.0.start(), 1).contains(wanted)) {
+            if leaves.iter().any(|wanted| !state.view.map.missing(wanted.0.start(), 1).contains(wanted)) {
                 return Ok(());
             }
             state.writer.as_ref().map(Writer::epoch)
@@ -70,7 +70,7 @@ impl Shared {
     /// checkpoints change it, so who writes one may look in steps.
     pub(crate) fn stored_leaves(&self, first: LeafNo) -> (Vec<LeafEntry>, Option<LeafNo>) {
         let state = self.lock();
-        let stored = state.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES);
+        let stored = state.view.map.stored_leaves_from(first).take(CHECKPOINT_STEP_LEAVES);
         let leaves: Vec<LeafEntry> = stored.map(|(leaf, at, mapped)| LeafEntry { leaf, mapped, at: *at }).collect();
         let last = if leaves.len() < CHECKPOINT_STEP_LEAVES { None } else { leaves.last() };
         let next = last.and_then(|last| last.leaf.0.checked_add(1)).map(LeafNo);
@@ -86,7 +86,7 @@ impl Shared {
 
     /// Drops leaves that the checkpoint has, until the map fits its memory. Others get at the state in between.
     pub(crate) fn evict_leaves(&self, map_bytes: u64) {
-        let evict = || self.lock().map.evict_some(map_bytes as usize, EVICT_STEP_LEAVES);
+        let evict = || self.lock().view.map.evict_some(map_bytes as usize, EVICT_STEP_LEAVES);
         // Leaves used all the time come round again; they are few, or the map would fit.
         for _ in 0..EVICT_STEPS {
             if evict() {

@@ -140,7 +140,7 @@ impl Shared {
         // What is in the open batch comes back only when the batch goes. It need not go at once: what is in flight comes back first.
         {
             let mut state = self.lock();
-            let end = state.end;
+            let end = state.view.end;
             state.want_durable(end);
         }
         let mut full = self.full.subscribe();
@@ -182,7 +182,7 @@ impl Shared {
 
     /// Whether what makes leaves dirty waits for the next checkpoint.
     pub(crate) fn holds_leaves(&self, state: &State) -> bool {
-        state.map.unstored_bytes() as u64 >= self.unstored_leaves_bytes
+        state.view.map.unstored_bytes() as u64 >= self.unstored_leaves_bytes
     }
 
     /// Waits while the map has no memory for more dirty leaves until a checkpoint was written. An error: checkpoints have failed for
@@ -347,9 +347,9 @@ impl Shared {
 
     /// When the log since the last checkpoint exceeds a multiple of what a checkpoint will cost, or dirty leaves their memory.
     fn is_checkpoint_due(&self, state: &State) -> bool {
-        let cost = state.map.dirty_bytes() as u64 + state.root_bytes;
+        let cost = state.view.map.dirty_bytes() as u64 + state.root_bytes;
         let least = self.checkpoint_log_bytes.load(Ordering::Relaxed);
         let by_log = state.log_bytes >= least && state.log_bytes >= cost * CHECKPOINT_COST_MULTIPLE;
-        by_log || state.map.dirty_loaded_bytes() as u64 >= self.unstored_leaves_bytes / UNSTORED_LEAVES_DUE
+        by_log || state.view.map.dirty_loaded_bytes() as u64 >= self.unstored_leaves_bytes / UNSTORED_LEAVES_DUE
     }
 }

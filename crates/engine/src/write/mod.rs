@@ -46,7 +46,7 @@ impl Session {
         let size = {
             let state = self.shared.lock();
             state.check(offset, len)?;
-            state.size
+            state.view.size
         };
         if self.settings().cache_bytes > 0 {
             self.prefetch.data(&self.objects, &self.shared, (offset, len), size);
@@ -164,7 +164,7 @@ impl Session {
                 return;
             }
             // Of what is to be emptied, what comes first: it may be more than fits in memory.
-            state.map.missing(offset, state.clear_len(offset, len))
+            state.view.map.missing(offset, state.clear_len(offset, len))
         };
         if !missing.is_empty() {
             let _ = self.shared.load_leaves(&self.objects, missing).await;
@@ -274,7 +274,7 @@ impl Session {
         let attempt = |state: &mut Locked<'_>| {
             let attempt = try_clear(state, (offset, len), zeroes)?;
             is_wide = matches!(attempt, Attempt::Wide);
-            Ok(if is_wide { Attempt::Done(state.end) } else { attempt })
+            Ok(if is_wide { Attempt::Done(state.view.end) } else { attempt })
         };
         let seq = self.change_since(since, attempt).await?;
         if !is_wide {
@@ -385,7 +385,7 @@ impl Session {
             let mut state = self.shared.lock();
             state.check_alive()?;
             state.flushed = true;
-            state.end
+            state.view.end
         };
         if !self.owns() {
             // The next read shows everything that others have flushed by now.

@@ -1,7 +1,7 @@
 //! Checking and repairing: each class of damage is found, named with the bytes of the image that it hits, and put right as
 //! far as it can be without giving anything up.
 use crate::common::{Client, MIB, cluster_with_image, pattern, read, settings};
-use lsd_core::format::checkpoint::{PageIdentity, encode_page};
+use lsd_core::format::checkpoint::{PageIdentity, PageKind, encode_page};
 use lsd_core::format::header::{ImageRecord, LogRecord, encode_requires, key};
 use lsd_core::format::root::RootPages;
 use lsd_core::format::{ImageUuid, names};
@@ -340,7 +340,7 @@ async fn wrong_live_bytes_are_found_and_counted_again() {
         let entry = &mut root.segments[0];
         entry.live = (i64::from(entry.live) + change) as u32;
         rig.store.remove(&name).await.unwrap();
-        let page = encode_page(&identity, root.kind(), &root.encode());
+        let page = encode_page(&identity, PageKind::MomentRoot, &root.encode());
         rig.store.put(&name, page.into()).await.unwrap();
         let report = rig.check().await;
         let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };

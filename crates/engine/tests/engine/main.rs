@@ -15,5 +15,6 @@ mod recovery_bound;
 mod removal;
 mod requests;
 mod review;
+mod snapshots;
 mod takeover;
 mod told;

@@ -169,6 +169,10 @@ impl Writer {
         self.now_ns = now_ns;
     }
 
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
     /// What the appender has to do since the last call, in order.
     pub fn take_jobs(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.jobs)

@@ -6,7 +6,7 @@ use lsd_core::units::SegmentNo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Segment numbers of one part: what a change after a copy has to copy first (12 KiB).
+/// Segment numbers of one part: what a change after a copy has to copy first (20 KiB).
 const PART_NUMBERS: u64 = 512;
 
 type Part = Vec<(SegmentNo, SegmentUse)>;
@@ -22,6 +22,11 @@ fn find(part: &Part, segment: SegmentNo) -> Result<usize, usize> {
 }
 
 impl Table {
+    pub(super) fn get(&self, segment: SegmentNo) -> Option<&SegmentUse> {
+        let part = self.parts.get(&(segment.0 / PART_NUMBERS))?;
+        find(part, segment).ok().map(|index| &part[index].1)
+    }
+
     pub(super) fn get_mut(&mut self, segment: SegmentNo) -> Option<&mut SegmentUse> {
         let part = self.parts.get_mut(&(segment.0 / PART_NUMBERS))?;
         let index = find(part, segment).ok()?;

@@ -8,11 +8,14 @@ pub use relocation::{Copied, Relocation};
 
 use crate::buffers::Buffers;
 use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
+use crate::lineage::Lineage;
 use crate::log::{BatchJob, Job, OpenSegment, Piece, Stream, Writer};
+use crate::pins::SnapshotPins;
 use crate::protocol;
 use crate::range_locks::RangeLocks;
 use crate::segments::Segments;
 use crate::throttle::GcThrottle;
+use crate::view::View;
 use crate::{Fault, Result};
 use bytes::Bytes;
 use lsd_core::format::batch::Batch;
@@ -36,20 +39,18 @@ pub struct Rest {
 
 #[derive(Debug)]
 pub struct State {
-    /// Bytes.
-    pub size: u64,
-    pub map: ExtentMap<LeafPlace>,
+    /// What is read: of the head's last moment, or of the one that this handle shows.
+    pub view: View,
     pub buffers: Buffers,
     pub segments: Segments,
+    /// What the image's snapshots need beside segments.
+    pub snapshots: SnapshotPins,
     /// Those that the committed checkpoint has as dead, as far as this handle read it from the store: they may be gone already, and
     /// leave the table when they are seen to be.
     pub dead: Vec<SegmentNo>,
     /// The log of an owner that did not close, as its successor found it: there may be pages of a checkpoint that it began.
     pub left_by: Option<LogRecord>,
-    /// As committed in the header.
-    pub log: LogRecord,
-    /// The last sequence that the map holds.
-    pub end: Seq,
+    log: LogRecord,
     /// Present while this handle owns the image.
     pub writer: Option<Writer>,
     pub locks: RangeLocks,
@@ -129,15 +130,15 @@ impl State {
     /// An image as a checkpoint has it.
     pub fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPlace>, segments: Segments, cache: u64) -> Self {
         let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
+        let lineage = Lineage::of(&log);
         Self {
-            size,
-            map,
+            view: View { map, size, features: 0, end, lineage },
             buffers: Buffers::new(cache),
             segments,
+            snapshots: SnapshotPins::default(),
             dead: Vec::new(),
             left_by: None,
             log,
-            end,
             writer: None,
             locks: RangeLocks::default(),
             yielding: false,
@@ -157,15 +158,25 @@ impl State {
 
     /// Takes up another state of the same image, read from the store; this handle has nothing in flight.
     pub fn reload(&mut self, fresh: State) {
-        self.size = fresh.size;
-        self.map = fresh.map;
+        self.view = fresh.view;
         self.segments = fresh.segments;
+        self.snapshots = fresh.snapshots;
         self.dead = fresh.dead;
         self.log = fresh.log;
-        self.end = fresh.end;
         self.log_bytes = fresh.log_bytes;
         self.root_bytes = fresh.root_bytes;
         self.buffers.clear_clean();
+    }
+
+    /// As committed in the header.
+    pub fn log(&self) -> &LogRecord {
+        &self.log
+    }
+
+    /// The header says this now.
+    pub fn set_log(&mut self, log: LogRecord) {
+        self.view.lineage = Lineage::of(&log);
+        self.log = log;
     }
 
     /// [`Fault::Failed`] once the image has failed.
@@ -177,8 +188,8 @@ impl State {
     pub fn check(&self, offset: u64, len: u64) -> Result<()> {
         self.check_alive()?;
         match offset.checked_add(len) {
-            Some(end) if end <= self.size => Ok(()),
-            _ => Err(Fault::Outside { offset, len, size: self.size }),
+            Some(end) if end <= self.view.size => Ok(()),
+            _ => Err(Fault::Outside { offset, len, size: self.view.size }),
         }
     }
 
@@ -196,7 +207,7 @@ impl State {
             at += chunk.bytes();
         }
         self.book_sealed();
-        Ok(Attempt::Done(self.end))
+        Ok(Attempt::Done(self.view.end))
     }
 
     /// The same for a discard or write-zeroes of no more than [`Self::clear_len`]: the range has no content afterwards.
@@ -211,22 +222,22 @@ impl State {
     /// How much of a range, from its start, one record may empty: what that takes of time and memory is bounded.
     pub fn clear_len(&self, offset: u64, len: u64) -> u64 {
         let stored_bytes = |place: &LeafPlace| place.pointers().map(|at| at.len as usize).sum();
-        self.map.len_with_bytes((offset, len), CLEAR_LEAVES, CLEAR_BYTES, stored_bytes)
+        self.view.map.len_with_bytes((offset, len), CLEAR_LEAVES, CLEAR_BYTES, stored_bytes)
     }
 
     /// A record without data, wherever it is in the image or beyond. `range`: of what it empties all that is not empty yet, no more
     /// than [`Self::clear_len`].
     pub fn try_empty(&mut self, record: Record, (offset, len): (u64, u64)) -> Result<Attempt> {
         self.check_alive()?;
-        let missing = self.map.missing(offset, len);
+        let missing = self.view.map.missing(offset, len);
         if !missing.is_empty() {
             return Ok(Attempt::NeedLeaves(missing));
         }
-        self.end = self.writer()?.push_plain(record)?;
+        self.view.end = self.writer()?.push_plain(record)?;
         self.clear(offset, len)?;
         self.force_when_full();
         self.book_sealed();
-        Ok(Attempt::Done(self.end))
+        Ok(Attempt::Done(self.view.end))
     }
 
     /// Enters a write at the end of the log.
@@ -235,8 +246,8 @@ impl State {
         let stream = self.stream_of(offset, len);
         let (seq, loc) = self.writer()?.push_write(stream, offset, chunk.piece.clone(), chunk.crc)?;
         self.buffers.insert_dirty(loc, chunk.piece.data.clone());
-        self.map_to(offset, len, loc)?;
-        self.end = seq;
+        self.map_to(offset, len, loc, seq)?;
+        self.view.end = seq;
         Ok(())
     }
 
@@ -247,7 +258,7 @@ impl State {
         let len = chunk.bytes();
         let Some(write) = writer.open_write(offset, len as u32) else { return Ok(false) };
         let mut found = Vec::new();
-        self.map.lookup(offset, len, &mut found)?;
+        self.view.map.lookup(offset, len, &mut found)?;
         if found != [Extent { offset, len, loc: Some(write.loc) }] {
             return Ok(false);
         }
@@ -264,7 +275,7 @@ impl State {
         if !owned && !self.locks.is_free(&(offset..offset + len)) {
             return Ok(Some(Attempt::Held));
         }
-        let missing = self.map.missing(offset, len);
+        let missing = self.view.map.missing(offset, len);
         Ok((!missing.is_empty()).then_some(Attempt::NeedLeaves(missing)))
     }
 
@@ -278,23 +289,24 @@ impl State {
         let leaf = LeafNo::of(offset);
         self.heat.note(leaf, len, scale);
         let divides = self.writer.as_ref().is_some_and(Writer::divides);
-        match self.heat.temperature(leaf, self.map.leaf_count()) {
+        match self.heat.temperature(leaf, self.view.map.leaf_count()) {
             Temperature::Cold if divides => Stream::FreshCold,
             _ => Stream::Fresh,
         }
     }
 
-    fn map_to(&mut self, offset: u64, len: u64, loc: Loc) -> Result<()> {
+    /// `seq`: nothing of it was written later.
+    fn map_to(&mut self, offset: u64, len: u64, loc: Loc, seq: Seq) -> Result<()> {
         self.superseded.clear();
-        self.map.set(offset, len as u32, loc, &mut self.superseded)?;
+        self.view.map.set(offset, len as u32, loc, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
-        self.segments.add_live(loc, len as u32);
+        self.segments.add_live(loc, len as u32, seq.into());
         Ok(())
     }
 
     pub fn clear(&mut self, offset: u64, len: u64) -> Result<()> {
         self.superseded.clear();
-        self.map.clear(offset, len, &mut self.superseded)?;
+        self.view.map.clear(offset, len, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
         Ok(())
     }
@@ -305,7 +317,7 @@ impl State {
             let len = batch.place.offset + batch.total_len;
             self.segments.grow(batch.place.segment, len, batch.timestamp_ns);
             self.log_bytes += u64::from(batch.total_len);
-            self.end = batch.last_seq();
+            self.view.end = batch.last_seq();
         }
     }
 
@@ -313,7 +325,7 @@ impl State {
     pub fn replay(&mut self, batch: &Batch, record: &Record) -> Result<()> {
         match record.kind {
             RecordKind::Write { len, data_offset, .. } => {
-                self.map_to(record.offset, u64::from(len), batch.loc(data_offset))
+                self.map_to(record.offset, u64::from(len), batch.loc(data_offset), batch.last_seq())
             }
             RecordKind::Relocate { len, data_offset, from, .. } => {
                 self.move_to((record.offset, len), from, batch.loc(data_offset))
@@ -327,6 +339,11 @@ impl State {
         if let Some(writer) = &mut self.writer {
             writer.tell_time(now_ns);
         }
+    }
+
+    /// The latest time that was told, nanoseconds since 1970; 0 where this handle does not write.
+    pub fn now_ns(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::now_ns)
     }
 
     /// What has to be appended to the log since the last call, in the order in which it was decided.
@@ -350,7 +367,7 @@ impl State {
     /// Lets everything accepted so far pass in a full pool: nothing else would ever free space there. It is at most the dirty memory,
     /// so a quota is exceeded by no more than that, and by the copies of a round of collection.
     pub fn force_when_full(&mut self) {
-        self.forced = self.end;
+        self.forced = self.view.end;
     }
 
     /// Ends every segment that is being filled, so that it carries its checksums and can be collected.

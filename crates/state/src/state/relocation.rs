@@ -38,35 +38,38 @@ impl State {
             return Err(Fault::Closing);
         }
         let ranges = copies.iter().map(Relocation::range);
-        let mut missing: Vec<_> = ranges.flat_map(|(offset, len)| self.map.missing(offset, u64::from(len))).collect();
+        let mut missing: Vec<_> =
+            ranges.flat_map(|(offset, len)| self.view.map.missing(offset, u64::from(len))).collect();
         if !missing.is_empty() {
             missing.sort_by_key(|(leaf, _)| *leaf);
             missing.dedup_by_key(|(leaf, _)| *leaf);
             return Ok(Copied::NeedLeaves(missing));
         }
         for copy in copies {
-            if !self.map.points_at(copy.range(), copy.from)? {
+            if !self.view.map.points_at(copy.range(), copy.from)? {
                 continue;
             }
             let Chunk { piece, crc } = &copy.chunk;
             let (seq, loc) = self.writer()?.push_copy(stream, copy.offset, copy.from, piece.clone(), *crc)?;
             self.buffers.insert_dirty(loc, piece.data.clone());
             self.move_to(copy.range(), copy.from, loc)?;
-            self.end = seq;
+            self.view.end = seq;
         }
         if frees {
             self.force_when_full();
         }
         self.seal();
-        Ok(Copied::Done(self.end))
+        Ok(Copied::Done(self.view.end))
     }
 
     /// The bytes of the range that live at `from` on live at `to` on.
     pub(super) fn move_to(&mut self, range: (u64, u32), from: Loc, to: Loc) -> Result<()> {
         self.superseded.clear();
-        let moved = self.map.replace_if(range, from, to, &mut self.superseded)?;
+        let moved = self.view.map.replace_if(range, from, to, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
-        self.segments.add_live(to, moved);
+        // A copy is as old as what it is a copy of.
+        let newest = self.segments.newest(from.segment());
+        self.segments.add_live(to, moved, newest);
         Ok(())
     }
 }

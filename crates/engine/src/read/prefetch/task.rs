@@ -11,8 +11,9 @@ use crate::read::prefetch::leaves::LeafAhead;
 use crate::shared::Shared;
 use futures::FutureExt;
 use lsd_core::map::Extent;
-use lsd_core::units::{BLOCK_BYTES, Epoch, LeafNo, SegmentNo};
+use lsd_core::units::{BLOCK_BYTES, LeafNo, SegmentNo};
 use lsd_state::buffers::Keep;
+use lsd_state::lineage::Home;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,27 +70,27 @@ impl Prefetch {
 async fn load(objects: &Objects, shared: &Shared, leaf: LeafNo, before: Before) {
     let missing = {
         let state = shared.lock();
-        let len = leaf.len_in(state.size);
+        let len = leaf.len_in(state.view.size);
         if len == 0 {
             return;
         }
-        state.map.missing(leaf.start(), len)
+        state.view.map.missing(leaf.start(), len)
     };
     let loaded = shared.load_leaves(objects, missing).await;
     if before == Before::Reading && loaded.is_ok() {
         let tables = segments_of(shared, leaf).into_iter();
-        let load = |(segment, (epoch, blocks))| shared.checksums.of(objects, epoch, segment, blocks).boxed();
+        let load = |(segment, (home, blocks))| shared.checksums.of(objects, home, segment, blocks).boxed();
         drop(parallel::all(tables.map(load).collect()).await);
     }
 }
 
 /// The segments that a leaf points at, and how many of their blocks must be known to read all of it.
-fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usize)> {
+fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Home, usize)> {
     let mut segments: BTreeMap<SegmentNo, usize> = BTreeMap::new();
     let state = shared.lock();
-    let len = leaf.len_in(state.size);
+    let len = leaf.len_in(state.view.size);
     let mut found: Vec<Extent> = Vec::new();
-    if len == 0 || state.map.lookup(leaf.start(), len, &mut found).is_err() {
+    if len == 0 || state.view.map.lookup(leaf.start(), len, &mut found).is_err() {
         return BTreeMap::new();
     }
     for extent in found {
@@ -98,6 +99,6 @@ fn segments_of(shared: &Shared, leaf: LeafNo) -> BTreeMap<SegmentNo, (Epoch, usi
         let blocks = segments.entry(loc.segment()).or_insert(0);
         *blocks = end.max(*blocks);
     }
-    let known = |(segment, blocks)| Some((segment, (state.log.epoch_of(segment)?, blocks)));
+    let known = |(segment, blocks)| Some((segment, (state.view.lineage.home(segment)?, blocks)));
     segments.into_iter().filter_map(known).collect()
 }

@@ -1,0 +1,229 @@
+//! What a checkpoint is written for, beside sparing the next owner the log.
+//!
+//! Owns: what each purpose changes in the books when the image is captured, what it adds to the header's update, and taking the
+//! change back where the update did not happen. Does not own: the order of the steps (`checkpoint/`).
+use crate::objects::header::{Header, Snapshots};
+use crate::recovery::snapshot::{Needs, SnapMap};
+use crate::shared::locked::Locked;
+use lsd_core::format::header::{
+    CheckpointPointer, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, StateRecord, encode_requires, key,
+};
+use lsd_core::units::{SegmentNo, SnapId};
+use lsd_state::pins::{PageKey, SnapshotPins, pages_of_root};
+use lsd_state::segments::Segments;
+use lsd_state::view::View;
+use lsd_store::KvUpdate;
+use std::collections::BTreeSet;
+
+/// A snapshot to be taken.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSnapshot {
+    pub(crate) id: SnapId,
+    pub(crate) namespace: SnapNamespace,
+    pub(crate) name: String,
+    pub(crate) features: u64,
+    pub(crate) flags: u64,
+    pub(crate) time_ns: u64,
+    /// As they are afterwards.
+    pub(crate) counters: SnapCounters,
+}
+
+/// What the image becomes again.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) snapshot: SnapRecord,
+    pub(crate) map: SnapMap,
+    /// The header's, as it is afterwards.
+    pub(crate) state: StateRecord,
+}
+
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// The owner goes on.
+    Running,
+    /// It is the last act of this owner, and nothing follows it in the log.
+    Clean,
+    /// Its moment gets a name.
+    Snapshot(Box<NewSnapshot>),
+    /// A snapshot that was removed lets go of what it needed.
+    Release(Box<Needs>),
+    /// The image becomes what it was. Nobody writes meanwhile, and all that was written is durable.
+    Rollback(Box<Target>),
+}
+
+/// What was changed in the books before the update of the header that goes with it.
+#[derive(Debug)]
+pub(super) enum Changed {
+    Nothing,
+    /// These segments were pinned for a new snapshot.
+    Pinned(SnapId, Vec<SegmentNo>),
+    /// A snapshot's pins are gone.
+    Released(Box<Needs>),
+    /// Another view was put in force: this is the one from before.
+    Replaced(Box<(View, Segments)>),
+}
+
+/// An update that nobody knows the outcome of, and what depends on it.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    id: SnapId,
+    root: CheckpointPointer,
+    segments: Vec<SegmentNo>,
+    pages: BTreeSet<PageKey>,
+    /// The snapshot was taken; else it was released.
+    is_new: bool,
+}
+
+impl Purpose {
+    pub(super) fn is_clean(&self) -> bool {
+        matches!(self, Purpose::Clean)
+    }
+
+    /// No segment goes on beyond the moment that is captured.
+    pub(super) fn ends_segments(&self) -> bool {
+        matches!(self, Purpose::Snapshot(_) | Purpose::Rollback(_))
+    }
+
+    /// With everything accepted so far in segments that have ended. Takes `self` where it is needed no more.
+    pub(super) fn begin(&mut self, state: &mut Locked<'_>) -> Changed {
+        match self {
+            Purpose::Running | Purpose::Clean => Changed::Nothing,
+            Purpose::Snapshot(new) => {
+                let live = state.segments.live();
+                state.segments.pin(&live);
+                Changed::Pinned(new.id, live)
+            }
+            // Rule 32: somebody else has let go of it already.
+            Purpose::Release(needs) if !state.snapshots.has_root(needs.id) => {
+                *self = Purpose::Running;
+                Changed::Nothing
+            }
+            Purpose::Release(needs) => {
+                state.segments.unpin(&needs.segments);
+                Changed::Released(needs.clone())
+            }
+            Purpose::Rollback(target) => {
+                let segments = state.segments.with_live(&target.map.live);
+                let segments = std::mem::replace(&mut state.segments, segments);
+                let (lineage, end) = (state.view.lineage.clone(), state.view.end);
+                let view = View {
+                    map: std::mem::take(&mut target.map.map),
+                    size: target.snapshot.size,
+                    features: state.view.features,
+                    end,
+                    lineage,
+                };
+                let view = std::mem::replace(&mut state.view, view);
+                Changed::Replaced(Box::new((view, segments)))
+            }
+        }
+    }
+
+    /// The pages that nobody may need once the checkpoint is committed.
+    pub(super) fn lets_go(&self) -> Vec<PageKey> {
+        match self {
+            Purpose::Release(needs) => needs.pages.iter().copied().chain(pages_of_root(&needs.root)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Which pages snapshots need once the checkpoint is committed. `leaves`: the pages that its own leaves are in.
+    pub(super) fn pins_after(&self, now: &SnapshotPins, leaves: &BTreeSet<PageKey>) -> SnapshotPins {
+        let mut pins = now.clone();
+        match self {
+            // Where its root is shows when it is written; the table that is stored has no roots.
+            Purpose::Snapshot(_) => pins.add_pages(leaves),
+            Purpose::Release(needs) => pins.remove(needs.id, &needs.pages),
+            Purpose::Running | Purpose::Clean | Purpose::Rollback(_) => {}
+        }
+        pins
+    }
+
+    /// The rest of the update. `size`: of the image, bytes; `root`: the checkpoint's.
+    pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer) -> KvUpdate {
+        match self {
+            Purpose::Running | Purpose::Clean => update,
+            Purpose::Snapshot(new) => update
+                .set(key::snap(new.id), new.record(size, *root).encode())
+                .set(key::SNAP_COUNTERS, new.counters.encode())
+                .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS)),
+            Purpose::Release(needs) => update.remove(key::snap(needs.id)),
+            Purpose::Rollback(target) => update.set(key::STATE, target.state.encode()),
+        }
+    }
+}
+
+impl NewSnapshot {
+    fn record(&self, size: u64, root: CheckpointPointer) -> SnapRecord {
+        SnapRecord {
+            id: self.id,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            is_protected: false,
+            is_removing: false,
+            size,
+            features: self.features,
+            flags: self.flags,
+            time_ns: self.time_ns,
+            root,
+        }
+    }
+}
+
+impl Changed {
+    /// The header has the checkpoint with this root, whose leaves are in `leaves`. Returns the view that is over with it.
+    pub(super) fn commit(
+        self,
+        state: &mut Locked<'_>,
+        root: CheckpointPointer,
+        leaves: &BTreeSet<PageKey>,
+    ) -> Option<View> {
+        match self {
+            Changed::Nothing => {}
+            Changed::Pinned(id, _) => state.snapshots.add(id, root, leaves),
+            Changed::Released(needs) => state.snapshots.remove(needs.id, &needs.pages),
+            Changed::Replaced(before) => return Some(before.0),
+        }
+        None
+    }
+
+    /// It does not have it, and will not.
+    pub(super) fn take_back(self, state: &mut Locked<'_>) {
+        match self {
+            Changed::Nothing => {}
+            Changed::Pinned(_, segments) => state.segments.unpin(&segments),
+            Changed::Released(needs) => state.segments.pin(&needs.segments),
+            Changed::Replaced(before) => (state.view, state.segments) = *before,
+        }
+    }
+
+    /// Nobody knows whether it has it. `None`: nothing depends on that; an error: the image is in doubt as a whole.
+    pub(super) fn doubt(
+        self,
+        root: CheckpointPointer,
+        leaves: BTreeSet<PageKey>,
+    ) -> Option<std::result::Result<Doubt, &'static str>> {
+        match self {
+            Changed::Nothing => None,
+            Changed::Pinned(id, segments) => Some(Ok(Doubt { id, root, segments, pages: leaves, is_new: true })),
+            Changed::Released(needs) => {
+                let Needs { id, root, segments, pages } = *needs;
+                Some(Ok(Doubt { id, root, segments, pages, is_new: false }))
+            }
+            Changed::Replaced(_) => Some(Err("nobody knows whether a rollback took effect: open the image again")),
+        }
+    }
+}
+
+impl Doubt {
+    /// The header was read: what it says is final.
+    pub(super) fn settle(self, state: &mut Locked<'_>, header: &Header) {
+        let Snapshots { all, .. } = &header.snapshots;
+        match (self.is_new, all.contains_key(&self.id)) {
+            (true, true) => state.snapshots.add(self.id, self.root, &self.pages),
+            (true, false) => state.segments.unpin(&self.segments),
+            (false, true) => state.segments.pin(&self.segments),
+            (false, false) => state.snapshots.remove(self.id, &self.pages),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The snapshots of an open image: a part of its public face.
+//!
+//! Owns: the words of the calls. Does not own: how a change is made (`session/snapshots.rs`) or asked of the owner
+//! (`session/requests.rs`).
+use crate::session::Session;
+use crate::{Result, SnapRef};
+use lsd_core::format::header::{SnapNamespace, SnapRecord};
+use lsd_core::units::SnapId;
+use std::sync::Arc;
+
+/// A snapshot, as its users see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapInfo {
+    pub id: u64,
+    pub name: String,
+    pub namespace: SnapNamespace,
+    /// Bytes of the image.
+    pub size: u64,
+    pub features: u64,
+    pub flags: u64,
+    /// It cannot be removed.
+    pub is_protected: bool,
+    /// When it was taken, nanoseconds since 1970.
+    pub create_ns: u64,
+}
+
+impl From<&SnapRecord> for SnapInfo {
+    fn from(record: &SnapRecord) -> Self {
+        Self {
+            id: record.id.0,
+            name: record.name.clone(),
+            namespace: record.namespace.clone(),
+            size: record.size,
+            features: record.features,
+            flags: record.flags,
+            is_protected: record.is_protected,
+            create_ns: record.time_ns,
+        }
+    }
+}
+
+/// Made by [`crate::Image::snapshots`]. Names are those of the user's namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshots<'a> {
+    session: &'a Arc<Session>,
+}
+
+impl<'a> Snapshots<'a> {
+    pub(super) fn of(session: &'a Arc<Session>) -> Self {
+        Self { session }
+    }
+
+    /// All that are there, in the order in which they were taken.
+    pub async fn list(self) -> Result<Vec<SnapInfo>> {
+        self.session.look_at_snapshots().await?;
+        Ok(self.session.described().snapshots.usable().map(SnapInfo::from).collect())
+    }
+
+    /// `NotFound`.
+    pub async fn get(self, name: &str) -> Result<SnapInfo> {
+        self.session.look_at_snapshots().await?;
+        let described = self.session.described();
+        described.snapshots.find(&SnapRef::Name(name.to_owned())).map(|record| SnapInfo::from(&record))
+    }
+
+    /// `NotFound`.
+    pub async fn get_by_id(self, id: u64) -> Result<SnapInfo> {
+        self.session.look_at_snapshots().await?;
+        self.session.snapshot(SnapId(id)).map(|record| SnapInfo::from(&record))
+    }
+
+    /// Names what the image is now: everything acknowledged before the call is in it, and of what is written meanwhile a
+    /// prefix of the order of writes. `Exists`, `ReadOnly`; `Io` with `EDQUOT`: the limit is reached.
+    pub async fn create(self, name: &str) -> Result<()> {
+        self.session.snap_create(name).await.map_err(|error| error.during("snap-create"))
+    }
+
+    /// `NotFound`, `Busy` (it is protected).
+    pub async fn remove(self, name: &str) -> Result<()> {
+        self.session.snap_remove(self.id_of(name).await?).await.map_err(|error| error.during("snap-remove"))
+    }
+
+    /// The same for one of any namespace.
+    pub async fn remove_by_id(self, id: u64) -> Result<()> {
+        self.session.snap_remove(SnapId(id)).await.map_err(|error| error.during("snap-remove"))
+    }
+
+    /// `NotFound`, `Exists`.
+    pub async fn rename(self, name: &str, to: &str) -> Result<()> {
+        self.session.snap_rename(self.id_of(name).await?, to).await.map_err(|error| error.during("snap-rename"))
+    }
+
+    /// Keeps the snapshot from being removed. `NotFound`, `Busy` (it is protected already).
+    pub async fn protect(self, name: &str) -> Result<()> {
+        self.session.snap_protect(self.id_of(name).await?, true).await.map_err(|error| error.during("snap-protect"))
+    }
+
+    /// `NotFound`, `Invalid` (it is not protected).
+    pub async fn unprotect(self, name: &str) -> Result<()> {
+        self.session.snap_protect(self.id_of(name).await?, false).await.map_err(|error| error.during("snap-unprotect"))
+    }
+
+    /// The image becomes what it was then, its size included. This handle becomes the owner. `NotFound`, `ReadOnly`.
+    pub async fn rollback(self, name: &str) -> Result<()> {
+        let id = self.id_of(name).await?;
+        self.session.snap_rollback(id).await.map_err(|error| error.during("snap-rollback"))
+    }
+
+    /// How many snapshots the image may have; `None`: as many as one likes.
+    pub async fn limit(self) -> Result<Option<u64>> {
+        self.session.look_at_snapshots().await?;
+        Ok(self.session.described().snapshots.counters.limit)
+    }
+
+    /// `Io` with `ERANGE`: there are more already.
+    pub async fn set_limit(self, limit: Option<u64>) -> Result<()> {
+        self.session.snap_set_limit(limit).await.map_err(|error| error.during("snap-set-limit"))
+    }
+
+    async fn id_of(self, name: &str) -> Result<SnapId> {
+        Ok(SnapId(self.get(name).await?.id))
+    }
+}

@@ -1,0 +1,110 @@
+//! Snapshots of an image that another process may own: what is asked of it, and what a request that comes again may do.
+//!
+//! Owns: the words of the requests. Does not own: asking and being asked (`session/requests.rs`), carrying them out (`mod.rs`).
+use crate::checkpoint::Checkpointer;
+use crate::session::Session;
+use crate::session::requests::{Left, left};
+use crate::{Error, ErrorKind, Result};
+use lsd_core::format::header::SnapNamespace;
+use lsd_core::format::notice::{Operation, SnapOperation};
+use lsd_core::units::SnapId;
+use std::sync::Arc;
+
+impl Session {
+    /// What the header says of snapshots, as fresh as a listing has to be.
+    pub(crate) async fn look_at_snapshots(&self) -> Result<()> {
+        self.check_open()?;
+        if self.owns() { Ok(()) } else { self.describe_anew().await }
+    }
+
+    pub(crate) async fn snap_create(self: &Arc<Self>, name: &str) -> Result<()> {
+        self.look_at_header().await?;
+        let after = self.described().snapshots.counters.last;
+        let namespace = SnapNamespace::User;
+        self.ask_snap(SnapOperation::Create { name: name.to_owned(), namespace, flags: 0, after }).await
+    }
+
+    pub(crate) async fn snap_remove(self: &Arc<Self>, id: SnapId) -> Result<()> {
+        self.look_at_header().await?;
+        self.ask_snap(SnapOperation::Remove { id }).await
+    }
+
+    pub(crate) async fn snap_rename(self: &Arc<Self>, id: SnapId, to: &str) -> Result<()> {
+        self.look_at_header().await?;
+        let from = self.snapshot(id)?.name;
+        self.ask_snap(SnapOperation::Rename { id, from, to: to.to_owned() }).await
+    }
+
+    pub(crate) async fn snap_protect(self: &Arc<Self>, id: SnapId, protect: bool) -> Result<()> {
+        self.look_at_header().await?;
+        self.ask_snap(SnapOperation::Protect { id, protect }).await
+    }
+
+    pub(crate) async fn snap_set_limit(self: &Arc<Self>, limit: Option<u64>) -> Result<()> {
+        self.look_at_header().await?;
+        self.ask_snap(SnapOperation::Limit { limit }).await
+    }
+
+    /// Not asked of another owner: who rolls back takes the image, as librbd does.
+    pub(crate) async fn snap_rollback(self: &Arc<Self>, id: SnapId) -> Result<()> {
+        self.look_at_header().await?;
+        let session = self.clone();
+        // One that has begun goes to its end, whatever becomes of who asked for it: writers wait for it.
+        let task = tokio::spawn(async move {
+            let since = session.refusals.count();
+            let mut role = session.maintenance.lock().await;
+            let checkpointer = session.own(&mut role, since).await?;
+            session.settle().await?;
+            session.roll_back_owned(&checkpointer, id).await?;
+            drop(role);
+            session.published().await;
+            Ok(())
+        });
+        task.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Canceled, error.to_string())))
+    }
+
+    async fn ask_snap(self: &Arc<Self>, operation: SnapOperation) -> Result<()> {
+        self.maintain(Operation::Snap(operation), &|_, _| Ok(())).await
+    }
+
+    /// What is left to do of a request; `repeated`: an owner may have done it already, without an answer.
+    pub(in crate::session) fn left_of_snap(&self, repeated: bool, operation: &SnapOperation) -> Left {
+        let described = self.described();
+        let snapshots = &described.snapshots;
+        let of = |id: &SnapId| snapshots.all.get(id).filter(|record| !record.is_removing);
+        match operation {
+            SnapOperation::Create { name, namespace, after, .. } => {
+                let is_it = |id: &SnapId| of(id).is_some_and(|it| it.name == *name && it.namespace == *namespace);
+                let done = repeated && snapshots.all.range(after.next()..).any(|(id, _)| is_it(id));
+                if done { Left::Nothing } else { Left::All }
+            }
+            SnapOperation::Remove { id } if repeated && of(id).is_none() => Left::Nothing,
+            SnapOperation::Rename { id, from, to } => match of(id) {
+                Some(record) => left(repeated, &record.name, from, to),
+                None => Left::All,
+            },
+            SnapOperation::Protect { id, protect } if repeated => match of(id) {
+                Some(record) if record.is_protected == *protect => Left::Nothing,
+                _ => Left::All,
+            },
+            SnapOperation::Remove { .. } | SnapOperation::Protect { .. } | SnapOperation::Limit { .. } => Left::All,
+        }
+    }
+
+    /// With the maintenance lock held, by the owner.
+    pub(in crate::session) async fn carry_out_snap(
+        &self,
+        checkpointer: &Checkpointer,
+        operation: &SnapOperation,
+    ) -> Result<()> {
+        match operation {
+            SnapOperation::Create { name, namespace, flags, .. } => {
+                self.create_snapshot_owned(checkpointer, name, namespace.clone(), *flags).await
+            }
+            SnapOperation::Remove { id } => self.remove_snapshot_owned(*id).await,
+            SnapOperation::Rename { id, to, .. } => self.rename_snapshot_owned(*id, to).await,
+            SnapOperation::Protect { id, protect } => self.protect_snapshot_owned(*id, *protect).await,
+            SnapOperation::Limit { limit } => self.limit_snapshots_owned(*limit).await,
+        }
+    }
+}

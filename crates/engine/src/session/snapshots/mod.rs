@@ -1,0 +1,202 @@
+//! The snapshots of an open image, as its owner changes them.
+//!
+//! Owns: what each change requires, the order of its steps, letting go of what a removed snapshot needed. Does not own: who carries a
+//! change out (`requests.rs`), the checkpoint that goes with it (`checkpoint/purpose.rs`), what is needed (`lsd_state::pins`).
+mod ask;
+
+use crate::api::error::invalid;
+use crate::api::limits::RETRY_MOST;
+use crate::checkpoint::Checkpointer;
+use crate::checkpoint::purpose::{NewSnapshot, Purpose, Target};
+use crate::objects::header::Snapshots;
+use crate::ownership::watch::HeaderEvents;
+use crate::recovery::snapshot;
+use crate::session::{Role, Session};
+use crate::{Error, ErrorKind, Result, SnapRef};
+use lsd_core::format::header::{SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
+use lsd_core::units::SnapId;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+impl Session {
+    /// A usable snapshot by its id; `NotFound`.
+    pub(crate) fn snapshot(&self, id: SnapId) -> Result<SnapRecord> {
+        self.described().snapshots.find(&SnapRef::Id(id.0))
+    }
+
+    /// With the maintenance lock held, by the owner, as all that follow. `Exists`; `Io` with `EDQUOT`: there may not be more.
+    pub(crate) async fn create_snapshot_owned(
+        &self,
+        checkpointer: &Checkpointer,
+        name: &str,
+        namespace: SnapNamespace,
+        flags: u64,
+    ) -> Result<()> {
+        let described = self.described().clone();
+        check_new(&described.snapshots, name, &namespace)?;
+        let counters = described.snapshots.counters;
+        let id = counters.last.next();
+        let new = NewSnapshot {
+            id,
+            namespace,
+            name: name.to_owned(),
+            features: described.state.features,
+            flags,
+            time_ns: self.clock.now_ns(),
+            counters: SnapCounters { last: id, ..counters },
+        };
+        self.with_checkpoint(checkpointer, Purpose::Snapshot(Box::new(new))).await
+    }
+
+    /// Writes a checkpoint that changes the header's snapshots or its state, and takes up what it says then.
+    async fn with_checkpoint(&self, checkpointer: &Checkpointer, purpose: Purpose) -> Result<()> {
+        // Whatever becomes of it: until the header was read again nobody knows what is in it.
+        self.in_doubt.store(true, Ordering::Release);
+        let written = checkpointer.write(&self.objects, &self.shared, purpose).await;
+        let settled = self.settle().await;
+        written.and(settled)
+    }
+
+    /// It is gone for everybody at once; its space comes back in the background. `Busy`: it is protected.
+    pub(crate) async fn remove_snapshot_owned(&self, id: SnapId) -> Result<()> {
+        let record = self.snapshot(id)?;
+        if record.is_protected {
+            return Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} is protected from removal", record.name)));
+        }
+        self.update_snapshot(SnapRecord { is_removing: true, ..record }).await?;
+        self.events.release_due.notify_one();
+        Ok(())
+    }
+
+    /// `Exists`.
+    pub(crate) async fn rename_snapshot_owned(&self, id: SnapId, name: &str) -> Result<()> {
+        let record = self.snapshot(id)?;
+        check_name(name)?;
+        if self.described().snapshots.named(name).is_some() {
+            return Err(exists(name));
+        }
+        self.update_snapshot(SnapRecord { name: name.to_owned(), ..record }).await
+    }
+
+    /// `Busy`: it is protected already; `Invalid`: it is not.
+    pub(crate) async fn protect_snapshot_owned(&self, id: SnapId, protect: bool) -> Result<()> {
+        let record = self.snapshot(id)?;
+        match (record.is_protected, protect) {
+            (true, true) => {
+                Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} is protected already", record.name)))
+            }
+            (false, false) => Err(invalid(format!("snapshot {:?} is not protected", record.name))),
+            _ => self.update_snapshot(SnapRecord { is_protected: protect, ..record }).await,
+        }
+    }
+
+    /// `None`: as many as the user likes. `Io` with `ERANGE`: there are more already.
+    pub(crate) async fn limit_snapshots_owned(&self, limit: Option<u64>) -> Result<()> {
+        let snapshots = self.described().snapshots.clone();
+        let count = users(&snapshots);
+        if limit.is_some_and(|limit| limit < count) {
+            let reason = format!("there are {count} snapshots already");
+            return Err(Error::new(ErrorKind::Io { errno: nix::libc::ERANGE }, reason));
+        }
+        let counters = SnapCounters { limit, ..snapshots.counters };
+        self.update_header(|update| update.set(key::SNAP_COUNTERS, counters.encode())).await?;
+        self.described().snapshots.counters = counters;
+        Ok(())
+    }
+
+    async fn update_snapshot(&self, record: SnapRecord) -> Result<()> {
+        self.update_header(|update| update.set(key::snap(record.id), record.encode())).await?;
+        self.described().snapshots.all.insert(record.id, record);
+        Ok(())
+    }
+
+    /// The image becomes what it was. Rule 31: nobody writes meanwhile, and everything accepted is durable before.
+    pub(crate) async fn roll_back_owned(&self, checkpointer: &Checkpointer, id: SnapId) -> Result<()> {
+        let record = self.snapshot(id)?;
+        let map = snapshot::map(&self.objects, &record).await?;
+        // Who writes from here on waits for the maintenance lock.
+        self.owned.store(false, Ordering::Release);
+        let rolled_back = match self.come_to_rest(false).await {
+            Ok(()) => {
+                let described = self.described().state;
+                let state = StateRecord { size: record.size, modify_ns: self.clock.now_ns(), ..described };
+                let target = Target { snapshot: record, map, state };
+                self.with_checkpoint(checkpointer, Purpose::Rollback(Box::new(target))).await
+            }
+            Err(error) => Err(error),
+        };
+        self.shared.lock().yielding = false;
+        self.owned.store(true, Ordering::Release);
+        self.shared.unlocked.notify_waiters();
+        rolled_back
+    }
+
+    /// Lets go of what removed snapshots needed, one after the other. An error: some are left.
+    pub(crate) async fn release_snapshots(&self, checkpointer: &Checkpointer) -> Result<()> {
+        loop {
+            let next = self.described().snapshots.all.values().find(|record| record.is_removing).cloned();
+            let Some(record) = next else { return Ok(()) };
+            let needs = snapshot::needs(&self.objects, &record).await?;
+            checkpointer.write(&self.objects, &self.shared, Purpose::Release(Box::new(needs))).await?;
+            self.described().snapshots.all.remove(&record.id);
+        }
+    }
+}
+
+/// `Invalid`; librbd's rules of names are those of its callers: no `@` and no `/`.
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.contains(['@', '/']) {
+        return Err(invalid(format!("{name:?} is no name for a snapshot")));
+    }
+    Ok(())
+}
+
+fn check_new(snapshots: &Snapshots, name: &str, namespace: &SnapNamespace) -> Result<()> {
+    check_name(name)?;
+    if snapshots.usable().any(|record| record.namespace == *namespace && record.name == name) {
+        return Err(exists(name));
+    }
+    if let Some(limit) = snapshots.counters.limit
+        && users(snapshots) >= limit
+    {
+        let reason = format!("the image may have {limit} snapshots");
+        return Err(Error::new(ErrorKind::Io { errno: nix::libc::EDQUOT }, reason));
+    }
+    Ok(())
+}
+
+fn exists(name: &str) -> Error {
+    Error::new(ErrorKind::Exists, format!("there is a snapshot {name:?}"))
+}
+
+/// Those that count for the limit.
+fn users(snapshots: &Snapshots) -> u64 {
+    snapshots.usable().count() as u64
+}
+
+/// Gives back in the background what removed snapshots needed, as long as this handle owns the image.
+pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, checkpointer: Arc<Checkpointer>) {
+    loop {
+        let Some(session) = session.upgrade() else { return };
+        if let Err(error) = session.release_snapshots(&checkpointer).await {
+            let object = error.object();
+            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "snap-remove", object, %error,
+                "what a removed snapshot needed is not given back yet");
+            drop(session);
+            tokio::time::sleep(RETRY_MOST).await;
+            continue;
+        }
+        drop(session);
+        events.release_due.notified().await;
+    }
+}
+
+impl Role {
+    /// `None`: a reader's.
+    pub(crate) fn checkpointer(&self) -> Option<Arc<Checkpointer>> {
+        match self {
+            Role::Owner(checkpointer, _) => Some(checkpointer.clone()),
+            Role::Reader(_) => None,
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Snapshots: each keeps what the image was, whatever happens to the image afterwards, and gives its space back when it goes.
+use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
+use lsd_engine::{Error, ErrorKind, Image, ImageRef, OpenOptions, Severity, SnapRef};
+use lsd_store::{Blobs, MemoryCluster, ObjectStore, Pools};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
+    Ok(())
+}
+
+fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind)
+}
+
+async fn shown(cluster: &MemoryCluster, snapshot: SnapRef) -> lsd_engine::Result<Image> {
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let options = OpenOptions { snapshot: Some(snapshot), settings: settings(), ..OpenOptions::default() };
+    Image::open(&store, &ImageRef::Name("disk".into()), &options).await
+}
+
+async fn snapshot(cluster: &MemoryCluster, name: &str) -> Image {
+    shown(cluster, SnapRef::Name(name.into())).await.unwrap()
+}
+
+async fn check_clean(cluster: &MemoryCluster) {
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let report = Image::check(&store, &ImageRef::Name("disk".into()), &silent).await.unwrap();
+    let worse = report.findings.iter().filter(|finding| finding.fault.severity() > Severity::Note);
+    assert_eq!(worse.collect::<Vec<_>>(), Vec::<&lsd_engine::Finding>::new());
+}
+
+async fn stored(cluster: &MemoryCluster, prefix: &str) -> u64 {
+    let store = cluster.client();
+    let mut bytes = 0;
+    for name in store.list(prefix).await.unwrap() {
+        bytes += store.stat(&name).await.unwrap();
+    }
+    bytes
+}
+
+async fn put(image: &Image, block: u64, seed: u64) {
+    image.write(block * BLOCK, content(seed), false).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_shows_what_was_and_the_image_goes_on() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    put(&client.image, 1, 2).await;
+    client.image.snapshots().create("one").await.unwrap();
+    put(&client.image, 1, 3).await;
+    client.image.discard(0, BLOCK, false).await.unwrap();
+    client.image.resize(4 * MIB, true, &silent).await.unwrap();
+    client.image.snapshots().create("two").await.unwrap();
+    put(&client.image, 1, 4).await;
+    client.image.flush().await.unwrap();
+    for _ in 0..2 {
+        let one = snapshot(&cluster, "one").await;
+        assert_eq!(one.size(), 8 * MIB);
+        assert!(read(&one, 0, 2 * BLOCK).await == [content(1), content(2)].concat());
+        let two = snapshot(&cluster, "two").await;
+        assert_eq!(two.size(), 4 * MIB);
+        assert!(read(&two, 0, 2 * BLOCK).await == [vec![0; BLOCK as usize], content(3).to_vec()].concat());
+        assert_eq!(kind(two.write(0, content(9), false).await), Some(ErrorKind::ReadOnly));
+        assert!(read(&client.image, BLOCK, BLOCK).await == content(4));
+        // Once more with every superseded byte collected.
+        client.image.collect(&silent).await.unwrap();
+    }
+    let names: Vec<_> = client.image.snapshots().list().await.unwrap().into_iter().map(|snap| snap.name).collect();
+    assert_eq!(names, ["one", "two"]);
+    client.image.close().await.unwrap();
+    check_clean(&cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_limits_and_protection_are_as_in_librbd() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    let snapshots = client.image.snapshots();
+    snapshots.create("a").await.unwrap();
+    assert_eq!(kind(snapshots.create("a").await), Some(ErrorKind::Exists));
+    assert_eq!(kind(snapshots.create("a@b").await), Some(ErrorKind::Invalid));
+    assert_eq!(kind(snapshots.remove("b").await), Some(ErrorKind::NotFound));
+    snapshots.protect("a").await.unwrap();
+    assert_eq!(kind(snapshots.protect("a").await), Some(ErrorKind::Busy));
+    assert_eq!(kind(snapshots.remove("a").await), Some(ErrorKind::Busy));
+    snapshots.unprotect("a").await.unwrap();
+    assert_eq!(kind(snapshots.unprotect("a").await), Some(ErrorKind::Invalid));
+    snapshots.create("b").await.unwrap();
+    assert_eq!(kind(snapshots.rename("a", "b").await), Some(ErrorKind::Exists));
+    snapshots.rename("a", "c").await.unwrap();
+    let edquot = Some(ErrorKind::Io { errno: nix::libc::EDQUOT });
+    assert_eq!(kind(snapshots.set_limit(Some(1)).await), Some(ErrorKind::Io { errno: nix::libc::ERANGE }));
+    snapshots.set_limit(Some(2)).await.unwrap();
+    assert_eq!(kind(snapshots.create("d").await), edquot);
+    assert_eq!(snapshots.limit().await.unwrap(), Some(2));
+    snapshots.remove("b").await.unwrap();
+    snapshots.create("d").await.unwrap();
+    let list: Vec<_> = snapshots.list().await.unwrap().into_iter().map(|snap| (snap.id, snap.name)).collect();
+    assert_eq!(list, [(1, "c".to_owned()), (3, "d".to_owned())], "no id is given out twice");
+    client.image.close().await.unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let removed = Image::remove(&store, &ImageRef::Name("disk".into()), &silent).await;
+    assert_eq!(kind(removed), Some(ErrorKind::NotEmpty));
+    check_clean(&cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn space_comes_back_when_the_last_snapshot_that_needs_it_goes() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    let fill = async |seed: u64| {
+        for block in 0..16 * MIB / BLOCK {
+            put(&client.image, block, seed + block).await;
+        }
+        client.image.flush().await.unwrap();
+    };
+    fill(1).await;
+    client.image.snapshots().create("one").await.unwrap();
+    client.image.snapshots().create("again").await.unwrap();
+    fill(100_000).await;
+    client.image.collect(&silent).await.unwrap();
+    let both = stored(&cluster, "lsd_data.").await;
+    assert!(both > 32 * MIB, "{both} bytes for 32 MiB");
+    client.image.snapshots().remove("one").await.unwrap();
+    client.image.collect(&silent).await.unwrap();
+    assert!(stored(&cluster, "lsd_data.").await >= 32 * MIB, "the other snapshot needs them, too");
+    assert!(read(&snapshot(&cluster, "again").await, 5 * BLOCK, BLOCK).await == content(6));
+    client.image.snapshots().remove("again").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.image.collect(&silent).await.unwrap();
+    let left = stored(&cluster, "lsd_data.").await;
+    assert!(left < 18 * MIB, "{left} bytes for 16 MiB");
+    client.image.close().await.unwrap();
+    check_clean(&cluster).await;
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    Image::remove(&store, &ImageRef::Name("disk".into()), &silent).await.unwrap();
+    assert_eq!(store.list("lsd_data.").await.unwrap().len() + store.list("lsd_map.").await.unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_brings_everything_back_and_can_be_taken_back() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    put(&client.image, 0, 1).await;
+    client.image.snapshots().create("good").await.unwrap();
+    client.image.resize(4 * MIB, true, &silent).await.unwrap();
+    put(&client.image, 0, 2).await;
+    put(&client.image, 1, 3).await;
+    client.image.snapshots().create("bad").await.unwrap();
+    client.image.snapshots().rollback("good").await.unwrap();
+    assert_eq!(client.image.size(), 8 * MIB);
+    let expected = [content(1).to_vec(), vec![0; BLOCK as usize]].concat();
+    assert!(read(&client.image, 0, 2 * BLOCK).await == expected);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(read(&reader.image, 0, 2 * BLOCK).await == expected, "who reads sees it as well");
+    assert_eq!(reader.image.size(), 8 * MIB);
+    put(&client.image, 2, 4).await;
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    let client = Client::open(&cluster, settings()).await;
+    let expected = [expected, content(4).to_vec()].concat();
+    assert!(read(&client.image, 0, 3 * BLOCK).await == expected);
+    client.image.snapshots().rollback("bad").await.unwrap();
+    assert!(read(&client.image, 0, 2 * BLOCK).await == [content(2), content(3)].concat());
+    client.image.collect(&silent).await.unwrap();
+    assert!(read(&snapshot(&cluster, "good").await, 0, BLOCK).await == content(1));
+    client.image.close().await.unwrap();
+    check_clean(&cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_a_snapshot_that_is_removed_is_told() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    client.image.snapshots().create("gone").await.unwrap();
+    let reader = snapshot(&cluster, "gone").await;
+    put(&client.image, 0, 2).await;
+    client.image.flush().await.unwrap();
+    client.image.snapshots().remove("gone").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.image.collect(&silent).await.unwrap();
+    assert_eq!(kind(reader.read(0, BLOCK).await), Some(ErrorKind::NotFound));
+    assert_eq!(kind(shown(&cluster, SnapRef::Id(1)).await), Some(ErrorKind::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_client_takes_a_snapshot_of_an_image_that_is_written() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let writer = Client::open(&cluster, settings()).await;
+    let other = Client::open(&cluster, settings()).await;
+    let image = writer.image.clone();
+    // Block by block in order: what a snapshot has is a prefix of it.
+    let writing = tokio::spawn(async move {
+        for round in 1u64..=40 {
+            for block in 0..64 {
+                put(&image, block, round * 1000 + block).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        image.flush().await.unwrap();
+    });
+    for number in 0..20 {
+        other.image.snapshots().create(&format!("s{number}")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(37)).await;
+    }
+    writing.await.unwrap();
+    for number in 0..20 {
+        let shown = snapshot(&cluster, &format!("s{number}")).await;
+        let found = read(&shown, 0, 64 * BLOCK).await;
+        let rounds: Vec<u64> = found
+            .chunks(BLOCK as usize)
+            .enumerate()
+            .map(|(block, bytes)| (0..=40).find(|round| is_round(bytes, *round, block as u64)).expect("of some round"))
+            .collect();
+        let first = rounds[0];
+        let steps = rounds.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(steps <= 1 && rounds.iter().all(|round| *round == first || *round + 1 == first), "{rounds:?}");
+    }
+}
+
+fn is_round(bytes: &[u8], round: u64, block: u64) -> bool {
+    if round == 0 { bytes.iter().all(|byte| *byte == 0) } else { bytes == content(round * 1000 + block) }
+}
+
+const SIZE: u64 = 4 * MIB;
+
+/// What the image and each snapshot hold.
+struct World {
+    cluster: MemoryCluster,
+    client: Client,
+    rng: StdRng,
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    snapshots: BTreeMap<String, Vec<u8>>,
+    count: u64,
+}
+
+impl World {
+    async fn step(&mut self) {
+        let image = self.client.image.clone();
+        let offset = self.rng.random_range(0..SIZE / 512) * 512;
+        let len = (self.rng.random_range(1..=64) * 512u64).min(SIZE - offset);
+        let range = offset as usize..(offset + len) as usize;
+        self.count += 1;
+        match self.rng.random_range(0..100) {
+            0..60 => {
+                let data = crate::common::pattern(self.count, len as usize);
+                self.now[range].copy_from_slice(&data);
+                image.write(offset, data, false).await.unwrap();
+            }
+            60..68 => {
+                self.now[range].fill(0);
+                image.discard(offset, len, false).await.unwrap();
+            }
+            68..76 => {
+                let name = format!("s{}", self.count);
+                image.snapshots().create(&name).await.unwrap();
+                self.snapshots.insert(name, self.now.clone());
+                self.durable = self.now.clone();
+            }
+            76..82 => {
+                let Some(name) = self.any_name() else { return };
+                image.snapshots().remove(&name).await.unwrap();
+                self.snapshots.remove(&name);
+            }
+            82..85 => {
+                let Some(name) = self.any_name() else { return };
+                image.snapshots().rollback(&name).await.unwrap();
+                self.now = self.snapshots[&name].clone();
+                self.durable = self.now.clone();
+            }
+            85..89 => image.collect(&silent).await.unwrap(),
+            89..93 => {
+                image.flush().await.unwrap();
+                self.durable = self.now.clone();
+            }
+            93..96 => self.reopen().await,
+            _ => self.look().await,
+        }
+    }
+
+    fn any_name(&mut self) -> Option<String> {
+        let index = self.rng.random_range(0..self.snapshots.len().max(1));
+        self.snapshots.keys().nth(index).cloned()
+    }
+
+    async fn reopen(&mut self) {
+        let next = if self.rng.random_bool(0.5) {
+            self.client.image.close().await.unwrap();
+            Client::open(&self.cluster, settings()).await
+        } else {
+            self.client.image.flush().await.unwrap();
+            self.cluster.expire(&self.client.memory);
+            Client::open(&self.cluster, settings()).await
+        };
+        self.client = next;
+        self.durable = self.now.clone();
+        self.look().await;
+    }
+
+    async fn look(&mut self) {
+        assert!(read(&self.client.image, 0, SIZE).await == self.now, "the head after {} steps", self.count);
+        for (name, expected) in &self.snapshots {
+            let shown = snapshot(&self.cluster, name).await;
+            assert!(read(&shown, 0, SIZE).await == *expected, "{name} after {} steps", self.count);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_snapshot_keeps_its_content_whatever_happens() {
+    for seed in 0..12u64 {
+        let cluster = cluster_with_image(SIZE).await;
+        let client = Client::open(&cluster, settings()).await;
+        let (now, snapshots) = (vec![0; SIZE as usize], BTreeMap::new());
+        let rng = StdRng::seed_from_u64(seed);
+        let mut world = World { cluster, client, rng, durable: now.clone(), now, snapshots, count: 0 };
+        for _ in 0..250 {
+            world.step().await;
+        }
+        world.look().await;
+        world.client.image.close().await.unwrap();
+        check_clean(&world.cluster).await;
+        let client = Client::open(&world.cluster, settings()).await;
+        for name in world.snapshots.keys() {
+            client.image.snapshots().remove(name).await.unwrap();
+        }
+        client.image.close().await.unwrap();
+        let client = Client::open(&world.cluster, settings()).await;
+        client.image.collect(&silent).await.unwrap();
+        assert!(read(&client.image, 0, SIZE).await == world.now, "seed {seed}");
+        client.image.close().await.unwrap();
+        check_clean(&world.cluster).await;
+        let left = stored(&world.cluster, "lsd_data.").await;
+        assert!(left < 2 * SIZE + MIB, "seed {seed}: {left} bytes for an image of {SIZE}");
+    }
+}
