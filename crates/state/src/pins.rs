@@ -48,7 +48,8 @@ pub struct SnapshotPins {
 impl SnapshotPins {
     /// As the header and the committed root have them.
     pub fn new(roots: impl IntoIterator<Item = (SnapId, CheckpointPointer)>, pages: &[PinnedPage]) -> Self {
-        let pages = pages.iter().map(|page| (page.key(), page.pins)).collect();
+        let pinned = pages.iter().filter(|page| page.pins > 0);
+        let pages = pinned.map(|page| (page.key(), page.pins)).collect();
         Self { roots: roots.into_iter().collect(), pages }
     }
 
@@ -83,13 +84,22 @@ impl SnapshotPins {
         self.roots.contains_key(&id)
     }
 
-    /// For the root of the next checkpoint, in order.
+    /// Pages with leaves, in order.
     pub fn pages(&self) -> impl ExactSizeIterator<Item = PinnedPage> + '_ {
         self.pages.iter().map(|((checkpoint, page), pins)| PinnedPage {
             checkpoint: *checkpoint,
             page: *page,
             pins: *pins,
         })
+    }
+
+    /// For the root of the next checkpoint, in order. `left`: what it lets go of.
+    pub fn for_root(&self, left: &BTreeSet<PageKey>) -> Vec<PinnedPage> {
+        let unpinned = left.iter().filter(|page| !self.pages.contains_key(page));
+        let unpinned = unpinned.map(|(checkpoint, page)| PinnedPage { checkpoint: *checkpoint, page: *page, pins: 0 });
+        let mut pages: Vec<PinnedPage> = self.pages().chain(unpinned).collect();
+        pages.sort_unstable_by_key(PinnedPage::key);
+        pages
     }
 
     /// All of them.

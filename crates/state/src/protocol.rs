@@ -84,6 +84,16 @@
 //! 23. *An epoch leaves the header with the checkpoint whose table has none of its segments, and which replays none* (`LogRecord::epochs_needed`):
 //!     the name of a segment has its epoch. Where its tombstones are stays in the header (`Tombs`), for removal.
 //!     Test: `a_segment_keeps_its_epoch_in_the_header`.
+//! 31. *A snapshot comes into being in one update of the header with the checkpoint that is its map, and with the counts of what it
+//!     needs* (`checkpoint/purpose.rs`): who commits or deletes anything later goes by those counts. An update of which nobody knows is
+//!     cleared up before the next checkpoint.
+//!     Tests: `what_a_snapshot_needs_is_not_deleted`, `a_snapshot_of_which_nobody_knows_is_there_with_all_it_needs_or_not_at_all`.
+//! 32. *What a snapshot needed is let go once, in the update that takes the snapshot out of the header* (`checkpoint/purpose.rs`): twice
+//!     would take it from another snapshot that needs the same.
+//!     Test: `what_two_snapshots_need_stays_until_the_second_one_goes`.
+//! 33. *A rollback stops accepting, then waits for the log, then replaces the map and commits that, and only then accepts again*
+//!     (`session/snapshots/`): what is accepted in between would be acknowledged and be gone.
+//!     Test: `a_write_that_comes_while_an_image_is_rolled_back_is_not_lost`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 

@@ -32,7 +32,7 @@ pub struct RootCounts {
     pub segments: usize,
     /// Leaves that have a patch.
     pub patches: usize,
-    /// Pages that snapshots need.
+    /// Pages that snapshots need, or that were let go.
     pub pages: usize,
 }
 
@@ -85,7 +85,7 @@ pub struct Root {
     pub moment: Option<Moment>,
     pub leaves: Vec<LeafEntry>,
     pub segments: Vec<SegmentEntry>,
-    /// Pages with leaves that snapshots need.
+    /// Pages with leaves that snapshots need, and pages that were let go.
     pub pages: Vec<PinnedPage>,
 }
 

@@ -320,7 +320,6 @@ fn what_snapshots_need_is_refused_where_it_makes_no_sense() {
     assert_eq!(refused(&|root| root.segments[0].kept += 1), Refusal::Value("segment entry"), "kept by nothing");
     assert_eq!(refused(&|root| root.segments[1].kept = root.segments[1].len + 1), Refusal::Value("segment entry"));
     assert_eq!(refused(&|root| root.segments[1].live = 8192), Refusal::Value("segment entry"), "live and not kept");
-    assert_eq!(refused(&|root| root.pages[1].pins = 0), Refusal::Value("pinned page"));
     assert_eq!(refused(&|root| root.pages.swap(0, 1)), Refusal::Value("page order"));
     assert_eq!(refused(&|root| root.moment.as_mut().unwrap().size = u64::MAX), Refusal::Value("size"));
     let older = decode_page(&PAGE, PageKind::PatchedRoot, &root_page(&root)).unwrap_err().why;

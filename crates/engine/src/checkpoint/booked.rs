@@ -8,7 +8,6 @@ use crate::shared::locked::Locked;
 use crate::{Error, ErrorKind};
 use lsd_core::format::header::CheckpointPointer;
 use lsd_state::pins::PageKey;
-use lsd_state::view::View;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,10 +37,15 @@ impl<'a> Booked<'a> {
         }
     }
 
-    /// It happened. Returns the view that is over with it.
-    pub(super) fn commit(&mut self, state: &mut Locked<'_>) -> Option<View> {
-        let (changed, (root, leaves)) = self.changed.take().zip(self.attempted.take())?;
-        changed.commit(state, root, &leaves)
+    /// It happened.
+    pub(super) fn commit(&mut self, state: &mut Locked<'_>) {
+        if let (Some(changed), Some((root, leaves))) = (self.changed.take(), self.attempted.take()) {
+            changed.commit(state, root, &leaves);
+        }
+    }
+
+    pub(super) fn changed(&self) -> Option<&Changed> {
+        self.changed.as_ref()
     }
 }
 

@@ -133,7 +133,9 @@ impl Checkpointer {
         let mut left = taken.write(pages).await?;
         pages.end_leaves().await?;
         let first_root_page = pages.count();
-        let root = root::write(shared, pages, taken.stored(), capture, purpose).await?;
+        left.extend(pins::root_pages(&capture.log));
+        left.extend(purpose.lets_go(booked.changed()));
+        let root = root::write(shared, pages, taken.stored(), (capture, &left), purpose).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
         let log = LogRecord {
@@ -153,24 +155,19 @@ impl Checkpointer {
                 return Err(error);
             }
         };
-        let (snapshots, before) = {
+        let snapshots = {
             let mut state = shared.lock();
             state.log_bytes = state.log_bytes.saturating_sub(capture.log_bytes);
             state.root_bytes = root.bytes as u64;
             state.set_log(log.clone());
-            let before = booked.commit(&mut state);
-            (state.snapshots.clone(), before)
+            booked.commit(&mut state);
+            state.snapshots.clone()
         };
         taken.commit().await;
-        if let Some(before) = before {
-            left.extend(before.map.stored_leaves().flat_map(|(_, place, _)| pins::leaf_pages(place)));
-        }
         // Of which the map has never heard: its leaves are stored again.
         if let Some(given_up) = &given_up {
             left.extend((0..given_up.first_root_page + given_up.root_pages).map(|page| (given_up.id, page)));
         }
-        left.extend(pins::root_pages(&capture.log));
-        left.extend(purpose.lets_go());
         let pins = Pins::new(&log, root.leaf_pages, snapshots);
         reclaim::sweep(objects, shared, &log, &pins, (&capture.segments, left)).await;
         Ok(pins)

@@ -9,7 +9,7 @@ use lsd_core::format::header::{
     CheckpointPointer, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, StateRecord, encode_requires, key,
 };
 use lsd_core::units::{SegmentNo, SnapId};
-use lsd_state::pins::{PageKey, SnapshotPins, pages_of_root};
+use lsd_state::pins::{PageKey, SnapshotPins, leaf_pages, pages_of_root};
 use lsd_state::segments::Segments;
 use lsd_state::view::View;
 use lsd_store::KvUpdate;
@@ -119,10 +119,13 @@ impl Purpose {
         }
     }
 
-    /// The pages that nobody may need once the checkpoint is committed.
-    pub(super) fn lets_go(&self) -> Vec<PageKey> {
-        match self {
-            Purpose::Release(needs) => needs.pages.iter().copied().chain(pages_of_root(&needs.root)).collect(),
+    /// The pages that nobody may need once the checkpoint is committed, beside those that it writes anew.
+    pub(super) fn lets_go(&self, changed: Option<&Changed>) -> Vec<PageKey> {
+        match (self, changed) {
+            (Purpose::Release(needs), _) => needs.pages.iter().copied().chain(pages_of_root(&needs.root)).collect(),
+            (_, Some(Changed::Replaced(before))) => {
+                before.0.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -171,20 +174,13 @@ impl NewSnapshot {
 }
 
 impl Changed {
-    /// The header has the checkpoint with this root, whose leaves are in `leaves`. Returns the view that is over with it.
-    pub(super) fn commit(
-        self,
-        state: &mut Locked<'_>,
-        root: CheckpointPointer,
-        leaves: &BTreeSet<PageKey>,
-    ) -> Option<View> {
+    /// The header has the checkpoint with this root, whose leaves are in `leaves`.
+    pub(super) fn commit(self, state: &mut Locked<'_>, root: CheckpointPointer, leaves: &BTreeSet<PageKey>) {
         match self {
-            Changed::Nothing => {}
+            Changed::Nothing | Changed::Replaced(_) => {}
             Changed::Pinned(id, _) => state.snapshots.add(id, root, leaves),
             Changed::Released(needs) => state.snapshots.remove(needs.id, &needs.pages),
-            Changed::Replaced(before) => return Some(before.0),
         }
-        None
     }
 
     /// It does not have it, and will not.

@@ -52,12 +52,13 @@ pub(super) struct Root {
     pub(super) leaf_pages: BTreeSet<PageKey>,
 }
 
-/// Writes the root; `new`: the leaves in the pages of this checkpoint. Returns what was written.
+/// Writes the root; `new`: the leaves in the pages of this checkpoint, `left`: pages that may not be needed any more. Returns what was
+/// written.
 pub(super) async fn write(
     shared: &Shared,
     pages: &mut Pages<'_>,
     new: &[StoredLeaf],
-    capture: &Capture,
+    (capture, left): (&Capture, &BTreeSet<PageKey>),
     purpose: &Purpose,
 ) -> Result<Root> {
     let Capture { segments, snapshots, moment, .. } = capture;
@@ -69,8 +70,9 @@ pub(super) async fn write(
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
         needed.extend(entries.iter().flat_map(|entry| leaf_pages(&entry.at)));
     }
-    let pinned = purpose.pins_after(snapshots, &needed);
-    counts.pages = pinned.pages().len();
+    let left: BTreeSet<PageKey> = left.difference(&needed).copied().collect();
+    let pinned = purpose.pins_after(snapshots, &needed).for_root(&left);
+    counts.pages = pinned.len();
     let kind = PageKind::MomentRoot;
     pages.add_root(kind, |out| counts.put(moment, out)).await?;
     let (mut leaves, mut patches) = (0, 0);
@@ -94,7 +96,7 @@ pub(super) async fn write(
         patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
         pages.add_root(kind, |out| entries.iter().for_each(|entry| entry.put_patch(out))).await?;
     }
-    pages.add_root(kind, |out| pinned.pages().for_each(|page| page.put(out))).await?;
+    pages.add_root(kind, |out| pinned.iter().for_each(|page| page.put(out))).await?;
     if (leaves, patches) != (counts.leaves, counts.patches) {
         return Err(Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "the map moved on under a checkpoint"));
     }

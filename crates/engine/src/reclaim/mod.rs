@@ -55,23 +55,25 @@ pub(crate) async fn delete_pages(objects: &Objects, pins: &Pins, pages: impl Int
 /// out: the next owner does, before its own first checkpoint. Else tables would grow with each owner, and so would the list of
 /// epochs in the header. The pages of a checkpoint that the last owner did not live to commit go with them.
 pub(crate) async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
-    let (dead, log, left_by) = {
+    let (dead, mut pages, log, left_by) = {
         let mut state = shared.lock();
-        (std::mem::take(&mut state.dead), state.log().clone(), state.left_by.take())
+        let pages = std::mem::take(&mut state.left_pages);
+        (std::mem::take(&mut state.dead), pages, state.log().clone(), state.left_by.take())
     };
     if !dead.is_empty() {
         delete_segments(objects, shared, &log, dead).await;
     }
-    let Some(left_by) = left_by else { return };
-    match uncommitted(objects, &left_by).await {
-        Ok(pages) if pages.is_empty() => {}
-        Ok(pages) => {
-            let snapshots = shared.lock().snapshots.clone();
-            let pins = Pins::new(&log, stored_pages(shared).await, snapshots);
-            delete_pages(objects, &pins, pages).await;
+    if let Some(left_by) = left_by {
+        match uncommitted(objects, &left_by).await {
+            Ok(found) => pages.extend(found),
+            // The next checkpoint looks again.
+            Err(_) => shared.lock().left_by = Some(left_by),
         }
-        // The next checkpoint looks again.
-        Err(_) => shared.lock().left_by = Some(left_by),
+    }
+    if !pages.is_empty() {
+        let snapshots = shared.lock().snapshots.clone();
+        let pins = Pins::new(&log, stored_pages(shared).await, snapshots);
+        delete_pages(objects, &pins, pages).await;
     }
 }
 

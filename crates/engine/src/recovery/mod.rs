@@ -15,7 +15,7 @@ use futures::FutureExt;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{CheckpointPointer, LogRecord};
 use lsd_core::format::record::Record;
-use lsd_core::format::root::{Root, RootPages};
+use lsd_core::format::root::{PinnedPage, Root, RootPages};
 use lsd_core::format::segment::decode_seal;
 use lsd_core::map::ExtentMap;
 use lsd_core::replay::{Contiguous, Promises, Scanned, TailRule, in_order, join, scan_segment};
@@ -48,6 +48,7 @@ pub(crate) async fn load_checkpoint(
     let mut state = State::new(header.state.size, log.clone(), map, segments, cache_bytes);
     state.view.features = header.state.features;
     state.snapshots = SnapshotPins::new(header.snapshots.roots(), &root.pages);
+    state.left_pages = root.pages.iter().filter(|page| page.pins == 0).map(PinnedPage::key).collect();
     state.root_bytes = root_bytes;
     let pins = Pins::of_log(log);
     let dead = root.segments.iter().filter(|entry| pins.segment(entry).is_none());

@@ -339,6 +339,7 @@ async fn wrong_live_bytes_are_found_and_counted_again() {
         let mut root = pages.decode().unwrap();
         let entry = &mut root.segments[0];
         entry.live = (i64::from(entry.live) + change) as u32;
+        entry.kept = entry.live;
         rig.store.remove(&name).await.unwrap();
         let page = encode_page(&identity, PageKind::MomentRoot, &root.encode());
         rig.store.put(&name, page.into()).await.unwrap();

@@ -235,17 +235,17 @@ const SIZE: u64 = 4 * MIB;
 /// What the image and each snapshot hold.
 struct World {
     cluster: MemoryCluster,
-    client: Client,
+    /// `None` between a crash and the next opening.
+    client: Option<Client>,
     rng: StdRng,
     now: Vec<u8>,
-    durable: Vec<u8>,
     snapshots: BTreeMap<String, Vec<u8>>,
     count: u64,
 }
 
 impl World {
     async fn step(&mut self) {
-        let image = self.client.image.clone();
+        let image = self.image();
         let offset = self.rng.random_range(0..SIZE / 512) * 512;
         let len = (self.rng.random_range(1..=64) * 512u64).min(SIZE - offset);
         let range = offset as usize..(offset + len) as usize;
@@ -264,7 +264,6 @@ impl World {
                 let name = format!("s{}", self.count);
                 image.snapshots().create(&name).await.unwrap();
                 self.snapshots.insert(name, self.now.clone());
-                self.durable = self.now.clone();
             }
             76..82 => {
                 let Some(name) = self.any_name() else { return };
@@ -275,16 +274,16 @@ impl World {
                 let Some(name) = self.any_name() else { return };
                 image.snapshots().rollback(&name).await.unwrap();
                 self.now = self.snapshots[&name].clone();
-                self.durable = self.now.clone();
             }
             85..89 => image.collect(&silent).await.unwrap(),
-            89..93 => {
-                image.flush().await.unwrap();
-                self.durable = self.now.clone();
-            }
+            89..93 => image.flush().await.unwrap(),
             93..96 => self.reopen().await,
             _ => self.look().await,
         }
+    }
+
+    fn image(&self) -> Image {
+        self.client.as_ref().unwrap().image.clone()
     }
 
     fn any_name(&mut self) -> Option<String> {
@@ -293,21 +292,19 @@ impl World {
     }
 
     async fn reopen(&mut self) {
-        let next = if self.rng.random_bool(0.5) {
-            self.client.image.close().await.unwrap();
-            Client::open(&self.cluster, settings()).await
+        let client = self.client.take().unwrap();
+        if self.rng.random_bool(0.5) {
+            client.image.close().await.unwrap();
         } else {
-            self.client.image.flush().await.unwrap();
-            self.cluster.expire(&self.client.memory);
-            Client::open(&self.cluster, settings()).await
-        };
-        self.client = next;
-        self.durable = self.now.clone();
+            client.image.flush().await.unwrap();
+            client.crash(&self.cluster);
+        }
+        self.client = Some(Client::open(&self.cluster, settings()).await);
         self.look().await;
     }
 
     async fn look(&mut self) {
-        assert!(read(&self.client.image, 0, SIZE).await == self.now, "the head after {} steps", self.count);
+        assert!(read(&self.image(), 0, SIZE).await == self.now, "the head after {} steps", self.count);
         for (name, expected) in &self.snapshots {
             let shown = snapshot(&self.cluster, name).await;
             assert!(read(&shown, 0, SIZE).await == *expected, "{name} after {} steps", self.count);
@@ -322,12 +319,12 @@ async fn every_snapshot_keeps_its_content_whatever_happens() {
         let client = Client::open(&cluster, settings()).await;
         let (now, snapshots) = (vec![0; SIZE as usize], BTreeMap::new());
         let rng = StdRng::seed_from_u64(seed);
-        let mut world = World { cluster, client, rng, durable: now.clone(), now, snapshots, count: 0 };
+        let mut world = World { cluster, client: Some(client), rng, now, snapshots, count: 0 };
         for _ in 0..250 {
             world.step().await;
         }
         world.look().await;
-        world.client.image.close().await.unwrap();
+        world.image().close().await.unwrap();
         check_clean(&world.cluster).await;
         let client = Client::open(&world.cluster, settings()).await;
         for name in world.snapshots.keys() {

@@ -8,6 +8,7 @@ mod log;
 mod lost;
 mod removal;
 mod sizes;
+mod snapshots;
 mod takeover;
 
 use common::{BLOCK, Client, LONG, MIB, Op, cluster_with_image, content, pattern, putting, read, settings, stop};

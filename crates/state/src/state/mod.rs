@@ -10,7 +10,7 @@ use crate::buffers::Buffers;
 use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
 use crate::lineage::Lineage;
 use crate::log::{BatchJob, Job, OpenSegment, Piece, Stream, Writer};
-use crate::pins::SnapshotPins;
+use crate::pins::{PageKey, SnapshotPins};
 use crate::protocol;
 use crate::range_locks::RangeLocks;
 use crate::segments::Segments;
@@ -48,6 +48,9 @@ pub struct State {
     /// Those that the committed checkpoint has as dead, as far as this handle read it from the store: they may be gone already, and
     /// leave the table when they are seen to be.
     pub dead: Vec<SegmentNo>,
+    /// Pages that the committed checkpoint let go, as far as this handle read it from the store: its writer may not have lived to
+    /// delete them.
+    pub left_pages: Vec<PageKey>,
     /// The log of an owner that did not close, as its successor found it: there may be pages of a checkpoint that it began.
     pub left_by: Option<LogRecord>,
     log: LogRecord,
@@ -137,6 +140,7 @@ impl State {
             segments,
             snapshots: SnapshotPins::default(),
             dead: Vec::new(),
+            left_pages: Vec::new(),
             left_by: None,
             log,
             writer: None,
@@ -162,6 +166,7 @@ impl State {
         self.segments = fresh.segments;
         self.snapshots = fresh.snapshots;
         self.dead = fresh.dead;
+        self.left_pages = fresh.left_pages;
         self.log = fresh.log;
         self.log_bytes = fresh.log_bytes;
         self.root_bytes = fresh.root_bytes;

@@ -35,6 +35,8 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::Block { .. } => "block",
         Fault::NotData => "not_data",
         Fault::Live { .. } => "live",
+        Fault::Snapshot { .. } => "snapshot",
+        Fault::Pins { .. } => "pins",
         Fault::Order { .. } => "order",
         Fault::LogLost { .. } => "log_lost",
         Fault::Gap { .. } => "gap",
@@ -66,6 +68,8 @@ fn fault_words(fault: &Fault) -> String {
         Fault::Block { at: range } => format!("the block {} does not match the table of checksums", at(range)),
         Fault::NotData => "the map points at bytes that are no data".to_owned(),
         Fault::Live { recorded, needed } => format!("{recorded} bytes are recorded as needed, {needed} are"),
+        Fault::Snapshot { name, why } => format!("snapshot '{name}' cannot be read: {why}"),
+        Fault::Pins { recorded, needed } => format!("{recorded} snapshots are recorded to need it, {needed} do"),
         Fault::Order { why } => why.clone(),
         Fault::LogLost { after, durable } => {
             format!("missing or damaged: the log ends after write {after}, but write {durable} was durable")

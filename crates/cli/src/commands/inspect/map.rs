@@ -177,7 +177,7 @@ impl MapView<'_> {
     }
 
     fn plain(&self) -> String {
-        let Root { leaves, segments } = self.root;
+        let Root { leaves, segments, .. } = self.root;
         let mut text = format!(
             "checkpoint {} up to write {}: {} in {} leaves and {} segments\n",
             self.checkpoint.id,

@@ -1,8 +1,8 @@
 //! The entries of a root's tables.
-use super::{WHAT, refuse};
+use super::refuse;
+use crate::format::FormatResult;
 use crate::format::checkpoint::{LeafPlace, LeafPointer, MAX_LEAF_BYTES, MAX_PAGE_BYTES, PageKind};
 use crate::format::codec::{Put, Take};
-use crate::format::{FormatError, FormatResult, Refusal};
 use crate::units::{CheckpointId, LeafNo, MAX_READ_SEGMENT_BYTES, SegmentNo, Seq};
 
 /// A leaf in the root.
@@ -32,12 +32,12 @@ pub struct SegmentEntry {
     pub newest: Option<Seq>,
 }
 
-/// A page with leaves that snapshots need.
+/// A page that snapshots need, or that was let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinnedPage {
     pub checkpoint: CheckpointId,
     pub page: u32,
-    /// Snapshots that need it; at least 1.
+    /// Snapshots that need it. 0: this checkpoint lets it go, so it may still be there where its writer did not live to delete it.
     pub pins: u32,
 }
 
@@ -117,11 +117,7 @@ impl PinnedPage {
 
     pub(super) fn take(take: &mut Take<'_>) -> FormatResult<Self> {
         let checkpoint = CheckpointId { epoch: take.u32()?, number: take.u32()? };
-        let page = Self { checkpoint, page: take.u32()?, pins: take.u32()? };
-        if page.pins == 0 {
-            return Err(FormatError::new(WHAT, Refusal::Value("pinned page")));
-        }
-        Ok(page)
+        Ok(Self { checkpoint, page: take.u32()?, pins: take.u32()? })
     }
 }
 

@@ -110,7 +110,7 @@ impl Session {
         Ok(())
     }
 
-    /// The image becomes what it was. Rule 31: nobody writes meanwhile, and everything accepted is durable before.
+    /// The image becomes what it was. Rule 33: nobody writes meanwhile, and everything accepted is durable before.
     pub(crate) async fn roll_back_owned(&self, checkpointer: &Checkpointer, id: SnapId) -> Result<()> {
         let record = self.snapshot(id)?;
         let map = snapshot::map(&self.objects, &record).await?;
