@@ -176,7 +176,7 @@ fn a_damaged_header_is_named_and_removed_by_force() {
 }
 
 /// An image of this cluster that holds `bytes`.
-fn in_cluster(ceph: &Ceph, bytes: &[u8]) -> Image {
+pub(super) fn in_cluster(ceph: &Ceph, bytes: &[u8]) -> Image {
     let dir = scratch_dir();
     let file = dir.path().join("file");
     std::fs::write(&file, bytes).unwrap();
@@ -195,7 +195,7 @@ fn id_of(image: &Image) -> String {
     lsd(image, &["info", "--format", "json", &image.spec()]).ok().json()["id"].as_str().unwrap().to_owned()
 }
 
-fn objects(image: &Image, kind: &str) -> Vec<String> {
+pub(super) fn objects(image: &Image, kind: &str) -> Vec<String> {
     let prefix = format!("lsd_{kind}.{}", id_of(image));
     let mut names = image.ceph.objects(&image.pool);
     names.retain(|name| name.starts_with(&prefix));

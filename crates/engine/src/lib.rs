@@ -36,6 +36,7 @@ pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
 pub use image::{Image, Locks, Metadata};
 pub use lsd_core::gc::{Space, Thresholds};
+pub use shared::seldom::Seldom;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the
 /// operation and is its result (librbd's `librbd_progress_fn_t`).

@@ -89,7 +89,7 @@ pub(crate) async fn repair(
     let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
     let events = Arc::new(HeaderEvents::default());
     let watch = watch::watch(&objects, &events, options.watch_timeout).await?;
-    let done = match lock::try_acquire(&objects, watch).await {
+    let done = match lock::try_acquire(&objects, &header.name, watch).await {
         Ok(Attempted::Taken) => {
             let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
             let released = lock::give_back(&objects, watch).await;
