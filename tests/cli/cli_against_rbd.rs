@@ -12,7 +12,7 @@ create foo
 create foo --size 10
 create foo --size 10
 create --size 10
-create a/b/c/d --size 10
+= create a/b/c/d --size 10
 create {pool}/a@b --size 10
 create '' --size 10
 create nopool/c --size 10
@@ -31,7 +31,7 @@ info -p {other} {pool}/foo
 -p {other} info foo
 info {pool}//foo
 = info {pool}/
-info /foo
+= info /foo
 info foo@s2@s1
 ls
 ls --format json --pretty-format
@@ -179,7 +179,7 @@ export in {dir}/e1
 export in {dir}/e1
 export --no-progress --path {dir}/e2 in
 export --no-progress --pool {pool} --image in --path {dir}/e3
-export in /nodir/x
+= export in /nodir/x
 export in@nosnap {dir}/e5
 export nofoo {dir}/e5
 export in -

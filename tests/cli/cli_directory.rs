@@ -1,6 +1,8 @@
 //! The `lsd` program on the directory store: streams, pipes, output for programs, a look inside.
 use crate::common::{Cmd, built, pattern, scratch_dir, wait_until};
+use nix::sys::signal::Signal;
 use std::path::Path;
+use std::time::Duration;
 
 struct Store {
     dir: tempfile::TempDir,
@@ -69,6 +71,47 @@ fn progress_is_on_standard_error_and_can_be_silenced() {
     assert_eq!((done.text(), done.errors()), (String::new(), String::new()));
     let again = lsd(&["export", &store.spec("a")]).arg(store.dir.path().join("out")).run();
     again.expect_code(17).says("lsd: export error: (17) File exists");
+}
+
+/// What somebody tries who has not read the help.
+#[test]
+fn newcomers_are_told_what_to_write() {
+    let store = Store::new();
+    import(&store, "a", &store.file("file", &pattern(1 << 20, 1)));
+    let missing = store.dir.path().join("none");
+    let done = lsd(&["export", "--no-progress", &store.spec("a")]).arg(missing.join("out")).run();
+    let wanted =
+        format!("lsd: export error: (2) No such file or directory: there is no directory {}", missing.display());
+    done.expect_code(2).says(&wanted);
+    let path = store.dir.path().join("store/b").display().to_string();
+    let wanted = format!("lsd: invalid spec '{path}' (an image in a directory is dir:{path})");
+    lsd(&["create", "--size", "1M", &path]).run().expect_code(22).says(&wanted);
+    let no_cluster = lsd(&["create", "--size", "1M", "b"]).env("CEPH_CONF", "/dev/null").run();
+    no_cluster
+        .says("couldn't connect to the cluster!")
+        .says("an image in a directory, without a cluster, is dir:PATH/IMAGE");
+    for command in ["create", "info", "export", "cp"] {
+        lsd(&["help", command]).ok().says("dir:<path>/<image-name>");
+    }
+}
+
+#[test]
+fn a_removal_says_whom_it_waits_for() {
+    let store = Store::new();
+    import(&store, "a", &store.file("file", &pattern(1 << 20, 1)));
+    let socket = store.dir.path().join("socket");
+    let serve = Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(&socket).arg(store.spec("a"));
+    let mut server = serve.start();
+    server.wait_for_text("nbd+unix:", Duration::from_secs(30));
+    server.signal(Signal::SIGSTOP);
+    let mut removal = lsd(&["rm", "--no-progress", &store.spec("a")]).start();
+    wait_until("it says that it waits", Duration::from_secs(30), || {
+        assert!(removal.is_alive(), "{}", removal.errors());
+        removal.errors().contains("lsd: a is open at client.")
+    });
+    server.kill();
+    let done = removal.wait(Duration::from_secs(60)).expect_code(0);
+    assert_eq!(done.errors().lines().count(), 1, "{done}");
 }
 
 #[test]

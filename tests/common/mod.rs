@@ -12,12 +12,14 @@ mod artefacts;
 mod command;
 mod guest;
 mod image;
+mod own_cluster;
 mod turn;
 
 pub use artefacts::{built, client_library_dir, compiled_program, scratch_dir, tests_own_library};
 pub use command::{Cmd, Finished, Running, wait_until};
 pub use guest::{debian_kernel, system_disk};
 pub use image::{Ceph, Image};
+pub use own_cluster::OwnCluster;
 pub use turn::Turn;
 
 /// The cluster of the run, or a return from the test after the skip was recorded. Other tests use the cluster meanwhile, but for

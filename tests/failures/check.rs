@@ -113,7 +113,10 @@ fn a_flipped_bit_of_data_is_found_with_its_range() {
     let (offset, len) = (hit["offset"].as_u64().unwrap() as usize, hit["length"].as_u64().unwrap() as usize);
     assert!(len > 0 && len <= 1 << 20, "{before}");
     image.lsd(&["check", &image.spec()]).run().expect_code(2);
-    assert_eq!(image.check(&["--repair"]).0, 2);
+    let hint = "'lsd check --repair --discard-damaged' gives it up: that cannot be undone.";
+    let words = |options: &[&str]| image.lsd(&["check", "--no-progress", &image.spec()]).args(options).run();
+    words(&["--repair"]).expect_code(2).says(hint);
+    assert!(!words(&[]).text().contains(hint), "nobody has tried yet");
     let (_, mended) = image.check(&["--repair", "--discard-damaged"]);
     assert_eq!(hit_bytes(&mended["repair"]["after"]), 0, "{mended}");
     let mut expected = image.bytes.clone();
@@ -176,7 +179,7 @@ fn a_damaged_header_is_named_and_removed_by_force() {
 }
 
 /// An image of this cluster that holds `bytes`.
-fn in_cluster(ceph: &Ceph, bytes: &[u8]) -> Image {
+pub(super) fn in_cluster(ceph: &Ceph, bytes: &[u8]) -> Image {
     let dir = scratch_dir();
     let file = dir.path().join("file");
     std::fs::write(&file, bytes).unwrap();
@@ -195,7 +198,7 @@ fn id_of(image: &Image) -> String {
     lsd(image, &["info", "--format", "json", &image.spec()]).ok().json()["id"].as_str().unwrap().to_owned()
 }
 
-fn objects(image: &Image, kind: &str) -> Vec<String> {
+pub(super) fn objects(image: &Image, kind: &str) -> Vec<String> {
     let prefix = format!("lsd_{kind}.{}", id_of(image));
     let mut names = image.ceph.objects(&image.pool);
     names.retain(|name| name.starts_with(&prefix));

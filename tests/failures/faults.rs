@@ -4,15 +4,13 @@
 //!
 //! Each test has a cluster of its own, whose daemons it may harm, on an address of its own, which a network namespace reaches
 //! through a pair of virtual interfaces. `LSD_TEST_FAULTS_LONG=1`: every fault lasts a minute and longer, otherwise seconds.
-use crate::common::{Ceph, Cmd, Finished, Image, Running, built, compiled_program, scratch_dir, wait_until};
+use crate::common::{Cmd, Image, OwnCluster, Running, built, compiled_program, scratch_dir, wait_until};
 use nix::sys::signal::Signal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long I/O may take to go on: three missed heartbeats of an OSD, and peering.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(150);
-/// Small, so that the writer cannot fill the disk of the machine.
-const BLOCK_SIZE: &str = "8589934592";
 const ENDLESS: &str = "100000000";
 const DEPTH: &str = "8";
 const FLUSH_EVERY: &str = "8";
@@ -68,35 +66,24 @@ impl Drop for Network {
 /// Three OSDs. A test that has one runs alone: another cluster under load would be too much for the machine, and two of these
 /// would have networks of one name.
 struct Cluster {
-    dir: PathBuf,
-    _scratch: tempfile::TempDir,
+    own: OwnCluster,
     network: Network,
+}
+
+impl std::ops::Deref for Cluster {
+    type Target = OwnCluster;
+
+    fn deref(&self) -> &OwnCluster {
+        &self.own
+    }
 }
 
 impl Cluster {
     /// With so many copies of each object.
     fn start(copies: &str) -> Self {
-        let scratch = tempfile::Builder::new().prefix("lsd-faults").tempdir_in("/tmp").unwrap();
-        let dir = scratch.path().join("ceph");
-        let cluster = Self { dir, _scratch: scratch, network: Network::new() };
-        cluster.vstart(&["--osds", "3", "--size", copies, "--addr", &cluster.network.host_addr]);
-        cluster
-    }
-
-    /// Starts what is not running.
-    fn vstart(&self, options: &[&str]) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("vstart/vstart");
-        let command = Cmd::stock(script).arg("start").arg(&self.dir).args(options);
-        command.env("VSTART_BLOCK_SIZE", BLOCK_SIZE).timeout(Duration::from_secs(240)).ok();
-    }
-
-    fn ceph(&self) -> Ceph {
-        Ceph::at(self.dir.join("ceph.conf"))
-    }
-
-    /// What the monitors and OSDs are told, in words.
-    fn tell(&self, words: &str) -> Finished {
-        self.ceph().stock("ceph").args(words.split_whitespace()).ok()
+        let network = Network::new();
+        let own = OwnCluster::start(&["--osds", "3", "--size", copies, "--addr", &network.host_addr]);
+        Self { own, network }
     }
 
     /// Scrubs everything deeply, and so slowly that writes have to wait for it.
@@ -139,25 +126,6 @@ impl Cluster {
                 groups["pg_stats"].as_array().unwrap().iter().map(|group| group["state"].as_str().unwrap()).collect();
             states.iter().all(|state| state.starts_with("active+clean"))
         });
-    }
-
-    /// How a daemon was started.
-    fn command_of(&self, daemon: &str) -> Vec<String> {
-        let pid = std::fs::read_to_string(self.dir.join(format!("run/{daemon}.pid"))).unwrap();
-        let command = std::fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap();
-        command.split_terminator('\0').map(str::to_owned).collect()
-    }
-
-    fn signal(&self, daemon: &str, signal: &str) {
-        let pid = std::fs::read_to_string(self.dir.join(format!("run/{daemon}.pid"))).unwrap();
-        Cmd::new("kill").args([signal, pid.trim()]).ok();
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("vstart/vstart");
-        Cmd::stock(script).arg("stop").arg(&self.dir).timeout(Duration::from_secs(90)).run();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const QUOTA: u64 = 24 << 20;
 
-struct Pool<'a> {
+pub(super) struct Pool<'a> {
     ceph: &'a Ceph,
     name: &'a str,
 }
@@ -17,14 +17,14 @@ impl Drop for Pool<'_> {
 }
 
 impl<'a> Pool<'a> {
-    fn new(ceph: &'a Ceph, name: &'a str) -> Self {
+    pub(super) fn new(ceph: &'a Ceph, name: &'a str) -> Self {
         ceph.make_pool(name);
         let pool = Self { ceph, name };
         pool.set_quota(QUOTA);
         pool
     }
 
-    fn set_quota(&self, bytes: u64) {
+    pub(super) fn set_quota(&self, bytes: u64) {
         let bytes = bytes.to_string();
         self.ceph.stock("ceph").args(["osd", "pool", "set-quota", self.name, "max_bytes", &bytes]).ok();
     }
@@ -35,7 +35,7 @@ impl<'a> Pool<'a> {
     }
 
     /// An image with 30 MiB of 0x11, which is more than the pool may have.
-    fn filled_image(&self) -> Image {
+    pub(super) fn filled_image(&self) -> Image {
         let image = self.ceph.image_in(self.name, "full").create("256M");
         image.qemu_io(&["write -P 0x11 0 30M", "flush"]);
         wait_until("the monitor marks the pool full", Duration::from_secs(60), || self.is_full());

@@ -8,5 +8,6 @@ mod common;
 
 mod bad_input;
 mod check;
+mod failure_log;
 mod faults;
 mod full_pool;

@@ -4,7 +4,7 @@
 //! the way. Does not own: what a command does with it.
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
-use crate::spec::{Place, Spec, Strictness};
+use crate::spec::{Place, Spec, Strictness, path_hint};
 use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings, unknown_options};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
@@ -206,7 +206,7 @@ impl Session {
         let store = self.store(&location.place).await?;
         let options = OpenOptions { hold_moment, ..self.open_options(&location.place, read_only).await? };
         let opened = Image::open(&store, &image, &options).await;
-        let image = opened.map_err(|error| opening_failed(&location.image, &error))?;
+        let image = opened.map_err(|error| opening_failed(location, &error))?;
         tracing::debug!(target: "lsd::api", image = %location.image, op = "open", read_only, "a command opened it");
         for fault in image.option_faults() {
             self.warn_once(format!("lsd: {}: {fault}", location.image));
@@ -221,16 +221,17 @@ impl Session {
     }
 }
 
-fn opening_failed(name: &str, error: &lsd_engine::Error) -> Failure {
+fn opening_failed(location: &Location, error: &lsd_engine::Error) -> Failure {
+    let name = &location.image;
     let failure = Failure::engine(&format!("error opening image {name}"), error);
-    // rbd takes `rbd/` for the name of an image in the default pool, and leaves it at that.
-    match name.strip_suffix('/').filter(|_| error.kind == ErrorKind::NotFound) {
-        Some(pool) => Failure {
-            message: format!("{failure} ('{name}' names no image: {pool}/NAME is one in the pool {pool})"),
-            ..failure
-        },
-        None => failure,
-    }
+    // rbd takes `rbd/` and `/a/b` for names of images in the default pool, and leaves it at that.
+    let hint = match (name.strip_suffix('/'), &location.place) {
+        _ if error.kind != ErrorKind::NotFound => String::new(),
+        (Some(pool), _) => format!(" ('{name}' names no image: {pool}/NAME is one in the pool {pool})"),
+        (None, Place::Pool { pool: None, .. }) => path_hint(name),
+        _ => String::new(),
+    };
+    Failure { message: format!("{failure}{hint}"), ..failure }
 }
 
 /// `ENOENT` if the pool has no such namespace.

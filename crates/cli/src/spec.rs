@@ -50,7 +50,7 @@ impl Spec {
             Some(path) => Self::in_directory(path),
             None => Self::in_pool(text, strictness),
         };
-        parsed.ok_or_else(|| Failure::invalid(format!("invalid spec '{text}'")))
+        parsed.ok_or_else(|| Failure::invalid(format!("invalid spec '{text}'{}", path_hint(text))))
     }
 
     /// The image is the path's last part. `dir:/path/` names the directory itself, and so does `dir:/path` if a store is there: no
@@ -91,6 +91,22 @@ impl Spec {
         }
         make(None, "", text)
     }
+}
+
+/// Behind the words about a specification that names no image: how to write what was meant, if that was a path.
+pub fn path_hint(text: &str) -> String {
+    let spec = match text.strip_prefix(DIR_PREFIX) {
+        Some(name) if !name.is_empty() && !name.contains('/') => format!("{DIR_PREFIX}./{name}"),
+        None if is_like_a_path(text) => format!("{DIR_PREFIX}{text}"),
+        _ => return String::new(),
+    };
+    format!(" (an image in a directory is {spec})")
+}
+
+/// Pool, namespace and name have two slashes at most.
+fn is_like_a_path(text: &str) -> bool {
+    let is_rooted = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    !text.ends_with('/') && !text.contains('@') && (is_rooted || text.matches('/').count() > 2)
 }
 
 /// The path without slashes at its end, of which the root has one.

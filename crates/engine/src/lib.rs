@@ -39,6 +39,7 @@ pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairRepor
 pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots};
 pub use lsd_core::format::header::SnapNamespace;
 pub use lsd_core::gc::{Space, Thresholds};
+pub use shared::seldom::Seldom;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the
 /// operation and is its result (librbd's `librbd_progress_fn_t`).

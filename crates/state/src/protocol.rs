@@ -72,9 +72,10 @@
 //!     Test: `a_discard_of_several_records_takes_nothing_that_was_written_after_its_call`.
 //! 20. *A close stops accepting before anything else, as a hand-over does* (`session/mod.rs`): its checkpoint says that nothing follows in the log,
 //!     so what is accepted behind it is gone, whatever was answered. What waits meanwhile fails as on a closed image; a second close
-//!     waits for the first.
+//!     waits for the first. One that was given up is taken up again by the next: where only the lock was left to give back, that
+//!     one gives it back, and says of the log what the first would have said.
 //!     Tests: `nothing_is_accepted_behind_the_checkpoint_of_a_close`, `what_waits_for_a_leaf_while_the_image_is_closed_is_not_lost`,
-//!     `a_second_close_waits_for_the_first`.
+//!     `a_second_close_waits_for_the_first`, `a_close_that_is_taken_up_again_says_what_the_first_would_have_said`.
 //! 21. *A flush covers every change that was called before it, to its last step* (`shared/queue.rs`): also one that reads before it writes, or that
 //!     is accepted step by step.
 //!     Tests: `a_flush_covers_a_compare_and_write_under_way`, `a_flush_covers_all_steps_of_what_is_under_way`.

@@ -62,23 +62,25 @@ Image Features:
 
 pub const SPARSE_SIZE: OptionSpec = OptionSpec::value("sparse-size", "sparse size in B/K/M [default: 4K]");
 
-pub const IMAGE_SPEC: Positional =
-    Positional { name: "image-spec", help: "image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>)" };
+pub const IMAGE_SPEC: Positional = Positional {
+    name: "image-spec",
+    help: "image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>\nor dir:<path>/<image-name>)",
+};
 pub const IMAGE_OR_SNAP_SPEC: Positional = Positional {
     name: "image-or-snap-spec",
-    help: "image or snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>[@<snap-name>])",
+    help: "image or snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>[@<snap-name>]\nor dir:<path>/<image-name>)",
 };
 pub const SOURCE_IMAGE_SPEC: Positional = Positional {
     name: "source-image-spec",
-    help: "source image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>)",
+    help: "source image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>\nor dir:<path>/<image-name>)",
 };
 pub const SOURCE_IMAGE_OR_SNAP_SPEC: Positional = Positional {
     name: "source-image-or-snap-spec",
-    help: "source image or snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>[@<snap-name>])",
+    help: "source image or snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>[@<snap-name>]\nor dir:<path>/<image-name>)",
 };
 pub const DEST_IMAGE_SPEC: Positional = Positional {
     name: "dest-image-spec",
-    help: "destination image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>)",
+    help: "destination image specification\n(example: [<pool-name>/[<namespace>/]]<image-name>\nor dir:<path>/<image-name>)",
 };
 pub const POOL_SPEC: Positional =
-    Positional { name: "pool-spec", help: "pool specification\n(example: <pool-name>[/<namespace>]" };
+    Positional { name: "pool-spec", help: "pool specification\n(example: <pool-name>[/<namespace>] or dir:<path>)" };

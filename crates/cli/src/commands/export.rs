@@ -11,6 +11,8 @@ use crate::spec::Strictness;
 use futures::StreamExt;
 use lsd_engine::Image;
 use sink::Sink;
+use std::io::ErrorKind;
+use std::path::Path;
 
 mod sink;
 
@@ -41,13 +43,25 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let line = ProgressLine::new("Exporting image", !parsed.has("no-progress"));
     let exported = match Sink::open(&path) {
         Ok(sink) => line.end(export(session, &image, sink, &line).await),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(no_file(&path, &error)),
     };
     closed(&image, "export error", exported).await
 }
 
 fn failed(error: &std::io::Error) -> Failure {
     Failure::io("export error", error)
+}
+
+/// The file cannot be made.
+fn no_file(path: &str, error: &std::io::Error) -> Failure {
+    let failure = failed(error);
+    let directory = Path::new(path).parent().filter(|directory| !directory.as_os_str().is_empty());
+    match directory.filter(|directory| error.kind() == ErrorKind::NotFound && !directory.exists()) {
+        Some(missing) => {
+            Failure { message: format!("{failure}: there is no directory {}", missing.display()), ..failure }
+        }
+        None => failure,
+    }
 }
 
 /// Reads many chunks at a time and writes them in order.

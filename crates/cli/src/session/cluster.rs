@@ -56,7 +56,16 @@ impl Connection {
             RadosStore::new(io, runtime)
         };
         let store = blocking(open).await?;
-        let failed = |error: RadosError| Failure::errno(&format!("error opening pool '{pool}'"), error.errno);
+        let failed = |error: RadosError| {
+            let failure = Failure::errno(&format!("error opening pool '{pool}'"), error.errno);
+            match [".", ".."].contains(&pool) && error.errno == libc::ENOENT {
+                // `./disk` is an image in a pool.
+                true => {
+                    Failure { message: format!("{failure} (an image in a directory is dir:PATH/IMAGE)"), ..failure }
+                }
+                false => failure,
+            }
+        };
         Ok(Arc::new(store.map_err(failed)?))
     }
 

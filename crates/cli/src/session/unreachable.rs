@@ -16,7 +16,8 @@ pub fn why(options: &ConnectOptions, errno: i32) -> String {
         return format!("{errno_words}: no monitor answers (mon_host = {})", monitors.unwrap_or_default());
     }
     if errno == libc::ENOENT && monitors.is_none() {
-        return format!("{errno_words}: no monitors are known; ceph.conf (-c) or -m names them");
+        let without = "an image in a directory, without a cluster, is dir:PATH/IMAGE";
+        return format!("{errno_words}: no monitors are known; ceph.conf (-c) or -m names them; {without}");
     }
     let key = match (get("key"), get("keyfile")) {
         (Some(_), _) => Ok("the setting 'key'".to_owned()),

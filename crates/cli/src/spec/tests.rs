@@ -48,6 +48,18 @@ fn nonsense_is_refused() {
 }
 
 #[test]
+fn a_path_is_told_how_to_be_a_specification() {
+    let words = |text: &str| Spec::parse(text, Strictness::Strict).unwrap_err().message;
+    for path in ["/var/disks/one", "./one/a/b/c", "var/lib/disks/one"] {
+        assert_eq!(words(path), format!("invalid spec '{path}' (an image in a directory is dir:{path})"));
+    }
+    assert_eq!(words("dir:one"), "invalid spec 'dir:one' (an image in a directory is dir:./one)");
+    for other in ["pool/ns/a@b/c", "pool/", "dir:/a/@", "a@b@c"] {
+        assert_eq!(words(other), format!("invalid spec '{other}'"));
+    }
+}
+
+#[test]
 fn directories_are_paths() {
     let spec = Spec::parse("dir:/var/lib/disks/vm1@s", Strictness::Strict).unwrap();
     assert_eq!(spec.place, Place::Directory("/var/lib/disks".into()));

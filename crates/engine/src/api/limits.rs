@@ -135,3 +135,5 @@ pub(crate) const READAHEAD_TRIGGER: u32 = 4;
 /// Objects of an image of which it is told that they are damaged, each once; of further ones nothing is told until the image is opened
 /// again. Their readers get errors all the same.
 pub(crate) const DAMAGED_TOLD: usize = 64;
+/// A kind of line that comes again and again is told once, and then once in this time with a count.
+pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(60);

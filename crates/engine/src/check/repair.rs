@@ -8,7 +8,7 @@
 //! behind the checkpoint is damaged, what comes after the damage is given up too, because what survives is a prefix of the
 //! order of writes.
 use super::examine::{Examined, ExaminedContent, examine};
-use super::finding::{CheckReport, Fault, Severity};
+use super::finding::{CheckReport, Fault, Finding, Severity};
 use super::{header_values, map, snapshots};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
@@ -58,6 +58,8 @@ pub struct RepairReport {
     pub given_up: Vec<Range<u64>>,
     /// Why the checkpoint was not written anew although something is wrong.
     pub refused: Option<String>,
+    /// More can be put right if damaged data may be given up, which this repair may not.
+    pub discarding_helps: bool,
 }
 
 /// `Busy`: somebody has the image open. `NotFound`. The errors of [`Image::check`](crate::Image::check).
@@ -84,13 +86,14 @@ pub(crate) async fn repair(
     mend_names(store, &id, &values, &report.before, options).await?;
     let values = header_values(store, &object).await?.unwrap_or(values);
     let Ok(header) = Header::decode(&object, &values) else {
+        report.discarding_helps = !options.discard_damaged && only_metadata_is_lost(&report.before);
         return Ok(refused(report, "nothing else holds the values of the header that do not verify"));
     };
     let data = open::data_store(store, lsd_store::PoolId(header.image.data_pool)).await?;
     let objects = Objects { meta: store.clone(), data, id, uuid: header.image.uuid };
     let events = Arc::new(HeaderEvents::default());
     let watch = watch::watch(&objects, &events, options.watch_timeout).await?;
-    let done = match lock::try_acquire(&objects, watch).await {
+    let done = match lock::try_acquire(&objects, &header.name, watch).await {
         Ok(Attempted::Taken) => {
             let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
             let released = lock::give_back(&objects, watch).await;
@@ -104,7 +107,26 @@ pub(crate) async fn repair(
     let _ = objects.meta.unwatch(watch).await;
     done?;
     report.after = super::check(store, image, progress).await?;
+    report.discarding_helps |= report.after.findings.iter().any(can_be_given_up);
+    report.discarding_helps &= !options.discard_damaged;
     Ok(report)
+}
+
+/// Data that readers get an error for.
+fn can_be_given_up(finding: &Finding) -> bool {
+    let is_data = matches!(
+        finding.fault,
+        Fault::Data { .. } | Fault::Block { .. } | Fault::Batch { .. } | Fault::SegmentGone | Fault::NotData
+    );
+    is_data && !finding.ranges.is_empty()
+}
+
+/// Of the values of the header, those that can be given up.
+fn only_metadata_is_lost(report: &CheckReport) -> bool {
+    report.findings.iter().all(|finding| match &finding.fault {
+        Fault::HeaderValue { key, .. } => key.starts_with(key::META),
+        _ => true,
+    })
 }
 
 /// `Busy`: somebody has it open for writing.
@@ -203,6 +225,7 @@ async fn decide(
     let Some(mut state) = state else {
         return Ok(Err("the root of the checkpoint is lost, and the log does not hold everything since the beginning"));
     };
+    report.discarding_helps |= log_damaged || (!lost_leaves.is_empty() && !from_log);
     if log_damaged && !options.discard_damaged {
         return Ok(Err("the log behind the checkpoint is damaged; to end it there is to give up what comes after"));
     }
@@ -250,14 +273,8 @@ async fn keep_lost_leaves(
 
 /// Unmaps what does not verify. Returns the ranges.
 async fn give_up(objects: &Objects, state: &mut State, found: &CheckReport) -> Result<Vec<Range<u64>>> {
-    let is_data = |fault: &Fault| {
-        matches!(
-            fault,
-            Fault::Data { .. } | Fault::Block { .. } | Fault::Batch { .. } | Fault::SegmentGone | Fault::NotData
-        )
-    };
     let mut ranges: Vec<Range<u64>> =
-        found.findings.iter().filter(|f| is_data(&f.fault)).flat_map(|f| f.ranges.iter().cloned()).collect();
+        found.findings.iter().filter(|f| can_be_given_up(f)).flat_map(|f| f.ranges.iter().cloned()).collect();
     ranges.sort_by_key(|range| range.start);
     for range in &ranges {
         let mut offset = range.start;

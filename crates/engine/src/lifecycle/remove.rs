@@ -38,7 +38,7 @@ pub(crate) async fn until_unused(store: &Arc<dyn ObjectStore>, header: &ObjectNa
 
 /// Cuts off an owner whose watch has run out. `Busy`: one that lives, or a lock that was taken by hand and counts.
 pub(crate) async fn evict_owner(found: &Found) -> Result<()> {
-    match lock::evict_dead(&found.objects).await {
+    match lock::evict_dead(&found.objects, &found.header.name).await {
         // Without the feature a lock is a note to people, as with librbd.
         Err(error) if error.kind == ErrorKind::Busy => match found.header.state.features & Features::EXCLUSIVE_LOCK {
             0 => Ok(()),

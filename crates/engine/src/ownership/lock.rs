@@ -2,7 +2,7 @@
 use crate::api::limits::{BLOCKLIST_FOR, RELEASE_TRIES, RETRY_FIRST};
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
-use lsd_store::{LockMode, LockRequest, Locker, StoreErrorKind, WatchId};
+use lsd_store::{LockMode, LockRequest, Locker, StoreErrorKind, WatchId, Watcher};
 
 /// The lock's name, as librbd's, so that tools which list lockers find it.
 pub(crate) const LOCK_NAME: &str = "rbd_lock";
@@ -24,8 +24,8 @@ pub(crate) enum Attempted {
 }
 
 /// Takes the lock; a holder who no longer watches the header is dead: it is blocklisted and its lock broken.
-/// `Busy`: somebody holds it as an advisory lock.
-pub(crate) async fn try_acquire(objects: &Objects, watch: WatchId) -> Result<Attempted> {
+/// `Busy`: somebody holds it as an advisory lock. `image`: its name, for those who read what is told.
+pub(crate) async fn try_acquire(objects: &Objects, image: &str, watch: WatchId) -> Result<Attempted> {
     let header = objects.header();
     let request = LockRequest {
         name: LOCK_NAME.to_owned(),
@@ -44,7 +44,7 @@ pub(crate) async fn try_acquire(objects: &Objects, watch: WatchId) -> Result<Att
         if is_alive(objects, &holder).await? {
             return Ok(Attempted::Held(holder));
         }
-        evict(objects, &holder).await?;
+        evict_dead_holder(objects, image, &holder).await?;
     }
 }
 
@@ -62,7 +62,19 @@ pub(crate) async fn managed_holder(objects: &Objects) -> Result<Option<Locker>> 
 
 async fn is_alive(objects: &Objects, holder: &Locker) -> Result<bool> {
     let watchers = objects.meta.watchers(&objects.header()).await?;
-    Ok(watchers.iter().any(|watcher| format!("client.{}", watcher.client) == holder.client))
+    Ok(watchers.iter().any(|watcher| is_of(watcher, holder)))
+}
+
+/// True if they are one client.
+pub(crate) fn is_of(watcher: &Watcher, holder: &Locker) -> bool {
+    format!("client.{}", watcher.client) == holder.client
+}
+
+async fn evict_dead_holder(objects: &Objects, image: &str, holder: &Locker) -> Result<()> {
+    evict(objects, holder).await?;
+    tracing::warn!(target: "lsd::ownership", image, op = "evict", object = %objects.header(), holder = %holder.client,
+        addr = %holder.addr, "the owner did not watch the image any more: it was fenced off");
+    Ok(())
 }
 
 pub(crate) async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
@@ -80,13 +92,13 @@ pub(crate) async fn evict(objects: &Objects, holder: &Locker) -> Result<()> {
 }
 
 /// Cuts an owner off whose watch has run out. `Busy`: it lives, or the lock was taken by hand.
-pub(crate) async fn evict_dead(objects: &Objects) -> Result<()> {
+pub(crate) async fn evict_dead(objects: &Objects, image: &str) -> Result<()> {
     let Some(holder) = managed_holder(objects).await? else { return Ok(()) };
     if is_alive(objects, &holder).await? {
         let reason = format!("{}: owned by {} at {}", objects.header(), holder.client, holder.addr);
         return Err(Error::new(ErrorKind::Busy, reason));
     }
-    evict(objects, &holder).await
+    evict_dead_holder(objects, image, &holder).await
 }
 
 /// Gives the lock back; one that was taken away meanwhile is no error.

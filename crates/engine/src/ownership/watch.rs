@@ -1,13 +1,14 @@
 //! The watch that every opener holds on the header: it shows that the opener lives, and brings the notices of the others.
 use crate::api::limits::NOTIFY_TIMEOUT;
 use crate::objects::Objects;
+use crate::ownership::lock;
 use crate::ownership::mailbox::{OwnerMailbox, Pending};
 use crate::{Result, UpdateEvent};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_core::format::Refusal;
 use lsd_core::format::notice::{self, Answer, Notice};
-use lsd_store::{StoreError, WatchHandler, WatchId, Watcher};
+use lsd_store::{Locker, NotifyReply, StoreError, WatchHandler, WatchId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -114,9 +115,32 @@ pub(crate) fn notify_soon(objects: &Objects, notice: Notice) {
 /// Asks the owner; `None` if nobody says that it is the owner.
 pub(crate) async fn ask(objects: &Objects, notice: &Notice) -> Result<Option<Answer>> {
     let payload = Bytes::from(notice::encode(notice));
+    Ok(understood(&objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await?))
+}
+
+/// What became of a question to who holds the lock.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// As [`ask`] has it.
+    Answered(Option<Answer>),
+    /// The holder watches, and has not answered in time.
+    Silent,
+}
+
+/// As [`ask`], about a lock of `holder`.
+pub(crate) async fn ask_holder(objects: &Objects, notice: &Notice, holder: &Locker) -> Result<Asked> {
+    let payload = Bytes::from(notice::encode(notice));
     let reply = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await?;
-    // Bytes that are no answer come from a program that is no owner of ours.
-    Ok(reply.acks.iter().find_map(|(_, bytes)| notice::decode_answer(bytes).ok()))
+    let is_silent = reply.timed_out.iter().any(|watcher| lock::is_of(watcher, holder));
+    Ok(match understood(&reply) {
+        None if is_silent => Asked::Silent,
+        answer => Asked::Answered(answer),
+    })
+}
+
+/// Bytes that are no answer come from a program that is no owner of ours.
+fn understood(reply: &NotifyReply) -> Option<Answer> {
+    reply.acks.iter().find_map(|(_, bytes)| notice::decode_answer(bytes).ok())
 }
 
 /// Asks everybody who watches. Who is silent, or says nothing that is understood, comes without an answer.

@@ -78,8 +78,7 @@ pub(crate) async fn follow_header(session: Weak<Session>, events: Arc<HeaderEven
         let Some(session) = session.upgrade() else { return };
         // What cannot be read now is read at the next change or invalidate_cache.
         if let Err(error) = session.refresh().await {
-            tracing::warn!(target: "lsd::header", image = session.shared.image, op = "refresh", object = error.object(),
-                %error, "the header changed and could not be read");
+            session.shared.tell_header_unread(&error);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::ownership::lock::{self, Attempted};
 use crate::ownership::mailbox::Claim;
-use crate::ownership::watch::{self, HeaderEvents};
+use crate::ownership::watch::{self, Asked, HeaderEvents};
 use crate::recovery::Tails;
 use crate::session::follow::View;
 use crate::session::{Role, Session};
@@ -104,7 +104,7 @@ impl Session {
         loop {
             self.check_open()?;
             let released = mailbox.lock_released.notified();
-            let holder = match lock::try_acquire(&self.objects, watch).await? {
+            let holder = match lock::try_acquire(&self.objects, &self.shared.image, watch).await? {
                 Attempted::Taken => return Ok(()),
                 Attempted::Held(holder) => holder,
             };
@@ -113,21 +113,19 @@ impl Session {
             if now >= deadline {
                 let reason = format!("{}: {} at {} keeps the lock", self.objects.header(), holder.client, holder.addr);
                 let refusal = Error::new(ErrorKind::Busy, reason);
-                tracing::warn!(target: "lsd::ownership", image = self.shared.image, op = "takeover",
-                    object = %self.objects.header(), error = %refusal, "the owner does not give the image away");
+                self.shared.tell_refused(&self.objects.header(), &refusal);
                 self.refusals.note(&refusal);
                 return Err(refusal);
             }
             if asked.is_none() {
-                tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "takeover",
-                    object = %self.objects.header(), holder = %holder.client, addr = %holder.addr,
-                    "another client owns the image: waiting for it");
+                self.shared.tell_waiting(&self.objects.header(), &holder);
             }
             if asked.as_ref().is_none_or(|(owner, at)| *owner != holder || now >= *at + ASK_AGAIN) {
-                match watch::ask(&self.objects, &Notice::LockWanted).await? {
-                    Some(Answer::WillRelease) => deadline = Instant::now() + patience,
-                    Some(Answer::Keeps) => return Err(kept(&holder)),
-                    _ => {}
+                match watch::ask_holder(&self.objects, &Notice::LockWanted, &holder).await? {
+                    Asked::Answered(Some(Answer::WillRelease)) => deadline = Instant::now() + patience,
+                    Asked::Answered(Some(Answer::Keeps)) => return Err(kept(&holder)),
+                    Asked::Answered(_) => {}
+                    Asked::Silent => self.shared.tell_owner_silent(&self.objects.header(), &holder),
                 }
                 asked = Some((holder.clone(), now));
             }
@@ -169,8 +167,7 @@ impl Session {
         let seen = if flushed.is_ok() { self.last_checkpoint(&checkpointer).await } else { None };
         let Role::Owner(_, ownership) = std::mem::replace(role, Role::Reader(seen)) else { return Ok(()) };
         self.shared.counters.count(Counter::HandOvers);
-        tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "hand-over",
-            object = %self.objects.header(), "this client gives the image away");
+        self.shared.tell_given_away(&self.objects.header());
         self.events.mailbox.announce(Claim::Reader);
         ownership.tasks.iter().for_each(AbortHandle::abort);
         {

@@ -78,7 +78,7 @@ impl Session {
         let watch = self.watch_to_own()?;
         self.release_what_is_left().await?;
         let taking = Taking::begin(self, watch);
-        let taken = match lock::try_acquire(&self.objects, watch).await {
+        let taken = match lock::try_acquire(&self.objects, &self.shared.image, watch).await {
             Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
             Ok(Attempted::Held(_)) => Ok(false),
             Err(error) => {
@@ -102,8 +102,7 @@ impl Session {
         let (epoch, appender) = match self.take_over(seen.as_ref()).await {
             Ok(taken) => taken,
             Err(error) => {
-                let (image, object) = (&self.shared.image, error.object());
-                tracing::warn!(target: "lsd::ownership", image, op = "takeover", object, %error, "the takeover failed");
+                self.shared.tell_not_taken(&error);
                 // What was read may be half of what there is.
                 *role = Role::Reader(None);
                 let _ = self.give_lock_back(watch).await;
@@ -124,8 +123,7 @@ impl Session {
             self.spawn(snapshots::release(Arc::downgrade(self), self.events.clone(), checkpointer.clone())),
         ];
         self.shared.counters.count(Counter::Takeovers);
-        tracing::info!(target: "lsd::ownership", image = self.shared.image, op = "takeover", epoch = epoch.0,
-            object = %self.objects.header(), "this client owns the image");
+        self.shared.tell_taken(&self.objects.header(), epoch);
         *role = Role::Owner(checkpointer.clone(), Ownership { watch, since: Instant::now(), tasks });
         self.events.mailbox.announce(Claim::Owner);
         self.owned.store(true, Ordering::Release);

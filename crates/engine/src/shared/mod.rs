@@ -2,6 +2,7 @@
 mod leaves;
 pub(crate) mod locked;
 pub(crate) mod queue;
+pub(crate) mod seldom;
 mod tell;
 pub(crate) mod waiters;
 
@@ -15,7 +16,6 @@ use lsd_core::units::Seq;
 use lsd_state::log::BatchJob;
 use lsd_state::protocol;
 use lsd_state::state::State;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -40,10 +40,7 @@ pub(crate) struct Shared {
     full: watch::Sender<bool>,
     /// The last time that the store did not answer.
     stalled: watch::Sender<Option<Error>>,
-    /// It was told that the store does not answer.
-    is_silent: AtomicBool,
-    /// Objects of which it was told that they are damaged.
-    told_damaged: Mutex<BTreeSet<String>>,
+    told: tell::Told,
     leaves_loaded: AtomicBool,
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
@@ -77,8 +74,7 @@ impl Shared {
             short: AtomicBool::new(false),
             full: watch::Sender::new(false),
             stalled: watch::Sender::new(None),
-            is_silent: AtomicBool::new(false),
-            told_damaged: Mutex::default(),
+            told: tell::Told::default(),
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             checksums: ChecksumCache::default(),

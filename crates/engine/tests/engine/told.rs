@@ -5,7 +5,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_core::format::notice::{self, Answer};
 use lsd_engine::{ErrorKind, Image, ImageRef, Settings};
-use lsd_store::{Blobs, MEMORY_POOL, Pools, Presence, StoreError, WatchHandler};
+use lsd_store::{
+    Blobs, LockMode, LockRequest, MEMORY_POOL, MemoryCluster, MemoryStore, ObjectName, Pools, Presence, StoreError,
+    WatchHandler,
+};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -123,6 +126,92 @@ async fn a_takeover_that_waits_is_told() {
     lines.only(&["INFO lsd::ownership", "image=\"disk\"", "object=lsd_header.", "holder=client.", "waiting for it"]);
     lines.only(&["INFO lsd::ownership", "image=\"disk\"", "op=\"hand-over\"", "gives the image away"]);
     lines.only(&["INFO lsd::ownership", "image=\"disk\"", "op=\"takeover\"", "this client owns the image"]);
+}
+
+/// Takes the lock as an owner does, and says nothing to anybody.
+async fn silent_owner(cluster: &MemoryCluster, header: &ObjectName) -> MemoryStore {
+    let store = cluster.client();
+    let watch = store.watch(header, Duration::from_secs(30), Arc::new(Elsewhere(None))).await.unwrap();
+    let cookie = format!("auto {}", watch.0);
+    let request = LockRequest { name: "rbd_lock".into(), cookie, mode: LockMode::Exclusive, tag: "internal".into() };
+    store.lock(header, request).await.unwrap();
+    store
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_does_not_answer_is_told_once_and_so_is_its_end() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    let owner = silent_owner(&cluster, &header_of(&client)).await;
+    let (lines, _guard) = listen();
+    for _ in 0..3 {
+        assert_eq!(client.image.write(0, pattern(1, 8192), true).await.unwrap_err().kind, ErrorKind::Busy);
+    }
+    let common = ["image=\"disk\"", "op=\"takeover\"", "object=lsd_header."];
+    lines.only(&[&common[..], &["INFO lsd::ownership", "holder=client.", "addr=", "waiting for it"]].concat());
+    lines.only(&[&common[..], &["WARN lsd::ownership", "error=client.", "does not answer", "is silent"]].concat());
+    lines.only(&[&common[..], &["WARN lsd::ownership", "error=lsd_header.", "does not give the image away"]].concat());
+    cluster.expire(&owner);
+    client.image.write(0, pattern(1, 8192), true).await.unwrap();
+    let dead =
+        ["WARN lsd::ownership", "image=\"disk\"", "op=\"evict\"", "object=lsd_header.", "holder=client.", "fenced off"];
+    lines.only(&dead);
+    lines.only(&[&common[..], &["INFO lsd::ownership", "this client owns the image"]].concat());
+}
+
+/// Each hand-over is news to nobody: the first is told, and later how many there were.
+#[tokio::test(start_paused = true)]
+async fn two_writers_who_take_turns_do_not_fill_the_log() {
+    const KINDS: [&str; 3] = ["waiting for it", "this client owns the image", "gives the image away"];
+    let cluster = cluster_with_image(16 * MIB).await;
+    let clients = [Client::open(&cluster, settings()).await, Client::open(&cluster, settings()).await];
+    let (lines, _guard) = listen();
+    let began = tokio::time::Instant::now();
+    let take_turns = |turns: u64| {
+        let clients = &clients;
+        async move {
+            for turn in 0..turns {
+                for client in clients {
+                    client.image.write(turn % 64 * 8192, pattern(turn, 8192), true).await.unwrap();
+                }
+            }
+        }
+    };
+    take_turns(20).await;
+    assert!(began.elapsed() < Duration::from_secs(60), "all of it within a minute");
+    let first = KINDS.map(|kind| lines.with(kind));
+    assert!(first.iter().all(|told| (1..=2).contains(&told.len())), "each once, by each client: {first:#?}");
+    assert_eq!(lines.with("left_out"), Vec::<String>::new());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    take_turns(3).await;
+    for kind in KINDS {
+        let counted = lines.with("left_out=").into_iter().filter(|line| line.contains(kind)).count();
+        assert!((1..=2).contains(&counted), "{kind}: {:#?}", lines.with(kind));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_cannot_be_read_is_told_once_and_not_at_each_notice() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let other = Client::open(&cluster, settings()).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    let (lines, _guard) = listen();
+    let down = outage(&gate);
+    for round in 0..5 {
+        other.image.metadata().set("key", &round.to_string()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let unread =
+        ["WARN lsd::header", "image=\"disk\"", "op=\"refresh\"", "object=\"lsd_header.", "error=", "could not be read"];
+    lines.only(&unread);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    other.image.metadata().set("key", "last").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(lines.with("could not be read").len(), 2);
+    lines.only(&[&unread[..], &["left_out="]].concat());
+    down.abort();
+    gate.open();
+    drop(client);
 }
 
 #[tokio::test(start_paused = true)]

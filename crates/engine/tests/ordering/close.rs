@@ -3,6 +3,7 @@
 use super::*;
 use common::Gate;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Closes the image while `late` waits for what the gate holds; that comes while the image is being closed, whose checkpoint is held
 /// then until `late` has returned.
@@ -93,6 +94,36 @@ async fn a_second_close_waits_for_the_first() {
     client.image.close().await.unwrap();
     client.crash(&cluster);
     expect(&cluster, "the image was closed", &[(0, 1), (1, 2)]).await;
+}
+
+/// Its caller gives it up while the lock is given back: it knew by then that the log did not get there.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_taken_up_again_says_what_the_first_would_have_said() {
+    let cluster = cluster_with_image(MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    putting(&client.image, 0, 1).await.unwrap().unwrap();
+    let unlocks = Arc::new(AtomicBool::new(false));
+    let seen = unlocks.clone();
+    gate.close(move |op, name| {
+        seen.fetch_or(op == Op::Unlock, Ordering::Relaxed);
+        is_log(op, name) || op == Op::Unlock
+    });
+    put(&client.image, 1, 2).await;
+    let image = client.image.clone();
+    let given_up = tokio::spawn(async move { image.close().await });
+    while !unlocks.load(Ordering::Relaxed) {
+        drop(gate.take());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop(given_up).await;
+    gate.close(is_log);
+    let again = client.image.close().await;
+    client.crash(&cluster);
+    expect(&cluster, "a write returned", &[(0, 1)]).await;
+    if again.is_ok() {
+        expect(&cluster, "the image was closed", &[(1, 2)]).await;
+    }
+    assert_eq!(again.unwrap_err().kind, ErrorKind::TimedOut);
 }
 
 /// The compare-and-write was called first, and reads what it compares while the flush comes.

@@ -5,9 +5,9 @@
 //!
 //! An errno alone says too little about a damaged object or a lost lock. Errors that callers cause and expect (not
 //! found, out of range, compare mismatch) are not told.
-use lsd_engine::{Error, ErrorKind};
+use lsd_engine::{Error, ErrorKind, Seldom};
 use lsd_log::{FILE_OPTION, LEVEL_OPTION};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
@@ -19,6 +19,8 @@ const LINES_IN_WINDOW: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(5);
 
 static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// By errno.
+static REPEATED: Mutex<BTreeMap<i32, Seldom>> = Mutex::new(BTreeMap::new());
 static BUDGET: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
 
 /// Begins the log of the process, if it has none and these settings of a cluster handle ask for one. A level that is not understood
@@ -46,13 +48,31 @@ pub fn error(error: &Error) {
             | ErrorKind::Io { .. }
     );
     if worth {
-        line(error);
+        in_log(error);
+        on_stderr(error);
+    }
+}
+
+/// The engine has told what began, with the image's name. What follows are the calls of a guest that goes on: there may be many.
+fn in_log(error: &Error) {
+    let mut told = None;
+    // Whoever holds the lock is telling of the same moment. Nothing waits here: a child may have been forked meanwhile.
+    if let Ok(mut repeated) = REPEATED.try_lock() {
+        repeated.entry(error.errno()).or_default().tell(|left_out| told = Some(left_out));
+    }
+    if let Some(left_out) = told {
+        let (op, object) = (error.op(), error.object());
+        tracing::error!(target: "lsd::api", op, object, left_out, "{error}");
     }
 }
 
 /// Tells of anything, as far as there is room. The log counts for itself.
 pub fn line(what: &dyn std::fmt::Display) {
     tracing::error!(target: "lsd::api", "{what}");
+    on_stderr(what);
+}
+
+fn on_stderr(what: &dyn std::fmt::Display) {
     if in_budget() {
         // Not `eprintln!`: it panics where nobody reads, and that would be the end of the image.
         let _ = writeln!(std::io::stderr(), "lsd: {what}");

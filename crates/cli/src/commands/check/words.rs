@@ -163,7 +163,13 @@ pub fn plain(report: &RepairReport, repaired: bool) -> String {
     }
     text.push_str("After the repair:\n");
     report.after.findings.iter().for_each(|finding| text += &finding_line(finding));
-    text + &summary(&report.after)
+    text += &summary(&report.after);
+    if report.discarding_helps {
+        text.push_str(
+            "What is left cannot be made again. 'lsd check --repair --discard-damaged' gives it up: that cannot be undone.\n",
+        );
+    }
+    text
 }
 
 fn ranges_tree(ranges: &[Range<u64>]) -> Tree {
