@@ -122,6 +122,8 @@ pub(crate) const CHECKPOINT_PAGES: usize = 4;
 pub(crate) const PAGES_LEFT_WINDOW: u32 = 8;
 /// So many numbers of checkpoints in a row without a page are behind the last one that an owner began.
 pub(crate) const CHECKPOINTS_LEFT: u32 = 4;
+/// Owners in a row that died before their first checkpoint, whose pages are looked for; what earlier ones left a repair finds.
+pub(crate) const OWNERS_LEFT: usize = 64;
 /// Leaves that are looked at for eviction in one critical section.
 pub(crate) const EVICT_STEP_LEAVES: usize = 1024;
 /// Such steps in a row; what is left goes after the next operation that loads leaves.

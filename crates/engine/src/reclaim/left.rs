@@ -6,7 +6,7 @@
 //! in order, but for those in flight and those being filled. Nobody ever reads them: the epoch was raised before the header was
 //! read, so what was not committed then never is (rule 6).
 use crate::Result;
-use crate::api::limits::{CHECKPOINTS_LEFT, PAGES_LEFT_WINDOW};
+use crate::api::limits::{CHECKPOINTS_LEFT, OWNERS_LEFT, PAGES_LEFT_WINDOW};
 use crate::objects::Objects;
 use crate::objects::parallel;
 use lsd_core::format::header::LogRecord;
@@ -14,12 +14,25 @@ use lsd_core::units::CheckpointId;
 use lsd_state::pins::PageKey;
 use lsd_store::StoreErrorKind;
 
-/// Those of the last owner in `log`, which is the header's after its epoch was raised.
+/// Those of every owner since the committed checkpoint in `log`, which is the header's after its epoch was raised: one that died before
+/// its own first checkpoint has not deleted what its predecessor left.
 pub(crate) async fn uncommitted(objects: &Objects, log: &LogRecord) -> Result<Vec<PageKey>> {
-    let Some(owner) = log.epochs.last().filter(|_| !log.clean) else { return Ok(Vec::new()) };
-    let epoch = owner.epoch.0 as u32;
-    let committed = log.checkpoint.map(|checkpoint| checkpoint.id).filter(|id| id.epoch == epoch);
-    let mut number = committed.map_or(0, |id| id.number);
+    if log.clean {
+        return Ok(Vec::new());
+    }
+    let committed = log.checkpoint.map(|checkpoint| checkpoint.id);
+    let first = committed.map_or(0, |id| u64::from(id.epoch));
+    let mut found = Vec::new();
+    for owner in log.epochs.iter().rev().take(OWNERS_LEFT).filter(|owner| owner.epoch.0 >= first) {
+        let epoch = owner.epoch.0 as u32;
+        let number = committed.filter(|id| id.epoch == epoch).map_or(0, |id| id.number);
+        found.extend(behind(objects, CheckpointId { epoch, number }).await?);
+    }
+    Ok(found)
+}
+
+/// Of the checkpoints of one epoch behind this one.
+async fn behind(objects: &Objects, CheckpointId { epoch, mut number }: CheckpointId) -> Result<Vec<PageKey>> {
     let mut found = Vec::new();
     // One that failed before its first page has none, and the next one may have some.
     let mut without = 0;
