@@ -2,7 +2,7 @@
 //!
 //! Owns: splitting ranges into leaves, and all-or-nothing when a leaf is not in memory. Does not own: loading and
 //! storing, which the engine does around [`ExtentMap::missing`] and [`ExtentMap::take_dirty`].
-use super::slots::{Slot, Slots, Snapshot, SnapshotId, Stored};
+use super::slots::{Slot, Slots, Snapshot, SnapshotId, State, Stored};
 use super::{BlockSet, Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
 use crate::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
 
@@ -311,6 +311,18 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     #[must_use]
     pub fn stored(&self, leaf: LeafNo) -> Option<&S> {
         self.slots.get(leaf)?.stored.as_ref().map(|stored| &stored.at)
+    }
+
+    /// The same, unless the leaf changed since.
+    #[must_use]
+    pub fn stored_unchanged(&self, leaf: LeafNo) -> Option<&S> {
+        let slot = self.slots.get(leaf).filter(|slot| slot.state == State::Clean)?;
+        slot.stored.as_ref().map(|stored| &stored.at)
+    }
+
+    /// Every leaf that may have content, loaded or not; ascending.
+    pub fn leaves(&self) -> impl Iterator<Item = LeafNo> {
+        self.slots.range(LeafNo(0), LeafNo(u32::MAX)).map(|(leaf, _)| leaf)
     }
 
     /// Drops clean loaded leaves, about the longest unused first, until [`ExtentMap::loaded_bytes`] is at most

@@ -1,6 +1,7 @@
 //! An open image, as its users see it.
 //!
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
+mod beside;
 mod locks;
 mod metadata;
 mod snapshots;
@@ -241,6 +242,13 @@ impl Image {
     /// Bytes of the image that have content; the map knows it without reading anything.
     pub fn used_bytes(&self) -> u64 {
         self.session.shared.lock().view.map.mapped_bytes()
+    }
+
+    /// Bytes that lie somewhere else in the log than in the other handle's map, or nowhere there: what a snapshot takes in the store beside
+    /// the one before it. What both have stored in the same place is not looked at.
+    pub async fn bytes_beside(&self, other: &Image) -> Result<u64> {
+        self.session.check_open()?;
+        beside::bytes_beside(&self.session, &other.session).await
     }
 
     /// Bytes of map leaves in memory; `lsd_map_cache_bytes` bounds those that need not be there.

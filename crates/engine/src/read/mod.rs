@@ -1,4 +1,5 @@
 //! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
+pub(crate) mod beside;
 pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
