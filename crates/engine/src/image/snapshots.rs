@@ -3,7 +3,7 @@
 //! Owns: the words of the calls. Does not own: how a change is made (`session/snapshots.rs`) or asked of the owner
 //! (`session/requests.rs`).
 use crate::session::Session;
-use crate::{Result, SnapRef};
+use crate::{Error, ErrorKind, Features, Result, SnapRef};
 use lsd_core::format::header::{SnapNamespace, SnapRecord};
 use lsd_core::units::SnapId;
 use std::sync::Arc;
@@ -69,6 +69,11 @@ impl<'a> Snapshots<'a> {
         self.session.snapshot(SnapId(id)).map(|record| SnapInfo::from(&record))
     }
 
+    /// Whether this snapshot is there, as far as this handle has heard: nobody is asked.
+    pub fn knows(self, id: u64) -> bool {
+        self.session.snapshot(SnapId(id)).is_ok()
+    }
+
     /// Names what the image is now: everything acknowledged before the call is in it, and of what is written meanwhile a
     /// prefix of the order of writes. `Exists`, `ReadOnly`; `Io` with `EDQUOT`: the limit is reached.
     pub async fn create(self, name: &str) -> Result<()> {
@@ -90,8 +95,15 @@ impl<'a> Snapshots<'a> {
         self.session.snap_rename(self.id_of(name).await?, to).await.map_err(|error| error.during("snap-rename"))
     }
 
-    /// Keeps the snapshot from being removed. `NotFound`, `Busy` (it is protected already).
+    /// Keeps the snapshot from being removed. `Unimplemented` (the image has no layering), `NotFound`, `Busy` (it is protected
+    /// already).
     pub async fn protect(self, name: &str) -> Result<()> {
+        if self.session.described().state.features & Features::LAYERING == 0 {
+            return Err(Error::new(
+                ErrorKind::Unimplemented,
+                "only an image with the layering feature has protected snapshots",
+            ));
+        }
         self.session.snap_protect(self.id_of(name).await?, true).await.map_err(|error| error.during("snap-protect"))
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots: each keeps what the image was, whatever happens to the image afterwards, and gives its space back when it goes.
 use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
-use lsd_engine::{Error, ErrorKind, Image, ImageRef, OpenOptions, Severity, SnapRef};
+use lsd_engine::{CreateOptions, Error, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity, SnapRef};
 use lsd_store::{Blobs, MemoryCluster, ObjectStore, Pools};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -91,6 +91,7 @@ async fn names_limits_and_protection_are_as_in_librbd() {
     assert_eq!(kind(snapshots.remove("a").await), Some(ErrorKind::Busy));
     snapshots.unprotect("a").await.unwrap();
     assert_eq!(kind(snapshots.unprotect("a").await), Some(ErrorKind::Invalid));
+    assert!(snapshots.knows(1) && !snapshots.knows(2));
     snapshots.create("b").await.unwrap();
     assert_eq!(kind(snapshots.rename("a", "b").await), Some(ErrorKind::Exists));
     snapshots.rename("a", "c").await.unwrap();
@@ -108,6 +109,21 @@ async fn names_limits_and_protection_are_as_in_librbd() {
     let removed = Image::remove(&store, &ImageRef::Name("disk".into()), &silent).await;
     assert_eq!(kind(removed), Some(ErrorKind::NotEmpty));
     check_clean(&cluster).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_image_with_layering_has_protected_snapshots() {
+    let cluster = MemoryCluster::new();
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let options = CreateOptions { size: MIB, features: Features::EXCLUSIVE_LOCK, ..CreateOptions::default() };
+    Image::create(&store, "disk", &options).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    let snapshots = client.image.snapshots();
+    snapshots.create("a").await.unwrap();
+    assert_eq!(kind(snapshots.protect("a").await), Some(ErrorKind::Unimplemented));
+    assert_eq!(kind(snapshots.unprotect("a").await), Some(ErrorKind::Invalid));
+    snapshots.remove("a").await.unwrap();
+    client.image.close().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
