@@ -29,7 +29,8 @@ impl Newest {
     /// More than anything that is known.
     const UNKNOWN: Newest = Newest(u64::MAX);
 
-    fn known(self) -> Option<Seq> {
+    /// `None`: not known.
+    pub fn known(self) -> Option<Seq> {
         (self != Self::UNKNOWN).then_some(Seq(self.0))
     }
 }

@@ -221,7 +221,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ),
         (
             "header-snapshots",
-            SnapCounters { last: SnapId(7), limit: Some(9) }.encode(),
+            SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
         ),
         (
@@ -299,7 +299,7 @@ fn everything_comes_back() {
         assert_eq!(SnapRecord::decode(&snapshot.encode()).unwrap(), snapshot);
     }
     for limit in [None, Some(0)] {
-        let counters = SnapCounters { last: SnapId(7), limit };
+        let counters = SnapCounters { last: SnapId(7), limit, rolled_back: SnapId(3) };
         assert_eq!(SnapCounters::decode(&counters.encode()).unwrap(), counters);
     }
 }

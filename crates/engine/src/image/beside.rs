@@ -1,12 +1,15 @@
-//! What a snapshot takes beside another, or an image beside its last snapshot.
+//! A snapshot beside another, or an image beside one of its snapshots: what it takes in the store, and what differs.
 //!
 //! Owns: going through both maps. Does not own: comparing leaves (`read/beside.rs`).
-use crate::Result;
+use crate::api::error::invalid;
 use crate::api::limits::WALK_LEAVES;
-use crate::read::beside::{bytes_unlike, locations};
+use crate::read::beside::{Beside, bytes_unlike, locations, side_by_side};
 use crate::session::Session;
+use crate::{Extent as Change, Result};
 use lsd_core::map::Extent;
-use lsd_core::units::LeafNo;
+use lsd_core::units::{LeafNo, Loc, Seq};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 pub(super) async fn bytes_beside(session: &Session, other: &Session) -> Result<u64> {
     session.keep_up().await?;
@@ -34,6 +37,68 @@ fn differing(session: &Session, other: &Session) -> Vec<LeafNo> {
         .filter(|(leaf, place)| place.is_none() || !is_same(*leaf, *place))
         .map(|(leaf, _)| leaf)
         .collect()
+}
+
+/// What is not the same as in the other: extents in order, with whether they have data here. Of `None` all that has data differs.
+pub(super) async fn changes(
+    session: &Session,
+    from: Option<&Session>,
+    range: Range<u64>,
+    each: &mut (dyn FnMut(Change) -> Result<()> + Send),
+) -> Result<()> {
+    session.keep_up().await?;
+    let mut leaves: BTreeSet<LeafNo> = match from {
+        Some(from) => {
+            from.keep_up().await?;
+            differing(session, from).into_iter().chain(differing(from, session)).collect()
+        }
+        None => session.shared.lock().view.map.leaves().collect(),
+    };
+    leaves.retain(|leaf| leaf.start() < range.end && leaf.start() + leaf.len_in(u64::MAX) > range.start);
+    let leaves: Vec<LeafNo> = leaves.into_iter().collect();
+    let unmoved = from.and_then(|from| unmoved_since(session, from));
+    let is_old = |loc: Loc| {
+        let newest = session.shared.lock().segments.newest(loc.segment()).known();
+        newest.zip(unmoved).is_some_and(|(newest, since)| newest <= since)
+    };
+    for some in leaves.chunks(WALK_LEAVES) {
+        let ours = of(session, some).await?;
+        let theirs = match from {
+            Some(from) => of(from, some).await?,
+            None => vec![Vec::new(); some.len()],
+        };
+        for piece in ours.iter().zip(&theirs).flat_map(|(ours, theirs)| side_by_side(ours, theirs)) {
+            let (start, end) = (piece.offset.max(range.start), (piece.offset + piece.len).min(range.end));
+            if start < end && differs(&piece, is_old) {
+                each(Change { offset: start, len: end - start, data: piece.ours.is_some() })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `is_old`: written before the other's moment, wherever it lies now.
+fn differs(piece: &Beside, is_old: impl Fn(Loc) -> bool) -> bool {
+    match (piece.ours, piece.theirs) {
+        (Some(ours), Some(theirs)) => ours != theirs && !is_old(ours),
+        (ours, theirs) => ours.is_some() != theirs.is_some(),
+    }
+}
+
+/// The last sequence of the other's moment, if what lies elsewhere now and was written until then is the same data: collection moved
+/// it. `None` where the image was rolled back since, so that it has data which the other had not any more.
+fn unmoved_since(session: &Session, from: &Session) -> Option<Seq> {
+    let snapshot = from.shown.as_ref()?;
+    if session.shown.as_ref().is_some_and(|own| own.id < snapshot.id) {
+        return None;
+    }
+    let rolled_back = session.described().snapshots.counters.rolled_back;
+    (snapshot.id > rolled_back).then_some(snapshot.root.frontier)
+}
+
+/// `Invalid`: they are not of one image.
+pub(super) fn check_same_image(session: &Session, other: &Session) -> Result<()> {
+    if session.image.uuid == other.image.uuid { Ok(()) } else { Err(invalid("the handles are of two images")) }
 }
 
 async fn of(session: &Session, leaves: &[LeafNo]) -> Result<Vec<Vec<Extent>>> {

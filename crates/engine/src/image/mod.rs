@@ -290,6 +290,26 @@ impl Image {
         Metadata::of(&self.session)
     }
 
+    /// Tells what of a range is not the same as in `from`, a handle at a snapshot of the same image: extents in order, which may
+    /// follow one another, with whether they have data here. `None`: what has data. From the maps alone, in proportion to what
+    /// differs; what was only moved is not told, unless the image was rolled back since. `Invalid`: another image's; an error of
+    /// `each` ends it.
+    pub async fn changes(
+        &self,
+        from: Option<&Image>,
+        offset: u64,
+        len: u64,
+        each: &mut (dyn FnMut(Extent) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.session.check_open()?;
+        let end = offset.saturating_add(len).min(self.size());
+        if let Some(from) = from {
+            from.session.check_open()?;
+            beside::check_same_image(&self.session, &from.session)?;
+        }
+        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, each).await
+    }
+
     /// Names for moments of the image.
     pub fn snapshots(&self) -> Snapshots<'_> {
         Snapshots::of(&self.session)

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::objects::Objects;
 use crate::shared::Shared;
 use lsd_core::map::Extent;
-use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo};
+use lsd_core::units::{LEAF_SPAN_BYTES, LeafNo, Loc};
 
 /// Where the bytes of some leaves lie, leaf by leaf. `NotFound` as for a read.
 pub(crate) async fn locations(objects: &Objects, shared: &Shared, leaves: &[LeafNo]) -> Result<Vec<Vec<Extent>>> {
@@ -30,33 +30,47 @@ pub(crate) async fn locations(objects: &Objects, shared: &Shared, leaves: &[Leaf
     }
 }
 
+/// A piece of the image that lies in one piece in either of two maps, or in none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// Byte address in the image.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) ours: Option<Loc>,
+    pub(crate) theirs: Option<Loc>,
+}
+
+/// Both maps of a range side by side, in the order of the image. Both begin in the same place; where one ends, it has nothing.
+pub(crate) fn side_by_side(ours: &[Extent], theirs: &[Extent]) -> Vec<Beside> {
+    let end = |extent: &Extent| extent.offset + extent.len;
+    let part = |extent: &Extent, at: u64| Some(Loc(extent.loc?.0 + (at - extent.offset)));
+    let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
+    let mut found = Vec::new();
+    let first = |extent: Option<&&Extent>| extent.map(|extent| extent.offset);
+    let mut at = first(ours.peek()).into_iter().chain(first(theirs.peek())).min().unwrap_or_default();
+    loop {
+        ours.next_if(|extent| end(extent) <= at);
+        theirs.next_if(|extent| end(extent) <= at);
+        let heads = [ours.peek(), theirs.peek()];
+        let Some(next) = heads.iter().flatten().map(|extent| if extent.offset > at { extent.offset } else { end(extent) }).min()
+        else {
+            return found;
+        };
+        let [ours, theirs] = heads.map(|head| head.filter(|extent| extent.offset <= at).and_then(|extent| part(extent, at)));
+        found.push(Beside { offset: at, len: next - at, ours, theirs });
+        at = next;
+    }
+}
+
 /// Bytes that lie somewhere in `ours`, and in `theirs` nowhere or elsewhere. Both are in order.
 pub(crate) fn bytes_unlike(ours: &[Extent], theirs: &[Extent]) -> u64 {
-    let end = |extent: &Extent| extent.offset + extent.len;
-    let mut theirs = theirs.iter().peekable();
-    let mut bytes = 0;
-    for our in ours {
-        let Some(loc) = our.loc else { continue };
-        bytes += our.len;
-        while let Some(their) = theirs.peek() {
-            let (from, to) = (our.offset.max(their.offset), end(our).min(end(their)));
-            let is_there = |at: u64| at + (from - their.offset) == loc.0 + (from - our.offset);
-            if from < to && their.loc.is_some_and(|their| is_there(their.0)) {
-                bytes -= to - from;
-            }
-            if end(their) > end(our) {
-                break;
-            }
-            theirs.next();
-        }
-    }
-    bytes
+    let is_unlike = |piece: &&Beside| piece.ours.is_some() && piece.ours != piece.theirs;
+    side_by_side(ours, theirs).iter().filter(is_unlike).map(|piece| piece.len).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lsd_core::units::Loc;
 
     fn extents(list: &[(u64, u64, Option<u64>)]) -> Vec<Extent> {
         list.iter().map(|&(offset, len, loc)| Extent { offset, len, loc: loc.map(Loc) }).collect()

@@ -246,6 +246,61 @@ fn is_round(bytes: &[u8], round: u64, block: u64) -> bool {
     if round == 0 { bytes.iter().all(|byte| *byte == 0) } else { bytes == content(round * 1000 + block) }
 }
 
+/// Extents that follow one another become one.
+async fn changed(image: &Image, from: Option<&Image>) -> Vec<(u64, u64, bool)> {
+    let mut found: Vec<(u64, u64, bool)> = Vec::new();
+    let mut each = |change: lsd_engine::Extent| {
+        match found.last_mut() {
+            Some(last) if last.0 + last.1 == change.offset && last.2 == change.data => last.1 += change.len,
+            _ => found.push((change.offset, change.len, change.data)),
+        }
+        Ok(())
+    };
+    image.changes(from, 0, u64::MAX, &mut each).await.unwrap();
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_difference_is_exact_and_leaves_out_what_was_only_moved() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for block in 0..1024 {
+        put(&client.image, block * 3, block).await;
+    }
+    client.image.snapshots().create("a").await.unwrap();
+    assert_eq!(changed(&client.image, Some(&snapshot(&cluster, "a").await)).await, []);
+    put(&client.image, 6, 5000).await;
+    put(&client.image, 7, 5001).await;
+    client.image.discard(9 * BLOCK, BLOCK, false).await.unwrap();
+    client.image.write(40 * MIB + 100, content(7).slice(..512), false).await.unwrap();
+    client.image.snapshots().create("b").await.unwrap();
+    let expected =
+        [(6 * BLOCK, 2 * BLOCK, true), (9 * BLOCK, BLOCK, false), (40 * MIB + 100, 512, true)].map(Some).to_vec();
+    let expected: Vec<_> = expected.into_iter().flatten().collect();
+    let (a, b) = (snapshot(&cluster, "a").await, snapshot(&cluster, "b").await);
+    assert_eq!(changed(&b, Some(&a)).await, expected);
+    assert_eq!(changed(&client.image, Some(&a)).await, expected);
+    let all = changed(&b, None).await;
+    assert_eq!(all.iter().map(|(_, len, _)| len).sum::<u64>(), 1024 * BLOCK + 512);
+    // Everything that neither snapshot holds any more is moved.
+    client.image.snapshots().remove("a").await.unwrap();
+    client.image.snapshots().create("c").await.unwrap();
+    let c = snapshot(&cluster, "c").await;
+    for block in (0..1024).step_by(2) {
+        put(&client.image, block * 3, 9000 + block).await;
+    }
+    client.image.snapshots().remove("b").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.image.collect(&silent).await.unwrap();
+    let found = changed(&client.image, Some(&c)).await;
+    assert_eq!(found.len(), 512, "every other block");
+    // A rollback makes old data new.
+    client.image.snapshots().create("d").await.unwrap();
+    client.image.snapshots().rollback("c").await.unwrap();
+    let d = snapshot(&cluster, "d").await;
+    assert_eq!(changed(&client.image, Some(&d)).await.len(), 512);
+}
+
 const SIZE: u64 = 4 * MIB;
 
 /// What the image and each snapshot hold.
@@ -293,7 +348,8 @@ impl World {
             }
             85..89 => image.collect(&silent).await.unwrap(),
             89..93 => image.flush().await.unwrap(),
-            93..96 => self.reopen().await,
+            93..95 => self.reopen().await,
+            95..98 => self.compare().await,
             _ => self.look().await,
         }
     }
@@ -317,6 +373,20 @@ impl World {
         }
         self.client = Some(Client::open(&self.cluster, settings()).await);
         self.look().await;
+    }
+
+    /// Every difference covers what differs.
+    async fn compare(&mut self) {
+        let Some(name) = self.any_name() else { return };
+        let (from, image) = (snapshot(&self.cluster, &name).await, self.image());
+        let before = &self.snapshots[&name];
+        let mut left = before.clone();
+        for (offset, len, data) in changed(&image, Some(&from)).await {
+            let range = offset as usize..(offset + len) as usize;
+            assert!(data || self.now[range.clone()].iter().all(|byte| *byte == 0));
+            left[range.clone()].copy_from_slice(&self.now[range]);
+        }
+        assert!(left == self.now, "{name} and its difference to the head after {} steps", self.count);
     }
 
     async fn look(&mut self) {

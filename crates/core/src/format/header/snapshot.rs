@@ -135,6 +135,8 @@ pub struct SnapCounters {
     pub last: SnapId,
     /// How many the image may have; `None`: as many as it likes.
     pub limit: Option<u64>,
+    /// The last id that was given out when the image was last rolled back; 0: never. What is younger is in one line of history.
+    pub rolled_back: SnapId,
 }
 
 /// No limit.
@@ -145,15 +147,16 @@ impl SnapCounters {
         let mut out = Vec::new();
         out.put_u64(self.last.0);
         out.put_u64(self.limit.unwrap_or(NO_LIMIT));
+        out.put_u64(self.rolled_back.0);
         seal(kind::SNAP_COUNTERS, &out)
     }
 
     pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
         const WHAT: &str = "header snapshot counters";
         let mut take = Take::new(WHAT, open(WHAT, kind::SNAP_COUNTERS, bytes)?);
-        let (last, limit) = (SnapId(take.u64()?), take.u64()?);
+        let (last, limit, rolled_back) = (SnapId(take.u64()?), take.u64()?, SnapId(take.u64()?));
         take.end()?;
-        Ok(Self { last, limit: Some(limit).filter(|limit| *limit != NO_LIMIT) })
+        Ok(Self { last, limit: Some(limit).filter(|limit| *limit != NO_LIMIT), rolled_back })
     }
 }
 

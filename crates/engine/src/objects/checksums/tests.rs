@@ -1,4 +1,5 @@
 use super::*;
+use lsd_core::units::Epoch;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::record::{Record, RecordKind};
 

@@ -118,9 +118,11 @@ impl Session {
         self.owned.store(false, Ordering::Release);
         let rolled_back = match self.come_to_rest(false).await {
             Ok(()) => {
-                let described = self.described().state;
-                let state = StateRecord { size: record.size, modify_ns: self.clock.now_ns(), ..described };
-                let target = Target { snapshot: record, map, state };
+                let described = self.described().clone();
+                let state = StateRecord { size: record.size, modify_ns: self.clock.now_ns(), ..described.state };
+                let counters = described.snapshots.counters;
+                let counters = SnapCounters { rolled_back: counters.last, ..counters };
+                let target = Target { snapshot: record, map, state, counters };
                 self.with_checkpoint(checkpointer, Purpose::Rollback(Box::new(target))).await
             }
             Err(error) => Err(error),
