@@ -31,6 +31,11 @@ fn copies_watches_and_newer_calls() {
 }
 
 #[test]
+fn the_trash() {
+    run(&requires_ceph!(), "capi_trash");
+}
+
+#[test]
 fn the_exclusive_lock_and_advisory_locks() {
     run(&requires_ceph!(), "capi_locks");
 }

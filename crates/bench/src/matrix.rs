@@ -10,7 +10,7 @@ pub enum Figure {
     /// MB (10^6 bytes) per second, the final flush included.
     Bandwidth,
     /// Milliseconds; the ratio is stock's over lsd's, so that more is better in every row.
-    OpenTime,
+    Time,
 }
 
 impl Figure {
@@ -18,7 +18,7 @@ impl Figure {
         match self {
             Self::Iops => "IOPS",
             Self::Bandwidth => "MB/s",
-            Self::OpenTime => "ms",
+            Self::Time => "ms",
         }
     }
 }
@@ -70,6 +70,33 @@ pub enum Work {
     Fio(Job),
     /// `rbd_open` of a sparse image that is `SPARSE_FACTOR` times larger than what is written to it.
     Open,
+    /// The median of many snapshots, rollbacks or differences with 1 MiB written in between; in a filled image, or, `sparse`, in one
+    /// that is `SNAP_FACTOR` times larger than what is written to it.
+    Snap {
+        act: SnapAct,
+        sparse: bool,
+    },
+}
+
+/// What is done with snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapAct {
+    Create,
+    Rollback,
+    /// Of two snapshots.
+    Diff,
+    Remove,
+}
+
+impl SnapAct {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Rollback => "rollback",
+            Self::Diff => "diff",
+            Self::Remove => "remove",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +118,8 @@ pub struct Row {
 
 /// 1 GiB written to an image of 16 TiB.
 pub const SPARSE_FACTOR: u64 = 16384;
+/// 1 GiB written to an image of 1 TiB.
+pub const SNAP_FACTOR: u64 = 1024;
 
 const RAND_4K: &[&str] = &["--rw=randwrite", "--bs=4k", "--iodepth=32", "--end_fsync=1"];
 const SYNC_4K: &[&str] = &["--rw=randwrite", "--bs=4k", "--iodepth=1", "--fsync=1"];
@@ -136,6 +165,10 @@ const fn row(id: &'static str, name: &'static str, figure: Figure, at_least: f64
     }
 }
 
+const fn snap(id: &'static str, name: &'static str, act: SnapAct, sparse: bool) -> Row {
+    Row { work: Work::Snap { act, sparse }, ..row(id, name, Time, 1.0, job(&[], 0.0)) }
+}
+
 const fn aiming(aim: f64, row: Row) -> Row {
     Row { aim: Some(aim), ..row }
 }
@@ -144,7 +177,7 @@ const fn long(row: Row) -> Row {
     Row { long: true, ..row }
 }
 
-use Figure::{Bandwidth, Iops, OpenTime};
+use Figure::{Bandwidth, Iops, Time};
 
 /// Every row. A cold read is one of a new process; the OSD's cache is as warm for both sides.
 pub const ROWS: &[Row] = &[
@@ -211,7 +244,15 @@ pub const ROWS: &[Row] = &[
     row("nbd-randread", "NBD: 4 KiB random read, QD32, cold", Iops, 1.0, nbd(RAND_READ, 0.25)),
     row("nbd-seqwrite", "NBD: 1 MiB sequential write, QD16", Bandwidth, 1.0, nbd(SEQ_WRITE, 1.0)),
     row("nbd-seqread", "NBD: 1 MiB sequential read, QD16", Bandwidth, 1.0, nbd(SEQ_READ, 1.0)),
-    Row { work: Work::Open, ..row("open", "open of a large sparse image", OpenTime, 1.0, job(&[], 0.0)) },
+    snap("snap-create", "snapshot, 1 MiB written since the last, 1 GiB", SnapAct::Create, false),
+    snap("snap-create-1t", "the same, 1 TiB", SnapAct::Create, true),
+    snap("snap-rollback", "rollback by 1 MiB, 1 GiB", SnapAct::Rollback, false),
+    snap("snap-rollback-1t", "the same, 1 TiB", SnapAct::Rollback, true),
+    snap("snap-diff", "difference of two snapshots by 1 MiB, 1 GiB", SnapAct::Diff, false),
+    snap("snap-diff-1t", "the same, 1 TiB", SnapAct::Diff, true),
+    snap("snap-remove", "removal of a snapshot, 1 GiB", SnapAct::Remove, false),
+    snap("snap-remove-1t", "the same, 1 TiB", SnapAct::Remove, true),
+    Row { work: Work::Open, ..row("open", "open of a large sparse image", Time, 1.0, job(&[], 0.0)) },
     long(aiming(6.0, row("overwrite", "4 KiB random overwrite, 10 x the image", Iops, 3.0, job(RAND_4K, 10.0)))),
     long(row("journal-rand4k", "journaling: 4 KiB random write, QD32", Iops, 12.0, journaled(job(RAND_4K, 0.5)))),
     long(row("journal-seqwrite", "journaling: 1 MiB sequential write", Bandwidth, 2.5, journaled(job(SEQ_WRITE, 1.0)))),
@@ -222,9 +263,10 @@ pub const ROWS: &[Row] = &[
 pub const FILL: Job = job(SEQ_WRITE, 1.0);
 /// What scatters it.
 pub const SCATTER: Job = job(RAND_4K, 0.5);
-/// What is written to the sparse image of `Work::Open`; its share is one of the sparse size.
-pub const SPARSE_FILL: Job =
-    job(&["--rw=randwrite", "--bs=64k", "--iodepth=16", "--norandommap", "--end_fsync=1"], 1.0 / SPARSE_FACTOR as f64);
+/// What is written to a sparse image that is `factor` times larger.
+pub const fn sparse_fill(factor: u64) -> Job {
+    job(&["--rw=randwrite", "--bs=64k", "--iodepth=16", "--norandommap", "--end_fsync=1"], 1.0 / factor as f64)
+}
 
 /// The rows with these ids, or all that belong to a run of this length.
 pub fn select(ids: &[String], long: bool) -> anyhow::Result<Vec<&'static Row>> {

@@ -1,6 +1,8 @@
 //! Runs a row: makes the images of both sides, brings them into their first state, and lets the sides alternate.
 use crate::fio::{self, Measured, Target};
-use crate::matrix::{Before, FILL, Face, Figure, Job, Latency, Row, SCATTER, SPARSE_FACTOR, SPARSE_FILL, Work};
+use crate::matrix::{
+    Before, FILL, Face, Figure, Job, Latency, Row, SCATTER, SNAP_FACTOR, SPARSE_FACTOR, Work, sparse_fill,
+};
 use crate::osds::{Osds, Usage};
 use crate::program::{ended_children_cpu, output};
 use crate::report::{RowResult, Sample};
@@ -67,7 +69,9 @@ impl Bench {
     fn rounds_of(&self, row: &Row, result: &mut RowResult) -> Result<()> {
         let images = match &row.work {
             Work::Fio(job) => self.prepared(row.id, job)?,
-            Work::Open => self.sparse(row.id)?,
+            Work::Open => self.sparse(row.id, SPARSE_FACTOR)?,
+            Work::Snap { sparse: true, .. } => self.sparse(row.id, SNAP_FACTOR)?,
+            Work::Snap { .. } => self.prepared(row.id, &FILL)?,
         };
         for round in 0..self.rounds {
             // Who is second finds the OSDs warmer, so they take turns in that too.
@@ -76,6 +80,10 @@ impl Bench {
                 std::thread::sleep(self.settle);
                 let sample = match &row.work {
                     Work::Fio(job) => self.sample(row.figure, job, side, &images)?,
+                    Work::Snap { act, .. } => {
+                        let value = self.place.snap_ms(side, &images.of(side)[0], *act)?;
+                        Sample { value, ..Sample::default() }
+                    }
                     Work::Open => Sample { value: self.place.open_ms(side, &images.of(side)[0])?, ..Sample::default() },
                 };
                 result.of(side).push(sample);
@@ -100,10 +108,10 @@ impl Bench {
         Ok(images)
     }
 
-    fn sparse(&self, row: &str) -> Result<Images<'_>> {
-        let images = Images::create(&self.place, row, 1, self.size * SPARSE_FACTOR, false)?;
+    fn sparse(&self, row: &str, factor: u64) -> Result<Images<'_>> {
+        let images = Images::create(&self.place, row, 1, self.size * factor, false)?;
         for side in SIDES {
-            self.fio(&SPARSE_FILL, side, &images, None)?;
+            self.fio(&sparse_fill(factor), side, &images, None)?;
         }
         Ok(images)
     }
@@ -126,7 +134,7 @@ impl Bench {
         let bytes = measured.read_bytes + measured.write_bytes;
         let value = match figure {
             Figure::Iops => (measured.reads + measured.writes) / measured.seconds,
-            Figure::Bandwidth | Figure::OpenTime => bytes / measured.seconds / 1e6,
+            Figure::Bandwidth | Figure::Time => bytes / measured.seconds / 1e6,
         };
         let latencies = match job.latency {
             Latency::Operation => &measured.operations,

@@ -126,7 +126,7 @@ impl Report {
 impl RowResult {
     pub fn new(row: &Row) -> Self {
         let empty = Spread::default();
-        debug_assert_eq!(matches!(row.work, Work::Open), row.figure == Figure::OpenTime);
+        debug_assert_eq!(matches!(row.work, Work::Open), row.figure == Figure::Time);
         Self {
             id: row.id.into(),
             name: row.name.into(),
@@ -151,7 +151,7 @@ impl RowResult {
 
     /// True where a smaller figure is better.
     fn counts_down(&self) -> bool {
-        self.unit == Figure::OpenTime.unit()
+        self.unit == Figure::Time.unit()
     }
 
     /// Takes the ratio from the samples and compares it with what was asked for.

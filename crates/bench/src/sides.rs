@@ -1,4 +1,5 @@
 //! The two sides that are compared, and what each does in its own way: images, garbage collection, NBD servers.
+use crate::matrix::SnapAct;
 use crate::program::{self, command, output};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -49,6 +50,45 @@ with rados.Rados(conffile='') as cluster, cluster.open_ioctx(sys.argv[1]) as io:
     image = rbd.Image(io, sys.argv[2], read_only=True)
     print((time.monotonic() - began) * 1000)
     image.close()
+";
+
+/// Each time 1 MiB is written somewhere else, durably, before the clock starts.
+const SNAP: &str = "\
+import rados, random, rbd, statistics, sys, time
+pool, name, act = sys.argv[1:]
+MIB, TIMES = 1 << 20, 20
+chance = random.Random(1)
+with rados.Rados(conffile='') as cluster, cluster.open_ioctx(pool) as io, rbd.Image(io, name) as image:
+    def write():
+        image.write(chance.randbytes(MIB), chance.randrange(image.size() // MIB) * MIB)
+        image.flush()
+    def timed(call):
+        began = time.monotonic()
+        call()
+        return (time.monotonic() - began) * 1000
+    names = ['bench-%d' % number for number in range(TIMES)]
+    times = []
+    if act == 'rollback':
+        image.create_snap('base')
+        for _ in names:
+            write()
+            times.append(timed(lambda: image.rollback_to_snap('base')))
+        image.remove_snap('base')
+    else:
+        for snap in names:
+            write()
+            times.append(timed(lambda: image.create_snap(snap)))
+        if act == 'diff':
+            times = []
+            with rbd.Image(io, name, snapshot=names[-1]) as last:
+                for _ in names:
+                    found = []
+                    compare = lambda: last.diff_iterate(0, last.size(), names[-2], lambda at, len, data: found.append(len))
+                    times.append(timed(compare))
+                    assert sum(found) >= MIB
+        removals = [timed(lambda: image.remove_snap(snap)) for snap in names]
+        times = removals if act == 'remove' else times
+    print(statistics.median(times))
 ";
 
 impl Side {
@@ -103,6 +143,12 @@ impl Place {
 
     pub fn open_ms(&self, side: Side, image: &str) -> Result<f64> {
         let text = output(self.client(side, "/usr/bin/python3").args(["-c", OPEN, &self.pool, image]))?;
+        text.trim().parse().with_context(|| format!("not a time: {text}"))
+    }
+
+    /// The median of what `act` takes.
+    pub fn snap_ms(&self, side: Side, image: &str, act: SnapAct) -> Result<f64> {
+        let text = output(self.client(side, "/usr/bin/python3").args(["-c", SNAP, &self.pool, image, act.name()]))?;
         text.trim().parse().with_context(|| format!("not a time: {text}"))
     }
 

@@ -36,8 +36,8 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
-pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots};
-pub use lsd_core::format::header::SnapNamespace;
+pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots, Trash, TrashEntry};
+pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
 pub use shared::seldom::Seldom;
 

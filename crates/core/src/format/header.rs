@@ -1,9 +1,11 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
 mod snapshot;
 mod tombs;
+mod trash;
 
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
+pub use trash::{TrashRecord, TrashSource};
 
 use super::codec::{Put, Take, open_envelope, seal_envelope};
 use super::{FormatError, FormatResult, ImageUuid, Refusal};
@@ -56,6 +58,7 @@ mod kind {
     pub const TOMBS: u16 = 8;
     pub const SNAPSHOT: u16 = 9;
     pub const SNAP_COUNTERS: u16 = 10;
+    pub const TRASH: u16 = 11;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {

@@ -4,7 +4,8 @@ use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPoi
 use super::codec::crc32c;
 use super::header::{
     CheckpointPointer, EpochStart, ImageRecord, LogRecord, MAX_TOMBS, SnapCounters, SnapNamespace, SnapRecord,
-    StateRecord, Tomb, Tombs, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
+    StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch,
+    encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -155,6 +156,10 @@ fn sample_moment_root() -> Root {
     root
 }
 
+fn sample_trash() -> TrashRecord {
+    TrashRecord { source: TrashSource::User, name: "grüße".into(), deleted_ns: 5, deferred_until_ns: 6 }
+}
+
 fn sample_snapshot(namespace: SnapNamespace) -> SnapRecord {
     SnapRecord {
         id: SnapId(7),
@@ -224,6 +229,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
         ),
+        ("directory-trash", sample_trash().encode(), include_bytes!("../../testdata/v3/directory-trash.bin")),
         (
             "seal",
             encode_seal(&IDENTITY, &[1, 2, 0xffff_ffff], &[sample_batch(3).1, sample_batch(130).1], Seq(0), 4096),
@@ -247,7 +253,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
 
 /// Golden files of a second version, or with a field that was reserved in the first; all others are of the first.
 const V2: &[&str] = &["durable", "share", "summary-durable", "summary-shares"];
-const V3: &[&str] = &["moment-root-page", "header-snapshot", "header-snapshots"];
+const V3: &[&str] = &["moment-root-page", "header-snapshot", "header-snapshots", "directory-trash"];
 /// Roots as they were written before there were moments: they are only read now.
 const ROOT_V1: &[u8] = include_bytes!("../../testdata/v1/root-page.bin");
 const ROOT_V2: &[u8] = include_bytes!("../../testdata/v2/patched-root-page.bin");
@@ -298,6 +304,7 @@ fn everything_comes_back() {
         let snapshot = sample_snapshot(namespace);
         assert_eq!(SnapRecord::decode(&snapshot.encode()).unwrap(), snapshot);
     }
+    assert_eq!(TrashRecord::decode(&sample_trash().encode()).unwrap(), sample_trash());
     for limit in [None, Some(0)] {
         let counters = SnapCounters { last: SnapId(7), limit, rolled_back: SnapId(3) };
         assert_eq!(SnapCounters::decode(&counters.encode()).unwrap(), counters);
@@ -464,6 +471,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = Root::decode(PageKind::MomentRoot, bytes);
     let _ = SnapRecord::decode(bytes);
     let _ = SnapCounters::decode(bytes);
+    let _ = TrashRecord::decode(bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
@@ -497,7 +505,7 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         let changed = bytes != original;
-        let in_envelope = name.starts_with("header") || name.ends_with("root-page");
+        let in_envelope = name.starts_with("header") || name.starts_with("directory") || name.ends_with("root-page");
         if mend && changed {
             let is_summary = name.starts_with("summary");
             let covered = if in_envelope || is_summary { bytes.len() } else { BATCH_HEADER_BYTES };
@@ -513,6 +521,7 @@ proptest! {
                 "header-text" => decode_text(&bytes).is_ok(),
                 "header-tombs" => Tombs::decode(&bytes).is_ok(),
                 "header-snapshot" => SnapRecord::decode(&bytes).is_ok(),
+                "directory-trash" => TrashRecord::decode(&bytes).is_ok(),
                 "header-snapshots" => SnapCounters::decode(&bytes).is_ok(),
                 _ => decode_root(&bytes).is_ok(),
             };

@@ -1,7 +1,7 @@
 //! The only clock of the engine.
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Wall-clock time, for timestamps only: no decision depends on it.
+/// Wall-clock time, for timestamps. Nothing that keeps data depends on it; how long an image stays in the trash does.
 pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
     /// Nanoseconds since 1970.
     fn now_ns(&self) -> u64;

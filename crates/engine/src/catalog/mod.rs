@@ -1,5 +1,6 @@
 //! Names and ids of a pool's images: the keyed object `lsd_directory`.
 pub(crate) mod namespaces;
+mod trash;
 
 use crate::api::error::{corrupt, invalid};
 use crate::api::limits::{MAX_NAME_BYTES, NOTIFY_TIMEOUT};

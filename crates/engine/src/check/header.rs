@@ -120,6 +120,8 @@ pub(super) async fn verify_listing(
     };
     match listed {
         Ok(true) => {}
+        // In the trash an image has no name.
+        Err(error) if error.kind == ErrorKind::NotFound && catalog.trashed(id).await.is_ok() => {}
         Err(error) if !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
         _ => drop(report.add(names::DIRECTORY, Fault::Unlisted { name: header.name.clone() })),
     }

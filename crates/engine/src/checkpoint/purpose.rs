@@ -152,9 +152,9 @@ impl Purpose {
                 .set(key::SNAP_COUNTERS, new.counters.encode())
                 .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS)),
             Purpose::Release(needs) => update.remove(key::snap(needs.id)),
-            Purpose::Rollback(target) => update
-                .set(key::STATE, target.state.encode())
-                .set(key::SNAP_COUNTERS, target.counters.encode()),
+            Purpose::Rollback(target) => {
+                update.set(key::STATE, target.state.encode()).set(key::SNAP_COUNTERS, target.counters.encode())
+            }
         }
     }
 }

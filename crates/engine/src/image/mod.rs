@@ -5,6 +5,7 @@ mod beside;
 mod locks;
 mod metadata;
 mod snapshots;
+mod trash;
 
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
@@ -30,6 +31,7 @@ use lsd_store::{ObjectStore, PoolId, Watcher};
 pub use metadata::Metadata;
 pub use snapshots::{SnapInfo, Snapshots};
 use std::sync::Arc;
+pub use trash::{Trash, TrashEntry};
 use uuid::Uuid;
 
 /// A handle to an open image; clones are the same handle. Dropping the last clone without [`Image::close`] is like a

@@ -52,11 +52,13 @@ pub(crate) fn side_by_side(ours: &[Extent], theirs: &[Extent]) -> Vec<Beside> {
         ours.next_if(|extent| end(extent) <= at);
         theirs.next_if(|extent| end(extent) <= at);
         let heads = [ours.peek(), theirs.peek()];
-        let Some(next) = heads.iter().flatten().map(|extent| if extent.offset > at { extent.offset } else { end(extent) }).min()
+        let Some(next) =
+            heads.iter().flatten().map(|extent| if extent.offset > at { extent.offset } else { end(extent) }).min()
         else {
             return found;
         };
-        let [ours, theirs] = heads.map(|head| head.filter(|extent| extent.offset <= at).and_then(|extent| part(extent, at)));
+        let [ours, theirs] =
+            heads.map(|head| head.filter(|extent| extent.offset <= at).and_then(|extent| part(extent, at)));
         found.push(Beside { offset: at, len: next - at, ours, theirs });
         at = next;
     }

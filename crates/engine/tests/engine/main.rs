@@ -18,3 +18,4 @@ mod review;
 mod snapshots;
 mod takeover;
 mod told;
+mod trash;

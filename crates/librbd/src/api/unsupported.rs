@@ -58,15 +58,6 @@ unsupported! {
     rbd_flatten(rbd_image_t);
     rbd_flatten_with_progress(rbd_image_t, Progress, *mut c_void);
     rbd_clone4(rados_ioctx_t, *const c_char, u64, rados_ioctx_t, *const c_char, rbd_image_options_t);
-    // Trash.
-    rbd_trash_move(rados_ioctx_t, *const c_char, u64);
-    rbd_trash_get(rados_ioctx_t, *const c_char, *mut c_void);
-    rbd_trash_list(rados_ioctx_t, *mut c_void, *mut usize);
-    rbd_trash_purge(rados_ioctx_t, time_t, f32);
-    rbd_trash_purge_with_progress(rados_ioctx_t, time_t, f32, Progress, *mut c_void);
-    rbd_trash_remove(rados_ioctx_t, *const c_char, bool);
-    rbd_trash_remove_with_progress(rados_ioctx_t, *const c_char, bool, Progress, *mut c_void);
-    rbd_trash_restore(rados_ioctx_t, *const c_char, *const c_char);
     // Groups.
     rbd_snap_get_group_namespace(rbd_image_t, u64, *mut c_void, usize);
     rbd_group_create(rados_ioctx_t, *const c_char);
@@ -179,8 +170,6 @@ nothing_to_clean! {
     rbd_snap_trash_namespace_cleanup(*mut c_void, usize) -> c_int;
     rbd_list_child_cleanup(*mut c_void);
     rbd_list_children_cleanup(*mut c_void, usize);
-    rbd_trash_get_cleanup(*mut c_void);
-    rbd_trash_list_cleanup(*mut c_void, usize);
     rbd_snap_group_namespace_cleanup(*mut c_void, usize) -> c_int;
     rbd_group_image_list_cleanup(*mut c_void, usize, usize) -> c_int;
     rbd_group_snap_list_cleanup(*mut c_void, usize, usize) -> c_int;

@@ -1,5 +1,6 @@
 //! The types of `rbd/librbd.h` that the functions here take, laid out as in C. A test compares them with the header.
 #![expect(non_camel_case_types, reason = "named as in librbd.h")]
+use nix::libc::time_t;
 use std::ffi::{c_char, c_int, c_void};
 
 pub type rados_t = *mut c_void;
@@ -14,6 +15,18 @@ pub type rbd_update_callback_t = unsafe extern "C" fn(*mut c_void);
 
 pub const RBD_MAX_BLOCK_NAME_SIZE: usize = 24;
 pub const RBD_MAX_IMAGE_NAME_SIZE: usize = 96;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_trash_image_info_t {
+    pub id: *mut c_char,
+    pub name: *mut c_char,
+    /// An enum in C.
+    pub source: c_int,
+    /// Seconds since 1970.
+    pub deletion_time: time_t,
+    pub deferment_end_time: time_t,
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

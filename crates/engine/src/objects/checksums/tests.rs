@@ -1,7 +1,7 @@
 use super::*;
-use lsd_core::units::Epoch;
 use lsd_core::format::batch::Batch;
 use lsd_core::format::record::{Record, RecordKind};
+use lsd_core::units::Epoch;
 
 fn table(len: usize, value: u32) -> Table {
     Table::new(vec![value; len])

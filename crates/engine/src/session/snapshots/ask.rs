@@ -9,12 +9,14 @@ use lsd_core::format::header::SnapNamespace;
 use lsd_core::format::notice::{Operation, SnapOperation};
 use lsd_core::units::SnapId;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Session {
     /// What the header says of snapshots, as fresh as a listing has to be.
     pub(crate) async fn look_at_snapshots(&self) -> Result<()> {
         self.check_open()?;
-        if self.owns() { Ok(()) } else { self.describe_anew().await }
+        let knows = self.owns() && !self.in_doubt.load(Ordering::Acquire);
+        if knows { Ok(()) } else { self.describe_anew().await }
     }
 
     pub(crate) async fn snap_create(self: &Arc<Self>, name: &str) -> Result<()> {

@@ -54,6 +54,9 @@ impl Session {
         self.in_doubt.store(true, Ordering::Release);
         let written = checkpointer.write(&self.objects, &self.shared, purpose).await;
         let settled = self.settle().await;
+        if settled.is_err() {
+            self.events.header_in_doubt.notify_one();
+        }
         written.and(settled)
     }
 

@@ -1,0 +1,79 @@
+//! The trash of a pool and namespace: images that have no name and can be brought back.
+//!
+//! Owns: the entries, which are in the directory, so that an image moves from one to the other in one update. Does not own: removing
+//! an image (`lifecycle/`), who says what to remove (`image/trash.rs`).
+use super::{Catalog, ID_KEY, NAME_KEY, check_name, not_found};
+use crate::api::error::corrupt;
+use crate::{Error, ErrorKind, ImageId, Result};
+use lsd_core::format::header::{TrashRecord, encode_text};
+use lsd_store::{KvPresence, KvUpdate, StoreErrorKind};
+
+const TRASH_KEY: &str = "trash.";
+
+impl Catalog {
+    /// Every image in the trash with its entry, sorted by id.
+    pub(crate) async fn trash(&self) -> Result<Vec<(ImageId, TrashRecord)>> {
+        let values = self.values(TRASH_KEY).await?;
+        let entry = |(key, value): (&String, &bytes::Bytes)| {
+            let record = TrashRecord::decode(value).map_err(|error| corrupt(&Self::object(), error))?;
+            Ok((ImageId(key[TRASH_KEY.len()..].to_owned()), record))
+        };
+        values.iter().map(entry).collect()
+    }
+
+    /// `NotFound`.
+    pub(crate) async fn trashed(&self, id: &ImageId) -> Result<TrashRecord> {
+        let key = format!("{TRASH_KEY}{id}");
+        let values = self.values(&key).await?;
+        let value = values.get(&key).ok_or_else(|| not_found(&id.0))?;
+        TrashRecord::decode(value).map_err(|error| corrupt(&Self::object(), error))
+    }
+
+    /// The image loses its name and is in the trash. `NotFound`: it has not that name any more.
+    pub(crate) async fn move_to_trash(&self, id: &ImageId, record: &TrashRecord) -> Result<()> {
+        let (name_key, id_key) = (format!("{NAME_KEY}{}", record.name), format!("{ID_KEY}{id}"));
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(name_key.clone(), encode_text(&id.0))
+            .remove(name_key)
+            .remove(id_key)
+            .set(format!("{TRASH_KEY}{id}"), record.encode());
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if matches!(error.kind, StoreErrorKind::Stale | StoreErrorKind::NotFound) => {
+                Err(not_found(&record.name))
+            }
+            moved => Ok(moved?),
+        }
+    }
+
+    /// The image has a name again. `Exists`: another image has it. `NotFound`: it is not in the trash any more.
+    pub(crate) async fn restore(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
+        check_name(name)?;
+        let (name_key, trash_key) = (format!("{NAME_KEY}{name}"), format!("{TRASH_KEY}{id}"));
+        if self.values(&name_key).await?.contains_key(&name_key) {
+            return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));
+        }
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(name_key.clone(), "")
+            .expect(trash_key.clone(), record.encode())
+            .remove(trash_key)
+            .set(name_key, encode_text(&id.0))
+            .set(format!("{ID_KEY}{id}"), encode_text(name));
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
+            restored => Ok(restored?),
+        }
+    }
+
+    /// The image is removed: its entry goes. `NotFound`.
+    pub(crate) async fn forget_trashed(&self, id: &ImageId, record: &TrashRecord) -> Result<()> {
+        let key = format!("{TRASH_KEY}{id}");
+        let update =
+            KvUpdate::default().presence(KvPresence::MustExist).expect(key.clone(), record.encode()).remove(key);
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
+            gone => Ok(gone?),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The trash of a pool and namespace, as its users see it.
+//!
+//! Owns: what may be moved, brought back and removed when, as librbd has it. Does not own: the entries (`catalog/trash.rs`), removing
+//! an image (`lifecycle/`).
+use crate::api::clock::{Clock, SystemClock};
+use crate::lifecycle::{self, remove};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use lsd_core::format::header::{TrashRecord, TrashSource, encode_text, key};
+use lsd_core::format::names;
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An image in the trash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrashEntry {
+    pub id: ImageId,
+    /// What it was called.
+    pub name: String,
+    pub source: TrashSource,
+    /// When it was put there, nanoseconds since 1970.
+    pub deleted_ns: u64,
+    /// Until when it is only removed by force, nanoseconds since 1970.
+    pub deferred_until_ns: u64,
+}
+
+impl TrashEntry {
+    fn of((id, record): (ImageId, TrashRecord)) -> Self {
+        let TrashRecord { source, name, deleted_ns, deferred_until_ns } = record;
+        Self { id, name, source, deleted_ns, deferred_until_ns }
+    }
+}
+
+/// The trash of a store's pool and namespace.
+#[derive(Clone, Debug)]
+pub struct Trash {
+    store: Arc<dyn ObjectStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Trash {
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, clock: Arc::new(SystemClock) }
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::new(self.store.clone())
+    }
+
+    /// Sorted by id.
+    pub async fn list(&self) -> Result<Vec<TrashEntry>> {
+        Ok(self.catalog().trash().await?.into_iter().map(TrashEntry::of).collect())
+    }
+
+    /// `NotFound`.
+    pub async fn get(&self, id: &ImageId) -> Result<TrashEntry> {
+        Ok(TrashEntry::of((id.clone(), self.catalog().trashed(id).await?)))
+    }
+
+    /// Takes the image's name away. Its snapshots and data stay. `delay`: how long it is only removed by force. `NotFound`, `Busy`
+    /// (somebody has it open).
+    pub async fn put(&self, name: &str, delay: Duration) -> Result<()> {
+        let id = self.catalog().id_of(name).await?;
+        remove::until_unused(&self.store, &names::header(&id.0).into(), name).await?;
+        let deleted_ns = self.clock.now_ns();
+        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let record = TrashRecord {
+            source: TrashSource::User,
+            name: name.to_owned(),
+            deleted_ns,
+            deferred_until_ns: deleted_ns.saturating_add(delay),
+        };
+        self.catalog().move_to_trash(&id, &record).await
+    }
+
+    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`.
+    pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
+        let record = self.catalog().trashed(id).await?;
+        let name = name.unwrap_or(&record.name);
+        self.catalog().restore(id, &record, name).await?;
+        // The directory is the truth; the header's copy of the name is for those who look at the header alone.
+        let header: ObjectName = names::header(&id.0).into();
+        let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::NAME, encode_text(name));
+        Ok(self.store.kv_update(&header, update).await?)
+    }
+
+    /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.
+    /// The first failure ends it.
+    pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'_>) -> Result<()> {
+        let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
+        let is_due = |entry: &TrashEntry| entry.source == TrashSource::User && entry.deferred_until_ns <= by_ns;
+        let due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
+        for (entry, done) in due.iter().zip(1..) {
+            self.remove(&entry.id, true, &|_, _| Ok(())).await?;
+            progress(done, due.len() as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;
+    /// `Busy`.
+    pub async fn remove(&self, id: &ImageId, force: bool, progress: Progress<'_>) -> Result<()> {
+        let record = self.catalog().trashed(id).await?;
+        if !force && self.clock.now_ns() < record.deferred_until_ns {
+            let reason = format!("{}: its time in the trash is not over", record.name);
+            return Err(Error::new(ErrorKind::Permission, reason));
+        }
+        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), progress).await {
+            // Of one whose removal was broken off behind its last object only the entry is left.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+        self.catalog().forget_trashed(id, &record).await
+    }
+}

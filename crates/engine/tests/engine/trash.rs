@@ -1,0 +1,70 @@
+//! The trash: an image without a name that can be brought back, and goes when its time has come.
+use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
+use lsd_engine::{Catalog, Error, ErrorKind, Image, ImageRef, Trash};
+use lsd_store::{MemoryCluster, ObjectStore, Pools};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
+    Ok(())
+}
+
+fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind)
+}
+
+fn store(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
+    Arc::new(cluster.client())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_comes_back_with_its_data_under_any_name() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, content(1), true).await.unwrap();
+    let trash = Trash::new(store(&cluster));
+    let hour = Duration::from_secs(3600);
+    assert_eq!(kind(trash.put("disk", hour).await), Some(ErrorKind::Busy), "somebody has it open");
+    client.image.close().await.unwrap();
+    trash.put("disk", hour).await.unwrap();
+    assert_eq!(kind(trash.put("disk", hour).await), Some(ErrorKind::NotFound));
+    assert_eq!(kind(Client::try_open(&cluster, settings(), true).await.map(drop)), Some(ErrorKind::NotFound));
+    let [entry] = &trash.list().await.unwrap()[..] else { panic!("one image") };
+    assert_eq!((&*entry.name, entry.deferred_until_ns - entry.deleted_ns), ("disk", hour.as_nanos() as u64));
+    let by_id = ImageRef::Id(entry.id.clone());
+    let report = Image::check(&store(&cluster), &by_id, &silent).await.unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    // Another image may have its name meanwhile.
+    Image::create(&store(&cluster), "disk", &lsd_engine::CreateOptions { size: MIB, ..Default::default() })
+        .await
+        .unwrap();
+    assert_eq!(kind(trash.restore(&entry.id, None).await), Some(ErrorKind::Exists));
+    trash.restore(&entry.id, Some("back")).await.unwrap();
+    assert_eq!(kind(trash.get(&entry.id).await), Some(ErrorKind::NotFound));
+    let back = Image::open(&store(&cluster), &ImageRef::Name("back".into()), &Default::default()).await.unwrap();
+    assert_eq!(back.info().name, "back");
+    assert!(read(&back, 0, BLOCK).await == content(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_the_trash_goes_when_its_time_has_come_or_by_force() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let trash = Trash::new(store(&cluster));
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, content(1), true).await.unwrap();
+    client.image.snapshots().create("s").await.unwrap();
+    client.image.close().await.unwrap();
+    trash.put("disk", Duration::from_secs(3600)).await.unwrap();
+    let id = trash.list().await.unwrap().remove(0).id;
+    assert_eq!(kind(trash.remove(&id, false, &silent).await), Some(ErrorKind::Permission));
+    assert_eq!(kind(trash.remove(&id, true, &silent).await), Some(ErrorKind::NotEmpty), "it has a snapshot");
+    let image = Image::open(&store(&cluster), &ImageRef::Id(id.clone()), &Default::default()).await.unwrap();
+    image.snapshots().remove("s").await.unwrap();
+    image.close().await.unwrap();
+    trash.remove(&id, true, &silent).await.unwrap();
+    assert_eq!(trash.list().await.unwrap(), []);
+    assert_eq!(kind(trash.remove(&id, true, &silent).await), Some(ErrorKind::NotFound));
+    assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap(), []);
+    let left = cluster.client().list("lsd_").await.unwrap();
+    assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory"]);
+}
