@@ -1,4 +1,4 @@
-//! `lsd diff`: which parts of an image have data. Without snapshots that is all it can be asked.
+//! `lsd diff`: which parts of an image or a snapshot have data. What differs from a snapshot cannot be told yet.
 use super::transfer::closed;
 use crate::command::image_args::{Role, Snap, image_location};
 use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
@@ -8,7 +8,8 @@ use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::session::Session;
 use crate::spec::Strictness;
-use lsd_engine::Image;
+use lsd_engine::{Error, ErrorKind, Image};
+use std::cmp::Ordering;
 use std::ops::Range;
 
 pub const SPEC: CommandSpec = CommandSpec {
@@ -32,16 +33,27 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = image_location(parsed, Role::Only, Strictness::Lenient, Snap::Permitted)?;
     let format = Format::of(parsed)?;
     let image = location.open_image(session, true).await?;
-    let found = match parsed.get("from-snap") {
-        Some(_) => Err(Failure::errno("diff error", nix::libc::ENOENT)),
-        None => extents(&image, parsed.has("whole-object")).await.map_err(|e| Failure::engine("diff error", &e)),
+    let found = match parsed.get("from-snap").filter(|name| !name.is_empty()) {
+        Some(name) => since(&image, name).await,
+        None => extents(&image, parsed.has("whole-object")).await,
     };
+    let found = found.map_err(|error| Failure::engine("diff error", &error));
     let extents = closed(&image, "diff error", found).await?;
     let describe = |extent: &Range<u64>| {
         let len = extent.end - extent.start;
         Tree::Object(vec![("offset", extent.start.into()), ("length", len.into()), ("exists", "true".into())])
     };
     format.print("extents", &Tree::List("extent", extents.iter().map(describe).collect()), || plain(&extents))
+}
+
+/// What changed since a snapshot cannot be told yet, but where it is nothing. `NotFound`; `Invalid`: it is younger than what is shown.
+async fn since(image: &Image, name: &str) -> lsd_engine::Result<Vec<Range<u64>>> {
+    let from = image.snapshots().get(name).await?;
+    match image.shown().map(|shown| from.id.cmp(&shown.id)) {
+        Some(Ordering::Greater) => Err(Error::new(ErrorKind::Invalid, "")),
+        Some(Ordering::Equal) => Ok(Vec::new()),
+        _ => Err(Error::new(ErrorKind::Unsupported, "differences to a snapshot are not supported yet")),
+    }
 }
 
 /// Ranges with data in order, each within one object, as rbd shows them.
