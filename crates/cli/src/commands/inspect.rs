@@ -46,7 +46,10 @@ pub const MAP: CommandSpec = CommandSpec {
         &[
             OptionSpec::value("leaf", "show the extents of one leaf"),
             OptionSpec::switch("segments", "show the segments instead of the leaves"),
-            OptionSpec::switch("pages", "show the pages that snapshots need, and those let go (0 pins), instead of the leaves"),
+            OptionSpec::switch(
+                "pages",
+                "show the pages that snapshots need, and those let go (0 pins), instead of the leaves",
+            ),
         ],
         FORMAT,
     ],
