@@ -159,7 +159,8 @@ fn a_look_inside_shows_what_snapshots_keep() {
     assert_eq!(headings, ["SEGMENT", "EPOCH", "LENGTH", "LIVE", "LIVE%", "KEPT", "PINS", "NEWEST", "WRITTEN"]);
     let pages = store.json(&["inspect", "map", "--pages"], &store.spec);
     assert!(!pages.as_array().unwrap().is_empty() && pages[0]["pins"].as_u64() > Some(0), "{pages}");
-    assert_eq!(map["pinned_pages"], pages.as_array().unwrap().len());
+    // The others are let go.
+    assert_eq!(map["pinned_pages"], pages.as_array().unwrap().iter().filter(|page| page["pins"] != 0).count());
     lsd(&["inspect", "map", "--pages", &store.spec]).ok().says(pages[0]["object"].as_str().unwrap());
 }
 
