@@ -124,6 +124,16 @@ fn the_extents_of_a_snapshot_are_its_own() {
     };
     assert_eq!(ranges(&store.at("one")), [(0, 4), (4, 4)]);
     assert_eq!(ranges(&store.at("two")), [(0, 4), (4, 4), (8, 4)]);
+    let since = |spec: &str, from: &str| lsd(&["diff", spec, "--from-snap", from]).ok().text();
+    let head = "Offset   Length   Type\n";
+    assert_eq!(since(&store.at("two"), "one"), format!("{head}4194304  2097152  data\n8388608  1048576  data\n"));
+    assert_eq!(since(&store.spec, "two"), "Offset  Length   Type\n0       1048576  zero\n");
+    assert_eq!(since(&store.at("one"), "one"), "");
+    // The object has data left.
+    let whole = store.json(&["diff", "--whole-object", "--from-snap", "two"], &store.spec);
+    assert_eq!(whole, json!([{"offset": 0, "length": 4 * MIB, "exists": "true"}]));
+    lsd(&["diff", &store.at("one"), "--from-snap", "two"]).run().expect_code(22).says("diff error: (22)");
+    lsd(&["diff", &store.spec, "--from-snap", "never"]).run().expect_code(2).says("diff error: (2)");
 }
 
 #[test]
@@ -131,7 +141,7 @@ fn a_look_inside_shows_what_snapshots_keep() {
     let store = Store::new();
     let header = store.json(&["inspect", "header"], &store.spec);
     assert_eq!(header["requires"], json!(["snapshots"]));
-    assert_eq!(header["snapshot_counters"], json!({"last_id": 2}));
+    assert_eq!(header["snapshot_counters"], json!({"last_id": 2, "last_id_at_rollback": 0}));
     let snapshots = header["snapshots"].as_array().unwrap();
     let names: Vec<&Value> = snapshots.iter().map(|snapshot| &snapshot["name"]).collect();
     assert_eq!(names, ["one", "two"]);

@@ -52,6 +52,7 @@ fn namespace_fields(namespace: &SnapNamespace) -> Vec<(&'static str, Tree)> {
 pub fn counters_tree(counters: &SnapCounters) -> Tree {
     let mut fields: Vec<(&'static str, Tree)> = vec![("last_id", counters.last.0.into())];
     fields.extend(counters.limit.map(|limit| ("limit", limit.into())));
+    fields.push(("last_id_at_rollback", counters.rolled_back.0.into()));
     Tree::Object(fields)
 }
 
