@@ -350,7 +350,7 @@ struct Said {
 const NO_LOG: &str = "--log_to_stderr=false --err_to_stderr=false";
 
 /// Runs a script with both programs and fails with every difference.
-fn compare(ceph: &Ceph, hint: &str, script: &str) {
+pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
     let pools = Pools::make(ceph, hint);
     let dir = scratch_dir();
     let mut input = pattern(9_000_000, 5);
@@ -400,25 +400,40 @@ fn said(cmd: Cmd, program: &str) -> Said {
 /// Replaces names of programs, ids and times, and leaves of progress only how it ended.
 fn plain(text: &str, program: &str) -> String {
     let text = text.replace("rbd_data.", "lsd_data.");
-    let text = if program == "rbd" { text.replace("rbd: ", "lsd: ").replace("'rbd ", "'lsd ") } else { text };
+    let text = match program {
+        "rbd" => text.replace("rbd: ", "lsd: ").replace("'rbd ", "'lsd ").replace("`rbd ", "`lsd "),
+        _ => text,
+    };
     let mut plain = String::new();
     for line in text.split_inclusive('\n') {
         let line = line.rsplit('\r').next().unwrap_or(line).replace("/rbd/", "/lsd/");
-        plain.push_str(&without_times(&without_ids(&line)));
+        plain.push_str(&without_times(&without_ids(&without_snapshot_id(&line))));
     }
     plain
+}
+
+/// In a table it is the first cell, and wide: other tables do not begin so.
+fn without_snapshot_id(line: &str) -> String {
+    let rest = line.trim_start_matches(' ').trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_row = line.starts_with(' ') && rest.starts_with("  ");
+    if is_row { format!("SNAPID{rest}") } else { line.to_owned() }
 }
 
 /// Ids stand behind one of these; in a data pool's prefix rbd puts the pool's number before the id.
 fn without_ids(line: &str) -> String {
     let mut text = line.to_owned();
-    for lead in ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"] {
+    let leads = ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"];
+    let snapshots = ["\"id\":", "\"id\": ", "\"snapshot_id\":", "\"snapshot_id\": ", "<snapshot_id>"];
+    for lead in leads.into_iter().chain(snapshots) {
         let mut from = 0;
         while let Some(at) = text[from..].find(lead).map(|at| from + at + lead.len()) {
             let end =
                 text[at..].find(|c: char| !c.is_ascii_alphanumeric() && c != '.').map_or(text.len(), |end| at + end);
-            text.replace_range(at..end, "ID");
-            from = at + 2;
+            from = at;
+            if end > at {
+                text.replace_range(at..end, "ID");
+                from += 2;
+            }
         }
     }
     text

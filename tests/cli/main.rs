@@ -10,5 +10,7 @@ mod cephx;
 mod cli_against_rbd;
 mod cli_dir;
 mod cli_directory;
+mod cli_directory_snapshots;
 mod cli_log;
 mod cli_rbd;
+mod cli_snapshots;

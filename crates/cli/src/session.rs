@@ -5,7 +5,7 @@
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness, path_hint};
-use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings, unknown_options};
+use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings, SnapRef, unknown_options};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
@@ -40,14 +40,20 @@ impl Location {
         session.store(&self.place).await
     }
 
-    /// Opens the image with the session's settings. A snapshot that does not exist is `ENOENT`.
+    /// The image without the snapshot.
+    #[must_use]
+    pub fn head(&self) -> Self {
+        Self { snap: None, ..self.clone() }
+    }
+
+    /// Opens the image, or the snapshot, with the session's settings. A snapshot that does not exist is `ENOENT`.
     pub async fn open_image(&self, session: &Session, read_only: bool) -> Result<Image> {
         session.open_image(self, read_only).await
     }
 
-    /// To read all of it as it is now; where it is written to meanwhile and that is gone, reads fail.
+    /// To read all of it as it is now, or as the snapshot has it; where it is written to meanwhile and that is gone, reads fail.
     pub async fn open_moment(&self, session: &Session) -> Result<Image> {
-        session.open(self, ImageRef::Name(self.image.clone()), true, true).await
+        session.open(self, ImageRef::Name(self.image.clone()), true, self.snap.is_none()).await
     }
 }
 
@@ -197,32 +203,48 @@ impl Session {
         self.open_ref(location, ImageRef::Name(location.image.clone()), read_only).await
     }
 
-    /// Opens what `image` names in the place of `location`.
+    /// Opens what `image` names in the place of `location`, at its snapshot if it has one.
     pub async fn open_ref(&self, location: &Location, image: ImageRef, read_only: bool) -> Result<Image> {
         self.open(location, image, read_only, false).await
     }
 
     async fn open(&self, location: &Location, image: ImageRef, read_only: bool, hold_moment: bool) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let options = OpenOptions { hold_moment, ..self.open_options(&location.place, read_only).await? };
-        let opened = Image::open(&store, &image, &options).await;
-        let image = opened.map_err(|error| opening_failed(location, &error))?;
+        let snapshot = location.snap.clone().map(SnapRef::Name);
+        let at_snapshot = snapshot.is_some();
+        let options = OpenOptions { hold_moment, snapshot, ..self.open_options(&location.place, read_only).await? };
+        let image = match Image::open(&store, &image, &options).await {
+            Ok(opened) => opened,
+            Err(error) if at_snapshot && error.kind == ErrorKind::NotFound => {
+                return Err(self.not_found(location, &image, error).await);
+            }
+            Err(error) => return Err(opening_failed(location, &image, &error)),
+        };
         tracing::debug!(target: "lsd::api", image = %location.image, op = "open", read_only, "a command opened it");
         for fault in image.option_faults() {
             self.warn_once(format!("lsd: {}: {fault}", location.image));
         }
-        if location.snap.is_some() {
-            // No image of this format version has snapshots yet, so none can be found.
-            image.close().await.map_err(|e| Failure::engine("error closing image", &e))?;
-            let message = format!("error setting snapshot context: {}", crate::error::describe_errno(libc::ENOENT));
-            return Err(Failure::bare(libc::ENOENT, message));
-        }
         Ok(image)
+    }
+
+    /// What is missing: the image, or only its snapshot.
+    async fn not_found(&self, location: &Location, image: &ImageRef, error: lsd_engine::Error) -> Failure {
+        match Box::pin(self.open(&location.head(), image.clone(), true, false)).await {
+            Ok(head) => {
+                let closed = head.close().await.map_err(|e| Failure::engine("error closing image", &e));
+                let words = format!("error setting snapshot context: {}", crate::error::describe_errno(error.errno()));
+                closed.err().unwrap_or_else(|| Failure::bare(error.errno(), words))
+            }
+            Err(failure) => failure,
+        }
     }
 }
 
-fn opening_failed(location: &Location, error: &lsd_engine::Error) -> Failure {
-    let name = &location.image;
+fn opening_failed(location: &Location, image: &ImageRef, error: &lsd_engine::Error) -> Failure {
+    let name = match image {
+        ImageRef::Name(name) => name,
+        ImageRef::Id(id) => return Failure::engine(&format!("error opening image with id {id}"), error),
+    };
     let failure = Failure::engine(&format!("error opening image {name}"), error);
     // rbd takes `rbd/` and `/a/b` for names of images in the default pool, and leaves it at that.
     let hint = match (name.strip_suffix('/'), &location.place) {

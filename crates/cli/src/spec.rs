@@ -39,6 +39,8 @@ pub struct Spec {
 pub enum Strictness {
     /// For images that exist: everything that can be read as a name is one.
     Lenient,
+    /// For snapshots to be made of images that exist: `/` and `@` are in no name of a snapshot.
+    NewSnap,
     /// For images to be made: `/` and `@` are in no name.
     Strict,
 }
@@ -47,7 +49,7 @@ impl Spec {
     /// `EINVAL` if it cannot be taken apart.
     pub fn parse(text: &str, strictness: Strictness) -> Result<Self> {
         let parsed = match text.strip_prefix(DIR_PREFIX) {
-            Some(path) => Self::in_directory(path),
+            Some(path) => Self::in_directory(path, strictness),
             None => Self::in_pool(text, strictness),
         };
         parsed.ok_or_else(|| Failure::invalid(format!("invalid spec '{text}'{}", path_hint(text))))
@@ -55,7 +57,7 @@ impl Spec {
 
     /// The image is the path's last part. `dir:/path/` names the directory itself, and so does `dir:/path` if a store is there: no
     /// image can be meant, whose store would be the folder around that store.
-    fn in_directory(path: &str) -> Option<Self> {
+    fn in_directory(path: &str, strictness: Strictness) -> Option<Self> {
         if lsd_store::DirStore::is_store(Path::new(path)) {
             return Some(Self { place: Place::Directory(without_slashes(path).into()), image: None, snap: None });
         }
@@ -65,7 +67,7 @@ impl Spec {
         if name.is_empty() {
             return Some(Self { place, image: None, snap: None });
         }
-        let (image, snap) = split_snap(name, Strictness::Lenient)?;
+        let (image, snap) = split_snap(name, strictness)?;
         Some(Self { place, image: Some(image.to_owned()), snap: snap.map(str::to_owned) })
     }
 
@@ -81,7 +83,7 @@ impl Spec {
         };
         let pool = text
             .split_once('/')
-            .filter(|(pool, _)| !pool.is_empty() && (strictness == Strictness::Lenient || !pool.contains('@')));
+            .filter(|(pool, _)| !pool.is_empty() && (strictness != Strictness::Strict || !pool.contains('@')));
         if let Some((pool, rest)) = pool {
             let namespace = rest.split_once('/').filter(|(name, _)| !name.is_empty() && !name.contains('@'));
             let with_namespace = namespace.and_then(|(namespace, name)| make(Some(pool), namespace, name));
@@ -121,8 +123,8 @@ fn split_snap(name: &str, strictness: Strictness) -> Option<(&str, Option<&str>)
         Some((image, snap)) => (image, Some(snap)),
         None => (name, None),
     };
-    let strict = strictness == Strictness::Strict;
-    let bad_image = image.is_empty() || (strict && image.contains('/'));
+    let bad_image = image.is_empty() || (strictness == Strictness::Strict && image.contains('/'));
+    let strict = strictness != Strictness::Lenient;
     let bad_snap = snap.is_some_and(|snap| snap.is_empty() || (strict && snap.contains(['/', '@'])));
     (!bad_image && !bad_snap).then_some((image, snap))
 }

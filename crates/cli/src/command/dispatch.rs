@@ -138,7 +138,8 @@ mod tests {
             let words = "'perf image' is not supported yet: (95) Operation not supported";
             assert_eq!((failure.code, failure.message.as_str()), (nix::libc::EOPNOTSUPP, words), "{line}");
         }
-        assert!(matches!(asked("snap create rbd/a@b"), Request::Fail(_)));
+        assert!(matches!(asked("clone rbd/a@b rbd/c"), Request::Fail(_)));
+        assert!(matches!(asked("snap add rbd/a@b"), Request::Run(spec, _) if spec.words == ["snap", "create"]));
         for line in ["perf rbd/image", "perf image", "perf --interval 1 image"] {
             assert!(matches!(asked(line), Request::Run(spec, _) if spec.words == ["perf"]), "{line}");
         }

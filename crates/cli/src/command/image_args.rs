@@ -20,6 +20,19 @@ pub enum Role {
 pub enum Snap {
     No,
     Permitted,
+    Required,
+}
+
+impl Snap {
+    /// `EINVAL` if a snapshot was named where there can be none, or none where there must be one.
+    fn check(self, role: Role, named: Option<&String>) -> Result<()> {
+        let why = match (self, named) {
+            (Snap::No, Some(_)) => "snapshot name specified for a command that doesn't use it",
+            (Snap::Required, None) => "snapshot name was not specified",
+            _ => return Ok(()),
+        };
+        Err(Failure::invalid(format!("{}{why}", role.words())))
+    }
 }
 
 impl Role {
@@ -30,23 +43,23 @@ impl Role {
         }
     }
 
-    /// Names of the options for pool, namespace and image.
-    fn options(self) -> [&'static str; 3] {
+    /// Names of the options for pool, namespace, image and snapshot.
+    fn options(self) -> [&'static str; 4] {
         match self {
-            Role::Only | Role::Source => ["pool", "namespace", "image"],
-            Role::Destination => ["dest-pool", "dest-namespace", "dest"],
+            Role::Only | Role::Source => ["pool", "namespace", "image", "snap"],
+            Role::Destination => ["dest-pool", "dest-namespace", "dest", "dest-snap"],
         }
     }
 }
 
 /// Everything that was said about an image; parts that were not are `None`.
 pub fn spec_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<Spec> {
-    let [pool, namespace, image] = role.options();
+    let [pool, namespace, image, snap] = role.options();
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let mut found = Spec {
         place: Place::Pool { pool: option(pool), namespace: option(namespace).unwrap_or_default() },
         image: None,
-        snap: if role == Role::Destination { None } else { option("snap") },
+        snap: option(snap),
     };
     // The image may be a whole specification, whichever way it was given; the option counts first.
     let text = option(image).or_else(|| parsed.next_positional().map(str::to_owned));
@@ -54,6 +67,14 @@ pub fn spec_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<Sp
         merge(&mut found, Spec::parse(&text, strictness)?);
     }
     Ok(found)
+}
+
+/// A name for a snapshot that is to be made: `/` and `@` are in none.
+fn check_new_snap(strictness: Strictness, name: Option<&String>) -> Result<()> {
+    match name.filter(|name| strictness == Strictness::NewSnap && name.contains(['/', '@'])) {
+        Some(name) => Err(Failure::invalid(format!("invalid snap name '{name}'"))),
+        None => Ok(()),
+    }
 }
 
 /// Parts of the specification count more than the options.
@@ -72,15 +93,13 @@ fn merge(found: &mut Spec, given: Spec) {
     found.snap = given.snap.or_else(|| found.snap.take());
 }
 
-/// The image of a command; `EINVAL` if none was named, or a snapshot where there can be none.
+/// The image of a command; `EINVAL` if none was named, or a snapshot where there can be none, or none where there must be one.
 pub fn image_location(parsed: &Parsed, role: Role, strictness: Strictness, snap: Snap) -> Result<Location> {
     let spec = spec_of(parsed, role, strictness)?;
     let missing = || Failure::invalid(format!("{}image name was not specified", role.words()));
     let image = spec.image.ok_or_else(missing)?;
-    if snap == Snap::No && spec.snap.is_some() {
-        let message = format!("{}snapshot name specified for a command that doesn't use it", role.words());
-        return Err(Failure::invalid(message));
-    }
+    snap.check(role, spec.snap.as_ref())?;
+    check_new_snap(strictness, spec.snap.as_ref())?;
     Ok(Location { place: spec.place, image, snap: spec.snap })
 }
 
@@ -89,19 +108,23 @@ pub fn existing_image(parsed: &Parsed) -> Result<Location> {
     image_location(parsed, Role::Only, Strictness::Lenient, Snap::No)
 }
 
-/// An existing image, without a snapshot, by its name or with `--image-id`.
-pub fn by_name_or_id(parsed: &Parsed) -> Result<(Location, ImageRef)> {
+/// An existing image by its name or with `--image-id`.
+pub fn by_name_or_id(parsed: &Parsed, snap: Snap) -> Result<(Location, ImageRef)> {
     let spec = spec_of(parsed, Role::Only, Strictness::Lenient)?;
-    if spec.snap.is_some() {
-        return Err(Failure::invalid("snapshot name specified for a command that doesn't use it"));
+    let id = parsed.get("image-id").filter(|id| !id.is_empty());
+    if id.is_none() && spec.image.is_none() {
+        return Err(Failure::invalid("image name was not specified"));
     }
-    let (name, image) = match (parsed.get("image-id"), spec.image) {
+    snap.check(Role::Only, spec.snap.as_ref())?;
+    let (name, image) = match (id, spec.image) {
         (Some(_), Some(_)) => return Err(Failure::invalid("trying to access image using both name and id. ")),
-        (Some(id), None) => (id.to_owned(), ImageRef::Id(ImageId(id.to_owned()))),
-        (None, Some(name)) => (name.clone(), ImageRef::Name(name)),
-        (None, None) => return Err(Failure::invalid("image name was not specified")),
+        (Some(id), _) => (id.to_owned(), ImageRef::Id(ImageId(id.to_owned()))),
+        (None, name) => {
+            let name = name.unwrap_or_default();
+            (name.clone(), ImageRef::Name(name))
+        }
     };
-    Ok((Location { place: spec.place, image: name, snap: None }, image))
+    Ok((Location { place: spec.place, image: name, snap: spec.snap }, image))
 }
 
 /// Where `--pool` and `--namespace` point, for an image that is named by its id.

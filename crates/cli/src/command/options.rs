@@ -12,6 +12,9 @@ pub const SOURCE_SNAP: OptionSpec = OptionSpec::value("snap", "source snapshot n
 pub const DEST_POOL: OptionSpec = OptionSpec::value("dest-pool", "destination pool name");
 pub const DEST_NAMESPACE: OptionSpec = OptionSpec::value("dest-namespace", "destination namespace name");
 pub const DEST: OptionSpec = OptionSpec::value("dest", "destination image name");
+pub const DEST_SNAP: OptionSpec = OptionSpec::value("dest-snap", "destination snapshot name");
+pub const IMAGE_ID: OptionSpec = OptionSpec::value("image-id", "image id");
+pub const SNAP_ID: OptionSpec = OptionSpec::value("snap-id", "snapshot id");
 pub const NO_PROGRESS: OptionSpec = OptionSpec::switch("no-progress", "disable progress output");
 pub const SIZE: OptionSpec = OptionSpec::value("size", "image size (in M/G/T) [default: M]").short('s').required();
 
@@ -24,6 +27,7 @@ pub const IMAGE_OR_SNAP: &[OptionSpec] = &[POOL, NAMESPACE, IMAGE, SNAP];
 pub const SOURCE: &[OptionSpec] = &[SOURCE_POOL, SOURCE_NAMESPACE, SOURCE_IMAGE];
 pub const SOURCE_OR_SNAP: &[OptionSpec] = &[SOURCE_POOL, SOURCE_NAMESPACE, SOURCE_IMAGE, SOURCE_SNAP];
 pub const DESTINATION: &[OptionSpec] = &[DEST_POOL, DEST_NAMESPACE, DEST];
+pub const DEST_OR_SNAP: &[OptionSpec] = &[DEST_POOL, DEST_NAMESPACE, DEST, DEST_SNAP];
 pub const PROGRESS: &[OptionSpec] = &[NO_PROGRESS];
 
 /// How the output looks.
@@ -69,6 +73,18 @@ pub const IMAGE_SPEC: Positional = Positional {
 pub const IMAGE_OR_SNAP_SPEC: Positional = Positional {
     name: "image-or-snap-spec",
     help: "image or snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>[@<snap-name>]\nor dir:<path>/<image-name>)",
+};
+pub const SNAP_SPEC: Positional = Positional {
+    name: "snap-spec",
+    help: "snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>@<snap-name>\nor dir:<path>/<image-name>@<snap-name>)",
+};
+pub const SOURCE_SNAP_SPEC: Positional = Positional {
+    name: "source-snap-spec",
+    help: "source snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>@<snap-name>\nor dir:<path>/<image-name>@<snap-name>)",
+};
+pub const DEST_SNAP_SPEC: Positional = Positional {
+    name: "dest-snap-spec",
+    help: "destination snapshot specification\n(example: [<pool-name>/[<namespace>/]]<image-name>@<snap-name>\nor dir:<path>/<image-name>@<snap-name>)",
 };
 pub const SOURCE_IMAGE_SPEC: Positional = Positional {
     name: "source-image-spec",

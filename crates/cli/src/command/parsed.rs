@@ -52,6 +52,17 @@ impl Parsed {
         self.get(option).map(|text| parse(text).ok_or_else(|| invalid_value(option))).transpose()
     }
 
+    /// A number of 64 bits as rbd reads it, which takes a negative one for its complement (-1 is the largest).
+    pub fn number(&self, option: &str) -> Result<Option<u64>> {
+        let Some(text) = self.get(option) else { return Ok(None) };
+        let number = match text.strip_prefix('-') {
+            Some(digits) => digits.parse().map(u64::wrapping_neg),
+            None => text.parse(),
+        };
+        let wrong = |_| Failure::usage(format!("the argument ('{text}') for option '--{option}' is invalid"));
+        number.map(Some).map_err(wrong)
+    }
+
     /// The next positional argument that nobody took yet.
     pub fn next_positional(&self) -> Option<&str> {
         let index = self.next.load(Ordering::Relaxed);

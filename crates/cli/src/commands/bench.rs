@@ -1,12 +1,13 @@
 //! `lsd bench`.
 use super::transfer::closed;
-use crate::command::image_args::existing_image;
+use crate::command::image_args::{Role, Snap, image_location};
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE};
 use crate::command::parsed::invalid_value;
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result, describe_errno};
 use crate::output::{print, size, warn_named};
 use crate::session::Session;
+use crate::spec::Strictness;
 use lsd_engine::Image;
 use nix::libc;
 use run::Run;
@@ -142,7 +143,10 @@ async fn execute(session: &Session, parsed: &Parsed, fixed_type: Option<IoType>)
     if fixed_type.is_some() {
         warn_named("bench-write is deprecated, use lsd bench --io-type write ...");
     }
-    let location = existing_image(parsed)?;
+    // Only reads can be of a snapshot.
+    let only_reads = fixed_type.is_none() && parsed.get("io-type") == Some("read");
+    let snap = if only_reads { Snap::Permitted } else { Snap::No };
+    let location = image_location(parsed, Role::Only, Strictness::Lenient, snap)?;
     let workload = Workload::of(parsed, fixed_type)?;
     if workload.io_threads == 0 {
         return Err(Failure::invalid("--io-threads should be greater than zero."));
@@ -150,7 +154,7 @@ async fn execute(session: &Session, parsed: &Parsed, fixed_type: Option<IoType>)
     if workload.read_percent > 100 {
         return Err(Failure::invalid("--rw-mix-read should not be larger than 100."));
     }
-    let image = location.open_image(session, false).await?;
+    let image = location.open_image(session, location.snap.is_some()).await?;
     let done = measure(&image, workload).await;
     closed(&image, "bench failed", done).await
 }

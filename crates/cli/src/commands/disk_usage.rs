@@ -1,4 +1,6 @@
-//! `lsd du`.
+//! `lsd du`: what images and their snapshots take.
+//!
+//! Owns: which rows there are, and their sums. Does not own: the figures of one image (`disk_usage/usage.rs`).
 use crate::command::image_args::{Role, spec_of};
 use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
@@ -9,10 +11,13 @@ use crate::output::table::{Align, Table};
 use crate::output::{warn, warn_named};
 use crate::session::Session;
 use crate::spec::Strictness;
-use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, Space};
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, OpenOptions, Space};
 use lsd_store::ObjectStore;
 use nix::libc;
 use std::sync::Arc;
+use usage::{Found, Span, Usage};
+
+mod usage;
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["disk-usage"],
@@ -33,31 +38,25 @@ pub const SPEC: CommandSpec = CommandSpec {
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
-struct Usage {
-    name: String,
-    id: String,
-    provisioned: u64,
-    used: u64,
-    space: Space,
-}
-
-/// What the output has besides rbd's columns.
+/// What the output has besides rbd's columns, and whether snapshots have rows of their own.
 #[derive(Clone, Copy)]
 struct Shown {
     totals: bool,
     long: bool,
+    merged: bool,
 }
 
 /// The figures are always exact: the map knows every byte, so `--exact` changes nothing.
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let spec = spec_of(parsed, Role::Only, Strictness::Lenient)?;
-    let format = Format::of(parsed)?;
-    let snap = spec.snap.or_else(|| parsed.get("from-snap").map(str::to_owned));
-    if spec.image.is_none() && snap.is_some() {
+    let from = parsed.get("from-snap").filter(|name| !name.is_empty()).map(str::to_owned);
+    if spec.image.is_none() && from.is_some() {
         return Err(Failure::invalid("image name was not specified"));
     }
+    let format = Format::of(parsed)?;
     let store = session.store(&spec.place).await?;
     let entries = Catalog::new(store.clone()).list().await.map_err(|error| failed(&error))?;
+    let is_empty = entries.is_empty();
     let wanted: Vec<CatalogEntry> = match &spec.image {
         Some(image) => entries.into_iter().filter(|entry| entry.name == *image).collect(),
         None => entries,
@@ -66,15 +65,14 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         warn(&format!("specified image {image} is not found."));
         return Err(Failure::errno("du failed", libc::ENOENT));
     }
-    if let (Some(image), Some(snap)) = (&spec.image, &snap) {
-        // No image of this format version has snapshots yet.
-        warn(&format!("specified snapshot {image}@{snap} is not found."));
-        return Err(Failure::errno("du failed", libc::ENOENT));
-    }
     let options = session.open_options(&spec.place, true).await?;
-    let (usages, failed) = all_usages(&options, &store, wanted).await;
-    let shown = Shown { totals: spec.image.is_none(), long: parsed.has("long") };
-    format.print("stats", &tree(&usages, shown), || plain(&usages, shown))?;
+    let span = Span { from, to: spec.snap };
+    let Some((usages, failed)) = all_usages(&options, &store, wanted, &span).await? else { return Ok(()) };
+    let shown = Shown { totals: spec.image.is_none(), long: parsed.has("long"), merged: parsed.has("merge-snapshots") };
+    format.print("stats", &tree(&usages, &span, shown), || match is_empty {
+        true => String::new(),
+        false => plain(&usages, &span, shown),
+    })?;
     failed.map_or(Ok(()), |errno| Err(Failure::errno("du failed", errno)))
 }
 
@@ -82,33 +80,39 @@ fn failed(error: &lsd_engine::Error) -> Failure {
     Failure::engine("du failed", error)
 }
 
-/// What could be opened, and the errno of the first image that could not.
+/// What could be opened, and the errno of the first image that could not; `None`: there is nothing to show, not even in numbers.
 async fn all_usages(
     options: &OpenOptions,
     store: &Arc<dyn ObjectStore>,
     wanted: Vec<CatalogEntry>,
-) -> (Vec<Usage>, Option<i32>) {
+    span: &Span,
+) -> Result<Option<(Vec<Usage>, Option<i32>)>> {
     let mut usages = Vec::new();
     let mut first_failure = None;
+    let mut not_found = !wanted.is_empty();
     for entry in wanted {
-        match usage(options, store, &entry).await {
-            Ok(usage) => usages.push(usage),
+        match usage::of(options, store, &entry, span).await {
+            Ok(Found::Rows(rows)) => {
+                not_found = false;
+                usages.extend(rows);
+            }
+            Ok(Found::NoSuchSnapshot) => {}
+            Ok(Found::Nothing) => return Ok(None),
+            Ok(Found::Backwards) => return Err(Failure::errno("du failed", libc::EINVAL)),
             // Removed since the directory was read.
-            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) if error.kind == ErrorKind::NotFound => not_found = false,
             Err(error) => {
+                not_found = false;
                 warn_named(&format!("error opening {}: {}: {error}", entry.name, describe_errno(error.errno())));
                 first_failure.get_or_insert(error.errno());
             }
         }
     }
-    (usages, first_failure)
-}
-
-async fn usage(options: &OpenOptions, store: &Arc<dyn ObjectStore>, entry: &CatalogEntry) -> lsd_engine::Result<Usage> {
-    let image = Image::open(store, &ImageRef::Id(entry.id.clone()), options).await?;
-    let (provisioned, used, space) = (image.size(), image.used_bytes(), image.space());
-    image.close().await?;
-    Ok(Usage { name: entry.name.clone(), id: entry.id.to_string(), provisioned, used, space })
+    if not_found {
+        warn("specified snapshot is not found.");
+        return Err(Failure::errno("du failed", libc::ENOENT));
+    }
+    Ok(Some((usages, first_failure)))
 }
 
 /// Bytes of segments that hold something live, without what lives in them: collection gives most of them back.
@@ -116,41 +120,56 @@ fn garbage(space: &Space) -> u64 {
     space.active() - space.live
 }
 
-fn sums(usages: &[Usage]) -> (u64, u64) {
-    let add = |(provisioned, used): (u64, u64), usage: &Usage| (provisioned + usage.provisioned, used + usage.used);
-    usages.iter().fold((0, 0), add)
+/// What is provisioned counts once for an image, unless only its snapshots are looked at.
+fn sums(usages: &[Usage], span: &Span) -> (u64, u64) {
+    let provisioned = usages.iter().filter(|usage| usage.snapshot.is_none() || span.to.is_some());
+    (provisioned.map(|usage| usage.provisioned).sum(), usages.iter().map(|usage| usage.used).sum())
 }
 
-fn tree(usages: &[Usage], shown: Shown) -> Tree {
+/// The rows that are shown.
+fn rows(usages: &[Usage], shown: Shown) -> Vec<Usage> {
+    if !shown.merged {
+        return usages.to_vec();
+    }
+    let mut rows = Vec::new();
+    let mut used = 0;
+    for usage in usages {
+        used += usage.used;
+        if usage.snapshot.is_none() {
+            rows.push(Usage { used, ..usage.clone() });
+            used = 0;
+        }
+    }
+    rows
+}
+
+fn tree(usages: &[Usage], span: &Span, shown: Shown) -> Tree {
     let describe = |usage: &Usage| {
-        let mut fields = vec![
-            ("name", usage.name.as_str().into()),
-            ("id", usage.id.as_str().into()),
-            ("provisioned_size", usage.provisioned.into()),
-            ("used_size", usage.used.into()),
-        ];
-        if shown.long {
+        let mut fields: Vec<(&'static str, Tree)> =
+            vec![("name", usage.name.as_str().into()), ("id", usage.id.as_str().into())];
+        if let Some((name, id)) = &usage.snapshot {
+            fields.extend([("snapshot", name.as_str().into()), ("snapshot_id", (*id).into())]);
+        }
+        fields.extend([("provisioned_size", usage.provisioned.into()), ("used_size", usage.used.into())]);
+        if let Some(space) = usage.space.as_ref().filter(|_| shown.long) {
             fields.extend([
-                ("live_size", usage.space.live.into()),
-                ("garbage_size", garbage(&usage.space).into()),
-                ("dead_size", usage.space.dead.into()),
-                ("stored_size", usage.space.stored.into()),
+                ("live_size", space.live.into()),
+                ("garbage_size", garbage(space).into()),
+                ("dead_size", space.dead.into()),
+                ("stored_size", space.stored.into()),
             ]);
         }
         Tree::Object(fields)
     };
-    let mut fields = vec![("images", Tree::List("image", usages.iter().map(describe).collect()))];
+    let mut fields = vec![("images", Tree::List("image", rows(usages, shown).iter().map(describe).collect()))];
     if shown.totals {
-        let (provisioned, used) = sums(usages);
+        let (provisioned, used) = sums(usages, span);
         fields.extend([("total_provisioned_size", provisioned.into()), ("total_used_size", used.into())]);
     }
     Tree::Object(fields)
 }
 
-fn plain(usages: &[Usage], shown: Shown) -> String {
-    if usages.is_empty() {
-        return String::new();
-    }
+fn plain(usages: &[Usage], span: &Span, shown: Shown) -> String {
     let mut table = Table::default()
         .column("NAME", Align::Left, Align::Left)
         .column("PROVISIONED", Align::Right, Align::Right)
@@ -160,22 +179,26 @@ fn plain(usages: &[Usage], shown: Shown) -> String {
             table = table.column(title, Align::Left, Align::Right);
         }
     }
-    for usage in usages {
-        let mut row = vec![usage.name.clone(), size::format(usage.provisioned), size::format(usage.used)];
+    for usage in rows(usages, shown) {
+        let mut row = vec![usage.full_name(), size::format(usage.provisioned), size::format(usage.used)];
         if shown.long {
-            let space = &usage.space;
-            row.extend([garbage(space), space.dead, space.stored].map(size::format));
+            let figures = |space: Space| [garbage(&space), space.dead, space.stored].map(size::format);
+            row.extend(usage.space.map(figures).unwrap_or_default());
         }
         table.row(row);
     }
-    if shown.totals && usages.len() > 1 {
-        let (provisioned, used) = sums(usages);
+    if usages.len() > 1 {
+        let (provisioned, used) = sums(usages, span);
         let mut row = vec!["<TOTAL>".into(), size::format(provisioned), size::format(used)];
         if shown.long {
-            let total = |part: fn(&Space) -> u64| size::format(usages.iter().map(|usage| part(&usage.space)).sum());
+            let spaces = || usages.iter().filter_map(|usage| usage.space.as_ref());
+            let total = |part: fn(&Space) -> u64| size::format(spaces().map(part).sum());
             row.extend([total(garbage), total(|space| space.dead), total(|space| space.stored)]);
         }
         table.row(row);
     }
     table.to_string()
 }
+
+#[cfg(test)]
+mod tests;

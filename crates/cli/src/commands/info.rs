@@ -1,14 +1,15 @@
 //! `lsd info`.
 use super::features::{flag_names, operation_names};
-use crate::command::image_args::{Role, Snap, image_location};
-use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
-use crate::command::{CommandSpec, OptionSpec, Parsed};
+use super::snap::{flag, is_users};
+use super::transfer::closed;
+use crate::command::image_args::{Snap, by_name_or_id};
+use crate::command::options::{FORMAT, IMAGE_ID, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
+use crate::command::{CommandSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
-use crate::session::{Location, Session};
-use crate::spec::Strictness;
-use lsd_engine::{Features, Image, ImageId, ImageInfo, ImageRef};
+use crate::session::Session;
+use lsd_engine::{Features, Image, ImageInfo};
 use lsd_store::ObjectStore;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -19,35 +20,43 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Show information about image size, striping, etc.",
     epilogue: "",
     positionals: &[IMAGE_OR_SNAP_SPEC],
-    options: &[IMAGE_OR_SNAP, &[OptionSpec::value("image-id", "image id")], FORMAT],
+    options: &[IMAGE_OR_SNAP, &[IMAGE_ID], FORMAT],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
-async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (store, image) = open(session, parsed).await?;
-    let format = Format::of(parsed)?;
-    let info = image.info();
-    let data_pool = data_pool_name(&store, &info).await;
-    let data_pool = data_pool.as_deref();
-    format.print("image", &tree(&info, data_pool), || plain(&info, data_pool))?;
-    image.close().await.map_err(|error| Failure::engine("error closing image", &error))
+/// What the image says of itself, and of the snapshot that is looked at.
+struct Shown {
+    info: ImageInfo,
+    data_pool: Option<String>,
+    snapshots: u64,
+    /// How many there may be.
+    limit: Option<u64>,
+    /// Of the snapshot, if it is one.
+    is_protected: Option<bool>,
 }
 
-async fn open(session: &Session, parsed: &Parsed) -> Result<(Arc<dyn ObjectStore>, Image)> {
-    let Some(id) = parsed.get("image-id") else {
-        let location = image_location(parsed, Role::Only, Strictness::Lenient, Snap::Permitted)?;
-        Format::of(parsed)?;
-        let store = location.store(session).await?;
-        return Ok((store, location.open_image(session, true).await?));
-    };
-    let spec = crate::command::image_args::spec_of(parsed, Role::Only, Strictness::Lenient)?;
-    if spec.image.is_some() {
-        return Err(Failure::invalid("trying to access image using both name and id. "));
-    }
-    let location = Location { place: spec.place, image: id.to_owned(), snap: spec.snap };
+async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let (location, image) = by_name_or_id(parsed, Snap::Permitted)?;
+    let format = Format::of(parsed)?;
     let store = location.store(session).await?;
-    let image = session.open_ref(&location, ImageRef::Id(ImageId(id.to_owned())), true).await?;
-    Ok((store, image))
+    let image = session.open_ref(&location, image, true).await?;
+    let shown = look(&store, &image).await.map_err(|error| Failure::engine("error reading image", &error));
+    let shown = closed(&image, "error closing image", shown).await?;
+    format.print("image", &tree(&shown), || plain(&shown))
+}
+
+async fn look(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result<Shown> {
+    let snapshots = image.snapshots().list().await?.into_iter().filter(is_users).collect::<Vec<_>>();
+    // It may have changed since the handle was opened.
+    let shown = image.shown().map(|shown| snapshots.iter().find(|now| now.id == shown.id).cloned().unwrap_or(shown));
+    let info = image.info();
+    Ok(Shown {
+        data_pool: data_pool_name(store, &info).await,
+        snapshots: snapshots.len() as u64,
+        limit: image.snapshots().limit().await?,
+        is_protected: shown.map(|shown| shown.is_protected),
+        info,
+    })
 }
 
 /// The name of the pool with the data, if that is not the image's own pool.
@@ -79,7 +88,8 @@ fn is_striped(info: &ImageInfo) -> bool {
     info.features & Features::STRIPINGV2 != 0 && (info.stripe_unit != object_bytes(info) || info.stripe_count != 1)
 }
 
-fn tree(info: &ImageInfo, data_pool: Option<&str>) -> Tree {
+fn tree(shown: &Shown) -> Tree {
+    let info = &shown.info;
     let list =
         |item: &'static str, names: Vec<&'static str>| Tree::List(item, names.into_iter().map(Tree::from).collect());
     let mut fields: Vec<(&'static str, Tree)> = vec![
@@ -89,9 +99,9 @@ fn tree(info: &ImageInfo, data_pool: Option<&str>) -> Tree {
         ("objects", objects(info).into()),
         ("order", u64::from(info.order).into()),
         ("object_size", object_bytes(info).into()),
-        ("snapshot_count", 0.into()),
+        ("snapshot_count", shown.snapshots.into()),
     ];
-    fields.extend(data_pool.map(|pool| ("data_pool", pool.into())));
+    fields.extend(shown.data_pool.as_deref().map(|pool| ("data_pool", pool.into())));
     fields.extend([
         ("block_name_prefix", info.block_name_prefix.as_str().into()),
         ("format", 2.into()),
@@ -102,22 +112,25 @@ fn tree(info: &ImageInfo, data_pool: Option<&str>) -> Tree {
         ("access_timestamp", time::ctime(info.timestamps.access_ns).into()),
         ("modify_timestamp", time::ctime(info.timestamps.modify_ns).into()),
     ]);
+    fields.extend(shown.is_protected.map(|value| ("protected", flag(value).into())));
+    fields.extend(shown.limit.map(|limit| ("snapshot_limit", limit.into())));
     if is_striped(info) {
         fields.extend([("stripe_unit", info.stripe_unit.into()), ("stripe_count", info.stripe_count.into())]);
     }
     Tree::Object(fields)
 }
 
-fn plain(info: &ImageInfo, data_pool: Option<&str>) -> String {
+fn plain(shown: &Shown) -> String {
+    let info = &shown.info;
     let mut text = format!("rbd image '{}':\n", info.name);
     let mut line = |words: String| {
         let _ = writeln!(text, "\t{words}");
     };
     line(format!("size {} in {} objects", size::format(info.size), objects(info)));
     line(format!("order {} ({} objects)", info.order, size::format(object_bytes(info))));
-    line("snapshot_count: 0".to_owned());
+    line(format!("snapshot_count: {}", shown.snapshots));
     line(format!("id: {}", info.id));
-    if let Some(pool) = data_pool {
+    if let Some(pool) = &shown.data_pool {
         line(format!("data_pool: {pool}"));
     }
     line(format!("block_name_prefix: {}", info.block_name_prefix));
@@ -128,6 +141,12 @@ fn plain(info: &ImageInfo, data_pool: Option<&str>) -> String {
     line(format!("create_timestamp: {}", time::ctime(info.timestamps.create_ns)));
     line(format!("access_timestamp: {}", time::ctime(info.timestamps.access_ns)));
     line(format!("modify_timestamp: {}", time::ctime(info.timestamps.modify_ns)));
+    if let Some(value) = shown.is_protected {
+        line(format!("protected: {}", if value { "True" } else { "False" }));
+    }
+    if let Some(limit) = shown.limit {
+        line(format!("snapshot_limit: {limit}"));
+    }
     if is_striped(info) {
         line(format!("stripe unit: {}", size::format(info.stripe_unit)));
         line(format!("stripe count: {}", info.stripe_count));

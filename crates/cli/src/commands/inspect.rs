@@ -1,11 +1,11 @@
 //! `lsd inspect`: the objects of an image as they lie in the store, without opening the image. It changes nothing, and
 //! shows damage where there is some instead of failing at it.
-use crate::command::image_args::{Role, spec_of};
-use crate::command::options::{FORMAT, IMAGE_SPEC, ONE_IMAGE};
+use crate::command::image_args::{Role, place_of, spec_of};
+use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC, IMAGE_SPEC, ONE_IMAGE};
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
 use crate::session::Session;
-use crate::spec::Strictness;
+use crate::spec::{Spec, Strictness};
 use bytes::Bytes;
 use lsd_core::format::header::{ImageRecord, LogRecord, key};
 use lsd_core::format::{FormatError, FormatResult, names};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 mod header;
 mod map;
 mod segment;
+mod snapshots;
 
 const IMAGE_ID: &[OptionSpec] = &[OptionSpec::value("image-id", "image id")];
 const SEGMENT_NUMBER: Positional =
@@ -36,15 +37,19 @@ pub const HEADER: CommandSpec = CommandSpec {
 pub const MAP: CommandSpec = CommandSpec {
     words: &["inspect", "map"],
     alias: &[],
-    summary: "Show the last checkpoint of an image's map.",
+    summary: "Show the last checkpoint of an image's map, or the map of a snapshot.",
     epilogue: "",
-    positionals: &[IMAGE_SPEC],
+    positionals: &[IMAGE_OR_SNAP_SPEC],
     options: &[
-        ONE_IMAGE,
+        IMAGE_OR_SNAP,
         IMAGE_ID,
         &[
             OptionSpec::value("leaf", "show the extents of one leaf"),
             OptionSpec::switch("segments", "show the segments instead of the leaves"),
+            OptionSpec::switch(
+                "pages",
+                "show the pages that snapshots need, and those let go (0 pins), instead of the leaves",
+            ),
         ],
         FORMAT,
     ],
@@ -74,13 +79,18 @@ struct Subject {
     store: Arc<dyn ObjectStore>,
     id: String,
     header: KvMap,
+    /// The snapshot that is looked at.
+    snap: Option<String>,
 }
 
 impl Subject {
     /// Finds the image's header, by name or id.
     async fn find(session: &Session, parsed: &Parsed) -> Result<Self> {
         let spec = match parsed.get("image-id") {
-            Some(_) => crate::spec::Spec { place: crate::command::image_args::place_of(parsed), ..Default::default() },
+            Some(_) => {
+                let snap = parsed.get("snap").filter(|snap| !snap.is_empty()).map(str::to_owned);
+                Spec { place: place_of(parsed), snap, ..Spec::default() }
+            }
             None => spec_of(parsed, Role::Only, Strictness::Lenient)?,
         };
         let store = session.store(&spec.place).await?;
@@ -95,7 +105,16 @@ impl Subject {
         let object = ObjectName::from(names::header(&id.0));
         let header = store.kv_get(&object, "").await;
         let header = header.map_err(|error| store_failed(&format!("error opening image {name}"), &error))?;
-        Ok(Self { store, id: id.0, header })
+        Ok(Self { store, id: id.0, header, snap: spec.snap })
+    }
+
+    /// The same for a command that is about the image as a whole.
+    async fn find_whole(session: &Session, parsed: &Parsed) -> Result<Self> {
+        let subject = Self::find(session, parsed).await?;
+        match subject.snap {
+            Some(_) => Err(Failure::invalid("snapshot name specified for a command that doesn't use it")),
+            None => Ok(subject),
+        }
     }
 
     /// A value of the header; damage as text.

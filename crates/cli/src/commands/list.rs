@@ -1,4 +1,5 @@
 //! `lsd ls`.
+use super::snap::{flag, is_users};
 use crate::command::image_args::pool_place;
 use crate::command::options::{FORMAT, POOL_ONLY, POOL_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
@@ -8,7 +9,7 @@ use crate::output::table::{Align, Table};
 use crate::output::{size, warn_named};
 use crate::session::Session;
 use futures::StreamExt;
-use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, SnapInfo};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ struct Listed {
     id: String,
     size: u64,
     locked: bool,
+    snapshots: Vec<SnapInfo>,
 }
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -88,13 +90,14 @@ async fn describe(
 ) -> lsd_engine::Result<Listed> {
     let image = Image::open(store, &ImageRef::Id(entry.id.clone()), options).await?;
     let locked = super::status::is_locked(store, &image).await;
-    let listed = Listed { name: entry.name.clone(), id: entry.id.to_string(), size: image.size(), locked };
+    let snapshots = image.snapshots().list().await;
+    let (name, id, size) = (entry.name.clone(), entry.id.to_string(), image.size());
     image.close().await?;
-    Ok(listed)
+    Ok(Listed { name, id, size, locked, snapshots: snapshots?.into_iter().filter(is_users).collect() })
 }
 
 fn print_long(format: Format, rows: &[Listed]) -> Result<()> {
-    let describe = |row: &Listed| {
+    let image = |row: &Listed| {
         let mut fields: Vec<(&'static str, Tree)> = vec![
             ("image", row.name.as_str().into()),
             ("id", row.id.as_str().into()),
@@ -106,7 +109,23 @@ fn print_long(format: Format, rows: &[Listed]) -> Result<()> {
         }
         Tree::Object(fields)
     };
-    format.print("images", &Tree::List("image", rows.iter().map(describe).collect()), || plain_long(rows))
+    let snapshot = |row: &Listed, snapshot: &SnapInfo| {
+        Tree::Object(vec![
+            ("image", row.name.as_str().into()),
+            ("id", row.id.as_str().into()),
+            ("snapshot", snapshot.name.as_str().into()),
+            ("snapshot_id", snapshot.id.into()),
+            ("size", snapshot.size.into()),
+            ("format", 2.into()),
+            ("protected", flag(snapshot.is_protected).into()),
+        ])
+    };
+    let mut items = Vec::new();
+    for row in rows {
+        items.push(("image", image(row)));
+        items.extend(row.snapshots.iter().map(|one| ("snapshot", snapshot(row, one))));
+    }
+    format.print("images", &Tree::Mixed(items), || plain_long(rows))
 }
 
 fn plain_long(rows: &[Listed]) -> String {
@@ -124,6 +143,11 @@ fn plain_long(rows: &[Listed]) -> String {
         let lock = if row.locked { "excl" } else { "" };
         let size = size::format(row.size);
         table.row(vec![row.name.clone(), size, String::new(), "2".into(), String::new(), lock.into()]);
+        for SnapInfo { name, size, is_protected, .. } in &row.snapshots {
+            let (name, size) = (format!("{}@{name}", row.name), size::format(*size));
+            let is_protected = if *is_protected { "yes" } else { "" };
+            table.row(vec![name, size, String::new(), "2".into(), is_protected.into(), String::new()]);
+        }
     }
     table.to_string()
 }

@@ -1,48 +1,53 @@
-//! `lsd snap list` and `lsd snap purge`: no image of this format version has snapshots, so there is nothing to list and nothing
-//! to delete, for images that are there.
-use crate::command::image_args::by_name_or_id;
-use crate::command::options::{FORMAT, IMAGE_SPEC, NO_PROGRESS, ONE_IMAGE};
-use crate::command::{CommandSpec, OptionSpec, Parsed};
+//! `lsd snap`: names for moments of an image.
+//!
+//! Owns: which snapshot of which image a command is about, rbd's words for what fails. Does not own: what a snapshot is (the engine).
+use crate::command::image_args::{Role, Snap, image_location};
+use crate::command::{OptionSpec, Parsed, options};
 use crate::error::{Failure, Result};
-use crate::output::format::{Format, Tree};
-use crate::session::Session;
+use crate::output::progress::ProgressLine;
+use crate::session::Location;
+use crate::spec::Strictness;
+use lsd_engine::{Error, ErrorKind, SnapInfo, SnapNamespace};
+use nix::libc;
 
-const IMAGE_ID: OptionSpec = OptionSpec::value("image-id", "image id");
+mod change;
+mod limit;
+mod list;
+mod protect;
+mod remove;
 
-pub const LIST: CommandSpec = CommandSpec {
-    words: &["snap", "list"],
-    alias: &["snap", "ls"],
-    summary: "Dump list of image snapshots.",
-    epilogue: "",
-    positionals: &[IMAGE_SPEC],
-    options: &[
-        ONE_IMAGE,
-        &[IMAGE_ID],
-        FORMAT,
-        &[OptionSpec::switch("all", "list snapshots from all namespaces").short('a')],
-    ],
-    run: |session, parsed| Box::pin(list(session, parsed)),
-};
+pub use change::{CREATE, RENAME, ROLLBACK};
+pub use limit::{CLEAR_LIMIT, SET_LIMIT};
+pub use list::LIST;
+pub use protect::{PROTECT, UNPROTECT};
+pub use remove::{PURGE, REMOVE};
 
-pub const PURGE: CommandSpec = CommandSpec {
-    words: &["snap", "purge"],
-    alias: &[],
-    summary: "Delete all unprotected snapshots.",
-    epilogue: "",
-    positionals: &[IMAGE_SPEC],
-    options: &[ONE_IMAGE, &[IMAGE_ID, NO_PROGRESS]],
-    run: |session, parsed| Box::pin(open_and_close(session, parsed)),
-};
+const IMAGE_ID: &[OptionSpec] = &[options::IMAGE_ID];
 
-async fn list(session: &Session, parsed: &Parsed) -> Result<()> {
-    let format = Format::of(parsed)?;
-    open_and_close(session, parsed).await?;
-    format.print("snapshots", &Tree::List("snapshot", Vec::new()), String::new)
+/// An image, and the name of a snapshot of it.
+fn snapshot_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<(Location, String)> {
+    let location = image_location(parsed, role, strictness, Snap::Required)?;
+    Ok((location.head(), location.snap.unwrap_or_default()))
 }
 
-/// Fails for an image that is not there, or cannot be read.
-async fn open_and_close(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (location, image) = by_name_or_id(parsed)?;
-    let image = session.open_ref(&location, image, true).await?;
-    image.close().await.map_err(|error| Failure::engine("error closing image", &error))
+fn progress_line(parsed: &Parsed, operation: &'static str) -> ProgressLine {
+    ProgressLine::new(operation, !parsed.has("no-progress"))
+}
+
+/// As rbd words it; of a limit that is reached the errno says everything.
+fn failed(what: &str, error: &Error) -> Failure {
+    match error.kind {
+        ErrorKind::Io { errno: errno @ (libc::EDQUOT | libc::ERANGE) } => Failure::errno(what, errno),
+        _ => Failure::engine(what, error),
+    }
+}
+
+/// Snapshots that people made; the others are parts of something.
+pub fn is_users(snapshot: &SnapInfo) -> bool {
+    snapshot.namespace == SnapNamespace::User
+}
+
+/// As rbd has it in output for programs: text.
+pub fn flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }

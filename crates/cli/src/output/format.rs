@@ -18,6 +18,8 @@ pub enum Tree {
     Object(Vec<(&'static str, Tree)>),
     /// The name of each item matters in XML only.
     List(&'static str, Vec<Tree>),
+    /// A list whose items do not all have the same name.
+    Mixed(Vec<(&'static str, Tree)>),
     /// A list of `{"key": ..}` whose names are data (metadata).
     Map(Vec<(String, Tree)>),
 }
@@ -93,6 +95,7 @@ fn to_json(tree: &Tree) -> Value {
         Tree::Bool(value) => Value::from(*value),
         Tree::Object(fields) => fields.iter().map(|(name, tree)| ((*name).to_owned(), to_json(tree))).collect(),
         Tree::List(_, items) => items.iter().map(to_json).collect(),
+        Tree::Mixed(items) => items.iter().map(|(_, tree)| to_json(tree)).collect(),
         Tree::Map(fields) => fields.iter().map(|(name, tree)| (name.clone(), to_json(tree))).collect(),
     }
 }
@@ -117,10 +120,12 @@ fn write_xml(text: &mut String, name: &str, tree: &Tree, depth: Option<usize>) {
         Tree::Number(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
         Tree::Real(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
         Tree::Bool(value) => text.push_str(&format!("<{name}>{value}</{name}>{line_end}")),
-        Tree::Object(_) | Tree::List(..) | Tree::Map(_) => {
+        Tree::Object(_) | Tree::List(..) | Tree::Mixed(_) | Tree::Map(_) => {
             text.push_str(&format!("<{name}>{line_end}"));
             match tree {
-                Tree::Object(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
+                Tree::Object(fields) | Tree::Mixed(fields) => {
+                    fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner));
+                }
                 Tree::Map(fields) => fields.iter().for_each(|(name, tree)| write_xml(text, name, tree, inner)),
                 Tree::List(name, items) => items.iter().for_each(|tree| write_xml(text, name, tree, inner)),
                 Tree::Text(_) | Tree::Number(_) | Tree::Real(_) | Tree::Bool(_) => {}
@@ -164,6 +169,14 @@ mod tests {
             text.starts_with("{\n    \"name\": \"foo\",\n    \"size\": 5,\n    \"features\": [\n        \"lay"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn items_of_a_list_may_have_names_of_their_own() {
+        let list = Tree::Mixed(vec![("image", 1.into()), ("snapshot", 2.into())]);
+        assert_eq!(Format::Json { pretty: false }.render("images", &list).unwrap(), "[1,2]\n");
+        let xml = "<images><image>1</image><snapshot>2</snapshot></images>\n";
+        assert_eq!(Format::Xml { pretty: false }.render("images", &list).unwrap(), xml);
     }
 
     #[test]

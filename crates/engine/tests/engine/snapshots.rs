@@ -208,6 +208,34 @@ async fn who_reads_a_snapshot_that_is_removed_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_image_has_beside_a_snapshot_can_be_counted() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for block in [0, 1, 2, 5000, 9000] {
+        put(&client.image, block, block).await;
+    }
+    client.image.snapshots().create("then").await.unwrap();
+    let then = snapshot(&cluster, "then").await;
+    assert_eq!(client.image.bytes_beside(&then).await.unwrap(), 0);
+    put(&client.image, 1, 100).await;
+    put(&client.image, 6000, 101).await;
+    client.image.discard(0, BLOCK, false).await.unwrap();
+    client.image.resize(32 * MIB, true, &silent).await.unwrap();
+    client.image.flush().await.unwrap();
+    // What is written since is in the log only, also for who reads.
+    let reader = Client::try_open(&cluster, settings(), true).await.unwrap();
+    for image in [&client.image, &reader.image] {
+        assert_eq!(image.bytes_beside(&then).await.unwrap(), 2 * BLOCK);
+        assert_eq!(then.bytes_beside(image).await.unwrap(), 3 * BLOCK, "one discarded, one overwritten, one cut off");
+    }
+    client.image.snapshots().create("now").await.unwrap();
+    let now = snapshot(&cluster, "now").await;
+    assert_eq!(now.bytes_beside(&then).await.unwrap(), 2 * BLOCK);
+    assert_eq!(reader.image.bytes_beside(&now).await.unwrap(), 0);
+    client.image.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_client_takes_a_snapshot_of_an_image_that_is_written() {
     let cluster = cluster_with_image(8 * MIB).await;
     let writer = Client::open(&cluster, settings()).await;

@@ -68,8 +68,11 @@ fn fault_words(fault: &Fault) -> String {
         Fault::Block { at: range } => format!("the block {} does not match the table of checksums", at(range)),
         Fault::NotData => "the map points at bytes that are no data".to_owned(),
         Fault::Live { recorded, needed } => format!("{recorded} bytes are recorded as needed, {needed} are"),
-        Fault::Snapshot { name, why } => format!("snapshot '{name}' cannot be read: {why}"),
-        Fault::Pins { recorded, needed } => format!("{recorded} snapshots are recorded to need it, {needed} do"),
+        Fault::Snapshot { name, why } => format!("the snapshot '{name}' cannot be read as a whole: {why}"),
+        Fault::Pins { recorded, needed } => {
+            let verb = if *needed == 1 { "does" } else { "do" };
+            format!("{} recorded as needing it, {needed} {verb}", were(*recorded as usize, "snapshot"))
+        }
         Fault::Order { why } => why.clone(),
         Fault::LogLost { after, durable } => {
             format!("missing or damaged: the log ends after write {after}, but write {durable} was durable")

@@ -1,25 +1,33 @@
 //! `lsd inspect header`.
-use super::Subject;
+use super::{Subject, snapshots};
 use crate::command::Parsed;
 use crate::commands::features::{flag_names, operation_names};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tombs, decode_epoch, decode_text, key};
+use lsd_core::format::header::{
+    CheckpointPointer, ImageRecord, LogRecord, SnapCounters, StateRecord, Tombs, decode_epoch, decode_requires,
+    decode_text, key,
+};
 use lsd_core::format::names;
 use lsd_engine::Features;
 use nix::libc;
 
 pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
-    let subject = Subject::find(session, parsed).await?;
+    let subject = Subject::find_whole(session, parsed).await?;
     let mut view = View { fields: vec![("object", names::header(&subject.id).into())], damage: Vec::new() };
     view.add(subject.value(key::NAME, decode_text).map(|name| vec![("name", name.into())]), key::NAME);
     view.add(subject.value(key::IMAGE, ImageRecord::decode).map(|image| image_fields(&image)), key::IMAGE);
     view.add(subject.value(key::STATE, StateRecord::decode).map(|state| state_fields(&state)), key::STATE);
     view.add(subject.value(key::EPOCH, decode_epoch).map(|epoch| vec![("epoch", epoch.0.into())]), key::EPOCH);
     view.add(subject.value(key::LOG, LogRecord::decode).map(|log| vec![("log", log_tree(&log))]), key::LOG);
+    if subject.header.contains_key(key::REQUIRES) {
+        let requires = subject.value(key::REQUIRES, decode_requires);
+        view.add(requires.map(|bits| vec![("requires", snapshots::requires_tree(bits))]), key::REQUIRES);
+    }
+    view.add_snapshots(&subject);
     if subject.header.contains_key(key::TOMBS) {
         view.add(
             subject.value(key::TOMBS, Tombs::decode).map(|tombs| vec![("tombstones", tombs_tree(&tombs))]),
@@ -52,6 +60,24 @@ impl View {
         match found {
             Ok(fields) => self.fields.extend(fields),
             Err(why) => self.damage.push(format!("{key}: {why}")),
+        }
+    }
+
+    fn add_snapshots(&mut self, subject: &Subject) {
+        if subject.header.contains_key(key::SNAP_COUNTERS) {
+            let counters = subject.value(key::SNAP_COUNTERS, SnapCounters::decode);
+            let fields = counters.map(|counters| vec![("snapshot_counters", snapshots::counters_tree(&counters))]);
+            self.add(fields, key::SNAP_COUNTERS);
+        }
+        let mut shown = Vec::new();
+        for (key, record) in snapshots::records(subject) {
+            match record {
+                Ok(record) => shown.push(snapshots::tree(&record)),
+                Err(why) => self.damage.push(format!("{key}: {why}")),
+            }
+        }
+        if !shown.is_empty() {
+            self.fields.push(("snapshots", Tree::List("snapshot", shown)));
         }
     }
 }
@@ -89,15 +115,7 @@ fn log_tree(log: &LogRecord) -> Tree {
     let mut fields: Fields =
         vec![("closed_cleanly", Tree::Bool(log.clean)), ("replay_from_segment", log.replay_from.0.into())];
     if let Some(checkpoint) = &log.checkpoint {
-        fields.push((
-            "checkpoint",
-            Tree::Object(vec![
-                ("id", checkpoint.id.to_string().into()),
-                ("frontier", checkpoint.frontier.0.into()),
-                ("first_root_page", u64::from(checkpoint.first_root_page).into()),
-                ("root_pages", u64::from(checkpoint.root_pages).into()),
-            ]),
-        ));
+        fields.push(("checkpoint", checkpoint_tree(checkpoint)));
     }
     let epochs = log.epochs.iter().map(|start| {
         Tree::Object(vec![
@@ -108,6 +126,15 @@ fn log_tree(log: &LogRecord) -> Tree {
     });
     fields.push(("epochs", Tree::List("epoch", epochs.collect())));
     Tree::Object(fields)
+}
+
+pub fn checkpoint_tree(checkpoint: &CheckpointPointer) -> Tree {
+    Tree::Object(vec![
+        ("id", checkpoint.id.to_string().into()),
+        ("frontier", checkpoint.frontier.0.into()),
+        ("first_root_page", u64::from(checkpoint.first_root_page).into()),
+        ("root_pages", u64::from(checkpoint.root_pages).into()),
+    ])
 }
 
 fn tombs_tree(tombs: &Tombs) -> Tree {
@@ -158,6 +185,10 @@ fn write_outline(text: &mut String, name: &str, tree: &Tree, depth: usize) {
             let items: Vec<String> = items.iter().map(inline).collect();
             format!("{lead} {}\n", items.join(", "))
         }
+        Tree::Mixed(items) => {
+            let items: Vec<String> = items.iter().map(|(_, tree)| inline(tree)).collect();
+            format!("{lead} {}\n", items.join(", "))
+        }
     };
     text.push_str(&line);
 }
@@ -172,6 +203,10 @@ fn inline(tree: &Tree) -> String {
             let fields: Vec<String> = fields.iter().map(|(name, tree)| format!("{name} {}", inline(tree))).collect();
             format!("({})", fields.join(" "))
         }
-        Tree::Map(_) | Tree::List(..) => String::new(),
+        Tree::List(_, items) => {
+            let items: Vec<String> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Tree::Map(_) | Tree::Mixed(_) => String::new(),
     }
 }

@@ -1,5 +1,7 @@
-//! `lsd inspect map`: the map as the last checkpoint has it. What was written since is in the log only.
-use super::{Subject, damaged, store_failed};
+//! `lsd inspect map`: the map as the last checkpoint has it, or that of a snapshot. What was written since is in the log only.
+mod tables;
+
+use super::{Subject, damaged, snapshots, store_failed};
 use crate::command::Parsed;
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
@@ -7,20 +9,29 @@ use crate::output::table::{Align, Table};
 use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PatchPointer};
-use lsd_core::format::header::{CheckpointPointer, ImageRecord, LogRecord};
+use lsd_core::format::header::{CheckpointPointer, ImageRecord};
 use lsd_core::format::names;
-use lsd_core::format::root::{LeafEntry, Root, RootPages, SegmentEntry};
+use lsd_core::format::root::{LeafEntry, Moment, Root, RootPages};
 use lsd_core::map::{Leaf, MapError, Patch, Run};
-use lsd_core::units::LeafNo;
+use lsd_core::units::{CheckpointId, LeafNo};
+use lsd_engine::Features;
 use lsd_store::ObjectName;
 use nix::libc;
+use tables::{pages_tree, plain_pages, plain_segments, segments_tree};
 
 pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
     let wanted_leaf = parsed.get_with("leaf", |text| text.parse().ok().map(LeafNo))?;
     let subject = Subject::find(session, parsed).await?;
     let (image, log) = subject.image_and_log()?;
-    let Some(checkpoint) = log.checkpoint else {
+    let checkpoint = match &subject.snap {
+        Some(name) => {
+            let found = snapshots::find(&subject, name);
+            Some(found.ok_or_else(|| Failure::new(libc::ENOENT, "snapshot does not exist."))?.root)
+        }
+        None => log.checkpoint,
+    };
+    let Some(checkpoint) = checkpoint else {
         let none = Tree::Object(vec![("leaves", Tree::List("leaf", Vec::new()))]);
         return format.print("map", &none, || "There is no checkpoint yet.\n".to_owned());
     };
@@ -30,8 +41,10 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         return format.print("leaf", &runs_tree(leaf, &runs), || plain_runs(leaf, &runs));
     }
     if parsed.has("segments") {
-        let tree = Tree::List("segment", root.segments.iter().map(|entry| segment_tree(&log, entry)).collect());
-        return format.print("segments", &tree, || plain_segments(&log, &root));
+        return format.print("segments", &segments_tree(&log, &root), || plain_segments(&log, &root));
+    }
+    if parsed.has("pages") {
+        return format.print("pages", &pages_tree(&subject, &root), || plain_pages(&subject, &root));
     }
     let view = MapView { subject: &subject, checkpoint: &checkpoint, root: &root };
     format.print("map", &view.tree(), || view.plain())
@@ -64,7 +77,11 @@ async fn read_leaf(subject: &Subject, root: &Root, leaf: LeafNo) -> Result<Vec<R
 }
 
 fn page_name(subject: &Subject, at: LeafPointer) -> ObjectName {
-    names::map_page(&subject.id, at.checkpoint, at.page).into()
+    page_object(subject, at.checkpoint, at.page)
+}
+
+fn page_object(subject: &Subject, checkpoint: CheckpointId, page: u32) -> ObjectName {
+    names::map_page(&subject.id, checkpoint, page).into()
 }
 
 async fn read_at(subject: &Subject, at: LeafPointer) -> Result<bytes::Bytes> {
@@ -103,34 +120,13 @@ fn right_table(headings: &[&str]) -> Table {
     headings.iter().fold(Table::default(), |table, heading| table.column(heading, Align::Right, Align::Right))
 }
 
-fn epoch_of(log: &LogRecord, entry: &SegmentEntry) -> u64 {
-    log.epoch_of(entry.segment).unwrap_or_default().0
-}
-
-fn segment_tree(log: &LogRecord, entry: &SegmentEntry) -> Tree {
+fn moment_tree(moment: &Moment) -> Tree {
+    let features = Features(moment.features).names().into_iter().map(Tree::from).collect();
     Tree::Object(vec![
-        ("segment", entry.segment.0.into()),
-        ("epoch", epoch_of(log, entry).into()),
-        ("length", u64::from(entry.len).into()),
-        ("live", u64::from(entry.live).into()),
-        ("timestamp", time::ctime(entry.timestamp_ns).into()),
+        ("size", moment.size.into()),
+        ("features", Tree::List("name", features)),
+        ("timestamp", time::ctime(moment.time_ns).into()),
     ])
-}
-
-fn plain_segments(log: &LogRecord, root: &Root) -> String {
-    let mut table = right_table(&["SEGMENT", "EPOCH", "LENGTH", "LIVE", "LIVE%", "WRITTEN"]);
-    for entry in &root.segments {
-        let percent = (u64::from(entry.live) * 100).checked_div(u64::from(entry.len)).unwrap_or(0);
-        table.row(vec![
-            entry.segment.to_string(),
-            epoch_of(log, entry).to_string(),
-            size::format(u64::from(entry.len)),
-            size::format(u64::from(entry.live)),
-            percent.to_string(),
-            time::ctime(entry.timestamp_ns),
-        ]);
-    }
-    table.to_string()
 }
 
 /// The leaves of a checkpoint and its sums.
@@ -143,6 +139,11 @@ struct MapView<'a> {
 impl MapView<'_> {
     fn page_name(&self, at: LeafPointer) -> String {
         page_name(self.subject, at).0
+    }
+
+    /// The others in the table are let go by this checkpoint.
+    fn pinned_pages(&self) -> u64 {
+        self.root.pages.iter().filter(|page| page.pins > 0).count() as u64
     }
 
     fn mapped(&self) -> u64 {
@@ -167,17 +168,22 @@ impl MapView<'_> {
             }
             Tree::Object(fields)
         };
-        Tree::Object(vec![
+        let mut fields: Vec<(&'static str, Tree)> = vec![
             ("checkpoint", self.checkpoint.id.to_string().into()),
             ("frontier", self.checkpoint.frontier.0.into()),
+        ];
+        fields.extend(self.root.moment.map(|moment| ("moment", moment_tree(&moment))));
+        fields.extend([
             ("mapped", self.mapped().into()),
             ("segments", (self.root.segments.len() as u64).into()),
+            ("pinned_pages", self.pinned_pages().into()),
             ("leaves", Tree::List("leaf", self.root.leaves.iter().map(leaf).collect())),
-        ])
+        ]);
+        Tree::Object(fields)
     }
 
     fn plain(&self) -> String {
-        let Root { leaves, segments, .. } = self.root;
+        let Root { moment, leaves, segments, .. } = self.root;
         let mut text = format!(
             "checkpoint {} up to write {}: {} in {} leaves and {} segments\n",
             self.checkpoint.id,
@@ -186,6 +192,13 @@ impl MapView<'_> {
             leaves.len(),
             segments.len()
         );
+        if let Some(Moment { size, time_ns, .. }) = moment {
+            let when = if *time_ns == 0 { String::new() } else { format!(" as it was at {}", time::ctime(*time_ns)) };
+            text += &format!("of an image of {}{when}\n", size::format(*size));
+        }
+        if self.pinned_pages() > 0 {
+            text += &format!("pages that snapshots need: {}\n", self.pinned_pages());
+        }
         let mut table =
             right_table(&["LEAF", "OFFSET", "MAPPED", "ENCODED"]).column("OBJECT", Align::Left, Align::Left);
         let at = |at: LeafPointer| [size::format(u64::from(at.len)), format!("{}+{}", self.page_name(at), at.offset)];

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
-    let subject = Subject::find(session, parsed).await?;
+    let subject = Subject::find_whole(session, parsed).await?;
     let (image, log) = subject.image_and_log()?;
     let data = subject.data_store(&image).await?;
     let number = match parsed.next_positional() {
