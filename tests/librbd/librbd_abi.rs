@@ -167,14 +167,11 @@ fn plain_functions(text: &str, found: &mut Signatures) {
 }
 
 fn table_functions(text: &str, found: &mut Signatures) {
-    for (invocation, first) in
-        [("unsupported! {", None), ("nothing_to_clean! {", None), ("not_found! {", Some("handle"))]
-    {
+    for invocation in ["unsupported! {", "nothing_to_clean! {"] {
         for row in rows(text, invocation).into_iter().filter(|row| row.contains('(')) {
             let open = row.find('(').unwrap();
             let (inside, rest) = parenthesised(&row[open..]);
-            let mut kinds: Vec<String> = first.into_iter().map(str::to_owned).collect();
-            kinds.extend(arguments(inside).into_iter().map(from_rust));
+            let kinds: Vec<String> = arguments(inside).into_iter().map(from_rust).collect();
             let cleans = invocation.starts_with("nothing");
             let result = if cleans && !rest.contains("->") { "()" } else { "c_int" };
             found.insert(row[..open].to_owned(), (kinds, result.to_owned()));

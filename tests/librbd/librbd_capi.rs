@@ -36,6 +36,11 @@ fn the_trash() {
 }
 
 #[test]
+fn snapshots_and_handles_that_show_one() {
+    run(&requires_ceph!(), "capi_snapshots");
+}
+
+#[test]
 fn the_exclusive_lock_and_advisory_locks() {
     run(&requires_ceph!(), "capi_locks");
 }

@@ -7,10 +7,11 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
+    "capi_snapshots",
     "capi_locks",
     "capi_hygiene",
     "capi_misuse",
@@ -56,6 +57,11 @@ fn asynchronous_calls() {
 #[test]
 fn copies_watches_and_newer_calls() {
     run("capi_more");
+}
+
+#[test]
+fn snapshots() {
+    run("capi_snapshots");
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl<'a> Snapshots<'a> {
         self.session.snap_protect(self.id_of(name).await?, false).await.map_err(|error| error.during("snap-unprotect"))
     }
 
-    /// The image becomes what it was then, its size included. This handle becomes the owner. `NotFound`, `ReadOnly`.
+    /// The image becomes what it was then, its size included. This handle becomes the owner. `NotFound`; `ReadOnly`, also where another
+    /// client that lives owns an image with the exclusive-lock feature.
     pub async fn rollback(self, name: &str) -> Result<()> {
         let id = self.id_of(name).await?;
         self.session.snap_rollback(id).await.map_err(|error| error.during("snap-rollback"))

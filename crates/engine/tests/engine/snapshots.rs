@@ -191,6 +191,26 @@ async fn a_rollback_brings_everything_back_and_can_be_taken_back() {
     check_clean(&cluster).await;
 }
 
+/// With the feature it is refused, as in librbd; a dead owner is in nobody's way.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_takes_an_exclusive_image_from_nobody_who_lives() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let (owner, other) = (Client::open(&cluster, settings()).await, Client::open(&cluster, settings()).await);
+    owner.image.snapshots().create("one").await.unwrap();
+    put(&owner.image, 0, 1).await;
+    assert_eq!(kind(other.image.snapshots().rollback("one").await), Some(ErrorKind::ReadOnly));
+    assert!(owner.image.locks().is_owner() && read(&owner.image, 0, BLOCK).await == content(1));
+    owner.image.update_features(Features::EXCLUSIVE_LOCK | Features::OBJECT_MAP, false).await.unwrap();
+    other.image.snapshots().rollback("one").await.unwrap();
+    put(&owner.image, 1, 2).await;
+    owner.image.update_features(Features::EXCLUSIVE_LOCK, true).await.unwrap();
+    assert!(read(&owner.image, 0, BLOCK).await == vec![0; BLOCK as usize]);
+    owner.crash(&cluster);
+    other.image.snapshots().rollback("one").await.unwrap();
+    other.image.close().await.unwrap();
+    check_clean(&cluster).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_reads_a_snapshot_that_is_removed_is_told() {
     let cluster = cluster_with_image(8 * MIB).await;

@@ -1,4 +1,4 @@
-//! Copying a plain image, data and metadata, within a cluster.
+//! Copying what a handle shows, data and metadata, within a cluster. Snapshots are not copied.
 use crate::api::create::{Wanted, create_options};
 use crate::ffi::caller::string;
 use crate::ffi::ctypes::{librbd_progress_fn_t, rados_ioctx_t, rbd_image_options_t, rbd_image_t};
@@ -19,7 +19,9 @@ const CHUNK_BYTES: u64 = 4 << 20;
 const CHUNKS_IN_FLIGHT: usize = 8;
 
 /// Copies what has data; the destination reads as zeroes elsewhere, so it must be new or is made so by discarding.
-async fn copy_data(source: &Image, target: &Image, progress: CallerProgress, fresh: bool) -> Outcome<()> {
+/// Metadata is the image's, whichever snapshot the handle shows.
+async fn copy_data(from: &OpenImage, target: &Image, progress: CallerProgress, fresh: bool) -> Outcome<()> {
+    let source = &from.view.image()?;
     let size = source.size();
     let chunks = stream::iter((0..size).step_by(CHUNK_BYTES as usize)).map(|at| async move {
         let len = CHUNK_BYTES.min(size - at);
@@ -38,7 +40,7 @@ async fn copy_data(source: &Image, target: &Image, progress: CallerProgress, fre
     while let Some(done) = chunks.try_next().await? {
         progress.report(done, size)?;
     }
-    for (key, value) in source.metadata().list().await? {
+    for (key, value) in from.view.head().metadata().list().await? {
         target.metadata().set(&key, &value).await?;
     }
     target.flush().await?;
@@ -53,7 +55,7 @@ async fn copy_to_new(
     options: Option<Ref<ImageOptions>>,
     progress: CallerProgress,
 ) -> Outcome<()> {
-    let info = source.engine.info();
+    let (info, size) = (source.view.head().info(), source.view.image()?.size());
     let mut wanted = Wanted {
         order: u64::from(info.order),
         features: Some(info.features),
@@ -70,12 +72,12 @@ async fn copy_to_new(
         }
         wanted.features = given.features.or(wanted.features);
     }
-    let create_options = create_options(&pool, info.size, wanted, options.as_deref())?;
+    let create_options = create_options(&pool, size, wanted, options.as_deref())?;
     Image::create(&pool.store, &image_name, &create_options).await?;
     let open_options = pool.open_options(false)?;
     let end = pool.end();
     let target = Image::open(&pool.store, &ImageRef::Name(image_name), &open_options).await?;
-    let copied = copy_data(&source.engine, &target, progress, true).await;
+    let copied = copy_data(source, &target, progress, true).await;
     let closed = target.close().await;
     drop((target, pool));
     end.reached().await;
@@ -104,8 +106,8 @@ unsafe fn copy(
 fn copy_to_open(src: rbd_image_t, dest: rbd_image_t, progress: CallerProgress) -> c_int {
     with_image(src, |source| {
         let target = image_of(dest)?;
-        target.writable()?;
-        if target.engine.size() < source.engine.size() {
+        target.view.writable()?;
+        if target.view.size() < source.view.image()?.size() {
             return Err(Errno::EINVAL);
         }
         image_copy(source, &target, progress)
@@ -113,7 +115,7 @@ fn copy_to_open(src: rbd_image_t, dest: rbd_image_t, progress: CallerProgress) -
 }
 
 fn image_copy(source: &Ref<OpenImage>, target: &Ref<OpenImage>, progress: CallerProgress) -> Outcome<c_int> {
-    source.core.block_on(copy_data(&source.engine, &target.engine, progress, false))?;
+    source.core.block_on(copy_data(source, target.view.head(), progress, false))?;
     Ok(0)
 }
 

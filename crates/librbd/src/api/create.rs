@@ -221,9 +221,9 @@ pub unsafe extern "C" fn rbd_resize_with_progress(
 
 fn resize(image: rbd_image_t, size: u64, allow_shrink: bool, progress: CallerProgress) -> c_int {
     with_image(image, |image| {
-        image.writable()?;
+        image.view.writable()?;
         let report = |done, total| progress.report(done, total);
-        image.core.block_on(image.engine.resize(size, allow_shrink, &report))?;
+        image.core.block_on(image.view.head().resize(size, allow_shrink, &report))?;
         Ok(0)
     })
 }

@@ -1,7 +1,7 @@
-//! Which parts of an image have data (`rbd_diff_iterate*` from the beginning of time).
+//! Which parts of an image or a snapshot have data (`rbd_diff_iterate*` from the beginning of time).
 //!
-//! Extents are byte-exact unless whole objects are asked for. Does not own: differences between snapshots, of which
-//! there are none yet.
+//! Extents are byte-exact unless whole objects are asked for. Does not own: differences between snapshots, which are not there
+//! yet.
 use crate::api::data::operation::clip;
 use crate::ffi::caller::optional_string;
 use crate::ffi::ctypes::rbd_image_t;
@@ -10,6 +10,7 @@ use crate::handles::entry::with_image;
 use crate::handles::image::OpenImage;
 use crate::handles::layout::Layout;
 use crate::handles::slab::Ref;
+use lsd_engine::SnapInfo;
 use std::ffi::{c_char, c_int, c_void};
 
 /// Called for each extent: (offset, length, 1 for data and 0 for a hole, argument); negative ends the listing.
@@ -71,21 +72,30 @@ impl Teller {
     }
 }
 
+/// `from`: nothing is told of what is the same there.
 fn iterate(
     image: &Ref<OpenImage>,
+    from: Option<SnapInfo>,
     (ofs, len): (u64, u64),
     whole_object: bool,
-    callback: Option<DiffCallback>,
-    argument: *mut c_void,
+    (callback, argument): (Option<DiffCallback>, *mut c_void),
 ) -> Outcome<c_int> {
     let callback = callback.ok_or(Errno::EINVAL)?;
-    let len = clip(image, ofs, len)?;
+    let shown = image.view.image()?;
+    let len = clip(shown.size(), ofs, len)?;
+    if let Some(from) = from {
+        return match image.view.snapshot()? {
+            Some(to) if from.id == to => Ok(0),
+            Some(to) if from.id > to => Err(Errno::EINVAL),
+            _ => Err(Errno::EOPNOTSUPP),
+        };
+    }
     let layout = image.layout;
     let window = (ofs, ofs + len);
     let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
     let mut at = ofs;
     while at < window.1 {
-        for extent in image.core.block_on(image.engine.first_extents(at, window.1 - at))? {
+        for extent in image.core.block_on(shown.first_extents(at, window.1 - at))? {
             at = extent.offset + extent.len;
             if extent.data && extent.len > 0 {
                 teller.data(extent.offset, at)?;
@@ -109,7 +119,7 @@ pub unsafe extern "C" fn rbd_diff_iterate(
     unsafe { rbd_diff_iterate2(image, fromsnapname, ofs, len, 1, 0, cb, arg) }
 }
 
-/// ENOENT for a snapshot to start from: there is none.
+/// ENOENT: no such snapshot to start from; EINVAL: it is younger than what the handle shows; EOPNOTSUPP: it is older.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate2(
     image: rbd_image_t,
@@ -123,14 +133,13 @@ pub unsafe extern "C" fn rbd_diff_iterate2(
 ) -> c_int {
     with_image(image, |image| {
         // SAFETY: null or a string by the contract of librbd.h.
-        if unsafe { optional_string(fromsnapname) }?.is_some() {
-            return Err(Errno::ENOENT);
-        }
-        iterate(image, (ofs, len), whole_object != 0, cb, arg)
+        let from = unsafe { optional_string(fromsnapname) }?;
+        let from = from.map(|name| image.core.block_on(image.view.head().snapshots().get(&name))).transpose()?;
+        iterate(image, from, (ofs, len), whole_object != 0, (cb, arg))
     })
 }
 
-/// `from_snap_id` 0 is the beginning of time; ENOENT for any other. EINVAL for an unknown flag.
+/// As rbd_diff_iterate2. `from_snap_id` 0 is the beginning of time. EINVAL for an unknown flag.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate3(
     image: rbd_image_t,
@@ -145,9 +154,8 @@ pub unsafe extern "C" fn rbd_diff_iterate3(
         if flags & !(FLAG_WHOLE_OBJECT | FLAG_INCLUDE_PARENT) != 0 {
             return Err(Errno::EINVAL);
         }
-        if from_snap_id != 0 {
-            return Err(Errno::ENOENT);
-        }
-        iterate(image, (ofs, len), flags & FLAG_WHOLE_OBJECT != 0, cb, arg)
+        let from = (from_snap_id != 0).then_some(from_snap_id);
+        let from = from.map(|id| image.core.block_on(image.view.head().snapshots().get_by_id(id))).transpose()?;
+        iterate(image, from, (ofs, len), flags & FLAG_WHOLE_OBJECT != 0, (cb, arg))
     })
 }

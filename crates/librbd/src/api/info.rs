@@ -1,4 +1,4 @@
-//! What an open image tells of itself.
+//! What an open image tells of itself. Size and flags are those of the snapshot that the handle shows, if it shows one.
 use crate::ffi::caller::{put, put_sized_text, put_text};
 use crate::ffi::ctypes::{RBD_MAX_IMAGE_NAME_SIZE, rbd_image_info_t, rbd_image_t};
 use crate::ffi::errno::Errno;
@@ -16,12 +16,12 @@ pub unsafe extern "C" fn rbd_stat(image: rbd_image_t, info: *mut rbd_image_info_
         if info.is_null() {
             return Err(Errno::EINVAL);
         }
-        let told = image.engine.info();
+        let (told, size) = (image.view.head().info(), image.view.size());
         let object_size = 1_u64 << told.order;
         let mut answer = rbd_image_info_t {
-            size: told.size,
+            size,
             obj_size: object_size,
-            num_objs: told.size.div_ceil(object_size),
+            num_objs: size.div_ceil(object_size),
             order: c_int::from(told.order),
             block_name_prefix: Default::default(),
             parent_pool: -1,
@@ -46,7 +46,7 @@ macro_rules! numbers {
             with_image(image, |image| {
                 let of: fn(&ImageInfo) -> $type = $of;
                 // SAFETY: a place for the number by the contract of librbd.h.
-                unsafe { put(place, of(&image.engine.info())) }
+                unsafe { put(place, of(&image.view.head().info())) }
             })
         }
     )*};
@@ -57,25 +57,42 @@ numbers! {
     rbd_get_old_format -> u8 = |_| 0;
     rbd_get_features -> u64 = |info| info.features;
     rbd_get_op_features -> u64 = |info| info.op_features;
-    rbd_get_flags -> u64 = |info| info.flags;
     rbd_get_stripe_unit -> u64 = |info| info.stripe_unit;
     rbd_get_stripe_count -> u64 = |info| info.stripe_count;
-    /// Nothing overlaps without a parent: always 0.
-    rbd_get_overlap -> u64 = |_| 0;
     rbd_get_create_timestamp -> timespec = |info| time(info.timestamps.create_ns);
     rbd_get_access_timestamp -> timespec = |info| time(info.timestamps.access_ns);
     rbd_get_modify_timestamp -> timespec = |info| time(info.timestamps.modify_ns);
 }
 
-fn time(ns: u64) -> timespec {
+pub fn time(ns: u64) -> timespec {
     timespec { tv_sec: (ns / NANOS_PER_SECOND) as i64, tv_nsec: (ns % NANOS_PER_SECOND) as i64 }
 }
 
+/// Of what the handle shows. ENOENT: a snapshot that was removed meanwhile.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_get_flags(image: rbd_image_t, flags: *mut u64) -> c_int {
+    with_image(image, |image| {
+        // SAFETY: a place for the number by the contract of librbd.h.
+        unsafe { put(flags, image.view.flags()?) }
+    })
+}
+
+/// Nothing overlaps without a parent: 0. ENOENT as in rbd_get_flags.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_get_overlap(image: rbd_image_t, overlap: *mut u64) -> c_int {
+    with_image(image, |image| {
+        image.view.snapshot()?;
+        // SAFETY: a place for the number by the contract of librbd.h.
+        unsafe { put(overlap, 0) }
+    })
+}
+
+/// Of what the handle shows.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_size(image: rbd_image_t, size: *mut u64) -> c_int {
     with_image(image, |image| {
         // SAFETY: a place for the number by the contract of librbd.h.
-        unsafe { put(size, image.engine.size()) }
+        unsafe { put(size, image.view.size()) }
     })
 }
 
@@ -83,7 +100,7 @@ pub unsafe extern "C" fn rbd_get_size(image: rbd_image_t, size: *mut u64) -> c_i
 pub unsafe extern "C" fn rbd_get_name(image: rbd_image_t, name: *mut c_char, name_len: *mut usize) -> c_int {
     with_image(image, |image| {
         // SAFETY: a buffer of that size by the contract of librbd.h.
-        unsafe { put_sized_text(name, name_len, &image.engine.info().name) }
+        unsafe { put_sized_text(name, name_len, &image.view.head().info().name) }
     })
 }
 
@@ -91,7 +108,7 @@ pub unsafe extern "C" fn rbd_get_name(image: rbd_image_t, name: *mut c_char, nam
 pub unsafe extern "C" fn rbd_get_id(image: rbd_image_t, id: *mut c_char, id_len: usize) -> c_int {
     with_image(image, |image| {
         // SAFETY: a buffer of that size by the contract of librbd.h.
-        unsafe { put_text(id, id_len, &image.engine.info().id.0) }?;
+        unsafe { put_text(id, id_len, &image.view.head().info().id.0) }?;
         Ok(0)
     })
 }
@@ -104,12 +121,12 @@ pub unsafe extern "C" fn rbd_get_block_name_prefix(
 ) -> c_int {
     with_image(image, |image| {
         // SAFETY: a buffer of that size by the contract of librbd.h.
-        unsafe { put_text(prefix, prefix_len, &image.engine.info().block_name_prefix) }?;
+        unsafe { put_text(prefix, prefix_len, &image.view.head().info().block_name_prefix) }?;
         Ok(0)
     })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_data_pool_id(image: rbd_image_t) -> i64 {
-    with_image(image, |image| Ok(image.engine.info().data_pool.0))
+    with_image(image, |image| Ok(image.view.head().info().data_pool.0))
 }

@@ -3,6 +3,7 @@ use crate::ffi::caller::{clear, duplicate, fetch, put, put_sized_text, put_texts
 use crate::ffi::ctypes::rbd_image_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::entry::with_image;
+use crate::handles::image::OpenImage;
 use std::ffi::{c_char, c_int};
 
 /// `RBD_LOCK_MODE_EXCLUSIVE`; the only other one is shared.
@@ -13,16 +14,21 @@ fn exclusive_only(mode: c_int) -> Outcome<()> {
     if mode == EXCLUSIVE { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
+/// EINVAL for a handle that shows a snapshot, as librbd: there is nothing to lock.
+fn lockable(image: &OpenImage) -> Outcome<()> {
+    if image.view.shows_head() { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 /// Asks the cluster: ESHUTDOWN if this client was fenced off.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owner: *mut c_int) -> c_int {
     with_image(image, |image| {
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(is_owner, 0) }?;
-        if image.engine.info().features & lsd_engine::Features::EXCLUSIVE_LOCK == 0 {
+        if !image.view.shows_head() || image.view.head().info().features & lsd_engine::Features::EXCLUSIVE_LOCK == 0 {
             return Ok(0);
         }
-        let owns = image.core.block_on(image.engine.locks().confirm_owner())?;
+        let owns = image.core.block_on(image.view.head().locks().confirm_owner())?;
         // SAFETY: the same place.
         unsafe { put(is_owner, c_int::from(owns)) }
     })
@@ -32,7 +38,8 @@ pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owne
 pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) -> c_int {
     with_image(image, |image| {
         exclusive_only(lock_mode)?;
-        image.core.block_on(image.engine.locks().acquire())?;
+        lockable(image)?;
+        image.core.block_on(image.view.head().locks().acquire())?;
         Ok(0)
     })
 }
@@ -40,7 +47,8 @@ pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_release(image: rbd_image_t) -> c_int {
     with_image(image, |image| {
-        image.core.block_on(image.engine.locks().release())?;
+        lockable(image)?;
+        image.core.block_on(image.view.head().locks().release())?;
         Ok(0)
     })
 }
@@ -61,7 +69,7 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
         }
         // SAFETY: so many places by the contract of librbd.h.
         unsafe { clear(lock_owners, places) };
-        let owner = image.core.block_on(image.engine.locks().owner())?;
+        let owner = image.core.block_on(image.view.head().locks().owner())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(lock_mode, EXCLUSIVE) }?;
         // SAFETY: `fetch` found it not null.
@@ -92,7 +100,7 @@ pub unsafe extern "C" fn rbd_lock_break(image: rbd_image_t, lock_mode: c_int, lo
         exclusive_only(lock_mode)?;
         // SAFETY: a string by the contract of librbd.h.
         let owner = unsafe { string(lock_owner) }?;
-        image.core.block_on(image.engine.locks().break_owner(&owner))?;
+        image.core.block_on(image.view.head().locks().break_owner(&owner))?;
         Ok(0)
     })
 }
@@ -112,7 +120,7 @@ pub unsafe extern "C" fn rbd_list_lockers(
     addrs_len: *mut usize,
 ) -> isize {
     with_image(image, |image| {
-        let state = image.core.block_on(image.engine.locks().holders())?;
+        let state = image.core.block_on(image.view.head().locks().holders())?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(exclusive, c_int::from(state.exclusive)) }?;
         let lockers = state.lockers.iter();
@@ -136,7 +144,7 @@ pub unsafe extern "C" fn rbd_lock_exclusive(image: rbd_image_t, cookie: *const c
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let cookie = unsafe { string(cookie) }?;
-        image.core.block_on(image.engine.locks().lock_advisory(&cookie, None))?;
+        image.core.block_on(image.view.head().locks().lock_advisory(&cookie, None))?;
         Ok(0)
     })
 }
@@ -146,7 +154,7 @@ pub unsafe extern "C" fn rbd_lock_shared(image: rbd_image_t, cookie: *const c_ch
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
         let (cookie, tag) = unsafe { (string(cookie)?, string(tag)?) };
-        image.core.block_on(image.engine.locks().lock_advisory(&cookie, Some(&tag)))?;
+        image.core.block_on(image.view.head().locks().lock_advisory(&cookie, Some(&tag)))?;
         Ok(0)
     })
 }
@@ -156,7 +164,7 @@ pub unsafe extern "C" fn rbd_unlock(image: rbd_image_t, cookie: *const c_char) -
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let cookie = unsafe { string(cookie) }?;
-        image.core.block_on(image.engine.locks().unlock_advisory(&cookie))?;
+        image.core.block_on(image.view.head().locks().unlock_advisory(&cookie))?;
         Ok(0)
     })
 }
@@ -169,7 +177,7 @@ pub unsafe extern "C" fn rbd_break_lock(image: rbd_image_t, client: *const c_cha
         let (client, cookie) = unsafe { (string(client)?, string(cookie)?) };
         let number = client.strip_prefix("client.").ok_or(Errno::EINVAL)?;
         number.parse::<u64>().map_err(|_| Errno::EINVAL)?;
-        image.core.block_on(image.engine.locks().break_advisory(&client, &cookie))?;
+        image.core.block_on(image.view.head().locks().break_advisory(&client, &cookie))?;
         Ok(0)
     })
 }
@@ -177,7 +185,8 @@ pub unsafe extern "C" fn rbd_break_lock(image: rbd_image_t, client: *const c_cha
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_features(image: rbd_image_t, features: u64, enabled: u8) -> c_int {
     with_image(image, |image| {
-        image.core.block_on(image.engine.update_features(features, enabled != 0))?;
+        image.view.writable()?;
+        image.core.block_on(image.view.head().update_features(features, enabled != 0))?;
         Ok(0)
     })
 }

@@ -20,7 +20,7 @@ pub unsafe extern "C" fn rbd_metadata_get(
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let key = unsafe { string(key) }?;
-        let found = image.core.block_on(image.engine.metadata().get(&key))?;
+        let found = image.core.block_on(image.view.head().metadata().get(&key))?;
         // SAFETY: a buffer of that size by the contract of librbd.h.
         unsafe { put_sized_text(value, val_len, &found) }
     })
@@ -32,8 +32,8 @@ pub unsafe extern "C" fn rbd_metadata_set(image: rbd_image_t, key: *const c_char
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
         let (key, value) = unsafe { (string(key)?, string(value)?) };
-        image.writable()?;
-        image.core.block_on(image.engine.metadata().set(&key, &value)).map_err(told_if_invalid)?;
+        image.view.writable()?;
+        image.core.block_on(image.view.head().metadata().set(&key, &value)).map_err(told_if_invalid)?;
         Ok(0)
     })
 }
@@ -43,8 +43,8 @@ pub unsafe extern "C" fn rbd_metadata_remove(image: rbd_image_t, key: *const c_c
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let key = unsafe { string(key) }?;
-        image.writable()?;
-        image.core.block_on(image.engine.metadata().remove(&key))?;
+        image.view.writable()?;
+        image.core.block_on(image.view.head().metadata().remove(&key))?;
         Ok(0)
     })
 }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn rbd_metadata_list(
     vals_len: *mut usize,
 ) -> c_int {
     with_image(image, |image| {
-        let all = || Ok(image.core.block_on(image.engine.metadata().list())?);
+        let all = || Ok(image.core.block_on(image.view.head().metadata().list())?);
         // SAFETY: the same contract.
         unsafe { put_page(all, start, max, (keys, key_len), (values, vals_len)) }
     })

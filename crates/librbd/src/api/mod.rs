@@ -18,6 +18,7 @@ pub mod open;
 mod options;
 mod plain;
 mod pool;
+mod snapshots;
 mod trash;
 mod unsupported;
 mod version;

@@ -9,9 +9,10 @@ use crate::handles::image::{OpenImage, close, take_handle};
 use crate::handles::layout::Layout;
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
+use crate::handles::view::View;
 use crate::runtime::process::core;
 use futures::FutureExt;
-use lsd_engine::{Image, ImageId, ImageRef};
+use lsd_engine::{ImageId, ImageRef, SnapRef};
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
 
@@ -60,19 +61,14 @@ impl Request {
     async fn attempt(self) -> Outcome<Ref<OpenImage>> {
         let core = core()?;
         let options = self.pool.open_options(self.read_only)?;
-        let engine = Image::open(&self.pool.store, &self.image, &options).await?;
-        if self.snapshot.is_some() {
-            // There are no snapshots, so no name names one. The close can lose nothing: nothing was written.
-            let _ = engine.close().await;
-            return Err(Errno::ENOENT);
-        }
-        let layout = Layout::of(&engine.info());
-        for fault in engine.option_faults() {
-            crate::ffi::log::line(&format_args!("{}: {fault}", engine.info().name));
+        let view = View::open(&self.pool.store, &self.image, options, self.snapshot.map(SnapRef::Name)).await?;
+        let info = view.head().info();
+        for fault in view.head().option_faults() {
+            crate::ffi::log::line(&format_args!("{}: {fault}", info.name));
         }
         let read_only = self.read_only;
-        tracing::debug!(target: "lsd::api", image = %engine.info().name, op = "open", read_only, "a client opened it");
-        OpenImage::register(engine, core, layout, self.pool.end())
+        tracing::debug!(target: "lsd::api", image = %info.name, op = "open", read_only, "a client opened it");
+        OpenImage::register(view, core, Layout::of(&info), self.pool.end())
     }
 }
 

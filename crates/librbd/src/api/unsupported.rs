@@ -35,18 +35,7 @@ macro_rules! nothing_to_clean {
 pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
 
 unsupported! {
-    // Snapshots.
-    rbd_snap_create(rbd_image_t, *const c_char);
-    rbd_snap_create2(rbd_image_t, *const c_char, u32, Progress, *mut c_void);
-    rbd_snap_remove(rbd_image_t, *const c_char);
-    rbd_snap_remove2(rbd_image_t, *const c_char, u32, Progress, *mut c_void);
-    rbd_snap_remove_by_id(rbd_image_t, u64);
-    rbd_snap_rollback(rbd_image_t, *const c_char);
-    rbd_snap_rollback_with_progress(rbd_image_t, *const c_char, Progress, *mut c_void);
-    rbd_snap_rename(rbd_image_t, *const c_char, *const c_char);
-    rbd_snap_protect(rbd_image_t, *const c_char);
-    rbd_snap_unprotect(rbd_image_t, *const c_char);
-    rbd_snap_set_limit(rbd_image_t, u64);
+    // Snapshots of the trash.
     rbd_snap_get_trash_namespace(rbd_image_t, u64, *mut c_char, usize);
     rbd_snap_get_trash_namespace2(rbd_image_t, u64, *mut c_void, usize);
     // Clones.

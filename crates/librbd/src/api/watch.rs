@@ -17,7 +17,7 @@ pub unsafe extern "C" fn rbd_watchers_list(
     with_image(image, |image| {
         // SAFETY: a number by the contract of librbd.h.
         let places = unsafe { fetch(max_watchers) }?;
-        let found = image.core.block_on(image.engine.watchers())?;
+        let found = image.core.block_on(image.view.head().watchers())?;
         // SAFETY: `fetch` found it not null.
         unsafe { max_watchers.write(found.len()) };
         if found.len() > places {
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn rbd_update_watch(
         }
         let listener = Arc::new(Listener::new(watch_cb.ok_or(Errno::EINVAL)?, arg));
         let (core, called) = (image.core, listener.clone());
-        let number = image.engine.add_update_listener(Arc::new(move |_| {
+        let number = image.view.head().add_update_listener(Arc::new(move |_| {
             let called = called.clone();
             core.deliverer.push(move || called.call());
         }));

@@ -1,6 +1,7 @@
 //! `rbd_image_t`: an open image with what the C API adds to the engine's handle.
 //!
-//! Owns: the handle's life (poisoning, operations in flight, close). Does not own: opening (module `open`), I/O.
+//! Owns: the handle's life (poisoning, operations in flight, close). Does not own: what it shows (`view.rs`), opening (module
+//! `open`), I/O.
 use crate::ffi::ctypes::rbd_image_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::completion::Completion;
@@ -9,16 +10,16 @@ use crate::handles::layout::Layout;
 use crate::handles::listener::Listener;
 use crate::handles::pool::PoolEnd;
 use crate::handles::slab::{Handled, Ref, Slab};
+use crate::handles::view::View;
 use crate::runtime::process::Core;
 use crate::runtime::signals::Signal;
-use lsd_engine::Image;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 pub struct OpenImage {
-    pub engine: Image,
+    pub view: View,
     pub core: &'static Core,
     pub layout: Layout,
     poisoned: AtomicBool,
@@ -48,10 +49,10 @@ pub fn image_of(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 }
 
 impl OpenImage {
-    /// Gives an image of the engine a handle.
-    pub fn register(engine: Image, core: &'static Core, layout: Layout, pool_end: PoolEnd) -> Outcome<Ref<OpenImage>> {
+    /// Gives an open image a handle.
+    pub fn register(view: View, core: &'static Core, layout: Layout, pool_end: PoolEnd) -> Outcome<Ref<OpenImage>> {
         IMAGES.insert(OpenImage {
-            engine,
+            view,
             core,
             layout,
             poisoned: AtomicBool::new(false),
@@ -82,7 +83,7 @@ impl OpenImage {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = listeners.as_mut().and_then(|listeners| listeners.remove(&number)).ok_or(Errno::ENOENT)?;
         listener.end();
-        self.engine.remove_update_listener(number);
+        self.view.head().remove_update_listener(number);
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl OpenImage {
         let ended = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         for (number, listener) in &ended {
             listener.end();
-            self.engine.remove_update_listener(*number);
+            self.view.head().remove_update_listener(*number);
         }
         !ended.is_empty()
     }
@@ -103,11 +104,6 @@ impl OpenImage {
     /// EINVAL if the image has an event socket already.
     pub fn set_events(&self, socket: EventSocket) -> Outcome<()> {
         self.events.set(socket).map_err(|_| Errno::EINVAL)
-    }
-
-    /// EROFS for a handle that was opened read-only.
-    pub fn writable(&self) -> Outcome<()> {
-        if self.engine.read_only() { Err(Errno::EROFS) } else { Ok(()) }
     }
 
     /// Waits for operations in flight, except inside a callback: that one is in flight itself.
@@ -140,13 +136,9 @@ pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> 
         image.core.deliverer.flushed().await;
     }
     image.drained(inside_callback).await;
-    let closed = if image.poisoned.load(Ordering::Relaxed) {
-        Err(Errno::EIO)
-    } else {
-        image.engine.close().await.map_err(Errno::from)
-    };
+    let closed = if image.poisoned.load(Ordering::Relaxed) { Err(Errno::EIO) } else { image.view.close().await };
     let result = closed.err().map_or(0, |errno| -errno.0);
-    tracing::debug!(target: "lsd::api", image = %image.engine.info().name, op = "close", result, "a client closed it");
+    tracing::debug!(target: "lsd::api", image = %image.view.head().info().name, op = "close", result, "a client closed it");
     let end = image.pool_end.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(image);
     // The operation whose callback this is keeps the image until the callback has returned.

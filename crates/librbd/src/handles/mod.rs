@@ -12,3 +12,4 @@ pub mod listener;
 pub mod options;
 pub mod pool;
 pub mod slab;
+pub mod view;

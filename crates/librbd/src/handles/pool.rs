@@ -51,7 +51,14 @@ impl Pool {
         }
         let settings = Settings::from_options(&|key| self.setting(key)).map_err(told)?;
         let pool = if self.io.namespace().is_empty() { None } else { Some(self.in_namespace("")?) };
-        Ok(OpenOptions { read_only, hold_moment: false, settings, pool, executor: self.core.executor() })
+        Ok(OpenOptions {
+            read_only,
+            hold_moment: false,
+            settings,
+            pool,
+            executor: self.core.executor(),
+            snapshot: None,
+        })
     }
 
     /// The pool's own metadata, which is that of its default namespace.

@@ -4,7 +4,7 @@
 use crate::checkpoint::Checkpointer;
 use crate::session::Session;
 use crate::session::requests::{Left, left};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Features, Result};
 use lsd_core::format::header::SnapNamespace;
 use lsd_core::format::notice::{Operation, SnapOperation};
 use lsd_core::units::SnapId;
@@ -47,7 +47,8 @@ impl Session {
         self.ask_snap(SnapOperation::Limit { limit }).await
     }
 
-    /// Not asked of another owner: who rolls back takes the image, as librbd does.
+    /// Not asked of another owner, as in librbd: who rolls back owns the image, and has it taken from nobody who lives unless nothing
+    /// but the writes of the moment decides who owns it. `ReadOnly` otherwise.
     pub(crate) async fn snap_rollback(self: &Arc<Self>, id: SnapId) -> Result<()> {
         self.look_at_header().await?;
         let session = self.clone();
@@ -55,6 +56,10 @@ impl Session {
         let task = tokio::spawn(async move {
             let since = session.refusals.count();
             let mut role = session.maintenance.lock().await;
+            let is_exclusive = session.described().state.features & Features::EXCLUSIVE_LOCK != 0;
+            if is_exclusive && !session.own_if_free(&mut role).await? {
+                return Err(Error::new(ErrorKind::ReadOnly, "another client owns the image"));
+            }
             let checkpointer = session.own(&mut role, since).await?;
             session.settle().await?;
             session.roll_back_owned(&checkpointer, id).await?;

@@ -116,7 +116,7 @@ pub unsafe extern "C" fn rbd_flush(image: rbd_image_t) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_invalidate_cache(image: rbd_image_t) -> c_int {
     with_image(image, |image| {
-        image.core.block_on(image.engine.invalidate_cache())?;
+        image.core.block_on(image.view.invalidate_cache())?;
         Ok(0)
     })
 }
@@ -152,13 +152,14 @@ fn read_iterate(
     arg: *mut c_void,
 ) -> Outcome<i64> {
     let callback = callback.ok_or(Errno::EINVAL)?;
-    let len = clip(image, ofs, len)?;
+    let shown = image.view.image()?;
+    let len = clip(shown.size(), ofs, len)?;
     let period = image.layout.period();
     let mut done = 0;
     while done < len {
         let at = ofs + done;
         let now = (period - at % period).min(len - done);
-        let data = image.core.block_on(image.engine.read(at, now))?.to_bytes();
+        let data = image.core.block_on(shown.read(at, now))?.to_bytes();
         // SAFETY: the caller's function, with a buffer that lives through the call.
         let result = unsafe { callback(done, data.len(), data.as_ptr().cast(), arg) };
         if result < 0 {

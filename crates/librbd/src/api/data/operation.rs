@@ -30,24 +30,25 @@ impl From<c_int> for OpFlags {
 }
 
 /// librbd's rule: nothing is always valid, a start at or after the end is EINVAL, and what crosses the end is cut.
-pub fn clip(image: &OpenImage, offset: u64, len: u64) -> Outcome<u64> {
-    if len == 0 {
-        return Ok(0);
+pub fn clip(size: u64, offset: u64, len: u64) -> Outcome<u64> {
+    match offset {
+        _ if len == 0 => Ok(0),
+        offset if offset >= size => Err(Errno::EINVAL),
+        _ => Ok(len.min(size - offset)),
     }
-    let size = image.engine.size();
-    if offset >= size { Err(Errno::EINVAL) } else { Ok(len.min(size - offset)) }
 }
 
 fn clip_for_write(image: &OpenImage, offset: u64, len: u64) -> Outcome<u64> {
-    let len = clip(image, offset, len)?;
-    image.writable()?;
+    let len = clip(image.view.image()?.size(), offset, len)?;
+    image.view.writable()?;
     Ok(len)
 }
 
 pub async fn read(image: Ref<OpenImage>, offset: u64, target: CallerMemory) -> Outcome<u64> {
-    let len = clip(&image, offset, target.len())?;
+    let shown = image.view.image()?;
+    let len = clip(shown.size(), offset, target.len())?;
     if len > 0 {
-        image.engine.read_into(offset, len, &mut target.target()).await?;
+        shown.read_into(offset, len, &mut target.target()).await?;
     }
     Ok(len)
 }
@@ -55,14 +56,14 @@ pub async fn read(image: Ref<OpenImage>, offset: u64, target: CallerMemory) -> O
 pub async fn write(image: Ref<OpenImage>, offset: u64, source: CallerMemory, flags: OpFlags) -> Outcome<u64> {
     let len = clip_for_write(&image, offset, source.len())?;
     if len > 0 {
-        image.engine.write(offset, source.write_data(len), flags.fua).await?;
+        image.view.head().write(offset, source.write_data(len), flags.fua).await?;
     }
     Ok(len)
 }
 
 /// What of a discard is carried out, by the settings of the moment.
 fn discard_rule(image: &OpenImage) -> DiscardRule {
-    let settings = image.engine.settings();
+    let settings = image.view.head().settings();
     DiscardRule::new(settings.skip_partial_discard, settings.discard_granularity_bytes, image.layout)
 }
 
@@ -71,10 +72,10 @@ pub async fn discard(image: Ref<OpenImage>, offset: u64, len: u64) -> Outcome<u6
     let ranges = discard_rule(&image).ranges(offset, len);
     if ranges.is_empty() && len > 0 {
         // Also a discard of which nothing is left takes the image, as in librbd.
-        image.engine.discard(offset, 0, false).await?;
+        image.view.head().discard(offset, 0, false).await?;
     }
     for (offset, len) in ranges {
-        image.engine.discard(offset, len, false).await?;
+        image.view.head().discard(offset, len, false).await?;
     }
     Ok(len)
 }
@@ -91,7 +92,7 @@ pub async fn write_zeroes(
     }
     let len = clip_for_write(&image, offset, len)?;
     if len > 0 {
-        image.engine.write_zeroes(offset, len, zero_flags & ZERO_FLAG_THICK != 0, flags.fua).await?;
+        image.view.head().write_zeroes(offset, len, zero_flags & ZERO_FLAG_THICK != 0, flags.fua).await?;
     }
     Ok(len)
 }
@@ -111,19 +112,19 @@ pub async fn write_same(
     let pattern = pattern.copy_out(pattern.len());
     if pattern.iter().all(|byte| *byte == 0) {
         // librbd's `rbd_discard_on_zeroed_write_same`.
-        image.engine.write_zeroes(offset, len, false, flags.fua).await?;
+        image.view.head().write_zeroes(offset, len, false, flags.fua).await?;
         return Ok(len);
     }
     // Only a range cut at the end of the image leaves a rest.
     let rest = len % pattern.len() as u64;
     if len > rest {
-        image.engine.write_same(offset, len - rest, pattern.clone()).await?;
+        image.view.head().write_same(offset, len - rest, pattern.clone()).await?;
     }
     if rest > 0 {
-        image.engine.write(offset + len - rest, pattern.slice(..rest as usize), false).await?;
+        image.view.head().write(offset + len - rest, pattern.slice(..rest as usize), false).await?;
     }
     if flags.fua {
-        image.engine.flush().await?;
+        image.view.head().flush().await?;
     }
     Ok(len)
 }
@@ -149,7 +150,7 @@ pub async fn compare_and_write(
         return Err(Errno::EINVAL);
     }
     let (compare, data): (Bytes, Bytes) = (compare.copy_out(len), data.copy_out(len));
-    match image.engine.compare_and_write(offset, compare, data).await {
+    match image.view.head().compare_and_write(offset, compare, data).await {
         Ok(()) => {}
         Err(error) => {
             if let ErrorKind::Mismatch { offset } = error.kind {
@@ -159,12 +160,12 @@ pub async fn compare_and_write(
         }
     }
     if flags.fua {
-        image.engine.flush().await?;
+        image.view.head().flush().await?;
     }
     Ok(len)
 }
 
 pub async fn flush(image: Ref<OpenImage>) -> Outcome<u64> {
-    image.engine.flush().await?;
+    image.view.head().flush().await?;
     Ok(0)
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::ffi::panic::guard;
 use crate::handles::layout::Layout;
 use crate::handles::pool::PoolEnd;
+use crate::handles::view::View;
 use crate::runtime::process::core;
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};
 use lsd_store::{MemoryCluster, ObjectStore};
@@ -18,9 +19,9 @@ fn open_image() -> *mut c_void {
         let options = CreateOptions { size: 1 << 20, ..CreateOptions::default() };
         Image::create(&store, "image", &options).await.unwrap();
         let image = ImageRef::Name("image".into());
-        let engine = Image::open(&store, &image, &OpenOptions::default()).await.unwrap();
-        let layout = Layout::of(&engine.info());
-        OpenImage::register(engine, core, layout, PoolEnd::default()).unwrap().handle()
+        let view = View::open(&store, &image, OpenOptions::default(), None).await.unwrap();
+        let layout = Layout::of(&view.head().info());
+        OpenImage::register(view, core, layout, PoolEnd::default()).unwrap().handle()
     })
 }
 
