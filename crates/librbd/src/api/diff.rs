@@ -83,16 +83,16 @@ fn iterate(
     let callback = callback.ok_or(Errno::EINVAL)?;
     let shown = image.view.image()?;
     let len = clip(shown.size(), ofs, len)?;
+    let layout = image.layout;
+    let window = (ofs, ofs + len);
+    let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
     if let Some(from) = from {
         return match image.view.snapshot()? {
             Some(to) if from.id == to => Ok(0),
             Some(to) if from.id > to => Err(Errno::EINVAL),
-            _ => Err(Errno::EOPNOTSUPP),
+            _ => differences(image, &shown, &from, teller),
         };
     }
-    let layout = image.layout;
-    let window = (ofs, ofs + len);
-    let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
     let mut at = ofs;
     while at < window.1 {
         for extent in image.core.block_on(shown.first_extents(at, window.1 - at))? {
@@ -101,6 +101,29 @@ fn iterate(
                 teller.data(extent.offset, at)?;
             }
         }
+    }
+    teller.tell()?;
+    Ok(0)
+}
+
+/// What of the window is not as in the snapshot.
+fn differences(image: &Ref<OpenImage>, shown: &Image, from: &SnapInfo, mut teller: Teller) -> Outcome<c_int> {
+    let from = image.core.block_on(image.view.open_at(from.id))?;
+    let (start, end) = teller.window;
+    let mut found: Vec<Extent> = Vec::new();
+    let mut collect = |change: Extent| {
+        match found.last_mut() {
+            Some(last) if last.data == change.data && last.offset + last.len == change.offset => last.len += change.len,
+            _ => found.push(change),
+        }
+        Ok(())
+    };
+    let compared = image.core.block_on(shown.changes(Some(&from), start, end - start, &mut collect));
+    let closed = image.core.block_on(from.close());
+    compared?;
+    closed?;
+    for Extent { offset, len, data } in found {
+        teller.extent(offset, offset + len, data)?;
     }
     teller.tell()?;
     Ok(0)

@@ -6,7 +6,7 @@ use crate::ffi::ctypes::{
     librbd_progress_fn_t, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t, rbd_pool_stats_t,
     rbd_update_callback_t,
 };
-use nix::libc::{EOPNOTSUPP, time_t};
+use nix::libc::EOPNOTSUPP;
 use std::ffi::{c_char, c_int, c_void};
 
 type Progress = Option<librbd_progress_fn_t>;
