@@ -614,6 +614,65 @@ static void without_layering(void)
 	OK(rbd_remove(io, name));
 }
 
+struct seen {
+	uint64_t data, holes, end;
+};
+
+static int add_change(uint64_t offset, size_t len, int exists, void *arg)
+{
+	struct seen *seen = arg;
+	if (offset < seen->end)
+		return -EDOM;
+	seen->end = offset + len;
+	*(exists ? &seen->data : &seen->holes) += len;
+	return 0;
+}
+
+/* Byte-exact in objects that are written in whole blocks. */
+static void expect_changes(rbd_image_t image, const char *from, uint64_t data, uint64_t holes)
+{
+	struct seen seen = {0};
+	OK(rbd_diff_iterate2(image, from, 0, SIZE, 1, 0, add_change, &seen));
+	IS(seen.data, data);
+	IS(seen.holes, holes);
+}
+
+static void differences(void)
+{
+	enum { OBJECT = 4 << 20, BLOCK = 4096 };
+	static char block[BLOCK];
+	rbd_image_t image;
+	int order = 22;
+	memset(block, 'd', sizeof(block));
+	OK(rbd_create2(io, name, SIZE, RBD_FEATURES_DEFAULT, &order));
+	OK(rbd_open(io, name, &image, NULL));
+	for (int i = 0; i < 4; i++)
+		IS(rbd_write(image, i * BLOCK, BLOCK, block), BLOCK);
+	OK(rbd_snap_create(image, "a"));
+	expect_changes(image, "a", 0, 0);
+	expect_changes(image, NULL, 4 * BLOCK, 0);
+	memset(block, 'e', sizeof(block));
+	IS(rbd_write(image, BLOCK, BLOCK, block), BLOCK);
+	IS(rbd_write(image, OBJECT, BLOCK, block), BLOCK);
+	OK(rbd_snap_create(image, "b"));
+	IS(rbd_discard(image, OBJECT, OBJECT), OBJECT);
+	expect_changes(image, "b", 0, BLOCK);
+	expect_changes(image, "a", BLOCK, 0);
+	struct seen seen = {0};
+	OK(rbd_snap_set(image, "b"));
+	expect_changes(image, "a", 2 * BLOCK, 0);
+	OK(rbd_diff_iterate2(image, "a", 0, SIZE, 1, 1, add_change, &seen));
+	IS(seen.data, 2 * OBJECT);
+	seen = (struct seen){0};
+	OK(rbd_diff_iterate2(image, "a", OBJECT, BLOCK, 1, 0, add_change, &seen));
+	IS(seen.data, BLOCK);
+	OK(rbd_snap_set(image, NULL));
+	OK(rbd_snap_remove(image, "a"));
+	OK(rbd_snap_remove(image, "b"));
+	OK(rbd_close(image));
+	OK(rbd_remove(io, name));
+}
+
 int main(int argc, char **argv)
 {
 	rados_t cluster;
@@ -641,5 +700,6 @@ int main(int argc, char **argv)
 	read_only_handles(image);
 	removing_the_image(image);
 	without_layering();
+	differences();
 	return finish(cluster, io);
 }

@@ -1,7 +1,6 @@
-//! Which parts of an image or a snapshot have data (`rbd_diff_iterate*` from the beginning of time).
+//! Which parts of an image or a snapshot have data, or differ from an older snapshot (`rbd_diff_iterate*`).
 //!
-//! Extents are byte-exact unless whole objects are asked for. Does not own: differences between snapshots, which are not there
-//! yet.
+//! Extents are byte-exact unless whole objects are asked for. Does not own: comparing two maps (the engine's `Image::changes`).
 use crate::api::data::operation::clip;
 use crate::ffi::caller::optional_string;
 use crate::ffi::ctypes::rbd_image_t;
@@ -10,7 +9,7 @@ use crate::handles::entry::with_image;
 use crate::handles::image::OpenImage;
 use crate::handles::layout::Layout;
 use crate::handles::slab::Ref;
-use lsd_engine::SnapInfo;
+use lsd_engine::{Extent, Image, SnapInfo};
 use std::ffi::{c_char, c_int, c_void};
 
 /// Called for each extent: (offset, length, 1 for data and 0 for a hole, argument); negative ends the listing.
@@ -21,6 +20,9 @@ const FLAG_WHOLE_OBJECT: u32 = 1 << 1;
 /// `RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT`: without parents it changes nothing.
 const FLAG_INCLUDE_PARENT: u32 = 1 << 0;
 
+/// Bytes of an image that are compared before anything of them is told: what differs there, at worst in blocks of 4 KiB, is in memory.
+const COMPARED_AT_ONCE: u64 = 4 << 30;
+
 /// Joins what the engine gives in steps and tells the caller.
 struct Teller {
     callback: DiffCallback,
@@ -29,27 +31,31 @@ struct Teller {
     whole_object: bool,
     /// Told extents lie within this range.
     window: (u64, u64),
-    /// The data extent that may still grow.
-    pending: Option<(u64, u64)>,
+    /// The extent that may still grow, and whether it has data.
+    pending: Option<(u64, u64, bool)>,
 }
 
 impl Teller {
-    fn data(&mut self, start: u64, end: u64) -> Outcome<()> {
-        let (start, end) = if self.whole_object {
-            // Objects that are striped together are taken as one.
-            let unit = self.layout.period();
-            ((start / unit * unit).max(self.window.0), end.next_multiple_of(unit).min(self.window.1))
-        } else {
-            (start, end)
-        };
+    /// The objects around it, where whole ones are asked for: those that are striped together are taken as one.
+    fn widened(&self, start: u64, end: u64) -> (u64, u64) {
+        if !self.whole_object {
+            return (start, end);
+        }
+        let unit = self.layout.period();
+        ((start / unit * unit).max(self.window.0), end.next_multiple_of(unit).min(self.window.1))
+    }
+
+    /// Extents come in order; of a whole object that has data somewhere, whatever changed in it, `data` is true.
+    fn extent(&mut self, start: u64, end: u64, data: bool) -> Outcome<()> {
+        let (start, end) = self.widened(start, end);
         match &mut self.pending {
-            Some((_, pending_end)) if *pending_end >= start => {
+            Some((_, pending_end, pending_data)) if *pending_end >= start && *pending_data == data => {
                 *pending_end = end.max(*pending_end);
                 Ok(())
             }
             _ => {
                 self.tell()?;
-                self.pending = Some((start, end));
+                self.pending = Some((start, end, data));
                 Ok(())
             }
         }
@@ -57,12 +63,12 @@ impl Teller {
 
     /// Whole objects are told one by one, as librbd does.
     fn tell(&mut self) -> Outcome<()> {
-        let Some((mut start, end)) = self.pending.take() else { return Ok(()) };
+        let Some((mut start, end, data)) = self.pending.take() else { return Ok(()) };
         while start < end {
             let unit = self.layout.period();
             let stop = if self.whole_object { ((start / unit + 1) * unit).min(end) } else { end };
             // SAFETY: the caller gave this function for exactly this call.
-            let result = unsafe { (self.callback)(start, (stop - start) as usize, 1, self.argument) };
+            let result = unsafe { (self.callback)(start, (stop - start) as usize, c_int::from(data), self.argument) };
             if result < 0 {
                 return Err(Errno(-result));
             }
@@ -98,7 +104,7 @@ fn iterate(
         for extent in image.core.block_on(shown.first_extents(at, window.1 - at))? {
             at = extent.offset + extent.len;
             if extent.data && extent.len > 0 {
-                teller.data(extent.offset, at)?;
+                teller.extent(extent.offset, at, true)?;
             }
         }
     }
@@ -109,7 +115,27 @@ fn iterate(
 /// What of the window is not as in the snapshot.
 fn differences(image: &Ref<OpenImage>, shown: &Image, from: &SnapInfo, mut teller: Teller) -> Outcome<c_int> {
     let from = image.core.block_on(image.view.open_at(from.id))?;
-    let (start, end) = teller.window;
+    let (mut at, end) = teller.window;
+    let mut told = Ok(());
+    while at < end && told.is_ok() {
+        let len = (end - at).min(COMPARED_AT_ONCE);
+        told = tell_part(image, (shown, &from), (at, len), &mut teller);
+        at += len;
+    }
+    let closed = image.core.block_on(from.close());
+    told?;
+    closed?;
+    teller.tell()?;
+    Ok(0)
+}
+
+/// The same of a part of the window.
+fn tell_part(
+    image: &Ref<OpenImage>,
+    (shown, from): (&Image, &Image),
+    (start, len): (u64, u64),
+    teller: &mut Teller,
+) -> Outcome<()> {
     let mut found: Vec<Extent> = Vec::new();
     let mut collect = |change: Extent| {
         match found.last_mut() {
@@ -118,15 +144,27 @@ fn differences(image: &Ref<OpenImage>, shown: &Image, from: &SnapInfo, mut telle
         }
         Ok(())
     };
-    let compared = image.core.block_on(shown.changes(Some(&from), start, end - start, &mut collect));
-    let closed = image.core.block_on(from.close());
-    compared?;
-    closed?;
+    image.core.block_on(shown.changes(Some(from), start, len, &mut collect))?;
     for Extent { offset, len, data } in found {
-        teller.extent(offset, offset + len, data)?;
+        let (start, end) = teller.widened(offset, offset + len);
+        // An object that something went from may have other data.
+        let has_data = !data && teller.whole_object && has_data(image, shown, (start, end))?;
+        teller.extent(offset, offset + len, data || has_data)?;
     }
-    teller.tell()?;
-    Ok(0)
+    Ok(())
+}
+
+fn has_data(image: &Ref<OpenImage>, shown: &Image, (start, end): (u64, u64)) -> Outcome<bool> {
+    let mut at = start;
+    while at < end {
+        for extent in image.core.block_on(shown.first_extents(at, end - at))? {
+            if extent.data {
+                return Ok(true);
+            }
+            at = extent.offset + extent.len;
+        }
+    }
+    Ok(false)
 }
 
 #[unsafe(no_mangle)]
@@ -142,7 +180,7 @@ pub unsafe extern "C" fn rbd_diff_iterate(
     unsafe { rbd_diff_iterate2(image, fromsnapname, ofs, len, 1, 0, cb, arg) }
 }
 
-/// ENOENT: no such snapshot to start from; EINVAL: it is younger than what the handle shows; EOPNOTSUPP: it is older.
+/// ENOENT: no such snapshot to start from; EINVAL: it is younger than what the handle shows.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate2(
     image: rbd_image_t,

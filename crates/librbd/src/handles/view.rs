@@ -50,6 +50,11 @@ impl View {
         Ok(view)
     }
 
+    /// Another handle at a snapshot, beside what this one shows. ENOENT.
+    pub async fn open_at(&self, id: u64) -> Outcome<Image> {
+        Ok(self.open_snapshot(SnapRef::Id(id)).await?.image)
+    }
+
     async fn open_snapshot(&self, snapshot: SnapRef) -> Outcome<Shown> {
         let options = OpenOptions { snapshot: Some(snapshot), ..self.options.clone() };
         let image = Image::open(&self.store, &ImageRef::Id(self.head.info().id), &options).await?;
