@@ -1,7 +1,16 @@
-//! What the environment asks of every run.
+//! What the environment asks of every run, and what a run's seed says of it.
+
+/// From here on every seed takes snapshots.
+const FIRST_OF_SNAPSHOTS: u64 = 1_000_000;
 
 /// Whether clients stay alive beside the next one and hand the image to each other (`LSD_SIM_SHARE`). Not by default: what the oracle
 /// may demand of such histories is not settled yet (docs/TESTING.md).
 pub fn shares() -> bool {
     std::env::var_os("LSD_SIM_SHARE").is_some()
+}
+
+/// Whether clients of this run take snapshots: in every sixth of the low seeds, so that those that were there before do what they
+/// did.
+pub fn takes_snapshots(seed: u64) -> bool {
+    seed >= FIRST_OF_SNAPSHOTS || seed % 6 == 1
 }

@@ -36,12 +36,31 @@ pub struct Coverage {
     pub bulks: u64,
     /// Batches that were one of several of a group.
     pub shares: u64,
+    /// Snapshots whose creation was acknowledged.
+    pub snapshots: u64,
+    pub snapshots_removed: u64,
+    /// Names and protections of snapshots that were changed.
+    pub snapshots_changed: u64,
+    /// Lists of snapshots that were compared with what may be there.
+    pub snapshot_lists: u64,
+    /// Contents of snapshots that were read and compared.
+    pub snapshots_read: u64,
+    /// What clients did with snapshots that did not own the image.
+    pub asked: u64,
+    pub rollbacks: u64,
+    pub rollbacks_by_others: u64,
+    /// Rollbacks that were not acknowledged to a living client.
+    pub rollbacks_in_doubt: u64,
+    /// Crash points in runs that take snapshots.
+    pub snapshot_crash_points: u64,
+    /// Pages that nobody needs, at the end.
+    pub leaks: u64,
     /// Everything that happened.
     pub events: u64,
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 19] {
+    fn counters(&self) -> [(&'static str, u64); 30] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -61,6 +80,17 @@ impl Coverage {
             ("collections", self.collections),
             ("bulks", self.bulks),
             ("shares of groups", self.shares),
+            ("snapshots", self.snapshots),
+            ("snapshots removed", self.snapshots_removed),
+            ("snapshots changed", self.snapshots_changed),
+            ("lists of snapshots", self.snapshot_lists),
+            ("snapshots compared", self.snapshots_read),
+            ("deeds of askers", self.asked),
+            ("rollbacks", self.rollbacks),
+            ("rollbacks by others", self.rollbacks_by_others),
+            ("rollbacks in doubt", self.rollbacks_in_doubt),
+            ("crash points with snapshots", self.snapshot_crash_points),
+            ("leaks", self.leaks),
             ("events", self.events),
         ]
     }
@@ -92,6 +122,17 @@ impl AddAssign<&Coverage> for Coverage {
         self.collections += other.collections;
         self.bulks += other.bulks;
         self.shares += other.shares;
+        self.snapshots += other.snapshots;
+        self.snapshots_removed += other.snapshots_removed;
+        self.snapshots_changed += other.snapshots_changed;
+        self.snapshot_lists += other.snapshot_lists;
+        self.snapshots_read += other.snapshots_read;
+        self.asked += other.asked;
+        self.rollbacks += other.rollbacks;
+        self.rollbacks_by_others += other.rollbacks_by_others;
+        self.rollbacks_in_doubt += other.rollbacks_in_doubt;
+        self.snapshot_crash_points += other.snapshot_crash_points;
+        self.leaks += other.leaks;
         self.events += other.events;
     }
 }

@@ -3,12 +3,13 @@
 //! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`mod.rs`).
 use crate::run::scenario::Scenario;
 use crate::run::work::Work;
-use crate::verdict::owners::{SharedHistory, lock};
-use lsd_engine::{AckMode, Clock, Error, ErrorKind, Image, ImageRef, OpenOptions, ReadData, Settings, Thresholds};
+use crate::verdict::owners::{Found, SharedHistory, Who, check_found, lock};
+use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions, ReadData, Settings, Thresholds};
 use lsd_store::ObjectStore;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often something is tried while operations may fail, and before it counts as impossible.
@@ -27,7 +28,6 @@ pub struct Life {
     pub scenario: Arc<Scenario>,
     pub client: usize,
     pub store: Arc<dyn ObjectStore>,
-    pub clock: Arc<dyn Clock>,
     pub random: StdRng,
     pub ending: Ending,
     /// Operations that it issues.
@@ -68,10 +68,18 @@ impl Life {
         if !self.recover(&image).await {
             return;
         }
-        let (scenario, client, image_) = (self.scenario.clone(), self.client, image.clone());
-        let work = Work { scenario, client, image: image_, options, flushed: Arc::default() };
+        let work = Work {
+            scenario: self.scenario.clone(),
+            client: self.client,
+            store: self.store.clone(),
+            image: image.clone(),
+            options,
+            flushed: Arc::default(),
+            gave_up: Arc::default(),
+        };
+        self.look_at_snapshots(&work).await;
         work.run(&mut self.random, self.operations).await;
-        if self.scenario.judge.failure().is_some() {
+        if self.scenario.judge.failure().is_some() || work.gave_up.load(Ordering::Relaxed) {
             return;
         }
         self.settle(&image, &work).await;
@@ -80,14 +88,27 @@ impl Life {
         }
     }
 
+    /// At times all of them, as a new owner.
+    async fn look_at_snapshots(&mut self, work: &Work) {
+        let Some(album) = &self.scenario.album else { return };
+        if self.random.random_bool(0.5) {
+            return;
+        }
+        let visitor = work.visitor();
+        visitor.list().await;
+        for snap in album.all() {
+            visitor.look(&snap, &[]).await;
+        }
+    }
+
     /// Opens the image and, at times, looks at what a reader sees.
     async fn open(&mut self, options: &OpenOptions) -> Option<Image> {
-        let reference = ImageRef::Id(self.scenario.id.clone());
+        let reference = self.scenario.image();
         let history = self.scenario.owners.history();
         let before = lock(&history).tick();
         let mut tries = 0;
         let image = loop {
-            match Image::open_with_clock(&self.store, &reference, options, self.clock.clone()).await {
+            match Image::open_with_clock(&self.store, &reference, options, self.scenario.site.clock.clone()).await {
                 Ok(image) => break image,
                 Err(error) => self.endure("open", &error, &mut tries).await?,
             }
@@ -108,11 +129,10 @@ impl Life {
         }
         match data {
             Ok(data) => {
-                let checked = self
-                    .scenario
-                    .disk
-                    .decode_all(&data)
-                    .and_then(|found| lock(history).check(&found, before, self.scenario.disk.first_beyond(size)));
+                let checked = self.scenario.disk.decode_all(&data).and_then(|stamps| {
+                    let (found, end) = (Found { stamps, size }, self.scenario.disk.first_beyond(size));
+                    check_found(history, &found, before, end, Who::Reader)
+                });
                 self.scenario.net.count(|coverage| coverage.checks += 1);
                 if let Err(why) = checked {
                     self.scenario.judge.fail(format!("client {} reads after opening: {why}", self.client));
@@ -172,21 +192,16 @@ impl Life {
         net.taken_over();
         net.count(|coverage| coverage.checks += 1);
         let history = self.scenario.owners.history();
+        let end = self.scenario.disk.first_beyond(size);
         let checked = data.map_err(|error| format!("{:?}: {error}", error.kind)).and_then(|data| {
-            let found = self.scenario.disk.decode_all(&data)?;
-            let mut history = lock(&history);
-            if !history.sizes.contains(&size) {
-                return Err(format!("the size is {size}, and should be one of {:?}", history.sizes));
-            }
-            let now = history.tick();
-            history.check(&found, now, self.scenario.disk.first_beyond(size))?;
+            let found = Found { stamps: self.scenario.disk.decode_all(&data)?, size };
+            check_found(&history, &found, self.scenario.owners.tick(), end, Who::Owner)?;
             Ok(found)
         });
         match checked {
             Ok(found) => {
                 net.note(self.client, "recovered", "", "");
-                let end = self.scenario.disk.first_beyond(size);
-                self.scenario.owners.begin(self.client, image, found, size, end);
+                self.scenario.owners.begin(self.client, image, found, end);
                 true
             }
             Err(why) => {

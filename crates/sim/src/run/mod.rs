@@ -1,25 +1,29 @@
 //! One run: a seed, a store with faults, and a row of clients that own the image one after another.
 //!
 //! Owns: who lives when, who is cut at which step, and what must hold at the end. Does not own: what a client does (`life.rs`).
+mod asker;
+mod ending;
 mod full_pools;
 mod life;
 mod panics;
 mod removal;
+mod rollback;
 mod scenario;
+mod snapshots;
 mod work;
 
-use crate::options::shares;
+use crate::options::{shares, takes_snapshots};
 use crate::record::report::{Coverage, Failure};
 use crate::run::full_pools::full_pools;
 use crate::run::life::{Ending, Life};
-use crate::run::scenario::Scenario;
+use crate::run::scenario::{Scenario, Site};
 use crate::world::clock::VirtualClock;
 use crate::world::disk::Disk;
 use crate::world::faults::Faults;
 use crate::world::net::{Cut, Net};
 use crate::world::store::SimStore;
 use lsd_engine::{Clock, CreateOptions, Image, ImageId};
-use lsd_store::{MemoryCluster, PoolId, StoreLimits};
+use lsd_store::{MemoryCluster, StoreLimits};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
@@ -56,19 +60,14 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
     if let Some(panic) = panics::take() {
         failure = Some(panic);
     }
-    let (coverage, trace_hash) = scenario.map(|scenario| scenario.net.outcome()).unwrap_or_default();
+    let (mut coverage, trace_hash) = scenario.map(|scenario| scenario.net.outcome()).unwrap_or_default();
+    coverage.snapshot_crash_points = if takes_snapshots(seed) { coverage.crash_points } else { 0 };
     Outcome { coverage, trace_hash, failure: failure.map(|why| Failure { seed, why }) }
 }
 
 struct Run {
     scenario: Arc<Scenario>,
     random: StdRng,
-    clock: Arc<dyn Clock>,
-    /// Where the header is.
-    pool: PoolId,
-    /// Where log data goes.
-    data_pool: PoolId,
-    blocklist_lags: bool,
     zombies: Vec<JoinHandle<()>>,
 }
 
@@ -101,15 +100,16 @@ impl Run {
         let created = Image::create_as(&store, "disk", &options, clock.as_ref(), uuid).await;
         let id: ImageId = created.map_err(|error| format!("create: {error}"))?;
         net.bury(client);
-        let scenario = Scenario::new(net, disk, id);
-        let data_pool = data_pool.unwrap_or(pool);
-        Ok(Self { scenario, random, clock, pool, data_pool, blocklist_lags, zombies: Vec::new() })
+        let site = Site { id, pool, data_pool: data_pool.unwrap_or(pool), blocklist_lags, clock };
+        let scenario = Scenario::new(net, disk, site, takes_snapshots(seed));
+        Ok(Self { scenario, random, zombies: Vec::new() })
     }
 
     /// What went wrong, if anything did.
     async fn go(mut self) -> Option<String> {
-        let Scenario { net, judge, .. } = self.scenario.as_ref();
-        let weather = full_pools(net.clone(), judge.clone(), self.data_pool, self.random.random());
+        let Scenario { net, judge, site, .. } = self.scenario.as_ref();
+        let data_pool = site.data_pool;
+        let weather = full_pools(net.clone(), judge.clone(), data_pool, self.random.random());
         let weather = tokio::spawn(weather);
         for _ in 0..self.random.random_range(15..30) {
             self.next_life(false).await;
@@ -120,17 +120,22 @@ impl Run {
         for zombie in std::mem::take(&mut self.zombies) {
             let _ = zombie.await;
         }
+        self.scenario.wait_for_askers().await;
         weather.abort();
-        self.scenario.net.cluster.set_full(self.data_pool, false);
+        self.scenario.net.cluster.set_full(data_pool, false);
         self.scenario.judge.set_full(false);
         tokio::time::sleep(EVERYTHING_ARRIVED).await;
         self.next_life(true).await;
+        self.scenario.wait_for_askers().await;
         for why in self.scenario.owners.check_promises() {
             self.scenario.judge.fail(why);
         }
         if self.failure().is_none() {
             tokio::time::sleep(EVERYTHING_ARRIVED).await;
-            removal::remove(&self.scenario, self.pool, self.data_pool).await;
+            ending::look_back(&self.scenario).await;
+        }
+        if self.failure().is_none() {
+            removal::remove(&self.scenario).await;
         }
         self.failure()
     }
@@ -142,8 +147,7 @@ impl Run {
     /// One client lives until it is done or cut. `last`: nothing goes wrong any more.
     async fn next_life(&mut self, last: bool) {
         let net = self.scenario.net.clone();
-        let (client, memory) = net.add_client();
-        let store = SimStore::open(&net, client, &memory, self.pool, self.blocklist_lags).await;
+        let (client, store) = self.scenario.connect().await;
         let random = &mut self.random;
         let ending = if random.random_bool(0.5) { Ending::Close } else { Ending::Drop };
         let cut = match random.random_range(0..10) {
@@ -163,7 +167,6 @@ impl Run {
             scenario: self.scenario.clone(),
             client,
             store,
-            clock: self.clock.clone(),
             random: StdRng::from_rng(random),
             ending,
             operations: random.random_range(0..if self.scenario.disk.has_blocks() { 240 } else { 120 }),
@@ -180,10 +183,18 @@ impl Run {
             }
         };
         self.scenario.owners.distrust(client);
+        self.scenario.owners.cut(client);
+        let lent_to = self.scenario.take_back();
+        lent_to.iter().filter(|guest| !net.is_dead(**guest)).for_each(|guest| net.bury(*guest));
         match cut {
-            Some(Cut::Partition | Cut::Usurp | Cut::Share) if alive && !last => self.leave_zombie(client, cut, task),
+            // Whoever has lent the image would take it back from its next owner.
+            Some(Cut::Partition | Cut::Usurp | Cut::Share) if alive && !last && lent_to.is_none() => {
+                self.leave_zombie(client, cut, task);
+            }
             _ => {
-                if !net.is_cut(client) {
+                if alive && lent_to.is_some() && !net.is_dead(client) {
+                    net.bury(client);
+                } else if !net.is_cut(client) {
                     if ending == Ending::Close { net.bury(client) } else { net.cut_now(client, Cut::Crash) }
                 }
                 task.abort();

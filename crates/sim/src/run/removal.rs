@@ -3,8 +3,7 @@
 //! Owns: what may stay of it. Does not own: the removal (the engine).
 use crate::run::scenario::Scenario;
 use crate::world::store::SimStore;
-use lsd_engine::{Image, ImageRef};
-use lsd_store::PoolId;
+use lsd_engine::Image;
 
 /// Pages of a checkpoint of the run's small image: leaves, patches, root.
 const PAGES_LEFT: u64 = 3;
@@ -12,20 +11,19 @@ const PAGES_LEFT: u64 = 3;
 /// Empty objects that a dead taker's packets may make after everybody has looked for them.
 const TOMBSTONES_LEFT: u64 = 16;
 
-/// Removes the image, which has its header in `pool`; nothing of it may stay in the pools.
-pub async fn remove(scenario: &Scenario, pool: PoolId, data_pool: PoolId) {
-    let (net, judge) = (&scenario.net, &scenario.judge);
+/// Removes the image; nothing of it may stay in the pools.
+pub async fn remove(scenario: &Scenario) {
+    let (net, judge, site) = (&scenario.net, &scenario.judge, &scenario.site);
     let (client, memory) = net.add_client();
     net.set_calm(client, true);
-    let store = SimStore::open(net, client, &memory, pool, false).await;
-    let image = ImageRef::Id(scenario.id.clone());
-    if let Err(error) = Image::remove(&store, &image, &|_, _| Ok(())).await {
+    let store = SimStore::open(net, client, &memory, site.pool, false).await;
+    if let Err(error) = Image::remove(&store, &scenario.image(), &|_, _| Ok(())).await {
         return judge.fail(format!("the image cannot be removed: {:?}: {error}", error.kind));
     }
     // Nothing leads to the pages of a checkpoint that was cut short; each crash and each failed operation may leave one behind.
     let covered = net.outcome().0;
     let pages = (covered.crash_points + covered.failed_operations) * PAGES_LEFT;
-    for pool in [pool, data_pool] {
+    for pool in [site.pool, site.data_pool] {
         let store = SimStore::open(net, client, &memory, pool, false).await;
         for (prefix, allowed) in [("lsd_data.", TOMBSTONES_LEFT), ("lsd_header.", 0), ("lsd_map.", pages)] {
             let left = store.list(prefix).await.unwrap_or_default();

@@ -1,13 +1,16 @@
 //! The operations that an owner issues, each with its entry in the history.
+use crate::run::asker;
 use crate::run::scenario::Scenario;
-use crate::verdict::history::{Kind, Outcome, Tick};
-use crate::verdict::owners::{SharedHistory, lock};
+use crate::run::snapshots::{Deed, Visitor};
+use crate::verdict::history::{Kind, Outcome};
+use crate::verdict::owners::{SharedHistory, check_read, lock};
 use crate::world::disk::{BULK, GRANULE, Stamp};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions, Settings};
+use lsd_store::ObjectStore;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -20,14 +23,20 @@ const RECORD_GRANULES: usize = (1 << 20) / GRANULE as usize;
 /// How often an operation is [`Work::bulk`], in a life that has segments of the default size.
 const BULK_LIKELY: f64 = 0.0005;
 
+/// How often something is done with snapshots, where a run takes any.
+const SNAPSHOTS_LIKELY: f64 = 0.06;
+
 #[derive(Clone)]
 pub struct Work {
     pub scenario: Arc<Scenario>,
     pub client: usize,
+    pub store: Arc<dyn ObjectStore>,
     pub image: Image,
     pub options: OpenOptions,
     /// A flush was issued.
     pub flushed: Arc<AtomicBool>,
+    /// A rollback left the handle useless.
+    pub gave_up: Arc<AtomicBool>,
 }
 
 type Running = FuturesUnordered<BoxFuture<'static, ()>>;
@@ -52,7 +61,7 @@ impl Work {
         let depth = random.random_range(1..=12);
         let mut running: Running = FuturesUnordered::new();
         for _ in 0..count {
-            if self.scenario.judge.failure().is_some() {
+            if self.scenario.judge.failure().is_some() || self.gave_up.load(Ordering::Relaxed) {
                 return;
             }
             while running.len() >= depth {
@@ -60,7 +69,13 @@ impl Work {
             }
             if random.random_bool(0.01) && self.scenario.owners.is_alone(self.client) {
                 while running.next().await.is_some() {}
-                self.resize(random).await;
+                if !self.is_in_doubt() {
+                    self.resize(random).await;
+                }
+                continue;
+            }
+            if self.scenario.album.is_some() && random.random_bool(SNAPSHOTS_LIKELY) {
+                running.extend(self.do_with_snapshots(random));
                 continue;
             }
             running.push(self.start(random));
@@ -70,6 +85,42 @@ impl Work {
             }
         }
         while running.next().await.is_some() {}
+    }
+
+    pub fn visitor(&self) -> Visitor {
+        Visitor {
+            scenario: self.scenario.clone(),
+            client: self.client,
+            store: self.store.clone(),
+            image: self.image.clone(),
+            options: self.options.clone(),
+            is_owner: true,
+        }
+    }
+
+    fn do_with_snapshots(&self, random: &mut StdRng) -> Option<BoxFuture<'static, ()>> {
+        let album = self.scenario.album.as_ref()?;
+        match random.random_range(0..100) {
+            0..12 => self.roll_back(random),
+            12..25 => {
+                self.scenario.keep(tokio::spawn(asker::ask(self.scenario.clone(), random.random())));
+                None
+            }
+            _ => {
+                let (deed, visitor) = (Deed::choose(random, &self.scenario, album)?, self.visitor());
+                Some(async move { visitor.act(deed).await }.boxed())
+            }
+        }
+    }
+
+    /// True if a rollback is under way, or nobody knows what became of one.
+    fn is_in_doubt(&self) -> bool {
+        lock(&self.history()).rolled_back.is_some()
+    }
+
+    /// An error of this client.
+    pub fn error(&self, doing: &str, error: &Error) {
+        self.scenario.judge.error(self.client, doing, error, !self.scenario.is_lent());
     }
 
     fn start(&self, random: &mut StdRng) -> BoxFuture<'static, ()> {
@@ -170,8 +221,16 @@ impl Work {
                 if error.kind == ErrorKind::Fenced {
                     self.scenario.owners.distrust(self.client);
                 }
-                self.scenario.judge.error(self.client, doing, &error, true);
+                self.error_of(parts, doing, &error);
             }
+        }
+    }
+
+    /// The same of an operation, beyond whose range a rollback may have put the image's end.
+    fn error_of(&self, parts: &[Stamp], doing: &str, error: &Error) {
+        let is_perhaps = |part: &Stamp| lock(&self.history()).is_perhaps(*part);
+        if error.kind != ErrorKind::Invalid || !(self.is_in_doubt() || parts.iter().any(is_perhaps)) {
+            self.error(doing, error);
         }
     }
 
@@ -220,19 +279,21 @@ impl Work {
         let start = self.scenario.disk.address(lo);
         let len = (hi - lo) as u64 * GRANULE;
         // Who does not own the image yet reads an earlier state.
-        let stale = !self.sees_the_present();
+        let (stale, history) = (!self.sees_the_present() || self.is_in_doubt(), self.history());
         let present = match self.image.read(start, len).await {
             Ok(present) => present.to_bytes(),
             Err(error) => {
                 lock(&self.history()).returned(stamp, Outcome::Refused, false);
-                return self.scenario.judge.error(self.client, "read to compare", &error, true);
+                return self.error_of(&[stamp], "read to compare", &error);
             }
         };
         let data = self.scenario.disk.data(stamp, lo, hi - lo);
         let spoilt = stamp.is_multiple_of(3);
         let compare = if spoilt { self.scenario.disk.data(stamp, lo, hi - lo) } else { present };
         match self.image.compare_and_write(start, compare, data).await {
-            Err(Error { kind: ErrorKind::Mismatch { .. }, .. }) if spoilt || stale => {
+            Err(Error { kind: ErrorKind::Mismatch { .. }, .. })
+                if spoilt || stale || self.is_in_doubt() || !self.is_still(&history) =>
+            {
                 lock(&self.history()).returned(stamp, Outcome::Refused, false);
             }
             Ok(()) if spoilt => self.scenario.judge.fail(format!("client {}: a wrong compare matched", self.client)),
@@ -245,7 +306,7 @@ impl Work {
         let since = lock(&self.history()).tick();
         match self.image.flush().await {
             Ok(()) => lock(&self.history()).flushed(self.client, since),
-            Err(error) => self.scenario.judge.error(self.client, "flush", &error, true),
+            Err(error) => self.error("flush", &error),
         }
     }
 
@@ -261,13 +322,13 @@ impl Work {
             }
             // The image was handed over or closed meanwhile.
             Err(error) if matches!(error.kind, ErrorKind::ReadOnly | ErrorKind::Closed) => {}
-            Err(error) => self.scenario.judge.error(self.client, "collect", &error, true),
+            Err(error) => self.error("collect", &error),
         }
     }
 
     async fn forget_cache(&self) {
         if let Err(error) = self.image.invalidate_cache().await {
-            self.scenario.judge.error(self.client, "invalidate_cache", &error, true);
+            self.error("invalidate_cache", &error);
         }
     }
 
@@ -280,14 +341,15 @@ impl Work {
         match self.image.read(self.scenario.disk.address(lo), len).await {
             Ok(data) => {
                 let seen = self.scenario.disk.decode(lo, hi - lo, &data.to_bytes());
-                if let Err(why) = lock(&history).check_read(lo, &seen, since)
+                if let Err(why) = check_read(&history, lo, &seen, since)
                     && present
                     && self.is_still(&history)
                 {
                     self.scenario.judge.fail(format!("client {}: {why}", self.client));
                 }
             }
-            Err(error) => self.scenario.judge.error(self.client, "read", &error, true),
+            Err(error) if error.kind == ErrorKind::Invalid && !self.is_still(&history) => {}
+            Err(error) => self.error_of(&[], "read", &error),
         }
     }
 
@@ -303,7 +365,7 @@ impl Work {
         match self.image.read(0, size).await {
             Ok(data) => {
                 let checked = self.scenario.disk.decode_all(&data);
-                let checked = checked.and_then(|found| lock(&history).check_read(0, &found[..end], since));
+                let checked = checked.and_then(|found| check_read(&history, 0, &found[..end], since));
                 if let Err(why) = checked
                     && present
                     && self.is_still(&history)
@@ -311,7 +373,8 @@ impl Work {
                     self.scenario.judge.fail(format!("client {} reads everything: {why}", self.client));
                 }
             }
-            Err(error) => self.scenario.judge.error(self.client, "read everything", &error, true),
+            Err(error) if error.kind == ErrorKind::Invalid && !self.is_still(&history) => {}
+            Err(error) => self.error_of(&[], "read everything", &error),
         }
     }
 
@@ -326,17 +389,13 @@ impl Work {
         {
             let history = self.history();
             let mut history = lock(&history);
-            history.sizes.insert(size);
-            history.resized = Tick::MAX;
+            history.resizing(size);
             history.issue(self.client, Kind::Clear, op, beyond, None);
         }
         let result = self.image.resize(size, true, &|_, _| Ok(())).await;
         let history = self.history();
         let mut history = lock(&history);
-        history.resized = history.tick();
-        if result.is_ok() {
-            history.sizes = [size].into();
-        }
+        history.resized_to(result.is_ok().then_some(size));
         drop(history);
         self.done("resize", &[op], result, true);
     }

@@ -6,7 +6,8 @@
 //! order itself is not known where operations overlap in time, so [`History::check`] looks for any order that explains
 //! the content: an operation that returned before another was issued comes first, and whoever is seen in a place comes
 //! after everybody else of the prefix who wrote there. The smallest prefix is enough: a larger one only adds conditions.
-use crate::verdict::history::{History, Kind, Op, Outcome, Tick};
+use crate::verdict::history::{History, Kind, Op, Outcome};
+use crate::verdict::ticks::Tick;
 use crate::world::disk::{GARBAGE, Stamp, ZERO};
 use std::collections::BTreeSet;
 
@@ -47,14 +48,38 @@ impl History {
         if let Some(op) = self.ops.iter().find(cut) {
             return Err(format!("the image ends at granule {end}, before {} that is durable", op.stamp));
         }
+        self.explain(found, end, &|op| op.durable.is_some_and(|at| at <= durable))
+    }
+
+    /// Checks the content of a snapshot of this history, which was called for at `called` and was there at `until`: everything that
+    /// was durable by then is in it, with `strict` also everything that had returned, and nothing that was issued later.
+    pub fn check_snapshot(
+        &self,
+        found: &[Stamp],
+        (called, until): (Tick, Tick),
+        strict: bool,
+        end: usize,
+    ) -> Result<(), String> {
+        let mut then = self.clone();
+        let later = then.ops.iter().position(|op| op.issued > until).unwrap_or(then.ops.len());
+        then.ops.truncate(later);
+        then.by_stamp.retain(|_, op| *op < later);
+        let returned = |op: &Op| strict && op.outcome == Outcome::Done && op.returned < called;
+        then.explain(found, end, &|op| op.durable.is_some_and(|at| at <= called) || returned(op))
+    }
+
+    /// Whether the content is that of a prefix with all that is `required`.
+    fn explain(&self, found: &[Stamp], end: usize, required: &dyn Fn(&Op) -> bool) -> Result<(), String> {
         let cells = self.cells(0, found, end);
         let mut chosen = vec![false; self.ops.len()];
         for (chosen, op) in chosen.iter_mut().zip(&self.ops) {
-            *chosen = op.durable.is_some_and(|at| at <= durable) && op.lo < end;
+            *chosen = required(op) && op.lo < end;
         }
         let mut seen: Vec<Option<usize>> = Vec::with_capacity(cells.len());
         for cell in &cells {
             let by = self.by_stamp.get(&cell.found).copied().filter(|op| cell.cover.contains(op));
+            // It was in the snapshot that a rollback brought back, and did not happen twice.
+            let by = by.filter(|op| !self.ops[*op].perhaps || cell.found != cell.base);
             if cell.found == GARBAGE || (by.is_none() && cell.found != ZERO && cell.found != cell.base) {
                 return Err(format!("granule {} holds {}: {}", cell.at, cell.found, self.tell(cell)));
             }

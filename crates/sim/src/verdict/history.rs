@@ -3,14 +3,15 @@
 //! Owns: operations with their order in time and what was promised of them. Does not own: which content may follow from it
 //! (`check.rs`), whose history an operation belongs to (`owners.rs`).
 //!
+//! A rollback begins another history; while nobody knows whether it happened, both are kept.
+//!
 //! Clients that hand the image to each other share a history. What a client issued that lives and was not fenced may take effect until
 //! it returns, also after others had the image (`docs/DURABILITY.md`, section 3).
+use crate::verdict::owners::{SharedHistory, lock};
+use crate::verdict::ticks::{Tick, Ticks};
 use crate::world::disk::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-
-/// A moment: every issue and every return has its own.
-pub type Tick = u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -49,6 +50,8 @@ pub struct Op {
     pub durable: Option<Tick>,
     /// The part of the same write that comes before this one.
     pub after: Option<usize>,
+    /// It was under way while the image was rolled back: it may have come before that, whatever is told of it.
+    pub perhaps: bool,
 }
 
 impl Op {
@@ -69,22 +72,38 @@ pub struct History {
     pub resized: Tick,
     /// Writes, as places in `ops`.
     pub by_stamp: BTreeMap<Stamp, usize>,
+    /// Every change of `sizes`.
+    pub size_log: Vec<(Tick, BTreeSet<u64>)>,
+    /// What follows instead from a moment on, if a rollback has happened that was called for.
+    pub rolled_back: Option<SharedHistory>,
+    /// It has happened.
+    pub is_over: bool,
     /// Clients that may lose the image without handing it over while another one of this history goes on.
     unsafe_clients: BTreeSet<usize>,
-    now: Tick,
+    ticks: Ticks,
 }
 
 impl History {
-    pub fn new(base: Vec<Stamp>, size: u64) -> Self {
-        let (sizes, by_stamp) = (BTreeSet::from([size]), BTreeMap::new());
-        Self { base, ops: Vec::new(), sizes, resized: 0, by_stamp, unsafe_clients: BTreeSet::new(), now: 1 }
+    pub fn new(base: Vec<Stamp>, size: u64, ticks: Ticks) -> Self {
+        let sizes = BTreeSet::from([size]);
+        Self {
+            base,
+            ops: Vec::new(),
+            size_log: vec![(0, sizes.clone())],
+            sizes,
+            resized: 0,
+            by_stamp: BTreeMap::new(),
+            rolled_back: None,
+            is_over: false,
+            unsafe_clients: BTreeSet::new(),
+            ticks,
+        }
     }
 
     /// The history of the next owner, who found `base`. `others` live on: what they issued and have not been told of may still take
     /// effect in it.
     pub fn next(&self, base: Vec<Stamp>, size: u64, others: &BTreeSet<usize>) -> Self {
-        let mut next = Self::new(base, size);
-        next.now = self.now;
+        let mut next = Self::new(base, size, self.ticks.clone());
         next.unsafe_clients.clone_from(others);
         let pending = |op: &&Op| op.outcome == Outcome::Pending && others.contains(&op.client);
         let mut places = BTreeMap::new();
@@ -96,6 +115,7 @@ impl History {
         if self.resized == Tick::MAX && !next.ops.is_empty() {
             next.resized = Tick::MAX;
             next.sizes.extend(&self.sizes);
+            next.size_log.push((0, next.sizes.clone()));
         }
         next
     }
@@ -114,18 +134,68 @@ impl History {
         !self.unsafe_clients.contains(&client)
     }
 
-    pub fn tick(&mut self) -> Tick {
-        self.now += 1;
-        self.now
+    pub fn tick(&self) -> Tick {
+        self.ticks.next()
     }
 
     /// An operation of `client` is issued; `after` chains the parts of one write.
     pub fn issue(&mut self, client: usize, kind: Kind, stamp: Stamp, range: Range<usize>, after: Option<Stamp>) {
-        let issued = if after.is_some() { self.now } else { self.tick() };
+        let issued = if after.is_some() { self.ticks.now() } else { self.tick() };
         let (lo, hi) = (range.start, range.end);
         let (outcome, returned, durable) = (Outcome::Pending, Tick::MAX, None);
         let after = after.and_then(|stamp| self.ops.iter().rposition(|op| op.stamp == stamp));
-        self.enter(Op { client, stamp, kind, lo, hi, issued, returned, outcome, durable, after });
+        let op = Op { client, stamp, kind, lo, hi, issued, returned, outcome, durable, after, perhaps: false };
+        if let Some(instead) = &self.rolled_back {
+            lock(instead).enter_perhaps(op.clone());
+        }
+        self.enter(op);
+    }
+
+    /// What is under way here may come after the rollback that `instead` begins with.
+    pub fn carry_over(&self, instead: &mut History) {
+        for op in self.ops.iter().filter(|op| op.outcome == Outcome::Pending) {
+            instead.enter_perhaps(op.clone());
+        }
+    }
+
+    /// Parts of one write that may be cut in two by a rollback count each for itself.
+    fn enter_perhaps(&mut self, op: Op) {
+        self.enter(Op { after: None, perhaps: true, ..op });
+    }
+
+    /// True if the operation was under way while the image was rolled back.
+    pub fn is_perhaps(&self, stamp: Stamp) -> bool {
+        self.ops.iter().rev().find(|op| op.stamp == stamp).is_some_and(|op| op.perhaps)
+    }
+
+    /// A change of size is under way.
+    pub fn resizing(&mut self, size: u64) {
+        self.sizes.insert(size);
+        self.resized = Tick::MAX;
+        self.size_log.push((self.tick(), self.sizes.clone()));
+    }
+
+    /// It returned; `None`: nobody knows what the size is.
+    pub fn resized_to(&mut self, size: Option<u64>) {
+        self.resized = self.tick();
+        if let Some(size) = size {
+            self.sizes = [size].into();
+            self.size_log.push((self.resized, self.sizes.clone()));
+        }
+    }
+
+    pub fn check_size(&self, size: u64) -> Result<(), String> {
+        match self.sizes.contains(&size) {
+            true => Ok(()),
+            false => Err(format!("the size is {size}, and should be one of {:?}", self.sizes)),
+        }
+    }
+
+    /// The sizes that the image may have had at some moment of these.
+    pub fn sizes_between(&self, from: Tick, to: Tick) -> BTreeSet<u64> {
+        let before = self.size_log.iter().rev().find(|(at, _)| *at < from);
+        let between = self.size_log.iter().filter(|(at, _)| from <= *at && *at <= to);
+        before.into_iter().chain(between).flat_map(|(_, sizes)| sizes).copied().collect()
     }
 
     fn enter(&mut self, op: Op) {
@@ -137,6 +207,9 @@ impl History {
 
     /// `durable`: the return promises it.
     pub fn returned(&mut self, stamp: Stamp, outcome: Outcome, durable: bool) {
+        if let Some(instead) = &self.rolled_back {
+            lock(instead).returned(stamp, outcome, durable);
+        }
         let now = self.tick();
         let Some(op) = self.ops.iter_mut().rev().find(|op| op.stamp == stamp) else { return };
         if outcome == Outcome::Done && !durable && self.unsafe_clients.contains(&op.client) {
@@ -144,6 +217,10 @@ impl History {
             return;
         }
         op.returned = now;
+        if op.perhaps && outcome == Outcome::Done {
+            op.outcome = Outcome::Failed;
+            return;
+        }
         op.outcome = outcome;
         if outcome == Outcome::Done && durable {
             op.durable = Some(now);
@@ -165,6 +242,14 @@ impl History {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Everything of these that is seen in a snapshot is durable with it.
+    pub fn is_kept(&mut self, seen: &BTreeSet<Stamp>) {
+        let now = self.tick();
+        for op in self.ops.iter_mut().filter(|op| op.kind != Kind::Clear && seen.contains(&op.stamp)) {
+            op.durable.get_or_insert(now);
         }
     }
 

@@ -55,15 +55,9 @@ impl Judge {
     pub fn error(&self, client: usize, doing: &str, error: &Error, alone: bool) {
         self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
         let contested = self.net.is_cut(client) || self.net.has_zombies() || self.net.had_zombie();
-        let now = self.net.now_ms();
         let entitled = match error.kind {
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
-            ErrorKind::NoSpace => {
-                let inner = self.lock();
-                // Answers to a client that was cut off arrive whenever it is connected again.
-                let late = inner.full_at.is_some() && self.net.is_cut(client);
-                inner.full || late || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
-            }
+            ErrorKind::NoSpace => self.was_full(client),
             // Also alone: a lock whose release was lost is in its own handle's way (docs/TESTING.md).
             ErrorKind::Busy => !alone || contested || self.net.may_fail(),
             // What the owner of a newer epoch does not need any more is gone for an older one.
@@ -74,6 +68,33 @@ impl Judge {
             ErrorKind::Canceled => contested && doing == "resize",
             _ => false,
         };
+        self.require(entitled, client, doing, error);
+    }
+
+    /// An error of a client that asks whoever owns the image.
+    pub fn error_of_asker(&self, client: usize, doing: &str, error: &Error) {
+        self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
+        let contested = self.net.is_cut(client) || self.net.has_zombies() || self.net.had_zombie();
+        let entitled = match error.kind {
+            // The owner may be dead or cut off.
+            ErrorKind::TimedOut | ErrorKind::Busy => true,
+            ErrorKind::Io { .. } => self.net.may_fail(),
+            ErrorKind::NoSpace => self.was_full(client),
+            ErrorKind::Fenced => contested,
+            _ => false,
+        };
+        self.require(entitled, client, doing, error);
+    }
+
+    fn was_full(&self, client: usize) -> bool {
+        let now = self.net.now_ms();
+        let inner = self.lock();
+        // Answers to a client that was cut off arrive whenever it is connected again.
+        let late = inner.full_at.is_some() && self.net.is_cut(client);
+        inner.full || late || inner.full_at.is_some_and(|at| now < at + FULL_ECHO_MS)
+    }
+
+    fn require(&self, entitled: bool, client: usize, doing: &str, error: &Error) {
         if !entitled {
             self.fail(format!("client {client}, {doing}: not entitled to {:?}: {error}", error.kind));
         }
