@@ -2,7 +2,7 @@
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::recovery::{self, ReadLog, Tails, snapshot};
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, SnapRef};
 use lsd_core::format::header::SnapRecord;
 use lsd_state::protocol;
 use lsd_state::state::Rest;
@@ -67,14 +67,22 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
     Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be read", found.objects.header())))
 }
 
-/// The image as a snapshot has it, in the same words: nothing is behind it in the log.
+/// The image as a snapshot has it, in the same words: nothing is behind it in the log. `NotFound`: it was removed meanwhile.
 pub(crate) async fn load_snapshot(
     found: &Found,
     snapshot: &SnapRecord,
     settings: &Settings,
 ) -> Result<(State, Tails, Header)> {
-    let state = snapshot::state(&found.objects, &found.header, snapshot, settings.cache_bytes).await?;
-    Ok((state, Tails::new(), found.header.clone()))
+    match snapshot::state(&found.objects, &found.header, snapshot, settings.cache_bytes).await {
+        Ok(state) => Ok((state, Tails::new(), found.header.clone())),
+        // Its map may have gone with it since the header was read.
+        Err(error) if error.kind == ErrorKind::Corrupt => {
+            let fresh = Header::read(&found.objects).await?;
+            fresh.snapshots.find(&SnapRef::Id(snapshot.id.0))?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Of an image that may be written meanwhile.

@@ -1,5 +1,5 @@
 //! Snapshots: each keeps what the image was, whatever happens to the image afterwards, and gives its space back when it goes.
-use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
+use crate::common::{BLOCK, Client, Gate, MIB, cluster_with_image, content, read, settings};
 use lsd_engine::{CreateOptions, Error, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity, SnapRef};
 use lsd_store::{Blobs, MemoryCluster, ObjectStore, Pools};
 use rand::rngs::StdRng;
@@ -253,6 +253,28 @@ async fn what_an_image_has_beside_a_snapshot_can_be_counted() {
     assert_eq!(now.bytes_beside(&then).await.unwrap(), 2 * BLOCK);
     assert_eq!(reader.image.bytes_beside(&now).await.unwrap(), 0);
     client.image.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_a_snapshot_while_it_is_removed_is_told() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 0, 1).await;
+    client.image.snapshots().create("gone").await.unwrap();
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(|_, name| name.starts_with("lsd_map."));
+    let store: Arc<dyn ObjectStore> = gate.clone();
+    let options = OpenOptions { snapshot: Some(SnapRef::Name("gone".into())), ..OpenOptions::default() };
+    // It has read the header, and now wants the map.
+    let opening =
+        tokio::spawn(async move { Image::open(&store, &ImageRef::Name("disk".into()), &options).await.map(drop) });
+    gate.until_waiting(1).await;
+    put(&client.image, 0, 2).await;
+    client.image.snapshots().remove("gone").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    client.image.collect(&silent).await.unwrap();
+    gate.open();
+    assert_eq!(kind(opening.await.unwrap()), Some(ErrorKind::NotFound));
 }
 
 #[tokio::test(start_paused = true)]
