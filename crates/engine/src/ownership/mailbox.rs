@@ -38,6 +38,8 @@ pub(crate) struct Pending {
 #[derive(Debug, Default)]
 struct Book {
     claim: Claim,
+    /// Which ownership it is, of those that this handle had.
+    ownership: u64,
     pending: VecDeque<Pending>,
     /// Every request of this ownership: an answer stays, so that a request which comes again is not carried out again.
     answers: BTreeMap<RequestId, Answer>,
@@ -70,7 +72,7 @@ impl OwnerMailbox {
     pub(crate) fn announce(&self, claim: Claim) {
         let mut book = self.book();
         if !claim.owns() {
-            *book = Book::default();
+            *book = Book { ownership: book.ownership + 1, ..Book::default() };
         }
         book.claim = claim;
     }
@@ -116,8 +118,15 @@ impl OwnerMailbox {
         Answer::Stats(self.counters.all().into_iter().map(named).collect())
     }
 
-    pub(crate) fn next_request(&self) -> Option<Pending> {
-        self.book().pending.pop_front()
+    /// Also the ownership in which it was asked.
+    pub(crate) fn next_request(&self) -> Option<(Pending, u64)> {
+        let mut book = self.book();
+        book.pending.pop_front().map(|request| (request, book.ownership))
+    }
+
+    /// False: that ownership is over. Whoever asked in it asks the next owner, and may have its answer by now.
+    pub(crate) fn is_of(&self, ownership: u64) -> bool {
+        self.book().ownership == ownership
     }
 
     pub(crate) fn progress(&self, id: RequestId, done: u64, total: u64) {

@@ -177,8 +177,8 @@ impl Session {
         }
     }
 
-    /// Works on one request of somebody else.
-    async fn serve_one(self: &Arc<Self>, request: Pending) {
+    /// Works on one request of somebody else, which was made in this ownership.
+    async fn serve_one(self: &Arc<Self>, request: Pending, ownership: u64) {
         let (id, mailbox) = (request.id, &self.events.mailbox);
         let progress = |done, total| {
             mailbox.progress(id, done, total);
@@ -187,6 +187,10 @@ impl Session {
         let result = {
             let role = self.maintenance.lock().await;
             let Some(checkpointer) = role.checkpointer() else { return };
+            // This handle may have given the image away and got it back while the request waited here.
+            if !mailbox.is_of(ownership) {
+                return;
+            }
             self.carry_out(&checkpointer, &request.operation, request.repeated, &progress).await
         };
         match result {
@@ -233,9 +237,9 @@ fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
 pub(crate) async fn serve(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
         events.mailbox.request_came.notified().await;
-        while let Some(request) = events.mailbox.next_request() {
+        while let Some((request, ownership)) = events.mailbox.next_request() {
             let Some(session) = session.upgrade() else { return };
-            session.serve_one(request).await;
+            session.serve_one(request, ownership).await;
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Snapshots: each keeps what the image was, whatever happens to the image afterwards, and gives its space back when it goes.
-use crate::common::{BLOCK, Client, Gate, MIB, cluster_with_image, content, read, settings};
+use crate::common::{BLOCK, Client, Gate, MIB, Op, cluster_with_image, content, read, settings};
 use lsd_engine::{CreateOptions, Error, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity, SnapRef};
 use lsd_store::{Blobs, MemoryCluster, ObjectStore, Pools};
 use rand::rngs::StdRng;
@@ -275,6 +275,35 @@ async fn who_opens_a_snapshot_while_it_is_removed_is_told() {
     client.image.collect(&silent).await.unwrap();
     gate.open();
     assert_eq!(kind(opening.await.unwrap()), Some(ErrorKind::NotFound));
+}
+
+/// A request waits for the maintenance lock of an owner that gives the image away, and gets it back before the request's turn comes.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_a_former_ownership_is_not_carried_out_again() {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let (owner, gate) = Client::open_gated(&cluster, settings()).await;
+    let (next, asker) = (Client::open(&cluster, settings()).await, Client::open(&cluster, settings()).await);
+    put(&owner.image, 0, 1).await;
+    gate.close(|op, name| op == Op::Lock || op == Op::Update && name.starts_with("lsd_header."));
+    let image = next.image.clone();
+    let taking = tokio::spawn(async move { put(&image, 1, 2).await });
+    // The last checkpoint of the owner.
+    gate.until_waiting(1).await;
+    let image = owner.image.clone();
+    let taking_back = tokio::spawn(async move { put(&image, 2, 3).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let image = asker.image.clone();
+    let creating = tokio::spawn(async move { image.snapshots().create("once").await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    gate.take().arrive();
+    taking.await.unwrap();
+    creating.await.unwrap().unwrap();
+    asker.image.snapshots().remove("once").await.unwrap();
+    gate.open();
+    taking_back.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let list = asker.image.snapshots().list().await.unwrap();
+    assert!(list.is_empty(), "it was removed, and is there again: {list:?}");
 }
 
 #[tokio::test(start_paused = true)]
