@@ -24,6 +24,11 @@ const FOUND: &[(u64, &str)] = &[
         "small segments that end in the middle of copies: the collector saw a gain and copied the same blocks for ever",
     ),
     (179, "a table of checksums that was read took the place of one that its owner was filling"),
+    (1_000_351, "a snapshot was opened while it was removed: its map was called damaged"),
+    (
+        1_001_053,
+        "an owner got the image back and carried out what it had been asked before: a removed snapshot was there again",
+    ),
 ];
 
 #[test]

@@ -32,6 +32,10 @@ impl Work {
     /// doubt.
     pub fn roll_back(&self, random: &mut StdRng) -> Option<BoxFuture<'static, ()>> {
         let album = self.scenario.album.as_ref()?;
+        // One that was cut off may have given the image away since: it would take it from who has it.
+        if self.scenario.net.is_cut(self.client) {
+            return None;
+        }
         let snap = album.pick(random, &|snap| snap.found.is_some())?;
         let end = snap.found.as_ref().map_or(0, |found| self.scenario.disk.first_beyond(found.size));
         let begun = snap.found.as_ref().and_then(|found| self.scenario.owners.roll_back(self.client, found, end));
@@ -62,7 +66,10 @@ impl Work {
         match result {
             Ok(()) => self.is_rolled_back(before),
             Err(error) => {
-                self.error("snap-rollback", &error);
+                // One that was cut off knows an older list.
+                if error.kind != ErrorKind::NotFound || !self.scenario.net.is_cut(self.client) {
+                    self.error("snap-rollback", &error);
+                }
                 self.find_out(before).await;
             }
         }
@@ -71,6 +78,11 @@ impl Work {
     /// Another client takes the image away and rolls it back; then this one takes it back.
     async fn be_rolled_back(&self, snap: &Picked, before: &SharedHistory, guest: Guest) {
         let net = self.scenario.net.clone();
+        if net.is_cut(self.client) {
+            // It may not own the image any more: the guest would take it from who does.
+            self.free(snap);
+            return self.scenario.owners.not_rolled_back(before);
+        }
         let (client, store) = self.scenario.connect().await;
         self.scenario.lend(client);
         if let Some(step) = guest.dies_at {

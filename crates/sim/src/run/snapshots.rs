@@ -84,7 +84,7 @@ impl Visitor {
         let name = format!("s{}", self.scenario.stamp());
         let history = self.scenario.owners.history_of(self.client);
         let called = self.scenario.owners.tick();
-        let key = self.album().begin_create(&name, called, self.is_owner);
+        let key = self.album().begin_create(&name, called);
         self.note("create", &name);
         let result = self.image.snapshots().create(&name).await;
         if result.is_ok() {

@@ -69,7 +69,8 @@ impl Work {
             }
             if random.random_bool(0.01) && self.scenario.owners.is_alone(self.client) {
                 while running.next().await.is_some() {}
-                if !self.is_in_doubt() {
+                let shared = self.scenario.album.is_some() && !self.scenario.owners.is_alone(self.client);
+                if !shared && !self.is_in_doubt() {
                     self.resize(random).await;
                 }
                 continue;

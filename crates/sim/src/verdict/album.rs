@@ -69,8 +69,6 @@ struct Snap {
     /// It was called for then, and somebody knew that it is there.
     called: Tick,
     until: Option<Tick>,
-    /// By who owned the image then: nobody else can have carried it out.
-    by_owner: bool,
     /// Whoever asked for it was told that it is there: no request for it is under way any more.
     is_told: bool,
     /// Somebody is about to change it.
@@ -106,7 +104,7 @@ impl Album {
     }
 
     /// `name`: of no other one, now or ever.
-    pub fn begin_create(&self, name: &str, called: Tick, by_owner: bool) -> Key {
+    pub fn begin_create(&self, name: &str, called: Tick) -> Key {
         let mut all = self.lock();
         all.push(Snap {
             name: Either::sure(name.to_owned()),
@@ -114,7 +112,6 @@ impl Album {
             fate: Fate::Wanted,
             called,
             until: None,
-            by_owner,
             is_told: false,
             busy: true,
             changed: called,
@@ -242,7 +239,7 @@ impl Album {
         let end = disk.first_beyond(found.size);
         let mut reasons = Vec::new();
         for era in owners.eras(snap.called, until) {
-            let strict = snap.by_owner || era.is_whole_until(until);
+            let strict = era.is_whole_until(until);
             let mut history = lock(&era.history);
             let sizes = history.sizes_between(snap.called, until);
             let checked = match sizes.contains(&found.size) {
@@ -295,8 +292,8 @@ impl Snap {
     }
 
     fn brief(&self) -> String {
-        let Self { name, fate, called, until, by_owner, busy, changed, .. } = self;
-        format!("{name:?} {fate:?} called {called} until {until:?} by owner {by_owner} busy {busy} changed {changed}")
+        let Self { name, fate, called, until, busy, changed, .. } = self;
+        format!("{name:?} {fate:?} called {called} until {until:?} busy {busy} changed {changed}")
     }
 }
 

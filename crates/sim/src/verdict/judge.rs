@@ -56,6 +56,8 @@ impl Judge {
         self.net.note(client, "error", doing, &format!("{:?}: {error}", error.kind));
         let contested = self.net.is_cut(client) || self.net.has_zombies() || self.net.had_zombie();
         let entitled = match error.kind {
+            // It may have given the image away, and ask who is dead.
+            ErrorKind::TimedOut if self.net.is_cut(client) => true,
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => self.was_full(client),
             // Also alone: a lock whose release was lost is in its own handle's way (docs/TESTING.md).
