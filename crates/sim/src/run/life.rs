@@ -3,7 +3,8 @@
 //! Owns: the steps of a life and what is checked at each. Does not own: single operations (`work.rs`), who is cut when (`mod.rs`).
 use crate::run::scenario::Scenario;
 use crate::run::work::Work;
-use crate::verdict::owners::{Found, SharedHistory, Who, check_found, lock};
+use crate::verdict::history::{SharedHistory, lock};
+use crate::verdict::owners::{Found, Who, check_found};
 use lsd_engine::{AckMode, Error, ErrorKind, Image, OpenOptions, ReadData, Settings, Thresholds};
 use lsd_store::ObjectStore;
 use rand::Rng;

@@ -4,7 +4,8 @@
 use crate::run::asker::{self, died};
 use crate::run::work::Work;
 use crate::verdict::album::Picked;
-use crate::verdict::owners::{Found, SharedHistory, lock};
+use crate::verdict::history::{SharedHistory, lock};
+use crate::verdict::owners::Found;
 use crate::world::net::Cut;
 use futures::FutureExt;
 use futures::future::BoxFuture;

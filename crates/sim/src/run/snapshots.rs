@@ -4,7 +4,8 @@
 //! what is right (`verdict/album.rs`).
 use crate::run::scenario::Scenario;
 use crate::verdict::album::{Album, Key, Picked, Told};
-use crate::verdict::owners::{Found, lock};
+use crate::verdict::history::lock;
+use crate::verdict::owners::Found;
 use crate::world::disk::GRANULE;
 use lsd_engine::{Error, ErrorKind, Image, OpenOptions, SnapRef};
 use lsd_store::ObjectStore;

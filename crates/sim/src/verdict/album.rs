@@ -5,7 +5,8 @@
 //!
 //! One change of a snapshot is under way at a time. Once nobody knows what became of one, both outcomes stay possible, and the
 //! snapshot is only looked at until the run ends.
-use crate::verdict::owners::{Found, Owners, lock};
+use crate::verdict::history::lock;
+use crate::verdict::owners::{Found, Owners};
 use crate::verdict::ticks::Tick;
 use crate::world::disk::Disk;
 use lsd_engine::SnapInfo;

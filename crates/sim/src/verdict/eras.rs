@@ -1,7 +1,7 @@
 //! The histories of a run in their order: from when to when each counted, and who owned the image in it.
 //!
 //! Owns: which history a moment belongs to. Does not own: what is in a history, when one begins (`owners.rs`).
-use crate::verdict::owners::SharedHistory;
+use crate::verdict::history::SharedHistory;
 use crate::verdict::ticks::Tick;
 use std::sync::Arc;
 

@@ -7,11 +7,17 @@
 //!
 //! Clients that hand the image to each other share a history. What a client issued that lives and was not fenced may take effect until
 //! it returns, also after others had the image (`docs/DURABILITY.md`, section 3).
-use crate::verdict::owners::{SharedHistory, lock};
 use crate::verdict::ticks::{Tick, Ticks};
 use crate::world::disk::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub type SharedHistory = Arc<Mutex<History>>;
+
+pub fn lock(history: &SharedHistory) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

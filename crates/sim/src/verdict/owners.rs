@@ -3,15 +3,13 @@
 //! Owns: the histories of a run, and which of them a client's operations belong to. Does not own: what a history records
 //! (`history.rs`), what is right (`check.rs`), when somebody becomes the owner (`run/`).
 use crate::verdict::eras::{Era, Eras};
-use crate::verdict::history::History;
+use crate::verdict::history::{History, SharedHistory, lock};
 use crate::verdict::ticks::{Tick, Ticks};
 use crate::world::disk::{Stamp, ZERO};
 use crate::world::net::Net;
 use lsd_engine::Image;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-pub type SharedHistory = Arc<Mutex<History>>;
 
 /// A history that ended, and what the next owner found: everything that is promised later must be in it as well.
 struct Closed {
@@ -196,10 +194,6 @@ impl Owners {
         });
         broken.collect()
     }
-}
-
-pub fn lock(history: &SharedHistory) -> MutexGuard<'_, History> {
-    history.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who looks at the content.
