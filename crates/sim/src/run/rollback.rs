@@ -92,6 +92,8 @@ impl Work {
         let rolling = async {
             let clock = self.scenario.site.clock.clone();
             let image = Image::open_with_clock(&store, &self.scenario.image(), &asker::options(), clock).await?;
+            // As `rbd snap rollback` has it: from a client that lives nobody takes an image to roll it back.
+            image.locks().acquire().await?;
             let result = image.snapshots().rollback(&snap.name).await;
             Ok::<_, Error>((image, result?))
         };
