@@ -62,11 +62,8 @@ async fn changed(image: &Image, from: &Image) -> Vec<(u64, u64)> {
     found
 }
 
-/// Copies that are entered between the capture of a rollback and its failure stay in the log, but not in the books.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written_later() {
-    let cluster = cluster_with_image(16 * MIB).await;
-    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+/// A rollback whose update of the header is lost, while a collection that began before enters its copies.
+async fn roll_back_in_vain_beside_a_collection(client: &Client, gate: &Gate) {
     for block in 0..1024 {
         put(&client.image, block, block).await;
     }
@@ -87,22 +84,40 @@ async fn a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written
     gate.until_waiting(1).await;
     late.arrive();
     tokio::time::sleep(Duration::from_secs(1)).await;
+    crate::common::stop(collecting).await;
     // The update is lost, and the header says so.
     gate.close(|_, _| false);
     drop(gate.take());
     assert!(rollback.await.unwrap().is_err());
-    tokio::time::sleep(LONG).await;
     gate.open();
-    let _ = collecting.await.unwrap();
+}
+
+/// Copies that are entered between the capture of a rollback and its failure stay in the log, but not in the books: the next checkpoint
+/// covers less than the log has, and replay finds a gap behind it.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written_later() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    roll_back_in_vain_beside_a_collection(&client, &gate).await;
+    client.image.snapshots().create("t").await.unwrap();
     client.image.write(2 * BLOCK, content(9001), true).await.unwrap();
     client.crash(&cluster);
     let client = match Client::try_open(&cluster, settings(), false).await {
         Ok(client) => client,
         Err(error) => panic!("the image does not open any more: {error}"),
     };
-    assert!(read(&client.image, 2 * BLOCK, BLOCK).await == content(9001), "a write that was durable is lost");
+    put(&client.image, 100, 9002).await;
     assert!(read(&client.image, BLOCK, BLOCK).await == content(9000));
-    assert!(read(&client.image, 4 * BLOCK, BLOCK).await == content(4));
+    assert!(read(&client.image, 2 * BLOCK, BLOCK).await == content(9001), "a write that was durable is lost");
+}
+
+/// The segments of those copies are not in the table: nobody deletes them.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_beside_a_collection_leaves_no_segments() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    roll_back_in_vain_beside_a_collection(&client, &gate).await;
+    client.image.collect(&silent).await.unwrap();
     client.image.close().await.unwrap();
     expect_clean(&cluster).await;
 }
@@ -139,6 +154,16 @@ async fn a_repair_from_the_log_does_not_undo_a_rollback() {
 /// Who makes room in a full pool by removing a snapshot gets it.
 #[tokio::test(start_paused = true)]
 async fn a_removed_snapshot_gives_its_space_back_in_a_full_pool() {
+    remove_in_full_pool(false).await;
+}
+
+/// The same when the guest has found out that it is full: what it wrote waits for room.
+#[tokio::test(start_paused = true)]
+async fn a_removed_snapshot_gives_its_space_back_in_a_full_pool_that_is_written_to() {
+    remove_in_full_pool(true).await;
+}
+
+async fn remove_in_full_pool(is_written: bool) {
     let cluster = cluster_with_image(64 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
     for block in 0..16 * MIB / BLOCK {
@@ -151,8 +176,10 @@ async fn a_removed_snapshot_gives_its_space_back_in_a_full_pool() {
     client.image.flush().await.unwrap();
     let before = cluster.client().list("lsd_data.").await.unwrap().len();
     cluster.set_full(lsd_store::MEMORY_POOL, true);
-    // The guest finds out.
-    let _ = client.image.write(0, content(1), true).await;
+    if is_written {
+        let full = client.image.write(0, content(1), true).await;
+        assert_eq!(kind(full), Some(ErrorKind::NoSpace));
+    }
     client.image.snapshots().remove("s").await.unwrap();
     tokio::time::sleep(Duration::from_secs(600)).await;
     let after = cluster.client().list("lsd_data.").await.unwrap().len();
@@ -250,6 +277,7 @@ async fn a_difference_to_a_snapshot_that_is_newer_than_what_is_shown_is_exact() 
     let cluster = cluster_with_image(16 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
     put(&client.image, 0, 1).await;
+    put(&client.image, 1, 1).await;
     client.image.flush().await.unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
     let options =
@@ -269,7 +297,7 @@ async fn a_release_of_which_nobody_knew_leaves_no_pages() {
     put(&client.image, 0, 1).await;
     client.image.snapshots().create("s").await.unwrap();
     put(&client.image, 0, 2).await;
-    client.image.flush().await.unwrap();
+    client.image.collect(&silent).await.unwrap();
     let mut updates = 0;
     gate.close(move |op, name| {
         updates += u32::from(is_header(op, name));
@@ -351,29 +379,4 @@ async fn who_opens_a_snapshot_while_it_is_removed_is_told_so() {
     client.image.collect(&silent).await.unwrap();
     gate.open();
     assert_eq!(kind(open.await.unwrap()), Some(ErrorKind::NotFound));
-}
-
-/// The owner takes a snapshot after the removal looked, and goes; the removal dies when it has taken the image.
-#[tokio::test(start_paused = true)]
-async fn a_removal_that_was_broken_off_before_it_saw_a_snapshot_does_not_take_it() {
-    let cluster = cluster_with_image(16 * MIB).await;
-    let client = Client::open(&cluster, settings()).await;
-    put(&client.image, 0, 1).await;
-    client.image.flush().await.unwrap();
-    let gate = Gate::new(Arc::new(cluster.client()));
-    let mut looks = 0;
-    gate.close(move |op, name| {
-        looks += u32::from(op == Op::Values && name.starts_with("lsd_header."));
-        op == Op::Values && name.starts_with("lsd_header.") && looks >= 2
-    });
-    let store: Arc<dyn ObjectStore> = gate.clone();
-    let remove = tokio::spawn(async move { Image::remove(&store, &disk(), &silent).await });
-    client.image.snapshots().create("s").await.unwrap();
-    client.image.close().await.unwrap();
-    gate.until_waiting(1).await;
-    drop(gate.take());
-    assert!(remove.await.unwrap().is_err());
-    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
-    let again = Image::remove(&store, &disk(), &silent).await;
-    assert_eq!(kind(again), Some(ErrorKind::NotEmpty), "it has a snapshot");
 }
