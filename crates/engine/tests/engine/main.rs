@@ -15,6 +15,7 @@ mod recovery_bound;
 mod removal;
 mod requests;
 mod review;
+mod review_snapshots;
 mod snapshots;
 mod takeover;
 mod told;
