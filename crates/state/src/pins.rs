@@ -79,6 +79,17 @@ impl SnapshotPins {
         }
     }
 
+    /// What either of two counts says, where one of them may know too little.
+    #[must_use]
+    pub fn with_at_least(mut self, other: &Self) -> Self {
+        self.roots.extend(&other.roots);
+        for (page, pins) in &other.pages {
+            let own = self.pages.entry(*page).or_default();
+            *own = (*own).max(*pins);
+        }
+        self
+    }
+
     /// The snapshot is among those whose needs are counted.
     pub fn has_root(&self, id: SnapId) -> bool {
         self.roots.contains_key(&id)

@@ -93,8 +93,10 @@
 //!     would take it from another snapshot that needs the same.
 //!     Test: `what_two_snapshots_need_stays_until_the_second_one_goes`.
 //! 33. *A rollback stops accepting, then waits for the log, then replaces the map and commits that, and only then accepts again*
-//!     (`session/snapshots/`): what is accepted in between would be acknowledged and be gone.
-//!     Test: `a_write_that_comes_while_an_image_is_rolled_back_is_not_lost`.
+//!     (`session/snapshots/`): what is accepted in between would be acknowledged and be gone. Nothing is copied meanwhile either: where
+//!     the rollback fails, the log goes on from the books of before.
+//!     Tests: `a_write_that_comes_while_an_image_is_rolled_back_is_not_lost`,
+//!     `a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written_later` (engine/review_snapshots.rs).
 use crate::limits::CREATE_WINDOW;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 
@@ -129,7 +131,7 @@ pub fn may_create_again(own: Epoch, header: Epoch) -> bool {
     own == header
 }
 
-/// Rule 9. After the capture of a clean end the header will say that nothing follows in the log: a copy that did not arrive would
+/// Rule 9, and rule 33 while a rollback is not committed. After the capture of a clean end the header will say that nothing follows in the log: a copy that did not arrive would
 /// be a gap in front of what this handle writes when it takes the image back.
 pub fn may_copy(is_closing: bool) -> bool {
     !is_closing

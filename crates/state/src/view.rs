@@ -5,7 +5,7 @@
 use crate::lineage::Lineage;
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::ExtentMap;
-use lsd_core::units::Seq;
+use lsd_core::units::{Seq, SnapId};
 
 #[derive(Debug)]
 pub struct View {
@@ -17,4 +17,6 @@ pub struct View {
     /// The last sequence that the map holds.
     pub end: Seq,
     pub lineage: Lineage,
+    /// The last snapshot's id when the image was last rolled back before this moment; 0: never.
+    pub rolled_back: SnapId,
 }

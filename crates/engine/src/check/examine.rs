@@ -12,7 +12,7 @@ use crate::{Catalog, ImageId, Progress, Result, recovery};
 use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
 use lsd_core::replay::{Contiguous, Promises, join};
-use lsd_core::units::{LeafNo, SegmentNo, Seq};
+use lsd_core::units::{LeafNo, SegmentNo, Seq, SnapId};
 use lsd_state::protocol;
 use lsd_state::state::State;
 use lsd_store::{KvMap, ObjectStore, PoolId};
@@ -185,6 +185,10 @@ fn add_lost(
 /// The image from its log alone, if the log still has every record since the first and reaches as far as the checkpoint.
 async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Result<Option<State>> {
     if segments.found.values().any(|segment| segment.content.has_unknown) {
+        return Ok(None);
+    }
+    // The log does not know of a rollback: replayed from its beginning it brings back what was rolled back.
+    if header.snapshots.counters.rolled_back != SnapId(0) {
         return Ok(None);
     }
     let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);

@@ -42,6 +42,8 @@ pub(crate) struct Checkpointer {
     /// Pages of checkpoints that failed: they go after the next one that is committed, behind which a late
     /// commit of theirs has no effect (rule 22).
     failed: Mutex<Vec<PageKey>>,
+    /// The one that is being written: where it is still here when the next one begins, its caller gave it up.
+    under_way: std::sync::Mutex<Option<CheckpointId>>,
     /// What the next one has to find out first.
     doubt: std::sync::Mutex<Option<Doubt>>,
 }
@@ -77,7 +79,13 @@ struct Capture {
 
 impl Checkpointer {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, number: Mutex::new(Some(0)), failed: Mutex::default(), doubt: std::sync::Mutex::default() }
+        Self {
+            epoch,
+            number: Mutex::new(Some(0)),
+            failed: Mutex::default(),
+            under_way: std::sync::Mutex::default(),
+            doubt: std::sync::Mutex::default(),
+        }
     }
 
     /// Writes a checkpoint of everything accepted so far.
@@ -91,6 +99,12 @@ impl Checkpointer {
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "2^32 checkpoints in one epoch: open the image again"))?;
         *number = Some(next);
         let id = CheckpointId { epoch: self.epoch.0 as u32, number: next };
+        let given_up = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).replace(id);
+        if let Some(given_up) = given_up {
+            // Where they cannot be looked for now they stay until a repair.
+            let pages = reclaim::pages_of(objects, given_up).await.unwrap_or_default();
+            self.failed.lock().await.extend(pages);
+        }
         reclaim::delete_what_is_left(objects, shared).await;
         let (mut capture, changed) = capture(shared, &mut purpose);
         let mut booked = Booked::new(shared, &self.doubt, changed);
@@ -112,6 +126,7 @@ impl Checkpointer {
             Ok(pins) => reclaim::delete_pages(objects, pins, self.failed.lock().await.drain(..)).await,
             Err(_) => self.failed.lock().await.extend((0..pages.count()).map(|page| (id, page))),
         }
+        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Those who wait for memory for leaves look again, also when there is none yet.
         shared.space_freed.notify_waiters();
         written.map(drop)

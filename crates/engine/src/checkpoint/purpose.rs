@@ -104,6 +104,7 @@ impl Purpose {
                 Changed::Released(needs.clone())
             }
             Purpose::Rollback(target) => {
+                state.is_replaced = true;
                 let segments = state.segments.with_live(&target.map.live);
                 let segments = std::mem::replace(&mut state.segments, segments);
                 let (lineage, end) = (state.view.lineage.clone(), state.view.end);
@@ -113,6 +114,7 @@ impl Purpose {
                     features: state.view.features,
                     end,
                     lineage,
+                    rolled_back: target.counters.rolled_back,
                 };
                 let view = std::mem::replace(&mut state.view, view);
                 Changed::Replaced(Box::new((view, segments)))
@@ -147,7 +149,9 @@ impl Purpose {
     pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer) -> KvUpdate {
         match self {
             Purpose::Running | Purpose::Clean => update,
+            // An id that is taken must not be given out again, whatever this handle believes.
             Purpose::Snapshot(new) => update
+                .expect(key::snap(new.id), "")
                 .set(key::snap(new.id), new.record(size, *root).encode())
                 .set(key::SNAP_COUNTERS, new.counters.encode())
                 .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS)),
@@ -180,7 +184,8 @@ impl Changed {
     /// The header has the checkpoint with this root, whose leaves are in `leaves`.
     pub(super) fn commit(self, state: &mut Locked<'_>, root: CheckpointPointer, leaves: &BTreeSet<PageKey>) {
         match self {
-            Changed::Nothing | Changed::Replaced(_) => {}
+            Changed::Nothing => {}
+            Changed::Replaced(_) => state.is_replaced = false,
             Changed::Pinned(id, _) => state.snapshots.add(id, root, leaves),
             Changed::Released(needs) => state.snapshots.remove(needs.id, &needs.pages),
         }
@@ -192,7 +197,10 @@ impl Changed {
             Changed::Nothing => {}
             Changed::Pinned(_, segments) => state.segments.unpin(&segments),
             Changed::Released(needs) => state.segments.pin(&needs.segments),
-            Changed::Replaced(before) => (state.view, state.segments) = *before,
+            Changed::Replaced(before) => {
+                (state.view, state.segments) = *before;
+                state.is_replaced = false;
+            }
         }
     }
 
@@ -222,7 +230,11 @@ impl Doubt {
             (true, true) => state.snapshots.add(self.id, self.root, &self.pages),
             (true, false) => state.segments.unpin(&self.segments),
             (false, true) => state.segments.pin(&self.segments),
-            (false, false) => state.snapshots.remove(self.id, &self.pages),
+            (false, false) => {
+                state.snapshots.remove(self.id, &self.pages);
+                // The checkpoint that let them go did not live to see them deleted.
+                state.left_pages.extend(self.pages.iter().copied().chain(pages_of_root(&self.root)));
+            }
         }
     }
 }

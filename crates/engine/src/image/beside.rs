@@ -89,11 +89,9 @@ fn differs(piece: &Beside, is_old: impl Fn(Loc) -> bool) -> bool {
 /// it. `None` where the image was rolled back since, so that it has data which the other had not any more.
 fn unmoved_since(session: &Session, from: &Session) -> Option<Seq> {
     let snapshot = from.shown.as_ref()?;
-    if session.shown.as_ref().is_some_and(|own| own.id < snapshot.id) {
-        return None;
-    }
-    let rolled_back = session.described().snapshots.counters.rolled_back;
-    (snapshot.id > rolled_back).then_some(snapshot.root.frontier)
+    let state = session.shared.lock();
+    let is_later = state.view.end >= snapshot.root.frontier;
+    (is_later && snapshot.id > state.view.rolled_back).then_some(snapshot.root.frontier)
 }
 
 /// `Invalid`: they are not of one image.

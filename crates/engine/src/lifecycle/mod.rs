@@ -250,6 +250,10 @@ async fn collect(found: &Found, doomed: &mut Named) -> Result<()> {
 
 fn map_pages(objects: &Objects, log: &LogRecord, state: &lsd_state::state::State) -> Vec<ObjectName> {
     let leaves = state.view.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
-    let pages: BTreeSet<_> = leaves.chain(root_pages(log)).chain(state.snapshots.all_pages()).collect();
+    let pages: BTreeSet<_> = leaves
+        .chain(root_pages(log))
+        .chain(state.snapshots.all_pages())
+        .chain(state.left_pages.iter().copied())
+        .collect();
     pages.into_iter().map(|(id, page)| objects.page(id, page)).collect()
 }

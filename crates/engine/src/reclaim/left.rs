@@ -46,7 +46,8 @@ async fn behind(objects: &Objects, CheckpointId { epoch, mut number }: Checkpoin
     Ok(found)
 }
 
-async fn pages_of(objects: &Objects, id: CheckpointId) -> Result<Vec<PageKey>> {
+/// The pages of a checkpoint that was not committed.
+pub(crate) async fn pages_of(objects: &Objects, id: CheckpointId) -> Result<Vec<PageKey>> {
     let mut found = Vec::new();
     let mut from = 0;
     loop {

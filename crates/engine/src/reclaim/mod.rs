@@ -11,7 +11,7 @@ use crate::objects::{Objects, parallel};
 use crate::shared::Shared;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-pub(crate) use left::uncommitted;
+pub(crate) use left::{pages_of, uncommitted};
 use lsd_core::format::header::LogRecord;
 use lsd_core::units::{LeafNo, SegmentNo};
 use lsd_state::pins::{PageKey, Pins, leaf_pages};

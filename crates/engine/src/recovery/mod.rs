@@ -47,6 +47,7 @@ pub(crate) async fn load_checkpoint(
     let segments = Segments::from_entries(&root.segments);
     let mut state = State::new(header.state.size, log.clone(), map, segments, cache_bytes);
     state.view.features = header.state.features;
+    state.view.rolled_back = header.snapshots.counters.rolled_back;
     state.snapshots = SnapshotPins::new(header.snapshots.roots(), &root.pages);
     state.left_pages = root.pages.iter().filter(|page| page.pins == 0).map(PinnedPage::key).collect();
     state.root_bytes = root_bytes;

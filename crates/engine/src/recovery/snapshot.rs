@@ -63,6 +63,7 @@ pub(crate) async fn state(
     let log = LogRecord { checkpoint: Some(snapshot.root), clean: true, ..header.log.clone() };
     let mut state = State::new(snapshot.size, log, map_of(&root), segments, cache_bytes);
     state.view.features = snapshot.features;
+    state.view.rolled_back = header.snapshots.counters.rolled_back;
     Ok(state)
 }
 

@@ -74,6 +74,8 @@ impl Session {
             (state.view.size, state.view.features) = (described.size, described.features);
         }
         self.in_doubt.store(false, Ordering::Release);
+        // A removal of which nobody knew may have happened.
+        self.events.release_due.notify_one();
         Ok(())
     }
 

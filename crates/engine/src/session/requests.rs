@@ -79,7 +79,17 @@ impl Session {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
         }
-        if self.owns() { Ok(()) } else { self.describe_anew().await }
+        if self.owns() { Ok(()) } else { self.describe_in_order().await }
+    }
+
+    /// With the maintenance lock held while the header is read: what comes from it is never older than what an owner knows by then, and
+    /// makes its next change by.
+    pub(super) async fn describe_in_order(&self) -> Result<()> {
+        let role = self.maintenance.lock().await;
+        match &*role {
+            crate::session::Role::Owner(..) => self.settle().await,
+            crate::session::Role::Reader(_) => self.describe_anew().await,
+        }
     }
 
     /// Carries the change out, here if nobody else owns the image, else by its owner.

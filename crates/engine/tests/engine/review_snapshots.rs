@@ -95,7 +95,6 @@ async fn roll_back_in_vain_beside_a_collection(client: &Client, gate: &Gate) {
 /// Copies that are entered between the capture of a rollback and its failure stay in the log, but not in the books: the next checkpoint
 /// covers less than the log has, and replay finds a gap behind it.
 #[tokio::test(start_paused = true)]
-#[ignore = "copies are entered between the capture of a rollback and its failure"]
 async fn a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written_later() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -114,7 +113,6 @@ async fn a_rollback_that_fails_beside_a_collection_loses_nothing_that_is_written
 
 /// The segments of those copies are not in the table: nobody deletes them.
 #[tokio::test(start_paused = true)]
-#[ignore = "copies are entered between the capture of a rollback and its failure"]
 async fn a_rollback_that_fails_beside_a_collection_leaves_no_segments() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -126,7 +124,6 @@ async fn a_rollback_that_fails_beside_a_collection_leaves_no_segments() {
 
 /// The log does not know of a rollback: who replays it from its beginning brings back what was rolled back.
 #[tokio::test(start_paused = true)]
-#[ignore = "a repair replays the log from its beginning across a rollback"]
 async fn a_repair_from_the_log_does_not_undo_a_rollback() {
     let cluster = cluster_with_image(64 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
@@ -162,7 +159,6 @@ async fn a_removed_snapshot_gives_its_space_back_in_a_full_pool() {
 
 /// The same when the guest has found out that it is full: what it wrote waits for room.
 #[tokio::test(start_paused = true)]
-#[ignore = "a release does not pass in a full pool behind writes that wait"]
 async fn a_removed_snapshot_gives_its_space_back_in_a_full_pool_that_is_written_to() {
     remove_in_full_pool(true).await;
 }
@@ -192,7 +188,6 @@ async fn remove_in_full_pool(is_written: bool) {
 
 /// Counts of pages that are lost with a snapshot's root are those of other snapshots, too.
 #[tokio::test(start_paused = true)]
-#[ignore = "a state made from the log has no counts of pages"]
 async fn a_repair_beside_a_damaged_snapshot_keeps_what_the_others_need() {
     let cluster = cluster_with_image(64 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
@@ -228,7 +223,6 @@ async fn a_repair_beside_a_damaged_snapshot_keeps_what_the_others_need() {
 
 /// A snapshot whose map is damaged is removed, and so are those behind it.
 #[tokio::test(start_paused = true)]
-#[ignore = "releases are tried in order, and the first one fails for ever"]
 async fn a_damaged_snapshot_that_is_removed_holds_up_no_other() {
     let cluster = cluster_with_image(64 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
@@ -255,7 +249,6 @@ async fn a_damaged_snapshot_that_is_removed_holds_up_no_other() {
 
 /// The rollback took effect, and the header cannot be read for a while.
 #[tokio::test(start_paused = true)]
-#[ignore = "the map is the new one before the counters are"]
 async fn a_difference_behind_a_rollback_is_exact_before_the_header_was_read_again() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -280,7 +273,6 @@ async fn a_difference_behind_a_rollback_is_exact_before_the_header_was_read_agai
 
 /// A reader that holds a moment from before the snapshot.
 #[tokio::test(start_paused = true)]
-#[ignore = "the end of what is shown is not looked at"]
 async fn a_difference_to_a_snapshot_that_is_newer_than_what_is_shown_is_exact() {
     let cluster = cluster_with_image(16 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
@@ -298,7 +290,6 @@ async fn a_difference_to_a_snapshot_that_is_newer_than_what_is_shown_is_exact() 
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the checkpoint behind a release in doubt does not know what that let go"]
 async fn a_release_of_which_nobody_knew_leaves_no_pages() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -326,7 +317,6 @@ async fn a_release_of_which_nobody_knew_leaves_no_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "pages of a checkpoint that was given up are not remembered"]
 async fn a_snapshot_that_its_caller_gave_up_leaves_no_pages() {
     for takes_effect in [false, true] {
         let cluster = cluster_with_image(16 * MIB).await;
@@ -350,7 +340,6 @@ async fn a_snapshot_that_its_caller_gave_up_leaves_no_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "removal does not look at pages that the root lets go"]
 async fn an_image_whose_owner_died_behind_a_checkpoint_is_removed_with_all_its_pages() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -373,7 +362,6 @@ async fn an_image_whose_owner_died_behind_a_checkpoint_is_removed_with_all_its_p
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a root that went meanwhile is told as damage"]
 async fn who_opens_a_snapshot_while_it_is_removed_is_told_so() {
     let cluster = cluster_with_image(16 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
@@ -394,7 +382,6 @@ async fn who_opens_a_snapshot_while_it_is_removed_is_told_so() {
 
 /// Who lists snapshots while one is taken reads the header; what it read is older than what the owner knows by then.
 #[tokio::test(start_paused = true)]
-#[ignore = "a header that was read without the maintenance lock overwrites what the owner knows, ids included"]
 async fn a_listing_that_comes_late_does_not_make_the_next_snapshot_take_the_place_of_the_last() {
     let cluster = cluster_with_image(16 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;
@@ -427,7 +414,6 @@ async fn a_listing_that_comes_late_does_not_make_the_next_snapshot_take_the_plac
 
 /// The mark took effect, and nobody heard of it; the snapshot is gone for everybody as soon as the header was read again.
 #[tokio::test(start_paused = true)]
-#[ignore = "settling a doubt does not wake the release"]
 async fn a_removal_of_which_nobody_knew_gives_its_space_back() {
     let cluster = cluster_with_image(64 * MIB).await;
     let (client, gate) = Client::open_gated(&cluster, settings()).await;

@@ -92,8 +92,13 @@ impl Work {
         let rolling = async {
             let clock = self.scenario.site.clock.clone();
             let image = Image::open_with_clock(&store, &self.scenario.image(), &asker::options(), clock).await?;
-            // As `rbd snap rollback` has it: from a client that lives nobody takes an image to roll it back.
-            image.locks().acquire().await?;
+            // From a client that lives nobody takes an image to roll it back: it becomes the owner before, by a collection that it
+            // breaks off.
+            let stop = |_, _| Err(Error::new(ErrorKind::Canceled, "it only wants the image"));
+            match image.collect(&stop).await {
+                Err(error) if error.kind != ErrorKind::Canceled => return Err(error),
+                _ => {}
+            }
             let result = image.snapshots().rollback(&snap.name).await;
             Ok::<_, Error>((image, result?))
         };

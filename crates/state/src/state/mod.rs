@@ -25,7 +25,7 @@ use lsd_core::format::header::LogRecord;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::heat::{Heat, Temperature};
 use lsd_core::map::{Extent, ExtentMap, Superseded};
-use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, SegmentNo, Seq};
+use lsd_core::units::{LeafNo, Loc, MAX_IMAGE_BYTES, SegmentNo, Seq, SnapId};
 use std::collections::BTreeMap;
 
 /// What a read of the log passed by.
@@ -59,6 +59,8 @@ pub struct State {
     pub locks: RangeLocks,
     /// The image is being handed over or closed: only what holds its range already is accepted.
     pub yielding: bool,
+    /// Another view was put in force and is not committed: nothing is copied into the log, which may have to go on from the one before.
+    pub is_replaced: bool,
     /// Every further call fails; why is known to who said so.
     has_failed: bool,
     /// Log bytes since the last checkpoint.
@@ -135,7 +137,7 @@ impl State {
         let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
         let lineage = Lineage::of(&log);
         Self {
-            view: View { map, size, features: 0, end, lineage },
+            view: View { map, size, features: 0, end, lineage, rolled_back: SnapId(0) },
             buffers: Buffers::new(cache),
             segments,
             snapshots: SnapshotPins::default(),
@@ -146,6 +148,7 @@ impl State {
             writer: None,
             locks: RangeLocks::default(),
             yielding: false,
+            is_replaced: false,
             has_failed: false,
             log_bytes: 0,
             rest: Rest::default(),

@@ -34,7 +34,7 @@ impl State {
     /// [`Fault::Closing`] when this writer is about to end. `frees`: they pass in a full pool, and all that was accepted before them.
     pub fn try_relocate(&mut self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Copied> {
         self.check_alive()?;
-        if !protocol::may_copy(self.writer()?.is_closing) {
+        if !protocol::may_copy(self.writer()?.is_closing || self.is_replaced) {
             return Err(Fault::Closing);
         }
         let ranges = copies.iter().map(Relocation::range);

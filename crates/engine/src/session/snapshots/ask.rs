@@ -15,8 +15,10 @@ impl Session {
     /// What the header says of snapshots, as fresh as a listing has to be.
     pub(crate) async fn look_at_snapshots(&self) -> Result<()> {
         self.check_open()?;
-        let knows = self.owns() && !self.in_doubt.load(Ordering::Acquire);
-        if knows { Ok(()) } else { self.describe_anew().await }
+        if self.owns() && !self.in_doubt.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.describe_in_order().await
     }
 
     pub(crate) async fn snap_create(self: &Arc<Self>, name: &str) -> Result<()> {

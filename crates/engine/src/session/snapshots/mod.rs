@@ -15,6 +15,7 @@ use crate::session::{Role, Session};
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
 use lsd_core::units::SnapId;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -138,13 +139,28 @@ impl Session {
 
     /// Lets go of what removed snapshots needed, one after the other. An error: some are left.
     pub(crate) async fn release_snapshots(&self, checkpointer: &Checkpointer) -> Result<()> {
+        // One that cannot be read holds up no other; a repair finds it.
+        let mut damaged: BTreeMap<SnapId, Error> = BTreeMap::new();
         loop {
-            let next = self.described().snapshots.all.values().find(|record| record.is_removing).cloned();
-            let Some(record) = next else { return Ok(()) };
-            let needs = snapshot::needs(&self.objects, &record).await?;
-            checkpointer.write(&self.objects, &self.shared, Purpose::Release(Box::new(needs))).await?;
-            self.described().snapshots.all.remove(&record.id);
+            let is_next = |record: &&SnapRecord| record.is_removing && !damaged.contains_key(&record.id);
+            let next = self.described().snapshots.all.values().find(is_next).cloned();
+            let Some(record) = next else { return damaged.into_values().next().map_or(Ok(()), Err) };
+            match self.release_one(checkpointer, &record).await {
+                Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                    damaged.insert(record.id, error);
+                }
+                released => released?,
+            }
         }
+    }
+
+    async fn release_one(&self, checkpointer: &Checkpointer, record: &SnapRecord) -> Result<()> {
+        let needs = snapshot::needs(&self.objects, record).await?;
+        // It frees space: it passes in a full pool.
+        self.shared.lock().force_when_full();
+        checkpointer.write(&self.objects, &self.shared, Purpose::Release(Box::new(needs))).await?;
+        self.described().snapshots.all.remove(&record.id);
+        Ok(())
     }
 }
 
