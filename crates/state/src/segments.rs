@@ -157,6 +157,11 @@ impl Segments {
         }
     }
 
+    /// A snapshot needs it.
+    pub fn is_pinned(&self, segment: SegmentNo) -> bool {
+        self.table.get(segment).is_some_and(|used| used.pins > 0)
+    }
+
     /// Those that the map points at.
     pub fn live(&self) -> Vec<SegmentNo> {
         self.table.iter().filter(|(_, used)| used.live > 0).map(|(segment, _)| segment).collect()

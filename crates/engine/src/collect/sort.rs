@@ -79,7 +79,11 @@ impl Collector {
                 by_segment.entry(extent.from.segment()).or_default().push(extent);
             }
         }
-        by_segment.retain(|segment, _| !damaged.contains(segment));
+        {
+            // A copy of what a snapshot needs frees nothing: it would take its room twice, for as long as the snapshot is there.
+            let state = self.shared.lock();
+            by_segment.retain(|segment, _| !damaged.contains(segment) && !state.segments.is_pinned(*segment));
+        }
         let reads = by_segment
             .into_iter()
             .map(|(segment, extents)| async move { (segment, self.copies_from(segment, &extents).await) }.boxed());

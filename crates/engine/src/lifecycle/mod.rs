@@ -106,7 +106,12 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
         Ok(values) if !values.contains_key(key::REMOVING) => values,
         Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
         // What an earlier removal has left need not be where the header leads to.
-        _ => return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await,
+        taken => {
+            if let Some(header) = taken.ok().and_then(|values| Header::decode(&object, &values).ok()) {
+                give_back_if_needed(store, &object, &header).await?;
+            }
+            return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await;
+        }
     };
     let found = open::described_by(store, Header::decode(&object, &values)?).await?;
     found.header.snapshots.check_none(&found.header.name)?;
@@ -118,17 +123,20 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     // Rule 25: take the image, then delete.
     remove::take(store, &object, &values).await?;
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
-    if let Err(error) = header.snapshots.check_none(&header.name) {
-        // Somebody was faster, and is gone by now: the image is given back.
-        let update = KvUpdate::default().presence(KvPresence::MustExist).remove(key::REMOVING);
-        store.kv_update(&object, update).await?;
-        return Err(error);
-    }
+    give_back_if_needed(store, &object, &header).await?;
     if !header.log.clean || header.log != found.header.log {
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
     }
     let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
     delete(store, &id, Some(name), doomed, progress).await
+}
+
+/// `NotEmpty`: somebody was faster than the removal and took a snapshot, so the image is given back.
+async fn give_back_if_needed(store: &Arc<dyn ObjectStore>, object: &ObjectName, header: &Header) -> Result<()> {
+    let Err(error) = header.snapshots.check_none(&header.name) else { return Ok(()) };
+    let update = KvUpdate::default().presence(KvPresence::MustExist).remove(key::REMOVING);
+    store.kv_update(object, update).await?;
+    Err(error)
 }
 
 /// Deletes `doomed`, then the header, then the name. What is gone already is no error. The image is taken.

@@ -443,7 +443,6 @@ async fn a_removal_of_which_nobody_knew_gives_its_space_back() {
 
 /// The owner takes a snapshot after the removal read the header, and closes; the removal dies when it has taken the image.
 #[tokio::test(start_paused = true)]
-#[ignore = "a removal that goes on where another was broken off does not look for snapshots"]
 async fn a_removal_that_was_broken_off_before_it_saw_a_snapshot_does_not_take_it() {
     let cluster = cluster_with_image(16 * MIB).await;
     let client = Client::open(&cluster, settings()).await;

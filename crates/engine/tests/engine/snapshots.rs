@@ -160,6 +160,24 @@ async fn space_comes_back_when_the_last_snapshot_that_needs_it_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_collection_leaves_alone_what_a_snapshot_needs() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    // Scattered: neighbours in the image lie far apart in the log.
+    for block in (0..1024).map(|block| block * 389 % 1024) {
+        put(&client.image, block, block).await;
+    }
+    client.image.snapshots().create("s").await.unwrap();
+    put(&client.image, 7, 5000).await;
+    client.image.flush().await.unwrap();
+    let before = stored(&cluster, "lsd_data.").await;
+    client.image.collect(&silent).await.unwrap();
+    let after = stored(&cluster, "lsd_data.").await;
+    assert!(after <= before + 64 * 1024, "{after} bytes are stored instead of {before}");
+    assert_eq!(changed(&client.image, Some(&snapshot(&cluster, "s").await)).await, [(7 * BLOCK, BLOCK, true)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rollback_brings_everything_back_and_can_be_taken_back() {
     let cluster = cluster_with_image(8 * MIB).await;
     let client = Client::open(&cluster, settings()).await;

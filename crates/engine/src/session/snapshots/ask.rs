@@ -60,7 +60,8 @@ impl Session {
             let mut role = session.maintenance.lock().await;
             let is_exclusive = session.described().state.features & Features::EXCLUSIVE_LOCK != 0;
             if is_exclusive && !session.own_if_free(&mut role).await? {
-                return Err(Error::new(ErrorKind::ReadOnly, "another client owns the image"));
+                let reason = "another client owns the image, or died less than a minute ago: end it, or wait";
+                return Err(Error::new(ErrorKind::ReadOnly, reason));
             }
             let checkpointer = session.own(&mut role, since).await?;
             session.settle().await?;
