@@ -68,3 +68,35 @@ async fn what_is_in_the_trash_goes_when_its_time_has_come_or_by_force() {
     let left = cluster.client().list("lsd_").await.unwrap();
     assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory"]);
 }
+
+async fn trashed(cluster: &MemoryCluster, name: &str, delay: Duration, snapshot: bool) {
+    let options = lsd_engine::CreateOptions { size: MIB, ..Default::default() };
+    Image::create(&store(cluster), name, &options).await.unwrap();
+    if snapshot {
+        let image = Image::open(&store(cluster), &ImageRef::Name(name.into()), &Default::default()).await.unwrap();
+        image.snapshots().create("s").await.unwrap();
+        image.close().await.unwrap();
+    }
+    Trash::new(store(cluster)).put(name, delay).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_go_does_not_keep_the_others() {
+    let cluster = cluster_with_image(MIB).await;
+    for name in ["a", "b", "c", "d"] {
+        trashed(&cluster, name, Duration::ZERO, ["a", "c"].contains(&name)).await;
+    }
+    trashed(&cluster, "later", Duration::from_secs(3600), false).await;
+    let trash = Trash::new(store(&cluster));
+    let steps = std::sync::Mutex::new(Vec::new());
+    let count = |done, total| {
+        steps.lock().unwrap().push((done, total));
+        Ok(())
+    };
+    assert_eq!(kind(trash.purge(None, &count).await), Some(ErrorKind::NotEmpty));
+    assert_eq!(*steps.lock().unwrap(), [(1, 4), (2, 4)]);
+    let mut left: Vec<String> = trash.list().await.unwrap().into_iter().map(|entry| entry.name).collect();
+    left.sort();
+    assert_eq!(left, ["a", "c", "later"]);
+    assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap().len(), 1, "what has a name stays");
+}
