@@ -90,7 +90,7 @@ trash rm nope --force
 trash rm nope --no-progress
 trash rm a@b
 trash rm a@
-trash rm a/b/c/d
+= trash rm a/b/c/d
 trash rm {pool}/
 trash rm {pool}/n/x
 trash rm nopool/x
