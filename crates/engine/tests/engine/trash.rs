@@ -70,7 +70,7 @@ async fn what_is_in_the_trash_goes_when_its_time_has_come_or_by_force() {
     assert_eq!(inside.list().await.unwrap(), []);
     namespaces.remove("here", &inside).await.unwrap();
     let left = cluster.client().list("lsd_").await.unwrap();
-    assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory"]);
+    assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory", "lsd_namespace"]);
 }
 
 async fn trashed(cluster: &MemoryCluster, name: &str, delay: Duration, snapshot: bool) {
