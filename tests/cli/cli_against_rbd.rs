@@ -3,7 +3,8 @@
 use crate::common::{Ceph, Cmd, built, pattern, scratch_dir};
 
 /// Command lines in the order they run. `{pool}`, `{other}`: pools; `{dir}`: a folder of the program's own with the file
-/// `in`. A line that starts with `=` need only agree in its exit code: lsd says more there.
+/// `in`; `{id:NAME}`: the id of an image, of the trash or not. A line that starts with `=` need only agree in its exit code: lsd says
+/// more there.
 const LIFE: &str = "
 ls
 ls -l
@@ -369,9 +370,17 @@ pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
             let own = dir.path().join(program);
             let line = line.replace("{pool}", &pools.names[0]).replace("{other}", &pools.names[1]);
             let line = line.replace("{dir}", own.to_str().unwrap());
-            let cmd = if program == "rbd" { ceph.stock("rbd") } else { ceph.client(built("lsd")) };
-            let args = format!("--rbd_default_pool={} {NO_LOG}", pools.names[0]);
-            said(cmd.args(words(&line)).env("CEPH_ARGS", args), program)
+            let call = |words: &[String]| {
+                let cmd = if program == "rbd" { ceph.stock("rbd") } else { ceph.client(built("lsd")) };
+                let args = format!("--rbd_default_pool={} {NO_LOG}", pools.names[0]);
+                cmd.args(words).env("CEPH_ARGS", args)
+            };
+            let words: Vec<String> = words(&line).iter().map(|word| with_id(word, &call)).collect();
+            let mut said = said(call(&words), program);
+            if line.starts_with("trash l") && !line.contains("--format") {
+                said.out = without_first_cells(&said.out);
+            }
+            said
         };
         let (rbd, lsd) = (run("rbd"), run("lsd"));
         assert!(!lsd.err.contains("panicked"), "{line}: {}", lsd.err);
@@ -389,6 +398,25 @@ pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
 /// Words of a command line; quotes only to write an empty one.
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(|word| if word == "''" { String::new() } else { word.to_owned() }).collect()
+}
+
+/// The id that stands for `{id:NAME}`.
+fn with_id(word: &str, call: &dyn Fn(&[String]) -> Cmd) -> String {
+    let Some((before, rest)) = word.split_once("{id:") else { return word.to_owned() };
+    let (name, after) = rest.split_once('}').unwrap();
+    let json = |words: &str| call(&self::words(words)).run().json();
+    let trash = json("trash ls --format json");
+    let trashed = trash.as_array().unwrap().iter().find(|entry| entry["name"] == name);
+    let found = trashed.cloned().unwrap_or_else(|| json(&format!("info {name} --format json")));
+    format!("{before}{}{after}", found["id"].as_str().unwrap())
+}
+
+/// Ids are of different lengths, and say in which order the rows are.
+fn without_first_cells(table: &str) -> String {
+    let row = |line: &str| line.split_once(' ').map_or(line.to_owned(), |(_, rest)| rest.trim_start().to_owned());
+    let mut rows: Vec<String> = table.lines().map(row).collect();
+    rows.sort();
+    rows.join("\n")
 }
 
 fn said(cmd: Cmd, program: &str) -> Said {

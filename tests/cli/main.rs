@@ -11,6 +11,8 @@ mod cli_against_rbd;
 mod cli_dir;
 mod cli_directory;
 mod cli_directory_snapshots;
+mod cli_directory_trash;
 mod cli_log;
 mod cli_rbd;
 mod cli_snapshots;
+mod cli_trash;

@@ -30,6 +30,7 @@ mod status;
 mod transfer;
 mod trash;
 mod unsupported;
+mod waiting;
 
 const COMMANDS: &[CommandSpec] = &[
     bench::BENCH,
@@ -77,6 +78,10 @@ const COMMANDS: &[CommandSpec] = &[
     snap::UNPROTECT,
     status::SPEC,
     trash::LIST,
+    trash::MOVE,
+    trash::PURGE,
+    trash::REMOVE,
+    trash::RESTORE,
 ];
 
 /// Every command.

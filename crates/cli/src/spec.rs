@@ -45,6 +45,11 @@ pub enum Strictness {
     Strict,
 }
 
+/// Whether a specification is of a directory, or of something in one.
+pub fn is_directory(text: &str) -> bool {
+    text.starts_with(DIR_PREFIX)
+}
+
 impl Spec {
     /// `EINVAL` if it cannot be taken apart.
     pub fn parse(text: &str, strictness: Strictness) -> Result<Self> {

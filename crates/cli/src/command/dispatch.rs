@@ -138,6 +138,17 @@ mod tests {
             let words = "'perf image' is not supported yet: (95) Operation not supported";
             assert_eq!((failure.code, failure.message.as_str()), (nix::libc::EOPNOTSUPP, words), "{line}");
         }
+        for line in ["trash purge schedule ls", "--pool p trash purge schedule add 1d", "trash purge schedule rm"] {
+            let Request::Fail(failure) = asked(line) else { panic!("{line}") };
+            let words = "'trash purge schedule' is not supported yet: (95) Operation not supported";
+            assert_eq!((failure.code, failure.message.as_str()), (nix::libc::EOPNOTSUPP, words), "{line}");
+        }
+        // `schedule` may be the name of a pool.
+        for line in ["trash purge schedule", "trash purge rbd"] {
+            assert!(matches!(asked(line), Request::Run(spec, _) if spec.words == ["trash", "purge"]), "{line}");
+        }
+        assert!(matches!(asked("trash mv rbd/a"), Request::Run(spec, _) if spec.words == ["trash", "move"]));
+        assert!(matches!(asked("trash bogus"), Request::Help(_)));
         assert!(matches!(asked("clone rbd/a@b rbd/c"), Request::Fail(_)));
         assert!(matches!(asked("snap add rbd/a@b"), Request::Run(spec, _) if spec.words == ["snap", "create"]));
         for line in ["perf rbd/image", "perf image", "perf --interval 1 image"] {

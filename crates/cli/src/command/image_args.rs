@@ -3,7 +3,7 @@
 use super::Parsed;
 use crate::error::{Failure, Result};
 use crate::session::Location;
-use crate::spec::{Place, Spec, Strictness, parse_pool_spec};
+use crate::spec::{Place, Spec, Strictness, is_directory, parse_pool_spec};
 use lsd_engine::{ImageId, ImageRef};
 
 /// The image that is worked on or copied from, or the one that is made.
@@ -131,6 +131,21 @@ pub fn by_name_or_id(parsed: &Parsed, snap: Snap) -> Result<(Location, ImageRef)
 pub fn place_of(parsed: &Parsed) -> Place {
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     Place::Pool { pool: option("pool"), namespace: option("namespace").unwrap_or_default() }
+}
+
+/// An image of the trash, which has an id and no name: `--image-id`, else the positional argument. `EINVAL` if there is neither.
+pub fn image_id(parsed: &Parsed) -> Result<(Place, ImageId)> {
+    let mut found = Spec { place: place_of(parsed), ..Spec::default() };
+    let given = parsed.get("image-id").filter(|id| !id.is_empty());
+    let positional = parsed.next_positional().filter(|text| !text.is_empty());
+    // Beside the option it says only which directory.
+    if let Some(text) = positional.filter(|text| given.is_none() || is_directory(text)) {
+        merge(&mut found, Spec::parse(text, Strictness::Strict)?);
+    }
+    let missing = || Failure::invalid("image id was not specified");
+    let id = given.map(str::to_owned).or(found.image).ok_or_else(missing)?;
+    Snap::No.check(Role::Only, found.snap.as_ref())?;
+    Ok((found.place, ImageId(id)))
 }
 
 /// The pool of a command that works on one.

@@ -2,19 +2,17 @@
 use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
-use crate::output::warn_named;
 use crate::session::Session;
-use lsd_core::format::names;
-use lsd_engine::{Catalog, ErrorKind, Image, ImageRef};
-use lsd_store::ObjectStore;
-use std::sync::Arc;
+use lsd_engine::{ErrorKind, Image, ImageRef};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-/// A removal that has not begun by then waits for somebody.
-const WAIT_IS_TOLD_AFTER: Duration = Duration::from_secs(1);
+pub const HAS_WATCHERS: &str = "error: image still has watchers\nThis means the image is still open or the client using it \
+     crashed. Try again after closing/unmapping it or waiting 30s for the crashed client to timeout.";
+pub const HAS_SNAPSHOTS: &str =
+    "image has snapshots - these must be deleted with 'lsd snap purge' before the image can be removed.";
 
 const FORCE_HELP: &str = "force removal of an image whose header is damaged";
 
@@ -45,39 +43,15 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
             false => Image::remove(&store, &image, &progress).await,
         }
     };
-    let mut removing = std::pin::pin!(removing);
-    let removed = match tokio::time::timeout(WAIT_IS_TOLD_AFTER, &mut removing).await {
-        Ok(removed) => removed,
-        Err(_) if has_begun.load(Ordering::Relaxed) => removing.await,
-        Err(_) => futures::join!(removing, tell_who_is_waited_for(&store, &location.image)).0,
-    };
+    let has_begun = || has_begun.load(Ordering::Relaxed);
+    let removed = telling_who_is_waited_for(&store, &image, &has_begun, removing).await;
     line.end(removed).map_err(|error| in_words(&error))
-}
-
-/// Who has the image open and does not answer is waited for, until it counts as dead.
-async fn tell_who_is_waited_for(store: &Arc<dyn ObjectStore>, name: &str) {
-    // The removal itself says what cannot be asked.
-    let Ok(id) = Catalog::new(store.clone()).id_of(name).await else { return };
-    let Ok(watchers) = store.watchers(&names::header(&id.0).into()).await else { return };
-    let clients: Vec<String> =
-        watchers.iter().map(|watcher| format!("client.{} at {}", watcher.client, watcher.addr)).collect();
-    if !clients.is_empty() {
-        warn_named(&format!(
-            "{name} is open at {}: waiting for an answer, or until it counts as dead",
-            clients.join(", ")
-        ));
-    }
 }
 
 fn in_words(error: &lsd_engine::Error) -> Failure {
     let words = match error.kind {
-        ErrorKind::Busy => {
-            "error: image still has watchers\nThis means the image is still open or the client using it crashed. \
-             Try again after closing/unmapping it or waiting 30s for the crashed client to timeout."
-        }
-        ErrorKind::NotEmpty => {
-            "image has snapshots - these must be deleted with 'lsd snap purge' before the image can be removed."
-        }
+        ErrorKind::Busy => HAS_WATCHERS,
+        ErrorKind::NotEmpty => HAS_SNAPSHOTS,
         ErrorKind::Corrupt => {
             let Failure { message, .. } = Failure::engine("delete error", error);
             return Failure::new(

@@ -1,7 +1,7 @@
 //! `lsd status`: who has an image open.
 use super::perf::counters;
-use crate::command::image_args::existing_image;
-use crate::command::options::{FORMAT, IMAGE_SPEC, ONE_IMAGE};
+use crate::command::image_args::{Snap, by_name_or_id};
+use crate::command::options::{FORMAT, IMAGE_ID, IMAGE_SPEC, ONE_IMAGE};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
@@ -20,15 +20,20 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Show the status of this image.",
     epilogue: "",
     positionals: &[IMAGE_SPEC],
-    options: &[ONE_IMAGE, FORMAT, &[OptionSpec::switch("counters", "show what each client has counted, too")]],
+    options: &[
+        ONE_IMAGE,
+        &[IMAGE_ID],
+        FORMAT,
+        &[OptionSpec::switch("counters", "show what each client has counted, too")],
+    ],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
-    let location = existing_image(parsed)?;
+    let (location, image) = by_name_or_id(parsed, Snap::No)?;
     let format = Format::of(parsed)?;
     let store = location.store(session).await?;
-    let image = location.open_image(session, true).await?;
+    let image = session.open_ref(&location, image, true).await?;
     let failed = |error: lsd_engine::Error| Failure::engine("show status failed", &error);
     let watchers = other_watchers(&store, &image).await.map_err(failed)?;
     let counted = match parsed.has("counters") {

@@ -1,31 +1,39 @@
-//! `lsd trash list`: nothing is moved to a trash yet, so a pool that is there has none.
-use crate::command::image_args::pool_place;
-use crate::command::options::{FORMAT, POOL_ONLY, POOL_SPEC};
-use crate::command::{CommandSpec, OptionSpec, Parsed};
+//! `lsd trash`: images that have no name and can be brought back.
+//!
+//! Owns: which entry of which trash a command is about. Does not own: what the trash is (the engine), dates (`output::time`).
+use crate::command::image_args::image_id;
+use crate::command::{Parsed, Positional};
 use crate::error::Result;
-use crate::output::format::{Format, Tree};
 use crate::session::Session;
+use lsd_engine::{ImageId, Trash};
+use lsd_store::ObjectStore;
+use std::sync::Arc;
 
-pub const LIST: CommandSpec = CommandSpec {
-    words: &["trash", "list"],
-    alias: &["trash", "ls"],
-    summary: "List trash images.",
-    epilogue: "",
-    positionals: &[POOL_SPEC],
-    options: &[
-        POOL_ONLY,
-        &[
-            OptionSpec::switch("all", "list images from all sources").short('a'),
-            OptionSpec::switch("long", "long listing format").short('l'),
-        ],
-        FORMAT,
-    ],
-    run: |session, parsed| Box::pin(execute(session, parsed)),
+mod change;
+mod date;
+mod list;
+mod remove;
+
+pub use change::{MOVE, RESTORE};
+pub use list::LIST;
+pub use remove::{PURGE, REMOVE};
+
+const ID_SPEC: Positional = Positional {
+    name: "image-id",
+    help: "image id\n(example: [<pool-name>/[<namespace>/]]<image-id>\nor dir:<path>/<image-id>)",
 };
 
-async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
-    let place = pool_place(parsed)?;
-    let format = Format::of(parsed)?;
-    session.store(&place).await?;
-    format.print("trash", &Tree::List("image", Vec::new()), String::new)
+/// One image in a trash, as a command line names it.
+struct Subject {
+    store: Arc<dyn ObjectStore>,
+    trash: Trash,
+    id: ImageId,
+}
+
+impl Subject {
+    async fn of(session: &Session, parsed: &Parsed) -> Result<Self> {
+        let (place, id) = image_id(parsed)?;
+        let store = session.store(&place).await?;
+        Ok(Self { trash: Trash::new(store.clone()), store, id })
+    }
 }

@@ -4,8 +4,8 @@ use crate::error::Failure;
 use nix::libc;
 
 /// First words of these commands; what stands behind them is not looked at. Some have another word that is known
-/// (`snap list`, `trash list`): those are found first.
-const NOT_YET: [&str; 24] = [
+/// (`snap list`): those are found first.
+const NOT_YET: [&str; 23] = [
     "clone",
     "config",
     "deep",
@@ -28,20 +28,29 @@ const NOT_YET: [&str; 24] = [
     "pool",
     "snap",
     "sparsify",
-    "trash",
     "watch",
 ];
 
 /// Longer words for such commands that begin with those of one that is there, which they would be taken for.
-const NOT_YET_LONGER: [&[&str]; 2] = [&["perf", "image", "iostat"], &["perf", "image", "iotop"]];
+const NOT_YET_LONGER: [&[&str]; 8] = [
+    &["perf", "image", "iostat"],
+    &["perf", "image", "iotop"],
+    &["trash", "purge", "schedule", "add"],
+    &["trash", "purge", "schedule", "list"],
+    &["trash", "purge", "schedule", "ls"],
+    &["trash", "purge", "schedule", "remove"],
+    &["trash", "purge", "schedule", "rm"],
+    &["trash", "purge", "schedule", "status"],
+];
 
 /// What a command line fails with that names a command which lsd does not have yet. `known`: so many words name one that it has.
 pub fn failure(words: &[&str], known: usize) -> Option<Failure> {
-    let is_longer = NOT_YET_LONGER.iter().any(|longer| longer.len() > known && words.starts_with(longer));
-    let first = words.first().filter(|word| is_longer || (known == 0 && NOT_YET.contains(word)))?;
-    let name = match words.get(1) {
-        Some(second) => format!("{first} {second}"),
-        None => (*first).to_owned(),
+    let longer = NOT_YET_LONGER.iter().find(|longer| longer.len() > known && words.starts_with(longer));
+    let first = words.first().filter(|word| known == 0 && NOT_YET.contains(word));
+    let name = match (longer, first) {
+        (Some(longer), _) => longer[..longer.len() - 1].join(" "),
+        (None, Some(_)) => words[..words.len().min(2)].join(" "),
+        (None, None) => return None,
     };
     Some(Failure::errno(&format!("'{name}' is not supported yet"), libc::EOPNOTSUPP))
 }

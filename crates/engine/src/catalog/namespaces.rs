@@ -57,7 +57,8 @@ impl Namespaces {
 
     /// `Busy` while it has images, `NotFound`. `inside`: the pool in that namespace.
     pub async fn remove(&self, name: &str, inside: &Catalog) -> Result<()> {
-        if !inside.list().await?.is_empty() {
+        // Images in the trash are lost with it, too.
+        if !inside.list().await?.is_empty() || !inside.trash().await?.is_empty() {
             return Err(Error::new(ErrorKind::Busy, format!("namespace {name:?} has images")));
         }
         let key = format!("{KEY_PREFIX}{name}");

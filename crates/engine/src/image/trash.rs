@@ -85,16 +85,24 @@ impl Trash {
     }
 
     /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.
-    /// The first failure ends it.
+    /// What has snapshots or is open stays, the others go all the same; then that is how it ends: `NotEmpty`, `Busy`.
     pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'_>) -> Result<()> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let is_due = |entry: &TrashEntry| entry.source == TrashSource::User && entry.deferred_until_ns <= by_ns;
         let due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
-        for (entry, done) in due.iter().zip(1..) {
-            self.remove(&entry.id, true, &|_, _| Ok(())).await?;
-            progress(done, due.len() as u64)?;
+        let mut done = 0;
+        let mut stayed = None;
+        for entry in &due {
+            match self.remove(&entry.id, true, &|_, _| Ok(())).await {
+                Ok(()) => {
+                    done += 1;
+                    progress(done, due.len() as u64)?;
+                }
+                Err(error) if matches!(error.kind, ErrorKind::NotEmpty | ErrorKind::Busy) => stayed = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        stayed.map_or(Ok(()), Err)
     }
 
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;

@@ -1,6 +1,6 @@
 //! The trash: an image without a name that can be brought back, and goes when its time has come.
 use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
-use lsd_engine::{Catalog, Error, ErrorKind, Image, ImageRef, Trash};
+use lsd_engine::{Catalog, Error, ErrorKind, Image, ImageRef, Namespaces, Trash};
 use lsd_store::{MemoryCluster, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,9 @@ async fn what_is_in_the_trash_goes_when_its_time_has_come_or_by_force() {
     client.image.close().await.unwrap();
     trash.put("disk", Duration::from_secs(3600)).await.unwrap();
     let id = trash.list().await.unwrap().remove(0).id;
+    let (namespaces, inside) = (Namespaces::new(store(&cluster)), Catalog::new(store(&cluster)));
+    namespaces.add("here").await.unwrap();
+    assert_eq!(kind(namespaces.remove("here", &inside).await), Some(ErrorKind::Busy), "it could never come back");
     assert_eq!(kind(trash.remove(&id, false, &silent).await), Some(ErrorKind::Permission));
     assert_eq!(kind(trash.remove(&id, true, &silent).await), Some(ErrorKind::NotEmpty), "it has a snapshot");
     let image = Image::open(&store(&cluster), &ImageRef::Id(id.clone()), &Default::default()).await.unwrap();
@@ -64,7 +67,40 @@ async fn what_is_in_the_trash_goes_when_its_time_has_come_or_by_force() {
     trash.remove(&id, true, &silent).await.unwrap();
     assert_eq!(trash.list().await.unwrap(), []);
     assert_eq!(kind(trash.remove(&id, true, &silent).await), Some(ErrorKind::NotFound));
-    assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap(), []);
+    assert_eq!(inside.list().await.unwrap(), []);
+    namespaces.remove("here", &inside).await.unwrap();
     let left = cluster.client().list("lsd_").await.unwrap();
-    assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory"]);
+    assert_eq!(left.iter().map(|name| &*name.0).collect::<Vec<_>>(), ["lsd_directory", "lsd_namespace"]);
+}
+
+async fn trashed(cluster: &MemoryCluster, name: &str, delay: Duration, snapshot: bool) {
+    let options = lsd_engine::CreateOptions { size: MIB, ..Default::default() };
+    Image::create(&store(cluster), name, &options).await.unwrap();
+    if snapshot {
+        let image = Image::open(&store(cluster), &ImageRef::Name(name.into()), &Default::default()).await.unwrap();
+        image.snapshots().create("s").await.unwrap();
+        image.close().await.unwrap();
+    }
+    Trash::new(store(cluster)).put(name, delay).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_go_does_not_keep_the_others() {
+    let cluster = cluster_with_image(MIB).await;
+    for name in ["a", "b", "c", "d"] {
+        trashed(&cluster, name, Duration::ZERO, ["a", "c"].contains(&name)).await;
+    }
+    trashed(&cluster, "later", Duration::from_secs(3600), false).await;
+    let trash = Trash::new(store(&cluster));
+    let steps = std::sync::Mutex::new(Vec::new());
+    let count = |done, total| {
+        steps.lock().unwrap().push((done, total));
+        Ok(())
+    };
+    assert_eq!(kind(trash.purge(None, &count).await), Some(ErrorKind::NotEmpty));
+    assert_eq!(*steps.lock().unwrap(), [(1, 4), (2, 4)]);
+    let mut left: Vec<String> = trash.list().await.unwrap().into_iter().map(|entry| entry.name).collect();
+    left.sort();
+    assert_eq!(left, ["a", "c", "later"]);
+    assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap().len(), 1, "what has a name stays");
 }
