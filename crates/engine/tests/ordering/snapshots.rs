@@ -139,3 +139,52 @@ async fn a_write_that_comes_while_an_image_is_rolled_back_is_not_lost() {
         if before { "a write returned before the rollback was done" } else { "it was written after the rollback" };
     expect(&cluster, why, &[(0, 1), (1, 3)]).await;
 }
+
+/// A rollback whose update of the header is lost, while a collection that began before enters its copies.
+async fn roll_back_in_vain_beside_a_collection(client: &Client, gate: &common::Gate) {
+    for block in 0..1024 {
+        put(&client.image, block, block).await;
+    }
+    for block in (0..1024).filter(|block| block % 4 != 0) {
+        put(&client.image, block, 5000 + block).await;
+    }
+    client.image.flush().await.unwrap();
+    gate.close(|op, name| op == Op::Read && name.starts_with("lsd_data."));
+    let image = client.image.clone();
+    let collecting = tokio::spawn(async move { image.collect(&|_, _| Ok(())).await });
+    gate.until_waiting(1).await;
+    let late = gate.take();
+    client.image.snapshots().create("s").await.unwrap();
+    put(&client.image, 1, 9000).await;
+    gate.close(is_header);
+    let image = client.image.clone();
+    let rollback = tokio::spawn(async move { image.snapshots().rollback("s").await });
+    gate.until_waiting(1).await;
+    late.arrive();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop(collecting).await;
+    // The update is lost, and the header says so.
+    gate.close(|_, _| false);
+    drop(gate.take());
+    assert!(rollback.await.unwrap().is_err());
+    gate.open();
+}
+
+/// Copies that are entered between the capture of a rollback and its failure stay in the log, but not in the books: the next checkpoint
+/// covers less than the log has, and replay finds a gap behind it.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_loses_nothing_that_is_written_later() {
+    let cluster = cluster_with_image(16 * MIB).await;
+    let (client, gate) = Client::open_gated(&cluster, settings()).await;
+    roll_back_in_vain_beside_a_collection(&client, &gate).await;
+    client.image.snapshots().create("t").await.unwrap();
+    client.image.write(2 * BLOCK, content(9001), true).await.unwrap();
+    client.crash(&cluster);
+    let client = match Client::try_open(&cluster, settings(), false).await {
+        Ok(client) => client,
+        Err(error) => panic!("the image does not open any more: {error}"),
+    };
+    put(&client.image, 100, 9002).await;
+    assert!(read(&client.image, BLOCK, BLOCK).await == content(9000));
+    assert!(read(&client.image, 2 * BLOCK, BLOCK).await == content(9001), "a write that was durable is lost");
+}
