@@ -7,12 +7,13 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
     "capi_snapshots",
     "capi_locks",
+    "capi_trash",
     "capi_hygiene",
     "capi_misuse",
     "capi_threads",
@@ -67,6 +68,11 @@ fn snapshots() {
 #[test]
 fn locks() {
     run("capi_locks");
+}
+
+#[test]
+fn the_trash() {
+    run("capi_trash");
 }
 
 #[test]

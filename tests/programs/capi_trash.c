@@ -6,6 +6,12 @@ enum { SIZE = 4 << 20, MOST = 64 };
 static rados_ioctx_t io;
 static const char *name;
 
+static int progress(uint64_t done, uint64_t total, void *arg)
+{
+	(void)arg;
+	return done <= total ? 0 : -EDOM;
+}
+
 static rbd_trash_image_info_t entry_of(const char *wanted)
 {
 	rbd_trash_image_info_t all[MOST], found = {0};
@@ -71,11 +77,12 @@ static void it_goes(void)
 	OK(rbd_trash_move(io, name, 3600));
 	rbd_trash_image_info_t entry = entry_of(name);
 	OK(rbd_trash_purge(io, 0, -1));
+	OK(rbd_trash_purge_with_progress(io, 0, -1, progress, NULL));
 	rbd_trash_image_info_t got;
 	OK(rbd_trash_get(io, entry.id, &got));
 	rbd_trash_get_cleanup(&got);
 	IS(rbd_trash_purge(io, 0, 2), -EINVAL);
-	OK(rbd_trash_remove(io, entry.id, true));
+	OK(rbd_trash_remove_with_progress(io, entry.id, true, progress, NULL));
 	IS(rbd_trash_get(io, entry.id, &got), -ENOENT);
 	IS(rbd_trash_remove(io, entry.id, true), -ENOENT);
 	rbd_image_t image;

@@ -126,7 +126,7 @@ impl Report {
 impl RowResult {
     pub fn new(row: &Row) -> Self {
         let empty = Spread::default();
-        debug_assert_eq!(matches!(row.work, Work::Open), row.figure == Figure::Time);
+        debug_assert_eq!(!matches!(row.work, Work::Fio(_)), row.figure == Figure::Time);
         Self {
             id: row.id.into(),
             name: row.name.into(),
