@@ -659,6 +659,9 @@ static void differences(void)
 	expect_changes(image, "b", 0, BLOCK);
 	expect_changes(image, "a", BLOCK, 0);
 	struct seen seen = {0};
+	OK(rbd_diff_iterate(image, "a", 0, SIZE, add_change, &seen));
+	IS(seen.data, BLOCK);
+	seen = (struct seen){0};
 	OK(rbd_snap_set(image, "b"));
 	expect_changes(image, "a", 2 * BLOCK, 0);
 	OK(rbd_diff_iterate2(image, "a", 0, SIZE, 1, 1, add_change, &seen));
