@@ -119,25 +119,32 @@ async fn what_two_snapshots_need_stays_until_the_second_one_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_comes_while_an_image_is_rolled_back_is_not_lost() {
-    let cluster = cluster_with_image(8 * MIB).await;
-    let (client, gate) = Client::open_gated(&cluster, settings()).await;
-    put(&client.image, 0, 1).await;
-    client.image.snapshots().create("s").await.unwrap();
-    putting(&client.image, 0, 2).await.unwrap().unwrap();
-    gate.close(is_header);
-    let image = client.image.clone();
-    let rollback = tokio::spawn(async move { image.snapshots().rollback("s").await });
-    gate.until_waiting(1).await;
-    let late = putting(&client.image, 1, 3);
-    tokio::time::sleep(LONG).await;
-    let before = late.is_finished();
-    gate.open();
-    rollback.await.unwrap().unwrap();
-    late.await.unwrap().unwrap();
-    client.crash(&cluster);
-    let why =
-        if before { "a write returned before the rollback was done" } else { "it was written after the rollback" };
-    expect(&cluster, why, &[(0, 1), (1, 3)]).await;
+    for takes_effect in [true, false] {
+        let cluster = cluster_with_image(8 * MIB).await;
+        let (client, gate) = Client::open_gated(&cluster, settings()).await;
+        put(&client.image, 0, 1).await;
+        client.image.snapshots().create("s").await.unwrap();
+        putting(&client.image, 0, 2).await.unwrap().unwrap();
+        gate.close(is_header);
+        let image = client.image.clone();
+        let rollback = tokio::spawn(async move { image.snapshots().rollback("s").await });
+        gate.until_waiting(1).await;
+        let late = putting(&client.image, 1, 3);
+        tokio::time::sleep(LONG).await;
+        if takes_effect {
+            gate.open();
+        } else {
+            gate.close(|_, _| false);
+            drop(gate.take());
+        }
+        assert_eq!(rollback.await.unwrap().is_ok(), takes_effect);
+        late.await.unwrap().unwrap();
+        client.image.snapshots().create("t").await.unwrap();
+        putting(&client.image, 2, 4).await.unwrap().unwrap();
+        client.crash(&cluster);
+        let first = if takes_effect { 1 } else { 2 };
+        expect(&cluster, "writes returned around a rollback", &[(0, first), (1, 3), (2, 4)]).await;
+    }
 }
 
 /// A rollback whose update of the header is lost, while a collection that began before enters its copies.
