@@ -7,7 +7,6 @@ use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::Session;
 use lsd_engine::{ErrorKind, Image, ImageRef};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const HAS_WATCHERS: &str = "error: image still has watchers\nThis means the image is still open or the client using it \
      crashed. Try again after closing/unmapping it or waiting 30s for the crashed client to timeout.";
@@ -30,9 +29,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = existing_image(parsed)?;
     let store = location.store(session).await?;
     let line = ProgressLine::new("Removing image", !parsed.has("no-progress"));
-    let has_begun = AtomicBool::new(false);
     let progress = |done, total| {
-        has_begun.store(true, Ordering::Relaxed);
         line.update(done, total);
         Ok(())
     };
@@ -43,8 +40,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
             false => Image::remove(&store, &image, &progress).await,
         }
     };
-    let has_begun = || has_begun.load(Ordering::Relaxed);
-    let removed = telling_who_is_waited_for(&store, &image, &has_begun, removing).await;
+    let removed = telling_who_is_waited_for(&store, &image, &|| line.has_begun(), removing).await;
     line.end(removed).map_err(|error| in_words(&error))
 }
 

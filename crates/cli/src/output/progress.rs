@@ -1,6 +1,6 @@
 //! Progress of long operations on standard error, in rbd's words.
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One operation's progress line: `Importing image: 34% complete...`. A line is written whenever the percentage
 /// rises, over the one before.
@@ -10,13 +10,14 @@ pub struct ProgressLine {
     shown: bool,
     /// rbd's copies print 100 % both when the last byte is there and when everything is done.
     repeats_end: bool,
+    begun: AtomicBool,
     percent: AtomicU64,
 }
 
 impl ProgressLine {
     /// `shown` is false with `--no-progress`.
     pub fn new(operation: &'static str, shown: bool) -> Self {
-        Self { operation, shown, repeats_end: false, percent: AtomicU64::new(0) }
+        Self { operation, shown, repeats_end: false, begun: AtomicBool::new(false), percent: AtomicU64::new(0) }
     }
 
     #[must_use]
@@ -27,11 +28,17 @@ impl ProgressLine {
 
     /// `done` of `total`, in any unit.
     pub fn update(&self, done: u64, total: u64) {
+        self.begun.store(true, Ordering::Relaxed);
         let percent = if total == 0 { 0 } else { (u128::from(done) * 100 / u128::from(total)) as u64 };
         let risen = percent > self.percent.fetch_max(percent, Ordering::Relaxed);
         if risen && (percent < 100 || self.repeats_end) {
             self.write(&format!("\r{}: {percent}% complete...", self.operation));
         }
+    }
+
+    /// The operation has said how far it is.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     pub fn finish(&self) {

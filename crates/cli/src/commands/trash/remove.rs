@@ -10,7 +10,6 @@ use crate::output::progress::ProgressLine;
 use crate::session::Session;
 use lsd_engine::{Error, ErrorKind, ImageRef, Trash};
 use nix::libc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const REMOVE: CommandSpec = CommandSpec {
     words: &["trash", "remove"],
@@ -49,15 +48,12 @@ pub const PURGE: CommandSpec = CommandSpec {
 async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     let Subject { store, trash, id } = Subject::of(session, parsed).await?;
     let line = ProgressLine::new("Removing image", !parsed.has("no-progress"));
-    let has_begun = AtomicBool::new(false);
     let progress = |done, total| {
-        has_begun.store(true, Ordering::Relaxed);
         line.update(done, total);
         Ok(())
     };
     let removing = trash.remove(&id, parsed.has("force"), &progress);
-    let has_begun = || has_begun.load(Ordering::Relaxed);
-    let removed = telling_who_is_waited_for(&store, &ImageRef::Id(id.clone()), &has_begun, removing).await;
+    let removed = telling_who_is_waited_for(&store, &ImageRef::Id(id.clone()), &|| line.has_begun(), removing).await;
     ended(&line, removed.map_err(|error| not_removed(&error)))
 }
 
