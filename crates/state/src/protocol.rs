@@ -96,7 +96,7 @@
 //!     (`session/snapshots/`): what is accepted in between would be acknowledged and be gone. Nothing is copied meanwhile either: where
 //!     the rollback fails, the log goes on from the books of before.
 //!     Tests: `a_write_that_comes_while_an_image_is_rolled_back_is_not_lost`,
-//!     `a_rollback_that_fails_loses_nothing_that_is_written_later`.
+//!     `a_rollback_that_fails_loses_nothing_that_is_written_later`, `a_rollback_that_fails_leaves_no_segments`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 

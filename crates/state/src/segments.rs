@@ -74,7 +74,7 @@ impl Segments {
     pub fn from_entries(entries: &[SegmentEntry]) -> Self {
         let mut segments = Self::default();
         for entry in entries {
-            let used = SegmentUse {
+            let mut used = SegmentUse {
                 len: entry.len.min(MAX_SEGMENT_BYTES),
                 live: entry.live,
                 kept: entry.kept,
@@ -82,6 +82,8 @@ impl Segments {
                 timestamp_ns: entry.timestamp_ns,
                 newest: entry.newest.into(),
             };
+            // What was counted anew by a repair has a new bound.
+            used.count();
             segments.change(entry.segment, |found| *found = used);
         }
         segments

@@ -142,14 +142,19 @@ impl Catalog {
             }
             Err(error) => return Err(error.into()),
         }
-        // The directory is the truth; the header's copy of the name is for those who look at the header alone.
-        let header: ObjectName = names::header(&id.0).into();
-        let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::NAME, encode_text(to));
-        self.store.kv_update(&header, update).await?;
+        let header = self.write_name(&id, to).await?;
         let news = notice::encode(&Notice::HeaderChanged).into();
         // An opener that does not hear of it shows the old name until it reads the header again.
         let _ = self.store.notify(&header, news, NOTIFY_TIMEOUT).await;
         Ok(())
+    }
+
+    /// The directory is the truth; the header's copy of the name is for those who look at the header alone. Returns the header.
+    pub(crate) async fn write_name(&self, id: &ImageId, name: &str) -> Result<ObjectName> {
+        let header: ObjectName = names::header(&id.0).into();
+        let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::NAME, encode_text(name));
+        self.store.kv_update(&header, update).await?;
+        Ok(header)
     }
 }
 

@@ -305,13 +305,11 @@ fn live_table(state: &State, needed: &map::Needed) -> Segments {
     let mut entries: BTreeMap<SegmentNo, SegmentEntry> =
         state.segments.entries().map(|entry| (entry.segment, entry)).collect();
     for no in needed.keys() {
-        let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0, kept: 0, pins: 0, newest: None };
-        entries.entry(*no).or_insert(unknown);
+        entries.entry(*no).or_insert_with(|| SegmentEntry::unknown(*no));
     }
     for (no, entry) in &mut entries {
         entry.live = needed.get(no).map_or(0, |bytes| u32::try_from(*bytes).unwrap_or(u32::MAX));
         entry.len = entry.len.max(entry.live);
-        entry.kept = if entry.pins == 0 { entry.live } else { entry.kept.max(entry.live) };
     }
     Segments::from_entries(&entries.into_values().collect::<Vec<_>>())
 }

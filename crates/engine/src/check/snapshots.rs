@@ -114,13 +114,11 @@ pub(super) fn recount(state: &mut State, found: Found) {
     let mut entries: BTreeMap<SegmentNo, SegmentEntry> =
         state.segments.entries().map(|entry| (entry.segment, entry)).collect();
     for no in found.segments.keys() {
-        let unknown = SegmentEntry { segment: *no, len: 0, live: 0, timestamp_ns: 0, kept: 0, pins: 0, newest: None };
-        entries.entry(*no).or_insert(unknown);
+        entries.entry(*no).or_insert_with(|| SegmentEntry::unknown(*no));
     }
     for (no, entry) in &mut entries {
         let needed = found.segments.get(no).copied().unwrap_or_default();
         entry.pins = if found.is_whole { needed } else { entry.pins.max(needed) };
-        entry.kept = if entry.pins == 0 { entry.live } else { entry.kept.max(entry.live) };
     }
     state.segments = Segments::from_entries(&entries.into_values().collect::<Vec<_>>());
     state.snapshots = if found.is_whole { found.pins } else { found.pins.with_at_least(&state.snapshots) };

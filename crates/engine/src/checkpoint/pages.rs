@@ -46,12 +46,12 @@ impl<'a> Pages<'a> {
         Self { objects, id, next: 0, bases, patches, root: Vec::new(), in_flight: FuturesUnordered::new() }
     }
 
-    /// How many pages there are so far.
     /// The objects that they are among, and their checkpoint.
     pub(super) fn whose(&self) -> (&'a Objects, CheckpointId) {
         (self.objects, self.id)
     }
 
+    /// How many pages there are so far.
     pub(super) fn count(&self) -> u32 {
         self.next
     }

@@ -2,14 +2,14 @@
 //!
 //! Owns: what each purpose changes in the books when the image is captured, what it adds to the header's update, and taking the
 //! change back where the update did not happen. Does not own: the order of the steps (`checkpoint/`).
-use crate::objects::header::{Header, Snapshots};
+use crate::objects::header::Header;
 use crate::recovery::snapshot::{Needs, SnapMap};
 use crate::shared::locked::Locked;
 use lsd_core::format::header::{
     CheckpointPointer, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, StateRecord, encode_requires, key,
 };
 use lsd_core::units::{SegmentNo, SnapId};
-use lsd_state::pins::{PageKey, SnapshotPins, leaf_pages, pages_of_root};
+use lsd_state::pins::{PageKey, SnapshotPins, leaf_pages};
 use lsd_state::segments::Segments;
 use lsd_state::view::View;
 use lsd_store::KvUpdate;
@@ -67,10 +67,7 @@ pub(super) enum Changed {
 /// An update that nobody knows the outcome of, and what depends on it.
 #[derive(Debug)]
 pub(super) struct Doubt {
-    id: SnapId,
-    root: CheckpointPointer,
-    segments: Vec<SegmentNo>,
-    pages: BTreeSet<PageKey>,
+    needs: Box<Needs>,
     /// The snapshot was taken; else it was released.
     is_new: bool,
 }
@@ -125,7 +122,7 @@ impl Purpose {
     /// The pages that nobody may need once the checkpoint is committed, beside those that it writes anew.
     pub(super) fn lets_go(&self, changed: Option<&Changed>) -> Vec<PageKey> {
         match (self, changed) {
-            (Purpose::Release(needs), _) => needs.pages.iter().copied().chain(pages_of_root(&needs.root)).collect(),
+            (Purpose::Release(needs), _) => needs.all_pages().collect(),
             (_, Some(Changed::Replaced(before))) => {
                 before.0.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place)).collect()
             }
@@ -212,11 +209,11 @@ impl Changed {
     ) -> Option<std::result::Result<Doubt, &'static str>> {
         match self {
             Changed::Nothing => None,
-            Changed::Pinned(id, segments) => Some(Ok(Doubt { id, root, segments, pages: leaves, is_new: true })),
-            Changed::Released(needs) => {
-                let Needs { id, root, segments, pages } = *needs;
-                Some(Ok(Doubt { id, root, segments, pages, is_new: false }))
+            Changed::Pinned(id, segments) => {
+                let needs = Box::new(Needs { id, root, segments, pages: leaves });
+                Some(Ok(Doubt { needs, is_new: true }))
             }
+            Changed::Released(needs) => Some(Ok(Doubt { needs, is_new: false })),
             Changed::Replaced(_) => Some(Err("nobody knows whether a rollback took effect: open the image again")),
         }
     }
@@ -225,15 +222,15 @@ impl Changed {
 impl Doubt {
     /// The header was read: what it says is final.
     pub(super) fn settle(self, state: &mut Locked<'_>, header: &Header) {
-        let Snapshots { all, .. } = &header.snapshots;
-        match (self.is_new, all.contains_key(&self.id)) {
-            (true, true) => state.snapshots.add(self.id, self.root, &self.pages),
-            (true, false) => state.segments.unpin(&self.segments),
-            (false, true) => state.segments.pin(&self.segments),
+        let Needs { id, root, segments, pages } = &*self.needs;
+        match (self.is_new, header.snapshots.all.contains_key(id)) {
+            (true, true) => state.snapshots.add(*id, *root, pages),
+            (true, false) => state.segments.unpin(segments),
+            (false, true) => state.segments.pin(segments),
             (false, false) => {
-                state.snapshots.remove(self.id, &self.pages);
+                state.snapshots.remove(*id, pages);
                 // The checkpoint that let them go did not live to see them deleted.
-                state.left_pages.extend(self.pages.iter().copied().chain(pages_of_root(&self.root)));
+                state.left_pages.extend(self.needs.all_pages());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The snapshots of an open image: a part of its public face.
 //!
-//! Owns: the words of the calls. Does not own: how a change is made (`session/snapshots.rs`) or asked of the owner
+//! Owns: the words of the calls. Does not own: how a change is made (`session/snapshots/`) or asked of the owner
 //! (`session/requests.rs`).
 use crate::session::Session;
 use crate::{Error, ErrorKind, Features, Result, SnapRef};

@@ -5,9 +5,9 @@
 use crate::api::clock::{Clock, SystemClock};
 use crate::lifecycle::{self, remove};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
-use lsd_core::format::header::{TrashRecord, TrashSource, encode_text, key};
+use lsd_core::format::header::{TrashRecord, TrashSource};
 use lsd_core::format::names;
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore};
+use lsd_store::ObjectStore;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,10 +78,7 @@ impl Trash {
         let record = self.catalog().trashed(id).await?;
         let name = name.unwrap_or(&record.name);
         self.catalog().restore(id, &record, name).await?;
-        // The directory is the truth; the header's copy of the name is for those who look at the header alone.
-        let header: ObjectName = names::header(&id.0).into();
-        let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::NAME, encode_text(name));
-        Ok(self.store.kv_update(&header, update).await?)
+        self.catalog().write_name(id, name).await.map(drop)
     }
 
     /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.

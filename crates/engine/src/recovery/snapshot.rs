@@ -1,7 +1,7 @@
 //! A snapshot's map, read from its root.
 //!
 //! Owns: what a snapshot needs of the store, and the state of a handle that shows one. Does not own: counting what is needed
-//! (`lsd_state::pins`), the names of snapshots (`session/snapshots.rs`).
+//! (`lsd_state::pins`), the names of snapshots (`session/snapshots/`).
 use crate::Result;
 use crate::api::error::corrupt;
 use crate::objects::Objects;
@@ -12,7 +12,7 @@ use lsd_core::format::header::{CheckpointPointer, LogRecord, SnapRecord};
 use lsd_core::format::root::Root;
 use lsd_core::map::ExtentMap;
 use lsd_core::units::{SegmentNo, SnapId};
-use lsd_state::pins::{PageKey, leaf_pages};
+use lsd_state::pins::{PageKey, leaf_pages, pages_of_root};
 use lsd_state::segments::Segments;
 use lsd_state::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,13 @@ pub(crate) struct Needs {
     pub(crate) segments: Vec<SegmentNo>,
     /// Pages with leaves.
     pub(crate) pages: BTreeSet<PageKey>,
+}
+
+impl Needs {
+    /// Those of the root, too.
+    pub(crate) fn all_pages(&self) -> impl Iterator<Item = PageKey> + '_ {
+        self.pages.iter().copied().chain(pages_of_root(&self.root))
+    }
 }
 
 /// A snapshot's map.

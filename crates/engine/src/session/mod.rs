@@ -88,6 +88,16 @@ pub(crate) enum Role {
     Owner(Arc<Checkpointer>, Ownership),
 }
 
+impl Role {
+    /// `None`: a reader's.
+    pub(crate) fn checkpointer(&self) -> Option<Arc<Checkpointer>> {
+        match self {
+            Role::Owner(checkpointer, _) => Some(checkpointer.clone()),
+            Role::Reader(_) => None,
+        }
+    }
+}
+
 impl Session {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Session>> {
         let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot } = options;

@@ -5,8 +5,8 @@ mod gate;
 use bytes::Bytes;
 #[allow(unused_imports, reason = "each test uses its part")]
 pub use gate::{Gate, Op};
-use lsd_engine::{CreateOptions, Error, Image, ImageRef, OpenOptions, Settings};
-use lsd_store::{MemoryCluster, MemoryStore, ObjectStore};
+use lsd_engine::{CreateOptions, Error, ErrorKind, Image, ImageRef, OpenOptions, Settings};
+use lsd_store::{Blobs, MemoryCluster, MemoryStore, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -106,4 +106,24 @@ pub fn putting(image: &Image, block: u64, seed: u64) -> JoinHandle<Result<(), Er
 pub async fn stop<T>(task: JoinHandle<T>) {
     task.abort();
     let _ = task.await;
+}
+
+/// A progress that goes on.
+pub fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
+    Ok(())
+}
+
+/// Of the error, if it is one.
+pub fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind)
+}
+
+/// Bytes of the objects whose names begin so.
+pub async fn stored(cluster: &MemoryCluster, prefix: &str) -> u64 {
+    let store = cluster.client();
+    let mut bytes = 0;
+    for name in store.list(prefix).await.unwrap() {
+        bytes += store.stat(&name).await.unwrap();
+    }
+    bytes
 }

@@ -1,8 +1,8 @@
 //! Garbage collection: space comes back, nothing that lives is lost, whatever happens in between.
-use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings};
+use crate::common::{Client, MIB, Op, cluster_with_image, pattern, read, settings, silent, stored};
 use bytes::Bytes;
 use lsd_engine::{CreateOptions, ErrorKind, Image, Settings, Thresholds};
-use lsd_store::{Blobs, MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
+use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
@@ -19,19 +19,6 @@ fn eager() -> Settings {
 
 fn manual() -> Settings {
     Settings { gc: false, ..settings() }
-}
-
-fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
-    Ok(())
-}
-
-async fn stored(cluster: &MemoryCluster, prefix: &str) -> u64 {
-    let store = cluster.client();
-    let mut bytes = 0;
-    for name in store.list(prefix).await.unwrap() {
-        bytes += store.stat(&name).await.unwrap();
-    }
-    bytes
 }
 
 #[tokio::test(start_paused = true)]

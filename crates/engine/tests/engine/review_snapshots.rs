@@ -1,20 +1,12 @@
 //! What a review of snapshots found. Each test that is ignored shows a fault that is still there.
-use crate::common::{BLOCK, Client, Gate, LONG, MIB, Op, cluster_with_image, content, read, settings};
-use lsd_engine::{Error, ErrorKind, Fault, Image, ImageRef, OpenOptions, RepairOptions, Severity, SnapRef};
+use crate::common::{BLOCK, Client, Gate, LONG, MIB, Op, cluster_with_image, content, kind, read, settings, silent};
+use lsd_engine::{ErrorKind, Fault, Image, ImageRef, OpenOptions, RepairOptions, Severity, SnapRef};
 use lsd_store::{Blobs, MemoryCluster, ObjectName, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
-    Ok(())
-}
-
 fn disk() -> ImageRef {
     ImageRef::Name("disk".into())
-}
-
-fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind)
 }
 
 fn is_header(op: Op, name: &str) -> bool {
@@ -60,47 +52,6 @@ async fn changed(image: &Image, from: &Image) -> Vec<(u64, u64)> {
     };
     image.changes(Some(from), 0, u64::MAX, &mut each).await.unwrap();
     found
-}
-
-/// A rollback whose update of the header is lost, while a collection that began before enters its copies.
-async fn roll_back_in_vain_beside_a_collection(client: &Client, gate: &Gate) {
-    for block in 0..1024 {
-        put(&client.image, block, block).await;
-    }
-    for block in (0..1024).filter(|block| block % 4 != 0) {
-        put(&client.image, block, 5000 + block).await;
-    }
-    client.image.flush().await.unwrap();
-    gate.close(|op, name| op == Op::Read && name.starts_with("lsd_data."));
-    let image = client.image.clone();
-    let collecting = tokio::spawn(async move { image.collect(&silent).await });
-    gate.until_waiting(1).await;
-    let late = gate.take();
-    client.image.snapshots().create("s").await.unwrap();
-    put(&client.image, 1, 9000).await;
-    gate.close(is_header);
-    let image = client.image.clone();
-    let rollback = tokio::spawn(async move { image.snapshots().rollback("s").await });
-    gate.until_waiting(1).await;
-    late.arrive();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    crate::common::stop(collecting).await;
-    // The update is lost, and the header says so.
-    gate.close(|_, _| false);
-    drop(gate.take());
-    assert!(rollback.await.unwrap().is_err());
-    gate.open();
-}
-
-/// Segments of copies that are entered beside it would not be in the table: nobody deletes them.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_that_fails_beside_a_collection_leaves_no_segments() {
-    let cluster = cluster_with_image(16 * MIB).await;
-    let (client, gate) = Client::open_gated(&cluster, settings()).await;
-    roll_back_in_vain_beside_a_collection(&client, &gate).await;
-    client.image.collect(&silent).await.unwrap();
-    client.image.close().await.unwrap();
-    expect_clean(&cluster).await;
 }
 
 /// The log does not know of a rollback: who replays it from its beginning brings back what was rolled back.

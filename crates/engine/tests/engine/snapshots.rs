@@ -1,20 +1,12 @@
 //! Snapshots: each keeps what the image was, whatever happens to the image afterwards, and gives its space back when it goes.
-use crate::common::{BLOCK, Client, Gate, MIB, Op, cluster_with_image, content, read, settings};
-use lsd_engine::{CreateOptions, Error, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity, SnapRef};
-use lsd_store::{Blobs, MemoryCluster, ObjectStore, Pools};
+use crate::common::{BLOCK, Client, Gate, MIB, Op, cluster_with_image, content, kind, read, settings, silent, stored};
+use lsd_engine::{CreateOptions, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity, SnapRef};
+use lsd_store::{MemoryCluster, ObjectStore};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
-    Ok(())
-}
-
-fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind)
-}
 
 async fn shown(cluster: &MemoryCluster, snapshot: SnapRef) -> lsd_engine::Result<Image> {
     let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
@@ -31,15 +23,6 @@ async fn check_clean(cluster: &MemoryCluster) {
     let report = Image::check(&store, &ImageRef::Name("disk".into()), &silent).await.unwrap();
     let worse = report.findings.iter().filter(|finding| finding.fault.severity() > Severity::Note);
     assert_eq!(worse.collect::<Vec<_>>(), Vec::<&lsd_engine::Finding>::new());
-}
-
-async fn stored(cluster: &MemoryCluster, prefix: &str) -> u64 {
-    let store = cluster.client();
-    let mut bytes = 0;
-    for name in store.list(prefix).await.unwrap() {
-        bytes += store.stat(&name).await.unwrap();
-    }
-    bytes
 }
 
 async fn put(image: &Image, block: u64, seed: u64) {

@@ -1,17 +1,9 @@
 //! The trash: an image without a name that can be brought back, and goes when its time has come.
-use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
-use lsd_engine::{Catalog, Error, ErrorKind, Image, ImageRef, Namespaces, Trash};
+use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, kind, read, settings, silent};
+use lsd_engine::{Catalog, ErrorKind, Image, ImageRef, Namespaces, Trash};
 use lsd_store::{MemoryCluster, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
-
-fn silent(_: u64, _: u64) -> lsd_engine::Result<()> {
-    Ok(())
-}
-
-fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind)
-}
 
 fn store(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
     Arc::new(cluster.client())

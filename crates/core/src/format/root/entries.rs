@@ -70,6 +70,11 @@ impl LeafEntry {
 const UNKNOWN_SEQ: u64 = u64::MAX;
 
 impl SegmentEntry {
+    /// One of which nothing is known.
+    pub fn unknown(segment: SegmentNo) -> Self {
+        Self { segment, len: 0, live: 0, timestamp_ns: 0, kept: 0, pins: 0, newest: None }
+    }
+
     pub(super) fn bytes_in(kind: PageKind) -> usize {
         if kind == PageKind::MomentRoot { 40 } else { 24 }
     }

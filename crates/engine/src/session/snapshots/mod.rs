@@ -11,7 +11,7 @@ use crate::checkpoint::purpose::{NewSnapshot, Purpose, Target};
 use crate::objects::header::Snapshots;
 use crate::ownership::watch::HeaderEvents;
 use crate::recovery::snapshot;
-use crate::session::{Role, Session};
+use crate::session::Session;
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
 use lsd_core::units::SnapId;
@@ -209,15 +209,5 @@ pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, c
         }
         drop(session);
         events.release_due.notified().await;
-    }
-}
-
-impl Role {
-    /// `None`: a reader's.
-    pub(crate) fn checkpointer(&self) -> Option<Arc<Checkpointer>> {
-        match self {
-            Role::Owner(checkpointer, _) => Some(checkpointer.clone()),
-            Role::Reader(_) => None,
-        }
     }
 }
