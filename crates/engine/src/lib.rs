@@ -9,6 +9,7 @@ mod catalog;
 mod check;
 mod checkpoint;
 mod collect;
+mod family;
 mod image;
 mod lifecycle;
 mod objects;
@@ -19,6 +20,10 @@ mod recovery;
 mod session;
 mod shared;
 mod write;
+
+/// On an `async fn`: the caller gets its future in a box. Else everything that awaits it, in whatever crate or test program, would compile
+/// it anew with all that it awaits in turn: the whole engine, a dozen times over. Not on what every read and write passes.
+pub(crate) use async_recursion::async_recursion as compiled_here;
 
 pub use api::clock::Clock;
 pub use api::error::{Error, ErrorKind, Result};
@@ -36,6 +41,7 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
+pub use family::{Child, CloneFormat, CloneOptions, Parent};
 pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots, Trash, TrashEntry};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};

@@ -1,8 +1,10 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
+mod ancestry;
 mod snapshot;
 mod tombs;
 mod trash;
 
+pub use ancestry::{Ancestor, AncestryRecord, ChildRecord, ImagePlace, MAX_ANCESTORS};
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
 pub use trash::{TrashRecord, TrashSource};
@@ -19,11 +21,14 @@ pub const HEADER_VERSION: u16 = 1;
 const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
 /// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
 /// own before it is used.
-pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS;
+pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES;
 /// The image has, or had, snapshots: segments and pages that its map does not point at may be needed.
 pub const REQUIRES_SNAPSHOTS: u64 = 1;
+/// The image may be a clone, or one of its snapshots may have clones: numbers may be an ancestor's, and a snapshot may be needed from
+/// outside of the image.
+pub const REQUIRES_CLONES: u64 = 2;
 
-/// Keys of the header object. `client.` and `ancestry` are kept for journal clients and clones.
+/// Keys of the header object. `client.` is kept for journal clients.
 pub mod key {
     pub const IMAGE: &str = "image";
     pub const STATE: &str = "state";
@@ -43,6 +48,16 @@ pub mod key {
     /// Absent until there was a snapshot or a limit on them.
     pub const SNAP_COUNTERS: &str = "snaps";
 
+    /// Of a clone only.
+    pub const ANCESTRY: &str = "ancestry";
+    /// Prefix of clones: `child.<snapshot id %016x>.<pool>.<image id>.<namespace>`.
+    pub const CHILD: &str = "child.";
+
+    pub fn child(child: &super::ChildRecord) -> String {
+        let super::ImagePlace { pool, namespace, id } = &child.place;
+        format!("{CHILD}{:016x}.{pool}.{id}.{namespace}", child.snapshot.0)
+    }
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }
@@ -59,6 +74,8 @@ mod kind {
     pub const SNAPSHOT: u16 = 9;
     pub const SNAP_COUNTERS: u16 = 10;
     pub const TRASH: u16 = 11;
+    pub const ANCESTRY: u16 = 12;
+    pub const CHILD: u16 = 13;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -211,6 +228,35 @@ pub struct EpochStart {
     pub first_seq: Seq,
 }
 
+fn put_epochs(out: &mut Vec<u8>, epochs: &[EpochStart]) {
+    out.put_u32(epochs.len() as u32);
+    for start in epochs {
+        out.put_u64(start.epoch.0);
+        out.put_u64(start.first_segment.0);
+        out.put_u64(start.first_seq.0);
+    }
+}
+
+fn take_epochs(take: &mut Take<'_>, what: &'static str) -> FormatResult<Vec<EpochStart>> {
+    let count = take.u32()? as usize;
+    let mut epochs = Vec::with_capacity(count.min(take.remaining() / 24));
+    for _ in 0..count {
+        let start = EpochStart {
+            epoch: Epoch(take.u64()?),
+            first_segment: SegmentNo(take.u64()?),
+            first_seq: Seq(take.u64()?),
+        };
+        let ascending = epochs.last().is_none_or(|last: &EpochStart| {
+            last.epoch < start.epoch && last.first_segment <= start.first_segment && last.first_seq <= start.first_seq
+        });
+        if !ascending {
+            return Err(FormatError::new(what, Refusal::Value("epochs")));
+        }
+        epochs.push(start);
+    }
+    Ok(epochs)
+}
+
 /// Where the last checkpoint is and what it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointPointer {
@@ -247,12 +293,7 @@ impl LogRecord {
             out.put_u32(checkpoint.first_root_page);
             out.put_u32(checkpoint.root_pages);
         }
-        out.put_u32(self.epochs.len() as u32);
-        for start in &self.epochs {
-            out.put_u64(start.epoch.0);
-            out.put_u64(start.first_segment.0);
-            out.put_u64(start.first_seq.0);
-        }
+        put_epochs(&mut out, &self.epochs);
         seal(kind::LOG, &out)
     }
 
@@ -270,24 +311,7 @@ impl LogRecord {
                 root_pages: take.u32()?,
             }),
         };
-        let count = take.u32()? as usize;
-        let mut epochs = Vec::with_capacity(count.min(take.remaining() / 24));
-        for _ in 0..count {
-            let start = EpochStart {
-                epoch: Epoch(take.u64()?),
-                first_segment: SegmentNo(take.u64()?),
-                first_seq: Seq(take.u64()?),
-            };
-            let ascending = epochs.last().is_none_or(|last: &EpochStart| {
-                last.epoch < start.epoch
-                    && last.first_segment <= start.first_segment
-                    && last.first_seq <= start.first_seq
-            });
-            if !ascending {
-                return Err(FormatError::new(WHAT, Refusal::Value("epochs")));
-            }
-            epochs.push(start);
-        }
+        let epochs = take_epochs(&mut take, WHAT)?;
         take.end()?;
         Ok(Self { checkpoint, replay_from, epochs, clean })
     }

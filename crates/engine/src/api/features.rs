@@ -24,6 +24,12 @@ impl Features {
     pub const DEFAULT: u64 =
         Self::LAYERING | Self::EXCLUSIVE_LOCK | Self::OBJECT_MAP | Self::FAST_DIFF | Self::DEEP_FLATTEN;
     pub const ALL: u64 = (1 << 12) - 1;
+    /// Operation features (`rbd_get_op_features`): a snapshot has clones that do not protect it.
+    pub const OP_CLONE_PARENT: u64 = 1 << 0;
+    /// The image is such a clone.
+    pub const OP_CLONE_CHILD: u64 = 1 << 1;
+    /// A snapshot that was removed is kept for its clones.
+    pub const OP_SNAP_TRASH: u64 = 1 << 3;
     /// Features that users neither set nor clear.
     pub const INTERNAL: u64 = Self::OPERATIONS | Self::MIGRATING;
     /// Features that follow from the layout, from others or from what becomes of the image: asking for them when it is made has

@@ -30,6 +30,8 @@ pub(crate) const PARALLEL_OPS: usize = 16;
 /// again all the same. A full pool and the store's own time-out are told sooner. A header that may have changed is read this often
 /// before its change fails.
 pub(crate) const APPEND_TRIES: u32 = 12;
+/// How often a change of a header that others change, too, is tried; then `Busy`.
+pub(crate) const HEADER_TRIES: u32 = 40;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
 /// Longest pause between tries that end in the store's time-out.

@@ -4,6 +4,7 @@
 use crate::api::error::{corrupt, invalid};
 use crate::api::limits::MAX_METADATA_BYTES;
 use crate::api::options;
+use crate::compiled_here;
 use crate::{Error, ErrorKind, Options, Result};
 use lsd_core::format::header::{decode_text, encode_text, key};
 use lsd_core::format::names;
@@ -28,6 +29,7 @@ impl PoolMetadata {
     }
 
     /// Every key with its value, sorted.
+    #[compiled_here]
     pub async fn list(&self) -> Result<BTreeMap<String, String>> {
         let values = match self.pool.kv_get(&Self::object(), key::META).await {
             Ok(values) => values,
@@ -43,12 +45,14 @@ impl PoolMetadata {
     }
 
     /// `NotFound`.
+    #[compiled_here]
     pub async fn get(&self, name: &str) -> Result<String> {
         self.list().await?.remove(name).ok_or_else(|| not_found(name))
     }
 
     /// `Invalid`: an override of an option with text that is not understood. Images that are open take it up when their header
     /// changes, or their cache is invalidated.
+    #[compiled_here]
     pub async fn set(&self, name: &str, value: &str) -> Result<()> {
         check(name, value)?;
         let update = KvUpdate::default().presence(KvPresence::Any).set(stored(name), encode_text(value));
@@ -56,6 +60,7 @@ impl PoolMetadata {
     }
 
     /// `NotFound`.
+    #[compiled_here]
     pub async fn remove(&self, name: &str) -> Result<()> {
         self.get(name).await?;
         let update = KvUpdate::default().presence(KvPresence::MustExist).remove(stored(name));

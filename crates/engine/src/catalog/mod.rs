@@ -4,6 +4,7 @@ mod trash;
 
 use crate::api::error::{corrupt, invalid};
 use crate::api::limits::{MAX_NAME_BYTES, NOTIFY_TIMEOUT};
+use crate::compiled_here;
 use crate::{Error, ErrorKind, ImageId, Result};
 use lsd_core::format::header::{decode_text, encode_text, key};
 use lsd_core::format::names;
@@ -53,6 +54,7 @@ impl Catalog {
     }
 
     /// Every image, sorted by name.
+    #[compiled_here]
     pub async fn list(&self) -> Result<Vec<CatalogEntry>> {
         let entry = |(key, value): (String, _)| {
             let id = decode_text(value).map_err(|error| corrupt(&Self::object(), error))?;
@@ -63,11 +65,13 @@ impl Catalog {
     }
 
     /// `NotFound`.
+    #[compiled_here]
     pub async fn id_of(&self, name: &str) -> Result<ImageId> {
         Ok(ImageId(self.value(&format!("{NAME_KEY}{name}")).await?))
     }
 
     /// `NotFound`.
+    #[compiled_here]
     pub async fn name_of(&self, id: &ImageId) -> Result<String> {
         self.value(&format!("{ID_KEY}{id}")).await
     }
@@ -124,6 +128,7 @@ impl Catalog {
     }
 
     /// Gives an image another name. An open image keeps working: openers know it by its id. `NotFound`, `Exists`.
+    #[compiled_here]
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
         check_name(to)?;
         let id = self.id_of(from).await?;

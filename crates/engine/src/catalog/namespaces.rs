@@ -2,6 +2,7 @@
 //!
 //! Owns: the keyed object `lsd_namespace` in the pool's default namespace. Does not own: what a namespace holds
 //! ([`crate::Catalog`]).
+use crate::compiled_here;
 use crate::{Catalog, Error, ErrorKind, Result};
 use lsd_core::format::names;
 use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
@@ -28,6 +29,7 @@ impl Namespaces {
     }
 
     /// Every namespace, sorted.
+    #[compiled_here]
     pub async fn list(&self) -> Result<Vec<String>> {
         match self.pool.kv_get(&Self::object(), KEY_PREFIX).await {
             Ok(keys) => Ok(keys.keys().filter_map(|key| key.strip_prefix(KEY_PREFIX)).map(str::to_owned).collect()),
@@ -39,6 +41,7 @@ impl Namespaces {
 
     /// Whether there is one of this name. A user confined to a namespace may not look outside of it: to such a user every
     /// namespace exists, and whether it does shows when it is used.
+    #[compiled_here]
     pub async fn exists(&self, name: &str) -> Result<bool> {
         match self.list().await {
             Ok(names) => Ok(names.iter().any(|known| known == name)),
@@ -48,6 +51,7 @@ impl Namespaces {
     }
 
     /// `Exists`.
+    #[compiled_here]
     pub async fn add(&self, name: &str) -> Result<()> {
         let key = format!("{KEY_PREFIX}{name}");
         let update = KvUpdate::default().presence(KvPresence::Any).expect(key.as_str(), &b""[..]).set(key, PRESENT);
@@ -56,6 +60,7 @@ impl Namespaces {
     }
 
     /// `Busy` while it has images, `NotFound`. `inside`: the pool in that namespace.
+    #[compiled_here]
     pub async fn remove(&self, name: &str, inside: &Catalog) -> Result<()> {
         // Images in the trash are lost with it, too.
         if !inside.list().await?.is_empty() || !inside.trash().await?.is_empty() {

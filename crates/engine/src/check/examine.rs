@@ -15,7 +15,7 @@ use lsd_core::replay::{Contiguous, Promises, join};
 use lsd_core::units::{LeafNo, SegmentNo, Seq, SnapId};
 use lsd_state::protocol;
 use lsd_state::state::State;
-use lsd_store::{KvMap, ObjectStore, PoolId};
+use lsd_store::{KvMap, ObjectStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -65,8 +65,7 @@ pub(super) async fn examine(
         return Ok(Examined { report, content: None });
     };
     header::verify_listing(store, id, &header, &mut report).await?;
-    let data = open::data_store(store, PoolId(header.image.data_pool)).await?;
-    let objects = Objects { meta: store.clone(), data, id: id.clone(), uuid: header.image.uuid };
+    let objects = Objects { id: id.clone(), ..open::objects_of(store, &header).await? };
     let content = content(header, objects, progress, &mut report).await?;
     Ok(Examined { report, content: Some(content) })
 }
@@ -81,9 +80,9 @@ async fn content(
     let map_whole = checkpoint.state.is_some() && checkpoint.lost.is_empty();
     let snapshots = snapshots::verify(&objects, &header, report).await?;
     let mut pointed_into = checkpoint.segments.clone();
-    pointed_into.extend(snapshots.segments.keys());
+    pointed_into.extend(snapshots.segments.keys().chain(&snapshots.ancestors));
     let mut wanted = wanted(&objects, &checkpoint, map_whole).await?;
-    wanted.extend(snapshots.segments.keys());
+    wanted.extend(snapshots.segments.keys().chain(&snapshots.ancestors));
     let segments = segments::verify(&objects, &header.log, &wanted, &pointed_into, progress, report).await?;
     let Checkpoint { state, lost, mut pages, .. } = checkpoint;
     pages.extend(snapshots.pages());
@@ -189,6 +188,10 @@ async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Res
     }
     // The log does not know of a rollback: replayed from its beginning it brings back what was rolled back.
     if header.snapshots.counters.rolled_back != SnapId(0) {
+        return Ok(None);
+    }
+    // Nor does it know what a parent has.
+    if header.ancestry.is_some() {
         return Ok(None);
     }
     let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);

@@ -4,7 +4,8 @@ use crate::objects::header::{Header, Snapshots};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{
-    ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs, decode_epoch, decode_text, key,
+    AncestryRecord, ChildRecord, ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs, decode_epoch,
+    decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
@@ -32,6 +33,16 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         }
     }
     let snapshots = values.snapshots();
+    let has_parent = values.values.contains_key(key::ANCESTRY);
+    let ancestry = if has_parent { values.decode(key::ANCESTRY, AncestryRecord::decode) } else { None };
+    // Without it nothing says whose numbers are whose.
+    if has_parent && ancestry.is_none() {
+        return None;
+    }
+    let mut children = Vec::new();
+    for child in values.values.keys().filter(|name| name.starts_with(key::CHILD)) {
+        children.extend(values.decode(child, ChildRecord::decode));
+    }
     let (image, log) = (image?, log?);
     let state = state.unwrap_or(StateRecord {
         size: MAX_IMAGE_BYTES,
@@ -43,7 +54,8 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     });
     let epoch = epoch.unwrap_or(log.epochs.last().map(|start| start.epoch).unwrap_or_default());
     let name = name.unwrap_or_default();
-    let header = Header { image, state, epoch, log, tombs, name, metadata, snapshots, removing: false };
+    let header =
+        Header { image, state, epoch, log, tombs, name, metadata, snapshots, ancestry, children, removing: false };
     if let Some(why) = contradiction(id, &header) {
         values.report.add(names::header(&id.0), Fault::HeaderContradicts { why });
     }

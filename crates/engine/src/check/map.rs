@@ -5,7 +5,7 @@ use crate::Result;
 use crate::objects::{LoadedLeaf, Objects};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::map::{Run, Snapshot};
-use lsd_core::units::{LeafNo, SegmentNo};
+use lsd_core::units::{Epoch, LeafNo, SegmentNo};
 use lsd_state::state::State;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,12 @@ pub(super) async fn for_each_run(objects: &Objects, state: &mut State, mut f: im
     Ok(())
 }
 
-/// Where the map points at damage or at nothing. Returns how much of each segment it needs.
+/// Takes what is needed of ancestors out of what is needed.
+pub(super) fn split_off_ancestors(state: &State, needed: &mut Needed) -> Needed {
+    needed.extract_if(.., |no, _| !state.view.lineage.is_own(*no)).collect()
+}
+
+/// Where the map points at damage or at nothing. Returns how much of each of the image's own segments it needs.
 pub(super) async fn verify(
     objects: &Objects,
     state: &mut State,
@@ -46,7 +51,7 @@ pub(super) async fn verify(
 ) -> Result<Needed> {
     let mut needed = Needed::new();
     let mut astray: BTreeMap<SegmentNo, usize> = BTreeMap::new();
-    let epochs = state.log().clone();
+    let lineage = state.view.lineage.clone();
     for_each_run(objects, state, |leaf, run| {
         let no = run.loc.segment();
         *needed.entry(no).or_default() += u64::from(run.len);
@@ -58,8 +63,10 @@ pub(super) async fn verify(
         }
         let segment = segments.found.get(&no);
         if !segment.is_some_and(|segment| segment.content.covers(at.clone())) {
-            let epoch = segment.map(|segment| segment.epoch).or(epochs.epoch_of(no)).unwrap_or_default();
-            let name = objects.segment(epoch, no);
+            let name = match lineage.home(no) {
+                Some(home) => objects.segment_at(home, no),
+                None => objects.segment(Epoch::default(), no),
+            };
             let finding = *astray.entry(no).or_insert_with(|| report.add(name, Fault::NotData));
             return report.hit(finding, image);
         }
@@ -78,6 +85,7 @@ pub(super) async fn verify(
             finding.fault = Fault::TornTail { at: at.clone() };
         }
     }
+    split_off_ancestors(state, &mut needed);
     Ok(needed)
 }
 

@@ -94,6 +94,7 @@ async fn verify_page(
     found: &mut Checkpoint,
     report: &mut CheckReport,
 ) -> Result<()> {
+    let objects = objects.of_page(id);
     let name = objects.page(id, page);
     let bytes = match look(objects.meta.stat(&name).await)? {
         Look::Found(len) => look(objects.meta.read(&name, 0, len).await)?,
@@ -186,7 +187,8 @@ async fn verify_patched(
             };
             if let (Err(why), Some(patch)) = (verified, place.patch) {
                 found.lost.insert(*leaf);
-                let name = objects.page(patch.at.checkpoint, patch.at.page);
+                let id = patch.at.checkpoint;
+                let name = objects.of_page(id).page(id, patch.at.page);
                 report.add_at(name, Fault::Leaf { leaf: leaf.0, why }, vec![span(*leaf, size)]);
             }
         }

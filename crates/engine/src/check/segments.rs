@@ -14,6 +14,7 @@ use lsd_core::format::segment::{Seal, decode_seal, decode_summary};
 use lsd_core::replay::{TailRule, said_behind};
 use lsd_core::units::{BLOCK_BYTES, Epoch, MAX_READ_SEGMENT_BYTES, SegmentNo, Seq};
 use lsd_state::limits::CREATE_WINDOW;
+use lsd_state::lineage::{Home, Lineage};
 use lsd_store::{LogTail, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -71,8 +72,8 @@ pub(super) async fn verify(
     looks.extend(look_at(objects, log, more).await?);
     let total = looks.len() as u64;
     let mut present = Vec::new();
-    for (no, (epoch, tail)) in looks {
-        let name = objects.segment(epoch, no);
+    for (no, (home, tail)) in looks {
+        let name = objects.segment_at(home, no);
         match tail {
             Look::Found(tail)
                 if tail.len > u64::from(MAX_READ_SEGMENT_BYTES) || u64::from(tail.summary_len) > tail.len =>
@@ -81,15 +82,15 @@ pub(super) async fn verify(
             }
             // A tombstone, or a name that was taken and not yet used.
             Look::Found(LogTail { len: 0, .. }) if !needed.contains(&no) => {}
-            Look::Found(tail) => present.push((no, epoch, tail)),
+            Look::Found(tail) => present.push((no, home, tail)),
             Look::Gone if needed.contains(&no) => drop(segments.gone.insert(no, report.add(&name, Fault::SegmentGone))),
             Look::Gone => {}
             Look::Damaged(why) => {
                 report.add(&name, Fault::Tail { why });
                 // What the attributes do not say the bytes may still tell.
-                if let Look::Found(len) = look(objects.data.stat(&name).await)? {
+                if let Look::Found(len) = look(objects.at(home.whose).data.stat(&name).await)? {
                     let len = len.min(u64::from(MAX_READ_SEGMENT_BYTES));
-                    present.push((no, epoch, LogTail { epoch: epoch.0, len, summary_len: 0 }));
+                    present.push((no, home, LogTail { epoch: home.epoch.0, len, summary_len: 0 }));
                 }
             }
         }
@@ -99,12 +100,15 @@ pub(super) async fn verify(
         progress(done, total)?;
         let reads = group
             .iter()
-            .map(|(no, epoch, tail)| read(objects, *no, *epoch, *tail, !log.clean && *no >= log.replay_from).boxed())
+            .map(|(no, home, tail)| {
+                let replayed = !log.clean && *no >= log.replay_from;
+                read(objects.at(home.whose), *no, home.epoch, *tail, replayed).boxed()
+            })
             .collect();
-        for ((no, epoch, tail), read) in group.iter().zip(parallel::try_all(reads).await?) {
-            let name = objects.segment(*epoch, *no);
-            let may_be_torn = !objects.data.limits().atomic_appends && tail.summary_len == 0;
-            let segment = take_in(&name, *epoch, *tail, may_be_torn, read, report);
+        for ((no, home, tail), read) in group.iter().zip(parallel::try_all(reads).await?) {
+            let name = objects.segment_at(*home, *no);
+            let may_be_torn = !objects.at(home.whose).data.limits().atomic_appends && tail.summary_len == 0;
+            let segment = take_in(&name, home.epoch, *tail, may_be_torn, read, report);
             segments.found.insert(*no, segment);
         }
         done += group.len() as u64;
@@ -113,13 +117,17 @@ pub(super) async fn verify(
     Ok(segments)
 }
 
-type Looks = BTreeMap<SegmentNo, (Epoch, Look<LogTail>)>;
+type Looks = BTreeMap<SegmentNo, (Home, Look<LogTail>)>;
 
 async fn look_at(objects: &Objects, log: &LogRecord, numbers: Vec<SegmentNo>) -> Result<Looks> {
-    let one = |no: SegmentNo| async move {
-        let Some(epoch) = log.epoch_of(no) else { return Ok(None) };
-        let tail = look(objects.data.log_tail(&objects.segment(epoch, no)).await)?;
-        Ok::<_, crate::Error>(Some((no, (epoch, tail))))
+    let lineage = Lineage::new(objects.ancestors(), log);
+    let one = |no: SegmentNo| {
+        let home = lineage.home(no);
+        async move {
+            let Some(home) = home else { return Ok(None) };
+            let tail = look(objects.at(home.whose).data.log_tail(&objects.segment_at(home, no)).await)?;
+            Ok::<_, crate::Error>(Some((no, (home, tail))))
+        }
     };
     let looks = parallel::try_all(numbers.into_iter().map(|no| one(no).boxed()).collect()).await?;
     Ok(looks.into_iter().flatten().collect())

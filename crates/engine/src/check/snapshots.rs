@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Found {
     /// How many snapshots point into each segment.
     pub(super) segments: BTreeMap<SegmentNo, u32>,
+    /// Segments of ancestors that they point into.
+    pub(super) ancestors: BTreeSet<SegmentNo>,
     pub(super) pins: SnapshotPins,
     /// Every map of theirs was read: nothing else is needed.
     pub(super) is_whole: bool,
@@ -39,7 +41,8 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
     let mut found = Found { is_whole: true, ..Found::default() };
     for record in header.snapshots.all.values() {
         match look_into(objects, header, record).await {
-            Ok((segments, pages)) => {
+            Ok(Needs { segments, ancestors, pages }) => {
+                found.ancestors.extend(ancestors);
                 segments.into_iter().for_each(|no| *found.segments.entry(no).or_default() += 1);
                 found.pins.add(record.id, record.root, &pages);
             }
@@ -56,19 +59,26 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
     Ok(found)
 }
 
+/// What one snapshot needs.
+struct Needs {
+    segments: Vec<SegmentNo>,
+    /// Segments of ancestors.
+    ancestors: Vec<SegmentNo>,
+    pages: BTreeSet<PageKey>,
+}
+
 /// `Corrupt`: its map does not verify, or its table says something else than its leaves.
-async fn look_into(
-    objects: &Objects,
-    header: &Header,
-    record: &SnapRecord,
-) -> Result<(Vec<SegmentNo>, BTreeSet<PageKey>)> {
+async fn look_into(objects: &Objects, header: &Header, record: &SnapRecord) -> Result<Needs> {
     let mut state = snapshot::state(objects, header, record, 0).await?;
-    let pages = state.view.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place)).collect();
+    let pages = state.view.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
+    let pages = pages.filter(|(id, _)| objects.has_page(*id)).collect();
     let mut needed = Needed::new();
     map::for_each_run(objects, &mut state, |_, run| {
         *needed.entry(run.loc.segment()).or_default() += u64::from(run.len);
     })
     .await?;
+    // What an ancestor has is counted there, by the snapshot that the image is a clone of.
+    let ancestors = map::split_off_ancestors(&state, &mut needed).into_keys().collect();
     let recorded: Needed = state
         .segments
         .entries()
@@ -79,7 +89,7 @@ async fn look_into(
         let why = "its table of segments does not say what its map points at";
         return Err(crate::api::error::corrupt(&objects.header(), why));
     }
-    Ok((needed.into_keys().collect(), pages))
+    Ok(Needs { segments: needed.into_keys().collect(), ancestors, pages })
 }
 
 /// The counts in the checkpoint against what they should be.

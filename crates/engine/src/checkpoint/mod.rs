@@ -68,6 +68,8 @@ struct Capture {
     /// The leaves that were dirty, in no order.
     dirty: Vec<LeafNo>,
     segments: Segments,
+    /// No number that the map points into is higher, an ancestor's included; never 0.
+    last_segment: SegmentNo,
     snapshots: SnapshotPins,
     moment: Moment,
     log: LogRecord,
@@ -150,6 +152,8 @@ impl Checkpointer {
         let first_root_page = pages.count();
         left.extend(pins::root_pages(&capture.log));
         left.extend(purpose.lets_go(booked.changed()));
+        // Rule 34: what is an ancestor's is never counted nor deleted here.
+        left.retain(|(id, _)| objects.has_page(*id));
         let root = root::write(shared, pages, taken.stored(), (capture, &left), purpose).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
@@ -228,7 +232,7 @@ impl Checkpointer {
             let error = Error::new(ErrorKind::Io { errno: nix::libc::EIO }, "a checkpoint ran ahead of its log");
             return Err(error.into());
         }
-        let committed = self.replace(objects, (&capture.log, capture.moment.size), what).await;
+        let committed = self.replace(objects, &capture.log, capture, what).await;
         let committed = match committed {
             Err(error) => self.replace_what_is_there(objects, capture, what, error).await,
             Ok(()) => Ok(None),
@@ -241,16 +245,17 @@ impl Checkpointer {
         committed
     }
 
-    /// Rule 22: `former` is what the header must say until then. `size`: of the image, bytes.
+    /// Rule 22: `former` is what the header must say until then.
     async fn replace(
         &self,
         objects: &Objects,
-        (former, size): (&LogRecord, u64),
+        former: &LogRecord,
+        capture: &Capture,
         (log, purpose): (&LogRecord, &Purpose),
     ) -> Result<()> {
         let update = guarded(self.epoch).expect(key::LOG, former.encode()).set(key::LOG, log.encode());
         let update = match &log.checkpoint {
-            Some(root) => purpose.add_to(update, size, root),
+            Some(root) => purpose.add_to(update, capture.moment.size, root, capture.last_segment),
             None => update,
         };
         Ok(objects.meta.kv_update(&objects.header(), update).await?)
@@ -284,7 +289,7 @@ impl Checkpointer {
             // What the store refused then it takes another time, and what is still under way is refused from then on.
             return Err(if error.kind == ErrorKind::Fenced { passing(&error) } else { error }.into());
         }
-        if let Err(error) = self.replace(objects, (&header.log, capture.moment.size), what).await {
+        if let Err(error) = self.replace(objects, &header.log, capture, what).await {
             let in_doubt = may_be_there(&error);
             return Err(Uncommitted { error, in_doubt });
         }
@@ -325,6 +330,7 @@ fn capture(shared: &Shared, purpose: &mut Purpose) -> (Capture, Changed) {
         replay_from,
         dirty: state.view.map.begin_take(),
         segments: state.segments.clone(),
+        last_segment: state.segments.last().unwrap_or(SegmentNo(1)).max(state.view.lineage.last_of_ancestors()),
         snapshots: state.snapshots.clone(),
         moment,
         log: state.log().clone(),

@@ -66,6 +66,8 @@ impl<'a> Pages<'a> {
         if snapshot.content.is_empty() {
             return Ok(None);
         }
+        // A patch over a leaf of an ancestor's would keep that needed after all else of it was copied.
+        let before = before.filter(|at| at.pointers().all(|at| self.objects.has_page(at.checkpoint)));
         let changed = before.zip(snapshot.changed());
         let patch = changed.and_then(|(at, changed)| Patch::worth_writing(&snapshot.content, changed, &at));
         // A leaf's size is known once it is encoded: which of its forms is the smallest takes most of the work.

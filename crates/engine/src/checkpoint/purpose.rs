@@ -6,7 +6,8 @@ use crate::objects::header::Header;
 use crate::recovery::snapshot::{Needs, SnapMap};
 use crate::shared::locked::Locked;
 use lsd_core::format::header::{
-    CheckpointPointer, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, StateRecord, encode_requires, key,
+    AncestryRecord, CheckpointPointer, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord,
+    StateRecord, encode_requires, key,
 };
 use lsd_core::units::{SegmentNo, SnapId};
 use lsd_state::pins::{PageKey, SnapshotPins, leaf_pages};
@@ -24,6 +25,8 @@ pub(crate) struct NewSnapshot {
     pub(crate) features: u64,
     pub(crate) flags: u64,
     pub(crate) time_ns: u64,
+    /// Up to where the image shows what its parent has, bytes.
+    pub(crate) overlap: Option<u64>,
     /// As they are afterwards.
     pub(crate) counters: SnapCounters,
 }
@@ -36,6 +39,7 @@ pub(crate) struct Target {
     /// The header's, as it is afterwards.
     pub(crate) state: StateRecord,
     pub(crate) counters: SnapCounters,
+    pub(crate) ancestry: Option<AncestryRecord>,
 }
 
 #[derive(Debug)]
@@ -142,26 +146,31 @@ impl Purpose {
         pins
     }
 
-    /// The rest of the update. `size`: of the image, bytes; `root`: the checkpoint's.
-    pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer) -> KvUpdate {
+    /// The rest of the update. `size`: of the image, bytes; `root`: the checkpoint's; `last`: the highest segment number of its table.
+    pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer, last: SegmentNo) -> KvUpdate {
         match self {
             Purpose::Running | Purpose::Clean => update,
             // An id that is taken must not be given out again, whatever this handle believes.
             Purpose::Snapshot(new) => update
                 .expect(key::snap(new.id), "")
-                .set(key::snap(new.id), new.record(size, *root).encode())
+                .set(key::snap(new.id), new.record(size, *root, last).encode())
                 .set(key::SNAP_COUNTERS, new.counters.encode())
-                .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS)),
+                .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES)),
             Purpose::Release(needs) => update.remove(key::snap(needs.id)),
             Purpose::Rollback(target) => {
-                update.set(key::STATE, target.state.encode()).set(key::SNAP_COUNTERS, target.counters.encode())
+                let update =
+                    update.set(key::STATE, target.state.encode()).set(key::SNAP_COUNTERS, target.counters.encode());
+                match &target.ancestry {
+                    Some(ancestry) => update.set(key::ANCESTRY, ancestry.encode()),
+                    None => update,
+                }
             }
         }
     }
 }
 
 impl NewSnapshot {
-    fn record(&self, size: u64, root: CheckpointPointer) -> SnapRecord {
+    fn record(&self, size: u64, root: CheckpointPointer, last_segment: SegmentNo) -> SnapRecord {
         SnapRecord {
             id: self.id,
             namespace: self.namespace.clone(),
@@ -173,6 +182,10 @@ impl NewSnapshot {
             flags: self.flags,
             time_ns: self.time_ns,
             root,
+            overlap: self.overlap,
+            last_segment,
+            children: 0,
+            strict_children: 0,
         }
     }
 }

@@ -48,7 +48,7 @@ impl<'a> Walk<'a> {
 pub(super) struct Root {
     /// Of its payload.
     pub(super) bytes: usize,
-    /// The pages that its leaves are in.
+    /// The pages of the image's own that its leaves are in.
     pub(super) leaf_pages: BTreeSet<PageKey>,
 }
 
@@ -64,11 +64,14 @@ pub(super) async fn write(
     let Capture { segments, snapshots, moment, .. } = capture;
     let mut counts = RootCounts { segments: segments.count(), ..RootCounts::default() };
     let mut needed = BTreeSet::new();
+    let (objects, _) = pages.whose();
     let mut walk = Walk::new(shared, new);
     while let Some(entries) = walk.step().await {
         counts.leaves += entries.len();
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
-        needed.extend(entries.iter().flat_map(|entry| leaf_pages(&entry.at)));
+        // An ancestor's pages are kept by the snapshot that the image is a clone of.
+        let own = entries.iter().flat_map(|entry| leaf_pages(&entry.at)).filter(|(id, _)| objects.has_page(*id));
+        needed.extend(own);
     }
     let left: BTreeSet<PageKey> = left.difference(&needed).copied().collect();
     let pinned = purpose.pins_after(snapshots, &needed).for_root(&left);

@@ -19,7 +19,7 @@ use lsd_state::state::Relocation;
 /// `Corrupt` when live data does not verify.
 pub(super) async fn fetch(objects: &Objects, sums: &ChecksumCache, survey: Survey) -> Result<Copies> {
     let Survey { segment, home, mut extents } = survey;
-    let name = objects.segment(home.epoch, segment);
+    let name = objects.segment_at(home, segment);
     extents.sort_by_key(|extent| extent.from);
     let read = |(at, len)| async move { fetch_blocks(objects, sums, home, at, len).await?.check() }.boxed();
     let pieces = parallel::try_all(ranges(&extents).into_iter().map(read).collect()).await?;

@@ -5,6 +5,7 @@
 //! `throttle.rs`), what lives in a segment (`survey.rs`), reading it (`fetch.rs`), sorting (`sort.rs`), entering
 //! copies into the log (`state/relocation.rs`), deleting (`checkpoint/`). The lock is never held across I/O, and a
 //! round has a bounded size.
+mod adopt;
 mod fetch;
 mod sort;
 mod survey;

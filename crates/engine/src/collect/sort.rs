@@ -82,7 +82,11 @@ impl Collector {
         {
             // A copy of what a snapshot needs frees nothing: it would take its room twice, for as long as the snapshot is there.
             let state = self.shared.lock();
-            by_segment.retain(|segment, _| !damaged.contains(segment) && !state.segments.is_pinned(*segment));
+            by_segment.retain(|segment, _| {
+                // Nor does a copy of an ancestor's.
+                let frees = state.view.lineage.is_own(*segment) && !state.segments.is_pinned(*segment);
+                frees && !damaged.contains(segment)
+            });
         }
         let reads = by_segment
             .into_iter()
@@ -101,7 +105,7 @@ impl Collector {
         Ok(copies)
     }
 
-    async fn extents_of(&self, leaf: LeafNo) -> Result<Vec<Extent>> {
+    pub(super) async fn extents_of(&self, leaf: LeafNo) -> Result<Vec<Extent>> {
         loop {
             let mut found = Vec::new();
             let missing = {

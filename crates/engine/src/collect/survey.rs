@@ -32,7 +32,7 @@ pub(super) struct Survey {
 /// `None` for a segment of an epoch that is not known: nothing can live there.
 pub(super) async fn survey(objects: &Objects, shared: &Shared, segment: SegmentNo) -> Result<Option<Survey>> {
     let Some(home) = shared.lock().view.lineage.home(segment) else { return Ok(None) };
-    let tail = objects.data.log_tail(&objects.segment(home.epoch, segment)).await?;
+    let tail = objects.data.log_tail(&objects.segment_at(home, segment)).await?;
     let found = recovery::read_segment(objects, segment, home.epoch, tail).await?;
     let of_batch = found.batches.iter().flat_map(|batch| batch.records.iter().map(move |record| (batch, record)));
     let with_data = of_batch.filter_map(|(batch, record)| Some((record, batch.loc(record.data()?.offset))));

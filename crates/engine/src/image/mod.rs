@@ -10,13 +10,17 @@ mod trash;
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
 use crate::api::stats::{ClientStats, Stat};
+use crate::compiled_here;
+use crate::family::clone::Wanted;
+use crate::family::{self, kin};
 use crate::lifecycle::remove;
 use crate::ownership::watch;
 use crate::read;
 use crate::recovery::open;
 use crate::session::Session;
 use crate::{
-    CheckReport, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Progress,
+    CheckReport, Child, CloneOptions, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef,
+    OpenOptions, Parent, Progress, SnapRef,
 };
 use crate::{
     ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
@@ -27,6 +31,7 @@ pub use locks::Locks;
 use lsd_core::format::names;
 use lsd_core::format::notice::{Answer, Notice};
 use lsd_core::gc::Space;
+use lsd_core::units::SnapId;
 use lsd_store::{ObjectStore, PoolId, Watcher};
 pub use metadata::Metadata;
 pub use snapshots::{SnapInfo, Snapshots};
@@ -44,11 +49,13 @@ pub struct Image {
 impl Image {
     /// `Exists`, `Domain` (order), `Invalid` (name, size, striping, features), `Unimplemented` (unknown features), `NotFound`
     /// (data pool).
+    #[compiled_here]
     pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
         lifecycle::create(store, name, options, &SystemClock, Uuid::new_v4()).await
     }
 
     /// [`Image::create`] with the caller's time and identity, for runs that must repeat exactly (crate `lsd-sim`).
+    #[compiled_here]
     pub async fn create_as(
         store: &Arc<dyn ObjectStore>,
         name: &str,
@@ -59,12 +66,39 @@ impl Image {
         lifecycle::create(store, name, options, clock, uuid).await
     }
 
+    /// Makes an image that begins as a snapshot, in constant time. `snapshot`: of the image `parent` in `parent_store`. `NotFound`, `Exists`,
+    /// `Invalid` (the format wants it protected), `Unimplemented` (the parent has no layering), and as [`Image::create`] has it.
+    #[compiled_here]
+    pub async fn clone_from(
+        (parent_store, parent, snapshot): (&Arc<dyn ObjectStore>, &ImageRef, &SnapRef),
+        (store, name): (&Arc<dyn ObjectStore>, &str),
+        options: &CloneOptions,
+    ) -> Result<ImageId> {
+        let wanted = Wanted { parent: (parent_store, parent, snapshot), store, name };
+        family::clone::clone(wanted, options, &SystemClock, Uuid::new_v4()).await.map_err(|error| error.during("clone"))
+    }
+
+    /// [`Image::clone_from`] with the caller's time and identity, for runs that must repeat exactly (crate `lsd-sim`).
+    #[compiled_here]
+    pub async fn clone_from_as(
+        (parent_store, parent, snapshot): (&Arc<dyn ObjectStore>, &ImageRef, &SnapRef),
+        (store, name): (&Arc<dyn ObjectStore>, &str),
+        options: &CloneOptions,
+        clock: &dyn Clock,
+        uuid: Uuid,
+    ) -> Result<ImageId> {
+        let wanted = Wanted { parent: (parent_store, parent, snapshot), store, name };
+        family::clone::clone(wanted, options, clock, uuid).await.map_err(|error| error.during("clone"))
+    }
+
     /// `NotFound`; `Corrupt` when the header, the map or the log do not verify.
+    #[compiled_here]
     pub async fn open(store: &Arc<dyn ObjectStore>, image: &ImageRef, options: &OpenOptions) -> Result<Image> {
         Self::open_with_clock(store, image, options, Arc::new(SystemClock)).await
     }
 
     /// [`Image::open`] with the caller's time.
+    #[compiled_here]
     pub async fn open_with_clock(
         store: &Arc<dyn ObjectStore>,
         image: &ImageRef,
@@ -89,13 +123,23 @@ impl Image {
 
     /// `NotFound`, `Busy` (somebody has it open); `Corrupt` when the header does not verify: then nothing was removed. An
     /// image whose header is gone is removed as far as it is found, as librbd does.
-    pub async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn remove(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        progress: Progress<'async_recursion>,
+    ) -> Result<()> {
         lifecycle::remove(store, image, progress).await
     }
 
     /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
     /// pool the image has, objects in another pool than `store` stay.
-    pub async fn remove_damaged(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn remove_damaged(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        progress: Progress<'async_recursion>,
+    ) -> Result<()> {
         match lifecycle::remove(store, image, progress).await {
             Err(error) if error.kind == ErrorKind::Corrupt => remove::remove_by_walking(store, image, progress).await,
             removed => removed,
@@ -104,17 +148,23 @@ impl Image {
 
     /// Looks at everything that the image consists of, without opening it, and changes nothing. `NotFound`; damage is no error
     /// but in the report. `progress`: segments of the log.
-    pub async fn check(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<CheckReport> {
+    #[compiled_here]
+    pub async fn check(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        progress: Progress<'async_recursion>,
+    ) -> Result<CheckReport> {
         check::check(store, image, progress).await
     }
 
     /// Checks the image, puts right what can be derived from what verifies, and checks it again. `Busy` (somebody has it
     /// open), `NotFound`.
+    #[compiled_here]
     pub async fn repair(
         store: &Arc<dyn ObjectStore>,
         image: &ImageRef,
         options: RepairOptions,
-        progress: Progress<'_>,
+        progress: Progress<'async_recursion>,
     ) -> Result<RepairReport> {
         check::repair(store, image, options, progress).await
     }
@@ -128,7 +178,7 @@ impl Image {
             size: self.size(),
             order: record.order,
             features: described.state.features,
-            op_features: described.state.op_features,
+            op_features: described.state.op_features | described.snapshots.op_features(),
             flags: described.state.flags,
             stripe_unit: record.stripe_unit,
             stripe_count: record.stripe_count,
@@ -192,11 +242,13 @@ impl Image {
     }
 
     /// Writes `pattern` over and over; `len` is a multiple of its length, else `Invalid`.
+    #[compiled_here]
     pub async fn write_same(&self, offset: u64, len: u64, pattern: Bytes) -> Result<()> {
         self.session.write_same(offset, len, pattern, false).await
     }
 
     /// Writes only if the present content equals `compare` (same length as `data`): else `Mismatch`.
+    #[compiled_here]
     pub async fn compare_and_write(&self, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
         self.session.compare_and_write(offset, compare, data).await
     }
@@ -207,11 +259,13 @@ impl Image {
     }
 
     /// `Invalid` when it would shrink and `allow_shrink` is false, or beyond the largest image.
-    pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'async_recursion>) -> Result<()> {
         self.session.resize(size, allow_shrink, progress).await.map_err(|error| error.during("resize"))
     }
 
     /// Drops clean cached data; a handle that does not own the image also takes up the latest durable state.
+    #[compiled_here]
     pub async fn invalidate_cache(&self) -> Result<()> {
         self.session.check_open()?;
         self.session.shared.lock().buffers.clear_clean();
@@ -219,6 +273,7 @@ impl Image {
     }
 
     /// Consecutive extents that cover the range exactly; data and hole alternate.
+    #[compiled_here]
     pub async fn extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.session.check_open()?;
         let session = &self.session;
@@ -230,6 +285,7 @@ impl Image {
 
     /// The same for the start of a range, never for nothing: as much as bounded memory holds, which may be all of a range of many
     /// TiB that has little in it. For going through a whole image.
+    #[compiled_here]
     pub async fn first_extents(&self, offset: u64, len: u64) -> Result<Vec<Extent>> {
         self.session.check_open()?;
         let session = &self.session;
@@ -248,6 +304,7 @@ impl Image {
 
     /// Bytes that lie somewhere else in the log than in the other handle's map, or nowhere there: what a snapshot takes in the store beside
     /// the one before it. What both have stored in the same place is not looked at.
+    #[compiled_here]
     pub async fn bytes_beside(&self, other: &Image) -> Result<u64> {
         self.session.check_open()?;
         beside::bytes_beside(&self.session, &other.session).await
@@ -270,6 +327,7 @@ impl Image {
 
     /// What each handle has done that watches the image: those of other processes, and this one unless it is read-only. A client
     /// that is silent holds this up for five seconds. `NotFound` once the image is removed.
+    #[compiled_here]
     pub async fn client_stats(&self) -> Result<Vec<ClientStats>> {
         self.session.check_open()?;
         let answers = watch::ask_all(&self.session.objects, &Notice::StatsWanted).await?;
@@ -283,7 +341,8 @@ impl Image {
     /// Puts scattered data in the order of the image (it takes as much room as there is of it; not in a full pool), then collects
     /// garbage until nothing is worth it and deletes what is dead. `Busy` when another client owns the image;
     /// `Corrupt` when data that should be copied does not verify (the rest is collected).
-    pub async fn collect(&self, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn collect(&self, progress: Progress<'async_recursion>) -> Result<()> {
         self.session.collect(progress).await
     }
 
@@ -296,6 +355,7 @@ impl Image {
     /// follow one another, with whether they have data here. `None`: what has data. From the maps alone, in proportion to what
     /// differs; what was only moved is not told, unless the image was rolled back since. `Invalid`: another image's; an error of
     /// `each` ends it.
+    #[compiled_here]
     pub async fn changes(
         &self,
         from: Option<&Image>,
@@ -322,7 +382,33 @@ impl Image {
         self.session.shown.as_ref().map(SnapInfo::from)
     }
 
+    /// The snapshot that the image, or the snapshot that this handle shows, is a clone of. `NotFound`: it is no clone.
+    #[compiled_here]
+    pub async fn parent(&self) -> Result<Parent> {
+        kin::parent(&self.session).await
+    }
+
+    /// The clones of a snapshot, or of all; in the order in which they were made.
+    #[compiled_here]
+    pub async fn children(&self, snapshot: Option<u64>) -> Result<Vec<Child>> {
+        kin::children(&self.session, snapshot.map(SnapId)).await
+    }
+
+    /// The same with their clones, and so on.
+    #[compiled_here]
+    pub async fn descendants(&self, snapshot: Option<u64>) -> Result<Vec<Child>> {
+        kin::descendants(&self.session, snapshot.map(SnapId)).await
+    }
+
+    /// Copies what the image still has of its parent, and is a clone no more. Progress is in objects. `Invalid`: it is none; `ReadOnly`.
+    /// Snapshots that were taken before stay clones: the parent's snapshot is needed as long as they are there.
+    #[compiled_here]
+    pub async fn flatten(&self, progress: Progress<'async_recursion>) -> Result<()> {
+        self.session.flatten(progress).await.map_err(|error| error.during("flatten"))
+    }
+
     /// Who has the image open, this handle included.
+    #[compiled_here]
     pub async fn watchers(&self) -> Result<Vec<Watcher>> {
         Ok(self.session.objects.meta.watchers(&self.session.objects.header()).await?)
     }
@@ -333,6 +419,7 @@ impl Image {
     }
 
     /// Enables or disables features by librbd's rules: `Invalid` where they forbid it. `Unsupported`: journaling.
+    #[compiled_here]
     pub async fn update_features(&self, features: u64, enabled: bool) -> Result<()> {
         self.session.update_features(features, enabled).await
     }
@@ -347,6 +434,7 @@ impl Image {
     }
 
     /// Flushes, writes a checkpoint and gives the lock back. Idempotent; later calls on the handle give `Closed`.
+    #[compiled_here]
     pub async fn close(&self) -> Result<()> {
         self.session.close().await
     }

@@ -3,6 +3,7 @@
 //! Owns: what may be moved, brought back and removed when, as librbd has it. Does not own: the entries (`catalog/trash.rs`), removing
 //! an image (`lifecycle/`).
 use crate::api::clock::{Clock, SystemClock};
+use crate::compiled_here;
 use crate::lifecycle::{self, remove};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{TrashRecord, TrashSource};
@@ -48,17 +49,20 @@ impl Trash {
     }
 
     /// Sorted by id.
+    #[compiled_here]
     pub async fn list(&self) -> Result<Vec<TrashEntry>> {
         Ok(self.catalog().trash().await?.into_iter().map(TrashEntry::of).collect())
     }
 
     /// `NotFound`.
+    #[compiled_here]
     pub async fn get(&self, id: &ImageId) -> Result<TrashEntry> {
         Ok(TrashEntry::of((id.clone(), self.catalog().trashed(id).await?)))
     }
 
     /// Takes the image's name away. Its snapshots and data stay. `delay`: how long it is only removed by force. `NotFound`, `Busy`
     /// (somebody has it open).
+    #[compiled_here]
     pub async fn put(&self, name: &str, delay: Duration) -> Result<()> {
         let id = self.catalog().id_of(name).await?;
         remove::until_unused(&self.store, &names::header(&id.0).into(), name).await?;
@@ -74,6 +78,7 @@ impl Trash {
     }
 
     /// Gives it a name again, its own where none is given. `NotFound`, `Exists`.
+    #[compiled_here]
     pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
         let name = name.unwrap_or(&record.name);
@@ -83,7 +88,8 @@ impl Trash {
 
     /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.
     /// What has snapshots or is open stays, the others go all the same; then that is how it ends: `NotEmpty`, `Busy`.
-    pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let is_due = |entry: &TrashEntry| entry.source == TrashSource::User && entry.deferred_until_ns <= by_ns;
         let due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
@@ -104,7 +110,8 @@ impl Trash {
 
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;
     /// `Busy`.
-    pub async fn remove(&self, id: &ImageId, force: bool, progress: Progress<'_>) -> Result<()> {
+    #[compiled_here]
+    pub async fn remove(&self, id: &ImageId, force: bool, progress: Progress<'async_recursion>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
         if !force && self.clock.now_ns() < record.deferred_until_ns {
             let reason = format!("{}: its time in the trash is not over", record.name);

@@ -9,15 +9,19 @@ pub(crate) mod remove;
 use crate::api::clock::Clock;
 use crate::api::error::invalid;
 use crate::api::limits::PARALLEL_OPS;
+use crate::family::tie;
 use crate::objects::Objects;
 use crate::objects::header::Header;
+use crate::objects::line::place_of;
 use crate::objects::parallel;
 use crate::recovery::open::{self, Found};
 use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use crate::{reclaim, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
-use lsd_core::format::header::{ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key};
+use lsd_core::format::header::{
+    AncestryRecord, ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key,
+};
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_state::limits::CREATE_WINDOW;
@@ -65,7 +69,7 @@ pub(crate) fn too_large(size: u64) -> Error {
 }
 
 /// What never changes about the image, and its features.
-async fn image_record(
+pub(crate) async fn image_record(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     uuid: Uuid,
@@ -169,6 +173,7 @@ pub(crate) async fn delete(
             _ => {}
         }
     }
+    loose_from_parent(store, id).await?;
     gone(store.remove(&names::header(&id.0).into()).await)?;
     if let Some(name) = name {
         match catalog.remove(&name, id).await {
@@ -179,6 +184,19 @@ pub(crate) async fn delete(
     // The image is gone: there is nothing left to cancel.
     let _ = progress(total, total);
     Ok(())
+}
+
+/// Nothing of a clone is left that needs its parent. As long as its header is there, a removal that is broken off is taken up again.
+async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<()> {
+    let values = match store.kv_get(&names::header(&id.0).into(), key::ANCESTRY).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    // One that does not verify is left to its parent, which finds that the clone is gone.
+    match values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)) {
+        Some(Ok(ancestry)) => tie::loose(store, &ancestry, &place_of(store, id)).await,
+        _ => Ok(()),
+    }
 }
 
 /// True: in the data pool.
@@ -262,6 +280,7 @@ fn map_pages(objects: &Objects, log: &LogRecord, state: &lsd_state::state::State
         .chain(root_pages(log))
         .chain(state.snapshots.all_pages())
         .chain(state.left_pages.iter().copied())
+        .filter(|(id, _)| objects.has_page(*id))
         .collect();
     pages.into_iter().map(|(id, page)| objects.page(id, page)).collect()
 }

@@ -98,7 +98,7 @@ impl ChecksumCache {
         if let Some(table) = self.lock().get(segment, blocks) {
             return Ok(table);
         }
-        let tail = objects.data.log_tail(&objects.segment(home.epoch, segment)).await?;
+        let tail = objects.at(home.whose).data.log_tail(&objects.segment_at(home, segment)).await?;
         let table = Table::new(read_table(objects, home, segment, tail).await?);
         let of = if tail.summary_len > 0 { Segment::Sealed } else { Segment::Open };
         Ok(self.lock().learn(segment, table, of))
@@ -162,6 +162,7 @@ impl Tables {
 /// The table that a sealed segment carries. One that was left open, by a crash or because its owner goes on with it, is
 /// read as a whole, and its batches' own checksums say how far it is good.
 async fn read_table(objects: &Objects, home: Home, segment: SegmentNo, tail: LogTail) -> Result<Vec<u32>> {
+    let objects = objects.at(home.whose);
     let name = objects.segment(home.epoch, segment);
     let identity = objects.segment_identity(home.epoch, segment);
     let data_len = tail.len.saturating_sub(u64::from(tail.summary_len));

@@ -1,7 +1,7 @@
 //! The part of the header that clients see, as an open image has it.
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
-use lsd_core::format::header::StateRecord;
+use lsd_core::format::header::{AncestryRecord, StateRecord};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub(crate) struct Described {
     pub(crate) state: StateRecord,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) snapshots: Snapshots,
+    /// Of a clone.
+    pub(crate) ancestry: Option<AncestryRecord>,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -21,6 +23,7 @@ impl Described {
             state: header.state,
             metadata: header.metadata.clone(),
             snapshots: header.snapshots.clone(),
+            ancestry: header.ancestry.clone(),
             option_faults: Vec::new(),
         }
     }
@@ -32,5 +35,6 @@ impl Described {
             && seen(&self.state) == seen(&other.state)
             && self.metadata == other.metadata
             && self.snapshots == other.snapshots
+            && self.ancestry == other.ancestry
     }
 }

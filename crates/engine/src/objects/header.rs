@@ -1,10 +1,10 @@
 //! The image header as read from its keyed object.
 use crate::api::error::corrupt;
 use crate::objects::Objects;
-use crate::{Error, ErrorKind, Result, SnapRef};
+use crate::{Error, ErrorKind, Features, Result, SnapRef};
 use lsd_core::format::header::{
-    CheckpointPointer, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters, SnapNamespace, SnapRecord, StateRecord,
-    Tombs, decode_epoch, decode_requires, decode_text, key,
+    AncestryRecord, CheckpointPointer, ChildRecord, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters,
+    SnapNamespace, SnapRecord, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::{FormatError, FormatResult, Refusal};
 use lsd_core::units::{Epoch, SnapId};
@@ -31,6 +31,17 @@ impl Snapshots {
         };
         let all = records.map(decode).collect::<FormatResult<_>>()?;
         Ok(Self { all, counters: counters.unwrap_or_default() })
+    }
+
+    /// What of librbd's operation features follows from them.
+    pub(crate) fn op_features(&self) -> u64 {
+        let is_trashed = |record: &SnapRecord| matches!(record.namespace, SnapNamespace::Trash { .. });
+        let of = |record: &SnapRecord| {
+            let is_parent = record.children > record.strict_children;
+            let parent = if is_parent { Features::OP_CLONE_PARENT } else { 0 };
+            parent | if is_trashed(record) { Features::OP_SNAP_TRASH } else { 0 }
+        };
+        self.usable().map(of).fold(0, |all, of| all | of)
     }
 
     /// Those that are there for clients.
@@ -84,6 +95,10 @@ pub(crate) struct Header {
     pub(crate) metadata: BTreeMap<String, String>,
     /// Those that are being removed included.
     pub(crate) snapshots: Snapshots,
+    /// Of a clone.
+    pub(crate) ancestry: Option<AncestryRecord>,
+    /// Clones of its snapshots.
+    pub(crate) children: Vec<ChildRecord>,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -130,9 +145,16 @@ impl Header {
             name: decode_text(get(key::NAME)?).map_err(bad)?,
             metadata,
             snapshots: Snapshots::decode(values).map_err(bad)?,
+            ancestry: values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)).transpose().map_err(bad)?,
+            children: children(values).map_err(bad)?,
             removing: values.contains_key(key::REMOVING),
         })
     }
+}
+
+fn children(values: &KvMap) -> FormatResult<Vec<ChildRecord>> {
+    let of_children = values.iter().filter(|(name, _)| name.starts_with(key::CHILD));
+    of_children.map(|(_, value)| ChildRecord::decode(value)).collect()
 }
 
 /// `Unsupported`: the image requires something that this version of lsd does not know, so that opening, repairing or removing it could

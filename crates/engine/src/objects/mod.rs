@@ -4,9 +4,11 @@
 pub(crate) mod checksums;
 pub(crate) mod described;
 pub(crate) mod header;
+pub(crate) mod line;
 pub(crate) mod parallel;
 pub(crate) mod room;
 
+use crate::api::error::corrupt;
 use crate::{ImageId, Result};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -16,6 +18,7 @@ use lsd_core::format::segment::SegmentIdentity;
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::map::{BlockSet, ExtentMap, Leaf, Patch};
 use lsd_core::units::{BLOCK_BYTES, CheckpointId, Epoch, LeafNo, SegmentNo};
+use lsd_state::lineage::Home;
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ pub(crate) struct Objects {
     pub(crate) data: Arc<dyn ObjectStore>,
     pub(crate) id: ImageId,
     pub(crate) uuid: ImageUuid,
+    pub(crate) line: line::Line,
 }
 
 impl Objects {
@@ -39,6 +43,11 @@ impl Objects {
 
     pub(crate) fn segment(&self, epoch: Epoch, segment: SegmentNo) -> ObjectName {
         names::segment(&self.id.0, epoch, segment).into()
+    }
+
+    /// A segment of the image or of an ancestor.
+    pub(crate) fn segment_at(&self, home: Home, segment: SegmentNo) -> ObjectName {
+        self.at(home.whose).segment(home.epoch, segment)
     }
 
     pub(crate) fn page(&self, checkpoint: CheckpointId, page: u32) -> ObjectName {
@@ -95,7 +104,8 @@ impl Objects {
         let runs: Vec<&[LeafPointer]> = pointers.chunk_by(|one, next| one.offset + one.len == next.offset).collect();
         let len = |run: &[LeafPointer]| run.iter().map(|at| u64::from(at.len)).sum();
         let ranges: Vec<_> = runs.iter().map(|run| (u64::from(run[0].offset), len(run))).collect();
-        let read = self.meta.read_many(&self.page(first.checkpoint, first.page), &ranges).await?;
+        let among = self.of_page(first.checkpoint);
+        let read = among.meta.read_many(&among.page(first.checkpoint, first.page), &ranges).await?;
         let cut = |(run, mut bytes): (&[LeafPointer], Bytes)| {
             // Less than wanted does not verify.
             let next = |at: &LeafPointer| (*at, bytes.split_to(bytes.len().min(at.len as usize)));
@@ -108,15 +118,20 @@ impl Objects {
     pub(crate) fn install(&self, map: &mut ExtentMap<LeafPlace>, loaded: Vec<LoadedLeaf>) -> Result<()> {
         for LoadedLeaf { leaf, at, content, patched } in loaded {
             let latest = at.patch.map_or(at.base, |patch| patch.at);
-            let bad = |error| crate::api::error::corrupt(&self.page(latest.checkpoint, latest.page), error);
+            let bad = |error| corrupt(&self.page_at(latest), error);
             map.install(leaf, &at, content, patched).map_err(bad)?;
         }
         Ok(())
     }
 
+    /// A page of the image or of an ancestor.
+    fn page_at(&self, at: LeafPointer) -> ObjectName {
+        self.of_page(at.checkpoint).page(at.checkpoint, at.page)
+    }
+
     fn decode_leaf(&self, leaf: LeafNo, at: LeafPlace, read: &BTreeMap<LeafPointer, Bytes>) -> Result<LoadedLeaf> {
         let bytes = |at: &LeafPointer| read.get(at).map_or(&[][..], |bytes| bytes);
-        let bad = |at: &LeafPointer, error| crate::api::error::corrupt(&self.page(at.checkpoint, at.page), error);
+        let bad = |at: &LeafPointer, error| corrupt(&self.page_at(*at), error);
         let mut content = Leaf::decode(leaf, bytes(&at.base)).map_err(|error| bad(&at.base, error))?;
         let mut patched = None;
         if let Some(PatchPointer { at: patch_at, .. }) = &at.patch {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use lsd_core::format::Refusal;
 use lsd_core::format::notice::{self, Answer, Notice};
-use lsd_store::{Locker, NotifyReply, StoreError, WatchHandler, WatchId, Watcher};
+use lsd_store::{Locker, NotifyReply, ObjectName, ObjectStore, StoreError, WatchHandler, WatchId, Watcher};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,8 +102,12 @@ pub(crate) async fn watch(objects: &Objects, events: &Arc<HeaderEvents>, timeout
 
 /// Tells every other opener. One that does not answer finds out when it looks; so a failed notice is no error.
 pub(crate) async fn notify(objects: &Objects, notice: Notice) {
-    let payload = Bytes::from(notice::encode(&notice));
-    let _ = objects.meta.notify(&objects.header(), payload, NOTIFY_TIMEOUT).await;
+    notify_of(&objects.meta, &objects.header(), &notice).await;
+}
+
+/// The same of another image.
+pub(crate) async fn notify_of(store: &Arc<dyn ObjectStore>, header: &ObjectName, notice: &Notice) {
+    let _ = store.notify(header, Bytes::from(notice::encode(notice)), NOTIFY_TIMEOUT).await;
 }
 
 /// The same without waiting until everybody has heard it.

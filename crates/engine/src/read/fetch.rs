@@ -112,10 +112,10 @@ pub(crate) async fn fetch(
     loc: Loc,
     len: u32,
 ) -> Result<Unchecked> {
-    let name = objects.segment(home.epoch, loc.segment());
+    let name = objects.segment_at(home, loc.segment());
     let blocks = Blocks::around(loc, len);
     let (at, wanted) = blocks.range();
-    let reading = async { Ok::<_, crate::Error>(objects.data.read(&name, at, wanted).await?) };
+    let reading = async { Ok::<_, crate::Error>(objects.at(home.whose).data.read(&name, at, wanted).await?) };
     let (bytes, table) = futures::try_join!(reading, sums.of(objects, home, loc.segment(), blocks.end as usize))?;
     Ok(Unchecked { name, segment: loc.segment(), blocks, table, bytes })
 }
@@ -128,11 +128,11 @@ pub(crate) async fn fetch_many(
     segment: SegmentNo,
     parts: &[(Loc, u32)],
 ) -> Result<Vec<Unchecked>> {
-    let name = objects.segment(home.epoch, segment);
+    let name = objects.segment_at(home, segment);
     let blocks: Vec<Blocks> = parts.iter().map(|(loc, len)| Blocks::around(*loc, *len)).collect();
     let ranges: Vec<(u64, u64)> = blocks.iter().map(|blocks| blocks.range()).collect();
     let end = blocks.iter().map(|blocks| blocks.end).max().unwrap_or(0);
-    let reading = async { Ok::<_, crate::Error>(objects.data.read_many(&name, &ranges).await?) };
+    let reading = async { Ok::<_, crate::Error>(objects.at(home.whose).data.read_many(&name, &ranges).await?) };
     let (all, table) = futures::try_join!(reading, sums.of(objects, home, segment, end as usize))?;
     let unchecked = |(blocks, bytes)| Unchecked { name: name.clone(), segment, blocks, table: table.clone(), bytes };
     Ok(blocks.into_iter().zip(all).map(unchecked).collect())

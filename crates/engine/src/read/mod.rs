@@ -4,6 +4,7 @@ pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
 use crate::api::stats::Counter;
+use crate::compiled_here;
 use crate::objects::Objects;
 use crate::objects::checksums::ChecksumCache;
 use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
@@ -93,13 +94,13 @@ pub(crate) async fn read(objects: &Objects, shared: &Shared, offset: u64, len: u
     let plan = loop {
         match look_up(shared, offset, len)? {
             Lookup::Plan(plan) => break plan,
-            Lookup::NeedLeaves(leaves) => Box::pin(shared.load_leaves(objects, leaves)).await?,
+            Lookup::NeedLeaves(leaves) => shared.load_leaves(objects, leaves).await?,
         }
     };
     Ok(Parts(match <[Plan; 1]>::try_from(plan) {
         // Most reads, and without the machinery for several at once.
         Ok([part]) => vec![get(objects, &shared.checksums, part).await?],
-        Err(plan) => Box::pin(get_all(objects, &shared.checksums, plan)).await?,
+        Err(plan) => get_all(objects, &shared.checksums, plan).await?,
     }))
 }
 
@@ -142,6 +143,7 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
 }
 
 /// Several parts: those of one segment in one operation.
+#[compiled_here]
 async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Result<Vec<Part>> {
     let mut got: Vec<Option<Part>> = Vec::with_capacity(plan.len());
     let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
@@ -185,6 +187,7 @@ async fn get(objects: &Objects, sums: &ChecksumCache, part: Plan) -> Result<Part
 }
 
 /// What of a range has content (`NotFound` as for a read): extents that cover it, data and holes alternating.
+#[compiled_here]
 pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Vec<crate::Extent>> {
     loop {
         let missing = {

@@ -44,20 +44,25 @@ pub(crate) async fn load_checkpoint(
     };
     let mut map = ExtentMap::new();
     map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
-    let segments = Segments::from_entries(&root.segments);
-    let mut state = State::new(header.state.size, log.clone(), map, segments, cache_bytes);
+    // The root of a clone that has no checkpoint yet is its parent's, and so is what that one counts.
+    let is_own = log.checkpoint.is_none_or(|checkpoint| objects.has_page(checkpoint.id));
+    let (counted, pages) = if is_own { (&root.segments[..], &root.pages[..]) } else { (&[][..], &[][..]) };
+    let segments = Segments::from_entries(counted);
+    let state = State::new(header.state.size, log.clone(), map, segments, cache_bytes);
+    let mut state = state.with_ancestors(objects.ancestors());
     state.view.features = header.state.features;
     state.view.rolled_back = header.snapshots.counters.rolled_back;
-    state.snapshots = SnapshotPins::new(header.snapshots.roots(), &root.pages);
-    state.left_pages = root.pages.iter().filter(|page| page.pins == 0).map(PinnedPage::key).collect();
+    state.snapshots = SnapshotPins::new(header.snapshots.roots(), pages);
+    state.left_pages = pages.iter().filter(|page| page.pins == 0).map(PinnedPage::key).collect();
     state.root_bytes = root_bytes;
     let pins = Pins::of_log(log);
-    let dead = root.segments.iter().filter(|entry| pins.segment(entry).is_none());
+    let dead = counted.iter().filter(|entry| pins.segment(entry).is_none());
     state.dead = dead.map(|entry| entry.segment).collect();
     Ok(state)
 }
 
 pub(crate) async fn read_root(objects: &Objects, pointer: &CheckpointPointer) -> Result<(Root, u64)> {
+    let objects = objects.of_page(pointer.id);
     let read = |page| async move {
         let name = objects.page(pointer.id, page);
         let size = objects.meta.stat(&name).await?;

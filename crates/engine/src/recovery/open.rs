@@ -1,6 +1,7 @@
 //! Opening: from a store and a reference to everything an image handle needs.
 use crate::objects::Objects;
 use crate::objects::header::Header;
+use crate::objects::line::Line;
 use crate::recovery::{self, ReadLog, Tails, snapshot};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, SnapRef};
 use lsd_core::format::header::SnapRecord;
@@ -35,9 +36,15 @@ pub(crate) async fn find(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Resu
 
 /// What a header describes.
 pub(crate) async fn described_by(store: &Arc<dyn ObjectStore>, header: Header) -> Result<Found> {
-    let data = data_store(store, PoolId(header.image.data_pool)).await?;
-    let objects = Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid };
+    let objects = objects_of(store, &header).await?;
     Ok(Found { header, objects })
+}
+
+/// The objects that a header leads to, its ancestors' included.
+pub(crate) async fn objects_of(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<Objects> {
+    let data = data_store(store, PoolId(header.image.data_pool)).await?;
+    let line = Line::open(store, header.ancestry.as_ref()).await?;
+    Ok(Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid, line })
 }
 
 /// The store of the data pool: the header's own, unless the image was created with another.

@@ -48,7 +48,12 @@ pub(crate) async fn needs(objects: &Objects, snapshot: &SnapRecord) -> Result<Ne
         id: snapshot.id,
         root: snapshot.root,
         segments: root.segments.iter().filter(|entry| entry.live > 0).map(|entry| entry.segment).collect(),
-        pages: root.leaves.iter().flat_map(|entry| leaf_pages(&entry.at)).collect(),
+        pages: root
+            .leaves
+            .iter()
+            .flat_map(|entry| leaf_pages(&entry.at))
+            .filter(|(id, _)| objects.has_page(*id))
+            .collect(),
     })
 }
 
@@ -68,7 +73,8 @@ pub(crate) async fn state(
     let root = root_of(objects, snapshot).await?;
     let segments = Segments::from_entries(&root.segments);
     let log = LogRecord { checkpoint: Some(snapshot.root), clean: true, ..header.log.clone() };
-    let mut state = State::new(snapshot.size, log, map_of(&root), segments, cache_bytes);
+    let state = State::new(snapshot.size, log, map_of(&root), segments, cache_bytes);
+    let mut state = state.with_ancestors(objects.ancestors());
     state.view.features = snapshot.features;
     state.view.rolled_back = header.snapshots.counters.rolled_back;
     Ok(state)

@@ -7,7 +7,7 @@ use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::shared::locked::Locked;
 use crate::{Error, ErrorKind, Progress, Result, UpdateEvent};
-use lsd_core::format::header::{StateRecord, encode_text, key};
+use lsd_core::format::header::{AncestryRecord, StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES};
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 impl Session {
-    fn epoch(&self) -> Result<Epoch> {
+    pub(crate) fn epoch(&self) -> Result<Epoch> {
         let state = self.shared.lock();
         state.check_alive()?;
         let writer = state.writer.as_ref();
@@ -124,11 +124,24 @@ impl Session {
         self.commit_state(|state| state.size = size).await
     }
 
+    /// What a shrink cuts off shows nothing of a parent's any more, whatever the size becomes later.
     async fn commit_state(&self, change: impl FnOnce(&mut StateRecord)) -> Result<()> {
-        let mut state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
+        let described = self.described().clone();
+        let mut state = StateRecord { modify_ns: self.clock.now_ns(), ..described.state };
         change(&mut state);
-        self.update_header(|update| update.set(key::STATE, state.encode())).await?;
-        self.described().state = state;
+        let beyond = |ancestry: &AncestryRecord| ancestry.overlap.is_some_and(|overlap| overlap > state.size);
+        let cut = described.ancestry.filter(beyond);
+        let cut = cut.map(|ancestry| AncestryRecord { overlap: Some(state.size), ..ancestry });
+        let set = |update: KvUpdate| match &cut {
+            Some(ancestry) => update.set(key::STATE, state.encode()).set(key::ANCESTRY, ancestry.encode()),
+            None => update.set(key::STATE, state.encode()),
+        };
+        self.update_header(set).await?;
+        let mut described = self.described();
+        described.state = state;
+        if cut.is_some() {
+            described.ancestry = cut;
+        }
         Ok(())
     }
 

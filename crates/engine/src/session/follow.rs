@@ -8,6 +8,7 @@
 //! owner does nothing for its readers, and an image that nobody reads costs nothing.
 use crate::api::error::corrupt;
 use crate::api::limits::VIEW_AGE;
+use crate::compiled_here;
 use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::recovery::open::{self, Found};
@@ -106,6 +107,7 @@ impl Session {
         Box::pin(self.catch_up()).await
     }
 
+    #[compiled_here]
     async fn catch_up(&self) -> Result<()> {
         let mut view = self.follower.view.lock().await;
         // Somebody else looked, or this handle has become the owner.

@@ -6,6 +6,7 @@ use crate::api::limits::{ASK_AGAIN, HOLD_LEAST, LOCK_POLL, OWNER_PATIENCE, YIELD
 use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
+use crate::compiled_here;
 use crate::ownership::lock::{self, Attempted};
 use crate::ownership::mailbox::Claim;
 use crate::ownership::watch::{self, Asked, HeaderEvents};
@@ -313,6 +314,7 @@ impl Session {
     }
 
     /// Whether this handle owns the image and the store still knows. `Fenced`: this client was fenced off.
+    #[compiled_here]
     pub(crate) async fn confirm_owner(&self) -> Result<bool> {
         self.check_open()?;
         let owns = self.owns();
@@ -332,6 +334,7 @@ impl Session {
     }
 
     /// The lock's owner, `NotFound` if there is none.
+    #[compiled_here]
     pub(crate) async fn lock_owner(&self) -> Result<Locker> {
         self.check_lock_feature()?;
         let holder = lock::managed_holder(&self.objects).await?;
@@ -340,6 +343,7 @@ impl Session {
 
     /// Takes the lock away from the owner at `addr`, who is fenced off the cluster. `NotFound`, `Busy` (somebody else holds
     /// it, or this client itself).
+    #[compiled_here]
     pub(crate) async fn break_owner(&self, addr: &str) -> Result<()> {
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
@@ -354,12 +358,14 @@ impl Session {
         lock::evict(&self.objects, &holder).await
     }
 
+    #[compiled_here]
     pub(crate) async fn advisory_state(&self) -> Result<LockState> {
         self.check_open()?;
         Ok(self.objects.meta.lock_state(&self.objects.header(), lock::LOCK_NAME).await?)
     }
 
     /// An advisory lock for people's own purposes; `tag`: a shared one. `Busy`, `Exists`.
+    #[compiled_here]
     pub(crate) async fn advisory_lock(&self, cookie: &str, tag: Option<&str>) -> Result<()> {
         self.check_open()?;
         let mode = if tag.is_some() { LockMode::Shared } else { LockMode::Exclusive };
@@ -370,6 +376,7 @@ impl Session {
         Ok(())
     }
 
+    #[compiled_here]
     pub(crate) async fn advisory_unlock(&self, cookie: &str) -> Result<()> {
         self.check_open()?;
         self.objects.meta.unlock(&self.objects.header(), lock::LOCK_NAME, cookie).await?;
@@ -378,6 +385,7 @@ impl Session {
     }
 
     /// `client` as `client.4123`. Its holder is fenced off the cluster first, as `rbd_blocklist_on_break_lock` has it.
+    #[compiled_here]
     pub(crate) async fn advisory_break(&self, client: &str, cookie: &str) -> Result<()> {
         let state = self.advisory_state().await?;
         let mut holders = state.lockers.iter();

@@ -17,6 +17,7 @@ use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::collect::Collector;
+use crate::compiled_here;
 use crate::objects::Objects;
 use crate::objects::described::Described;
 use crate::objects::header::Header;
@@ -243,6 +244,7 @@ impl Session {
     }
 
     /// Reads the header again; a handle that only reads also takes up the latest durable state of the data.
+    #[compiled_here]
     pub(crate) async fn refresh(&self) -> Result<()> {
         self.settings.look_at_pool().await;
         let mut role = self.maintenance.lock().await;
@@ -250,6 +252,7 @@ impl Session {
     }
 
     /// The same with the maintenance lock held.
+    #[compiled_here]
     pub(crate) async fn reload(&self, role: &mut Role) -> Result<()> {
         match role {
             Role::Reader(_) if self.shown.is_some() => self.describe_anew().await?,
@@ -258,7 +261,13 @@ impl Session {
                 Followed::More => *tails = None,
                 Followed::All(seen) => *tails = Some(seen),
             },
-            Role::Owner(..) => self.describe_anew().await?,
+            Role::Owner(..) => {
+                self.describe_anew().await?;
+                // Its last clone may have gone.
+                if self.described().snapshots.all.values().any(|record| record.is_removing) {
+                    self.events.release_due.notify_one();
+                }
+            }
         }
         Ok(())
     }

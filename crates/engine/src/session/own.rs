@@ -19,6 +19,7 @@ use crate::session::handover::{Ownership, Taking};
 use crate::shared::locked::Outlet;
 use crate::{Error, ErrorKind, Result};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use lsd_core::units::Epoch;
 use lsd_state::log::{Writer, WriterConfig};
 use lsd_store::WatchId;
@@ -52,42 +53,50 @@ impl Session {
     }
 
     /// The same with the maintenance lock held, for which the caller waited; returns the checkpointer of this ownership.
-    pub(crate) async fn own(self: &Arc<Self>, role: &mut Role, since: u64) -> Result<Arc<Checkpointer>> {
-        if let Role::Owner(checkpointer, _) = role {
-            return Ok(checkpointer.clone());
-        }
-        self.refusals.check(since)?;
-        let watch = self.watch_to_own()?;
-        let taking = Taking::begin(self, watch);
-        let taken = match self.acquire_lock(watch).await {
-            Ok(()) => self.become_owner(role, watch).await,
-            Err(error) => {
-                taking.refused(&error);
-                return Err(error);
+    pub(crate) fn own<'a>(
+        self: &'a Arc<Self>,
+        role: &'a mut Role,
+        since: u64,
+    ) -> BoxFuture<'a, Result<Arc<Checkpointer>>> {
+        Box::pin(async move {
+            if let Role::Owner(checkpointer, _) = role {
+                return Ok(checkpointer.clone());
             }
-        };
-        taking.end();
-        taken
+            self.refusals.check(since)?;
+            let watch = self.watch_to_own()?;
+            let taking = Taking::begin(self, watch);
+            let taken = match self.acquire_lock(watch).await {
+                Ok(()) => self.become_owner(role, watch).await,
+                Err(error) => {
+                    taking.refused(&error);
+                    return Err(error);
+                }
+            };
+            taking.end();
+            taken
+        })
     }
 
     /// Makes this handle the owner unless somebody else is: false then. `Busy`: the lock is held as an advisory one.
-    pub(crate) async fn own_if_free(self: &Arc<Self>, role: &mut Role) -> Result<bool> {
-        if matches!(role, Role::Owner(..)) {
-            return Ok(true);
-        }
-        let watch = self.watch_to_own()?;
-        self.release_what_is_left().await?;
-        let taking = Taking::begin(self, watch);
-        let taken = match lock::try_acquire(&self.objects, &self.shared.image, watch).await {
-            Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
-            Ok(Attempted::Held(_)) => Ok(false),
-            Err(error) => {
-                taking.refused(&error);
-                return Err(error);
+    pub(crate) fn own_if_free<'a>(self: &'a Arc<Self>, role: &'a mut Role) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            if matches!(role, Role::Owner(..)) {
+                return Ok(true);
             }
-        };
-        taking.end();
-        taken
+            let watch = self.watch_to_own()?;
+            self.release_what_is_left().await?;
+            let taking = Taking::begin(self, watch);
+            let taken = match lock::try_acquire(&self.objects, &self.shared.image, watch).await {
+                Ok(Attempted::Taken) => self.become_owner(role, watch).await.map(|_| true),
+                Ok(Attempted::Held(_)) => Ok(false),
+                Err(error) => {
+                    taking.refused(&error);
+                    return Err(error);
+                }
+            };
+            taking.end();
+            taken
+        })
     }
 
     fn watch_to_own(&self) -> Result<WatchId> {

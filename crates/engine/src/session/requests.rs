@@ -6,10 +6,12 @@ use crate::api::error::invalid;
 use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
 use crate::api::pool_metadata;
 use crate::checkpoint::Checkpointer;
+use crate::compiled_here;
 use crate::ownership::mailbox::Pending;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::{Error, ErrorKind, Features, Progress, Result};
+use futures::future::BoxFuture;
 use lsd_core::format::notice::{Answer, Notice, Operation, RequestId};
 use lsd_core::units::MAX_IMAGE_BYTES;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +76,7 @@ impl Session {
     }
 
     /// Someone else's changes that this handle may not have heard of yet.
-    pub(super) async fn look_at_header(&self) -> Result<()> {
+    pub(crate) async fn look_at_header(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "the image is open read-only"));
@@ -84,6 +86,7 @@ impl Session {
 
     /// With the maintenance lock held while the header is read: what comes from it is never older than what an owner knows by then, and
     /// makes its next change by.
+    #[compiled_here]
     pub(super) async fn describe_in_order(&self) -> Result<()> {
         let role = self.maintenance.lock().await;
         match &*role {
@@ -93,54 +96,60 @@ impl Session {
     }
 
     /// Carries the change out, here if nobody else owns the image, else by its owner.
-    pub(super) async fn maintain(self: &Arc<Self>, operation: Operation, progress: Progress<'_>) -> Result<()> {
-        let patience = self.settings().watch_timeout + OWNER_PATIENCE;
-        let mut deadline = Instant::now() + patience;
-        let mut asked: Option<RequestId> = None;
-        loop {
-            self.check_open()?;
-            {
-                let mut role = self.maintenance.lock().await;
-                if self.own_if_free(&mut role).await?
-                    && let Some(checkpointer) = role.checkpointer()
+    pub(crate) fn maintain<'a>(
+        self: &'a Arc<Self>,
+        operation: Operation,
+        progress: Progress<'a>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let patience = self.settings().watch_timeout + OWNER_PATIENCE;
+            let mut deadline = Instant::now() + patience;
+            let mut asked: Option<RequestId> = None;
+            loop {
+                self.check_open()?;
                 {
-                    self.carry_out(&checkpointer, &operation, asked.is_some(), progress).await?;
-                    drop(role);
-                    self.published().await;
-                    return Ok(());
+                    let mut role = self.maintenance.lock().await;
+                    if self.own_if_free(&mut role).await?
+                        && let Some(checkpointer) = role.checkpointer()
+                    {
+                        self.carry_out(&checkpointer, &operation, asked.is_some(), progress).await?;
+                        drop(role);
+                        self.published().await;
+                        return Ok(());
+                    }
+                }
+                let done = self.events.mailbox.request_done.notified();
+                let (id, repeated) = match asked {
+                    Some(id) => (id, true),
+                    None => (self.new_request()?, false),
+                };
+                asked = Some(id);
+                let notice = Notice::Request { id, repeated, operation: operation.clone() };
+                let pause = match watch::ask(&self.objects, &notice).await? {
+                    Some(Answer::Finished { errno: 0, .. }) => return self.refresh().await,
+                    Some(Answer::Finished { errno, why }) => {
+                        return Err(Error::from_errno(errno as i32, format!("the owner of the image: {why}")));
+                    }
+                    Some(Answer::Unsupported) => {
+                        return Err(Error::new(ErrorKind::Unsupported, "the image's owner does not know this request"));
+                    }
+                    Some(Answer::Running { done, total }) => {
+                        deadline = Instant::now() + patience;
+                        // Who gives up waits no longer; the owner goes on.
+                        progress(done, total)?;
+                        REQUEST_POLL
+                    }
+                    _ => LOCK_POLL,
+                };
+                if Instant::now() >= deadline {
+                    return Err(Error::new(ErrorKind::TimedOut, "the owner of the image does not answer"));
+                }
+                tokio::select! {
+                    () = done => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
-            let done = self.events.mailbox.request_done.notified();
-            let (id, repeated) = match asked {
-                Some(id) => (id, true),
-                None => (self.new_request()?, false),
-            };
-            asked = Some(id);
-            let notice = Notice::Request { id, repeated, operation: operation.clone() };
-            let pause = match watch::ask(&self.objects, &notice).await? {
-                Some(Answer::Finished { errno: 0, .. }) => return self.refresh().await,
-                Some(Answer::Finished { errno, why }) => {
-                    return Err(Error::from_errno(errno as i32, format!("the owner of the image: {why}")));
-                }
-                Some(Answer::Unsupported) => {
-                    return Err(Error::new(ErrorKind::Unsupported, "the image's owner does not know this request"));
-                }
-                Some(Answer::Running { done, total }) => {
-                    deadline = Instant::now() + patience;
-                    // Who gives up waits no longer; the owner goes on.
-                    progress(done, total)?;
-                    REQUEST_POLL
-                }
-                _ => LOCK_POLL,
-            };
-            if Instant::now() >= deadline {
-                return Err(Error::new(ErrorKind::TimedOut, "the owner of the image does not answer"));
-            }
-            tokio::select! {
-                () = done => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        })
     }
 
     fn new_request(&self) -> Result<RequestId> {
@@ -168,6 +177,10 @@ impl Session {
                 left(repeated, &(described.state.features & mask), &(from & mask), &(to & mask))
             }
             Operation::Snap(operation) => self.left_of_snap(repeated, operation),
+            Operation::Flatten => {
+                let is_flat = described.ancestry.as_ref().is_none_or(|ancestry| ancestry.overlap.is_none());
+                if repeated && is_flat { Left::Nothing } else { Left::All }
+            }
         };
         match left {
             Left::Nothing => return Ok(()),
@@ -184,6 +197,7 @@ impl Session {
                 self.set_features_owned((described.state.features & !mask) | (to & mask)).await
             }
             Operation::Snap(operation) => self.carry_out_snap(checkpointer, operation).await,
+            Operation::Flatten => self.flatten_owned(checkpointer, progress).await,
         }
     }
 
@@ -194,6 +208,13 @@ impl Session {
             mailbox.progress(id, done, total);
             Ok(())
         };
+        // Most of a flatten needs no more than that this handle owns the image; what is left of it is done below.
+        if request.operation == Operation::Flatten {
+            let checkpointer = self.maintenance.lock().await.checkpointer();
+            if let Some(checkpointer) = checkpointer {
+                let _ = self.adopt(&checkpointer, &progress).await;
+            }
+        }
         let result = {
             let role = self.maintenance.lock().await;
             let Some(checkpointer) = role.checkpointer() else { return };

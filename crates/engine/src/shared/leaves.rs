@@ -6,6 +6,7 @@ use crate::api::limits::{
     CHECKPOINT_STEP_LEAVES, EVICT_STEP_LEAVES, EVICT_STEPS, LEAVES_TOGETHER, LEAVES_TOGETHER_BYTES,
 };
 use crate::api::stats::Counter;
+use crate::compiled_here;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPlace;
@@ -20,6 +21,7 @@ pub(super) const LEAF_READS: usize = 32;
 
 impl Shared {
     /// Reads leaves that are not in memory and puts them into the map; those that somebody else is reading are awaited.
+    #[compiled_here]
     pub(crate) async fn load_leaves(&self, objects: &Objects, mut leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let Some((first, _)) = leaves.first() else { return Ok(()) };
         let _reading = self.leaf_reads[first.0 as usize % LEAF_READS].lock().await;
@@ -44,6 +46,7 @@ impl Shared {
 
     /// The same for somebody who looks at the map again afterwards: a leaf that a checkpoint moved on meanwhile is no error.
     /// `Fenced`, and the image fails: a later owner deleted it. `Corrupt`: nobody did.
+    #[compiled_here]
     pub(crate) async fn load_leaves_again(&self, objects: &Objects, leaves: Vec<(LeafNo, LeafPlace)>) -> Result<()> {
         let error = match self.load_leaves(objects, leaves.clone()).await {
             Err(error) if error.kind == ErrorKind::NotFound => error,

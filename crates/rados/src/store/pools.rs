@@ -18,10 +18,18 @@ impl Pools for RadosStore {
         self.pool_name.clone()
     }
 
+    fn namespace(&self) -> String {
+        self.io.namespace().to_owned()
+    }
+
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
-        let runtime = self.runtime.clone();
+        self.open_namespace(pool, self.io.namespace())
+    }
+
+    fn open_namespace(&self, pool: PoolId, namespace: &str) -> StoreFuture<Arc<dyn ObjectStore>> {
+        let (runtime, namespace) = (self.runtime.clone(), namespace.to_owned());
         let opened = self.blocking("open_pool", move |io| {
-            let there = IoCtx::open_id(io.cluster(), pool)?.with_namespace(io.namespace())?;
+            let there = IoCtx::open_id(io.cluster(), pool)?.with_namespace(&namespace)?;
             RadosStore::new(there, runtime)
         });
         opened.map(|store| store.map(|store| Arc::new(store) as Arc<dyn ObjectStore>)).boxed()

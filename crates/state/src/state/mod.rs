@@ -8,7 +8,7 @@ pub use relocation::{Copied, Relocation};
 
 use crate::buffers::Buffers;
 use crate::limits::{CLEAR_BYTES, CLEAR_LEAVES};
-use crate::lineage::Lineage;
+use crate::lineage::{Ancestors, Lineage};
 use crate::log::{BatchJob, Job, OpenSegment, Piece, Stream, Writer};
 use crate::pins::{PageKey, SnapshotPins};
 use crate::protocol;
@@ -135,7 +135,7 @@ impl State {
     /// An image as a checkpoint has it.
     pub fn new(size: u64, log: LogRecord, map: ExtentMap<LeafPlace>, segments: Segments, cache: u64) -> Self {
         let end = log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);
-        let lineage = Lineage::of(&log);
+        let lineage = Lineage::new(Ancestors::default(), &log);
         Self {
             view: View { map, size, features: 0, end, lineage, rolled_back: SnapId(0) },
             buffers: Buffers::new(cache),
@@ -163,6 +163,13 @@ impl State {
         }
     }
 
+    /// The same for a clone.
+    #[must_use]
+    pub fn with_ancestors(mut self, ancestors: Ancestors) -> Self {
+        self.view.lineage = Lineage::new(ancestors, &self.log);
+        self
+    }
+
     /// Takes up another state of the same image, read from the store; this handle has nothing in flight.
     pub fn reload(&mut self, fresh: State) {
         self.view = fresh.view;
@@ -183,7 +190,7 @@ impl State {
 
     /// The header says this now.
     pub fn set_log(&mut self, log: LogRecord) {
-        self.view.lineage = Lineage::of(&log);
+        self.view.lineage.set_log(&log);
         self.log = log;
     }
 

@@ -1,6 +1,7 @@
 //! Entering copies of live data into the log: rule 1 for garbage collection, rule 9 of `protocol.rs`.
 use super::{Chunk, State};
 use crate::log::Stream;
+use crate::segments::Newest;
 use crate::{Fault, Result, protocol};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Loc, Seq};
@@ -67,8 +68,11 @@ impl State {
         self.superseded.clear();
         let moved = self.view.map.replace_if(range, from, to, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
-        // A copy is as old as what it is a copy of.
-        let newest = self.segments.newest(from.segment());
+        // A copy is as old as what it is a copy of; what an ancestor wrote is older than anything that the image itself has.
+        let newest = match self.view.lineage.is_own(from.segment()) {
+            true => self.segments.newest(from.segment()),
+            false => Newest::from(Seq(0)),
+        };
         self.segments.add_live(to, moved, newest);
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The pool that a store is in, and the store as a whole: another pool of the cluster is a store again.
-use crate::{Blobs, Keyed, Logs, ObjectName, Presence, StoreFuture};
+use crate::{Blobs, Keyed, Logs, ObjectName, Presence, StoreError, StoreErrorKind, StoreFuture};
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,9 +34,23 @@ pub trait Pools: Send + Sync + fmt::Debug + 'static {
         None
     }
 
+    /// The namespace of the pool that this is; empty: the default one.
+    fn namespace(&self) -> String {
+        String::new()
+    }
+
     /// Another pool of the same cluster, in the same namespace, for the same client. `NotFound`, or `Unsupported` where there are no
     /// pools.
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>>;
+
+    /// The same in a namespace of its own. `Unsupported` where there are none.
+    fn open_namespace(&self, pool: PoolId, namespace: &str) -> StoreFuture<Arc<dyn ObjectStore>> {
+        if namespace == self.namespace() {
+            return self.open_pool(pool);
+        }
+        let error = StoreError::new(StoreErrorKind::Unsupported, "open_pool", format!("namespace {namespace}"));
+        Box::pin(async move { Err(error) })
+    }
 
     /// Every object whose name starts with `prefix`, of all kinds, sorted by the bytes of the names. Costs a walk over the whole pool.
     fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>>;

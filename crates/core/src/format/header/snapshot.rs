@@ -1,10 +1,11 @@
 //! A snapshot in the header: a name for one moment of the image, and where its map is.
 //!
 //! Owns: the bytes of both values. Does not own: what keeps a snapshot's bytes in the store (the state's `pins`).
+use super::ancestry::{put_overlap, take_overlap};
 use super::{CheckpointPointer, kind, open, seal};
 use crate::format::codec::{Put, Take};
 use crate::format::{FormatError, FormatResult, Refusal};
-use crate::units::{CheckpointId, MAX_IMAGE_BYTES, Seq, SnapId};
+use crate::units::{CheckpointId, MAX_IMAGE_BYTES, SegmentNo, Seq, SnapId};
 
 const WHAT: &str = "header snapshot";
 
@@ -75,6 +76,14 @@ pub struct SnapRecord {
     pub time_ns: u64,
     /// Its map: a checkpoint that covers exactly what was written until then.
     pub root: CheckpointPointer,
+    /// Up to where it shows what the image's parent has, bytes; `None`: the image was no clone then.
+    pub overlap: Option<u64>,
+    /// No segment that its map points into has a higher number; 0 where it was taken before this was told.
+    pub last_segment: SegmentNo,
+    /// Clones of it.
+    pub children: u32,
+    /// Those of them that demand that it is protected.
+    pub strict_children: u32,
 }
 
 impl SnapRecord {
@@ -93,6 +102,13 @@ impl SnapRecord {
         out.put_u64(self.root.frontier.0);
         out.put_u32(self.root.first_root_page);
         out.put_u32(self.root.root_pages);
+        // As it was written before there were clones: whoever expects such a record expects these bytes.
+        if self.last_segment != SegmentNo(0) {
+            put_overlap(&mut out, self.overlap);
+            out.put_u64(self.last_segment.0);
+            out.put_u32(self.children);
+            out.put_u32(self.strict_children);
+        }
         seal(kind::SNAPSHOT, &out)
     }
 
@@ -100,7 +116,7 @@ impl SnapRecord {
         let mut take = Take::new(WHAT, open(WHAT, kind::SNAPSHOT, bytes)?);
         let id = SnapId(take.u64()?);
         let namespace = SnapNamespace::take(&mut take, WHAT)?;
-        let record = Self {
+        let mut record = Self {
             id,
             namespace,
             name: take.text()?,
@@ -116,8 +132,21 @@ impl SnapRecord {
                 first_root_page: take.u32()?,
                 root_pages: take.u32()?,
             },
+            overlap: None,
+            last_segment: SegmentNo(0),
+            children: 0,
+            strict_children: 0,
         };
+        // Before there were clones it ended here.
+        if take.remaining() > 0 {
+            record.overlap = take_overlap(&mut take, WHAT)?;
+            record.last_segment = SegmentNo(take.u64()?);
+            (record.children, record.strict_children) = (take.u32()?, take.u32()?);
+        }
         take.end()?;
+        if record.strict_children > record.children || (record.children > 0 && record.last_segment.0 == 0) {
+            return refuse("children");
+        }
         if record.id.0 == 0 || record.name.is_empty() || record.root.root_pages == 0 {
             return refuse("snapshot");
         }

@@ -30,6 +30,8 @@ pub enum Operation {
         to: u64,
     },
     Snap(SnapOperation),
+    /// Of a clone.
+    Flatten,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ pub(super) fn put(out: &mut Vec<u8>, operation: &Operation) {
             out.put_u64(*to);
         }
         Operation::Snap(operation) => put_snap(out, operation),
+        Operation::Flatten => out.put_u8(9),
     }
 }
 
@@ -133,6 +136,7 @@ pub(super) fn take(take: &mut Take<'_>) -> FormatResult<Operation> {
             let (is_some, limit) = (take_flag(take, NOTICE)?, take.u64()?);
             Operation::Snap(SnapOperation::Limit { limit: is_some.then_some(limit) })
         }
+        9 => Operation::Flatten,
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("operation"))),
     };
     Ok(operation)

@@ -2,6 +2,7 @@
 //!
 //! Owns: the words of the requests. Does not own: asking and being asked (`session/requests.rs`), carrying them out (`mod.rs`).
 use crate::checkpoint::Checkpointer;
+use crate::compiled_here;
 use crate::session::Session;
 use crate::session::requests::{Left, left};
 use crate::{Error, ErrorKind, Features, Result};
@@ -13,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 impl Session {
     /// What the header says of snapshots, as fresh as a listing has to be.
+    #[compiled_here]
     pub(crate) async fn look_at_snapshots(&self) -> Result<()> {
         self.check_open()?;
         if self.owns() && !self.in_doubt.load(Ordering::Acquire) {

@@ -5,16 +5,21 @@
 mod ask;
 
 use crate::api::error::invalid;
-use crate::api::limits::RETRY_MOST;
+use crate::api::limits::{HEADER_TRIES, RETRY_MOST};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::{NewSnapshot, Purpose, Target};
-use crate::objects::header::Snapshots;
+use crate::compiled_here;
+use crate::family::stale;
+use crate::family::tie::ParentHeader;
+use crate::objects::header::{Header, Snapshots};
+use crate::objects::line::place_of;
 use crate::ownership::watch::HeaderEvents;
 use crate::recovery::snapshot;
 use crate::session::Session;
 use crate::{Error, ErrorKind, Result, SnapRef};
-use lsd_core::format::header::{SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
+use lsd_core::format::header::{AncestryRecord, SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
 use lsd_core::units::SnapId;
+use lsd_store::KvUpdate;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -44,6 +49,7 @@ impl Session {
             features: described.state.features,
             flags,
             time_ns: self.clock.now_ns(),
+            overlap: described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
             counters: SnapCounters { last: id, ..counters },
         };
         self.with_checkpoint(checkpointer, Purpose::Snapshot(Box::new(new))).await
@@ -61,14 +67,38 @@ impl Session {
         written.and(settled)
     }
 
-    /// It is gone for everybody at once; its space comes back in the background. `Busy`: it is protected.
+    /// It is gone for everybody at once; its space comes back in the background. With clones it goes out of sight, and is removed with the
+    /// last of them. `Busy`: it is protected, or was removed already and has clones.
     pub(crate) async fn remove_snapshot_owned(&self, id: SnapId) -> Result<()> {
-        let record = self.snapshot(id)?;
-        if record.is_protected {
-            return Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} is protected from removal", record.name)));
-        }
-        self.update_snapshot(SnapRecord { is_removing: true, ..record }).await?;
+        let change = |record: &SnapRecord| {
+            let busy = |why: &str| Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} {why}", record.name)));
+            match &record.namespace {
+                _ if record.is_protected => busy("is protected from removal"),
+                _ if record.children == 0 => Ok(SnapRecord { is_removing: true, ..record.clone() }),
+                SnapNamespace::Trash { .. } => busy("was removed, and has clones"),
+                _ => {
+                    let namespace = SnapNamespace::Trash { name: record.name.clone() };
+                    Ok(SnapRecord { namespace, name: format!("removed.{:x}", record.id.0), ..record.clone() })
+                }
+            }
+        };
+        self.forget_lost_children(id).await?;
+        self.change_snapshot(id, change).await?;
         self.events.release_due.notify_one();
+        Ok(())
+    }
+
+    /// Clones that a crash has left nothing of count no more.
+    async fn forget_lost_children(&self, id: SnapId) -> Result<()> {
+        let store = &self.objects.meta;
+        let parent = ParentHeader::new(store.clone(), &self.objects.id.0);
+        let header = parent.read().await?;
+        if header.children.iter().all(|child| child.snapshot != id) {
+            return Ok(());
+        }
+        if stale::forget(&parent, &place_of(store, &self.objects.id), &header, id).await? {
+            self.describe_anew().await?;
+        }
         Ok(())
     }
 
@@ -79,19 +109,25 @@ impl Session {
         if self.described().snapshots.named(name).is_some() {
             return Err(exists(name));
         }
-        self.update_snapshot(SnapRecord { name: name.to_owned(), ..record }).await
+        debug_assert_eq!(record.id, id);
+        self.change_snapshot(id, |record| Ok(SnapRecord { name: name.to_owned(), ..record.clone() })).await
     }
 
-    /// `Busy`: it is protected already; `Invalid`: it is not.
+    /// `Busy`: it is protected already, or has clones that demand it; `Invalid`: it is not.
     pub(crate) async fn protect_snapshot_owned(&self, id: SnapId, protect: bool) -> Result<()> {
-        let record = self.snapshot(id)?;
-        match (record.is_protected, protect) {
-            (true, true) => {
-                Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} is protected already", record.name)))
-            }
-            (false, false) => Err(invalid(format!("snapshot {:?} is not protected", record.name))),
-            _ => self.update_snapshot(SnapRecord { is_protected: protect, ..record }).await,
+        if !protect {
+            self.forget_lost_children(id).await?;
         }
+        let change = |record: &SnapRecord| {
+            let busy = |why: &str| Err(Error::new(ErrorKind::Busy, format!("snapshot {:?} {why}", record.name)));
+            match (record.is_protected, protect) {
+                (true, true) => busy("is protected already"),
+                (false, false) => Err(invalid(format!("snapshot {:?} is not protected", record.name))),
+                (true, false) if record.strict_children > 0 => busy("has clones"),
+                _ => Ok(SnapRecord { is_protected: protect, ..record.clone() }),
+            }
+        };
+        self.change_snapshot(id, change).await
     }
 
     /// `None`: as many as the user likes. `Io` with `ERANGE`: there are more already.
@@ -108,13 +144,35 @@ impl Session {
         Ok(())
     }
 
-    async fn update_snapshot(&self, record: SnapRecord) -> Result<()> {
-        self.update_header(|update| update.set(key::snap(record.id), record.encode())).await?;
-        self.described().snapshots.all.insert(record.id, record);
-        Ok(())
+    /// Changes a snapshot by what it is: clones come and go without the owner (rule 35).
+    async fn change_snapshot(&self, id: SnapId, change: impl Fn(&SnapRecord) -> Result<SnapRecord>) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let before = self.snapshot(id)?;
+            let after = change(&before)?;
+            let key = key::snap(id);
+            let replace = |update: KvUpdate| update.expect(key.as_str(), before.encode()).set(key, after.encode());
+            match self.update_header(replace).await {
+                Ok(()) => {
+                    self.described().snapshots.all.insert(id, after);
+                    return Ok(());
+                }
+                // Another owner, or another count of clones: what the header says by then tells which.
+                Err(error) if error.kind == ErrorKind::Fenced && tries < HEADER_TRIES => {
+                    let header = Header::read(&self.objects).await?;
+                    if header.epoch != self.epoch()? {
+                        return Err(error);
+                    }
+                    self.describe(&header);
+                }
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+        }
     }
 
     /// The image becomes what it was. Rule 33: nobody writes meanwhile, and everything accepted is durable before.
+    #[compiled_here]
     pub(crate) async fn roll_back_owned(&self, checkpointer: &Checkpointer, id: SnapId) -> Result<()> {
         let record = self.snapshot(id)?;
         let map = snapshot::map(&self.objects, &record).await?;
@@ -126,7 +184,9 @@ impl Session {
                 let state = StateRecord { size: record.size, modify_ns: self.clock.now_ns(), ..described.state };
                 let counters = described.snapshots.counters;
                 let counters = SnapCounters { rolled_back: counters.last, ..counters };
-                let target = Target { snapshot: record, map, state, counters };
+                let ancestry =
+                    described.ancestry.map(|ancestry| AncestryRecord { overlap: record.overlap, ..ancestry });
+                let target = Target { snapshot: record, map, state, counters, ancestry };
                 self.with_checkpoint(checkpointer, Purpose::Rollback(Box::new(target))).await
             }
             Err(error) => Err(error),
@@ -160,7 +220,7 @@ impl Session {
         self.shared.lock().force_when_full();
         checkpointer.write(&self.objects, &self.shared, Purpose::Release(Box::new(needs))).await?;
         self.described().snapshots.all.remove(&record.id);
-        Ok(())
+        self.loose_from_parent().await
     }
 }
 

@@ -1,0 +1,60 @@
+//! Copying into an image's own log what it has of its ancestors', as a flatten does.
+//!
+//! Owns: which bytes those are, and copying them leaf by leaf. Does not own: reading them (`fetch.rs`), entering the copies
+//! (`state/relocation.rs`), what follows from it (`family/flatten.rs`).
+use super::fetch::fetch;
+use super::survey::{LiveExtent, Survey};
+use super::{Collector, batches};
+use crate::checkpoint::Checkpointer;
+use crate::{Progress, Result};
+use lsd_core::units::{LeafNo, SegmentNo, Seq};
+use lsd_state::lineage::Home;
+use lsd_state::log::Stream;
+use std::collections::BTreeMap;
+
+impl Collector {
+    /// Afterwards the committed map has nothing of an ancestor's. Progress is in bytes of the image. `Corrupt`: something of an
+    /// ancestor's does not verify; what was copied before stays copied.
+    pub(crate) async fn adopt(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
+        let leaves: Vec<(LeafNo, u64)> = {
+            let state = self.shared.lock();
+            let size = state.view.size;
+            state.view.map.leaves().map(|leaf| (leaf, leaf.len_in(size))).collect()
+        };
+        let total = leaves.iter().map(|(_, len)| len).sum();
+        let (mut done, mut entered) = (0, Seq(0));
+        for (leaf, len) in leaves {
+            progress(done, total)?;
+            for (segment, (home, extents)) in self.of_ancestors(leaf).await? {
+                let copies = fetch(&self.objects, &self.shared.checksums, Survey { segment, home, extents }).await?;
+                // Those of before have landed while these were read: no more than both are in memory.
+                self.shared.wait_durable(entered).await?;
+                let mut moved = copies.moved;
+                moved.sort_by_key(|copy| copy.offset);
+                for batch in batches(&moved) {
+                    entered = self.enter(Stream::Moved, batch, false).await?;
+                }
+            }
+            self.shared.trim_leaves(self.map_cache_bytes);
+            done += len;
+        }
+        self.shared.wait_durable(entered).await?;
+        // Also where there was nothing to copy: the root may be an ancestor's.
+        self.end_and_checkpoint(checkpointer).await?;
+        progress(total, total)
+    }
+
+    /// What of a leaf lies in segments of ancestors.
+    async fn of_ancestors(&self, leaf: LeafNo) -> Result<BTreeMap<SegmentNo, (Home, Vec<LiveExtent>)>> {
+        let extents = self.extents_of(leaf).await?;
+        let state = self.shared.lock();
+        let mut found: BTreeMap<SegmentNo, (Home, Vec<LiveExtent>)> = BTreeMap::new();
+        for extent in extents {
+            let Some(from) = extent.loc.filter(|loc| !state.view.lineage.is_own(loc.segment())) else { continue };
+            let Some(home) = state.view.lineage.home(from.segment()) else { continue };
+            let extent = LiveExtent { offset: extent.offset, from, len: extent.len as u32, is_copy: false };
+            found.entry(from.segment()).or_insert_with(|| (home, Vec::new())).1.push(extent);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,213 @@
+//! The tie between a clone and the snapshot that it is a clone of, in the header of the snapshot's image.
+//!
+//! Owns: that a child's entry and the snapshot's count of children change in one update, whoever owns the parent's image meanwhile.
+//! Does not own: when (`clone.rs`, `flatten.rs`, `lifecycle/`), ties that a crash has left (`stale.rs`).
+use crate::api::clock::SystemClock;
+use crate::api::limits::{HEADER_TRIES, RETRY_FIRST};
+use crate::objects::header::Header;
+use crate::objects::line::open_place;
+use crate::ownership::watch;
+use crate::recovery::open;
+use crate::session::Session;
+use crate::{Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result, SnapRef};
+use futures::future::BoxFuture;
+use lsd_core::format::header::{
+    Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapNamespace, SnapRecord,
+    encode_requires, key,
+};
+use lsd_core::format::names;
+use lsd_core::format::notice::Notice;
+use lsd_core::units::SnapId;
+use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
+use std::sync::Arc;
+
+/// The header of an image that others are tied to.
+#[derive(Clone, Debug)]
+pub(crate) struct ParentHeader {
+    store: Arc<dyn ObjectStore>,
+    object: ObjectName,
+}
+
+/// One look at it.
+#[derive(Debug)]
+struct Seen {
+    values: KvMap,
+    header: Header,
+}
+
+impl ParentHeader {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, id: &str) -> Self {
+        Self { object: names::header(id).into(), store }
+    }
+
+    /// `store`: any of the cluster. `NotFound`: its pool is gone.
+    pub(crate) async fn at(store: &Arc<dyn ObjectStore>, place: &ImagePlace) -> Result<Self> {
+        Ok(Self::new(open_place(store, place.pool, &place.namespace).await?, &place.id))
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    async fn look(&self) -> Result<Seen> {
+        let values = self.store.kv_get(&self.object, "").await?;
+        let header = Header::decode(&self.object, &values)?;
+        Ok(Seen { values, header })
+    }
+
+    /// As it is, also while the image is being removed. `NotFound`.
+    pub(crate) async fn read(&self) -> Result<Header> {
+        Ok(self.look().await?.header)
+    }
+
+    pub(crate) async fn has(&self, child: &ChildRecord) -> Result<bool> {
+        let key = key::child(child);
+        match self.store.kv_get(&self.object, &key).await {
+            Ok(values) => Ok(values.contains_key(&key)),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the snapshot stay for the child. `NotFound`: it is not there any more; `Invalid`: it is not protected, and the child
+    /// demands that; `Exists`.
+    pub(crate) async fn tie(&self, child: &ChildRecord) -> Result<()> {
+        let change = |seen: &Seen| {
+            let header = seen.header.clone().in_use()?;
+            let before = header.snapshots.find(&SnapRef::Id(child.snapshot.0))?;
+            check_parent(&before, child.is_strict)?;
+            let mut after = before.clone();
+            after.children += 1;
+            after.strict_children += u32::from(child.is_strict);
+            let update =
+                self.expecting(seen, &before).expect(key::child(child), "").set(key::child(child), child.encode());
+            let requires = encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES);
+            Ok(Some(update.set(key::snap(before.id), after.encode()).set(key::REQUIRES, requires)))
+        };
+        let is_there = |seen: &Seen| seen.values.contains_key(&key::child(child));
+        self.change(is_there, change).await
+    }
+
+    /// The child needs the snapshot no more. True: nobody does, and it had been removed already.
+    pub(crate) async fn loose(&self, child: &ChildRecord) -> Result<bool> {
+        let mut is_last = false;
+        let change = |seen: &Seen| {
+            is_last = false;
+            if !seen.values.contains_key(&key::child(child)) {
+                return Ok(None);
+            }
+            let Some(before) = seen.header.snapshots.all.get(&child.snapshot) else {
+                let update = KvUpdate::default().presence(KvPresence::MustExist);
+                return Ok(Some(update.remove(key::child(child))));
+            };
+            let mut after = before.clone();
+            after.children = before.children.saturating_sub(1);
+            after.strict_children = before.strict_children.saturating_sub(u32::from(child.is_strict));
+            let is_kept_for_children = matches!(before.namespace, SnapNamespace::Trash { .. });
+            is_last = is_kept_for_children && after.children == 0;
+            after.is_removing |= is_last;
+            let update = self.expecting(seen, before).remove(key::child(child));
+            Ok(Some(update.set(key::snap(before.id), after.encode())))
+        };
+        match self.change(|seen| !seen.values.contains_key(&key::child(child)), change).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            loosed => loosed.map(|()| is_last),
+        }
+    }
+
+    /// An update that takes effect only if the snapshot is as it was seen.
+    fn expecting(&self, seen: &Seen, snapshot: &SnapRecord) -> KvUpdate {
+        let key = key::snap(snapshot.id);
+        let before = seen.values.get(&key).cloned().unwrap_or_default();
+        KvUpdate::default().presence(KvPresence::MustExist).expect(key, before)
+    }
+
+    /// Changes the header by what it says, until that is what it still says. `is_done`: the change took effect.
+    async fn change(
+        &self,
+        is_done: impl Fn(&Seen) -> bool,
+        mut change: impl FnMut(&Seen) -> Result<Option<KvUpdate>>,
+    ) -> Result<()> {
+        let mut in_doubt = false;
+        for _ in 0..HEADER_TRIES {
+            let seen = self.look().await?;
+            if in_doubt && is_done(&seen) {
+                break;
+            }
+            let Some(update) = change(&seen)? else { return Ok(()) };
+            match self.store.kv_update(&self.object, update).await {
+                Ok(()) => {
+                    self.tell().await;
+                    return Ok(());
+                }
+                Err(error) => match error.kind {
+                    // Somebody else has changed the snapshot.
+                    StoreErrorKind::Stale => {}
+                    StoreErrorKind::TimedOut | StoreErrorKind::Io => in_doubt = true,
+                    _ => return Err(error.into()),
+                },
+            }
+            tokio::time::sleep(RETRY_FIRST).await;
+        }
+        if in_doubt && is_done(&self.look().await?) {
+            self.tell().await;
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be changed", self.object)))
+    }
+
+    async fn tell(&self) {
+        watch::notify_of(&self.store, &self.object, &Notice::HeaderChanged).await;
+    }
+}
+
+/// `Invalid`: it may not have such a child.
+pub(crate) fn check_parent(snapshot: &SnapRecord, is_strict: bool) -> Result<()> {
+    let refuse = |why: &str| Err(Error::new(ErrorKind::Invalid, format!("snapshot {:?}: {why}", snapshot.name)));
+    match snapshot.namespace {
+        SnapNamespace::User if is_strict && !snapshot.is_protected => refuse("parent snapshot must be protected"),
+        SnapNamespace::Trash { .. } => refuse("it was removed, and is kept for its clones only"),
+        SnapNamespace::Group { .. } => refuse("it belongs to a group"),
+        SnapNamespace::User => Ok(()),
+    }
+}
+
+/// The tie of a clone, as its parent has it. Whether it is strict stands there only.
+pub(crate) fn child_of(parent: &Header, snapshot: SnapId, place: &ImagePlace) -> Option<ChildRecord> {
+    parent.children.iter().find(|child| child.snapshot == snapshot && child.place == *place).cloned()
+}
+
+/// Looses the tie of a clone that needs its parent no more. `place`: the clone's. What its snapshot kept in the store is given back,
+/// where nobody else has the parent open, by this client.
+pub(crate) async fn loose(store: &Arc<dyn ObjectStore>, ancestry: &AncestryRecord, place: &ImagePlace) -> Result<()> {
+    let Some(Ancestor { place: parent, .. }) = ancestry.ancestors.last() else { return Ok(()) };
+    let gone = |error: &Error| error.kind == ErrorKind::NotFound;
+    let parent_header = match ParentHeader::at(store, parent).await {
+        Err(error) if gone(&error) => return Ok(()),
+        opened => opened?,
+    };
+    let header = match parent_header.read().await {
+        Err(error) if gone(&error) => return Ok(()),
+        read => read?,
+    };
+    let Some(child) = child_of(&header, ancestry.snapshot, place) else { return Ok(()) };
+    if parent_header.loose(&child).await? {
+        give_back(parent_header.store(), &parent.id).await;
+    }
+    Ok(())
+}
+
+/// Has the parent let go of what a snapshot needed that is gone. Whoever owns it next does it otherwise.
+fn give_back<'a>(store: &'a Arc<dyn ObjectStore>, id: &str) -> BoxFuture<'a, ()> {
+    let image = ImageRef::Id(ImageId(id.to_owned()));
+    // In a box: what the parent lets go of last may loose it from its own parent.
+    Box::pin(async move {
+        let Ok(found) = open::find(store, &image).await else { return };
+        let Ok(session) = Session::open(found, OpenOptions::default(), Arc::new(SystemClock)).await else { return };
+        if let Err(error) = session.give_back_snapshots().await {
+            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "snap-remove", %error,
+                "what a removed snapshot needed is not given back yet");
+        }
+        let _ = session.close().await;
+    })
+}

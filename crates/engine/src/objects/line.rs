@@ -1,0 +1,91 @@
+//! The objects of an image's ancestors: a clone reads theirs as it does its own.
+//!
+//! Owns: which of them a segment or a page is among, opening their pools. Does not own: whose a number is (`lsd_state::lineage`).
+//! Nothing of an ancestor is ever changed through this.
+use crate::objects::Objects;
+use crate::{ErrorKind, ImageId, Result};
+use lsd_core::format::header::{Ancestor, AncestryRecord, ImagePlace};
+use lsd_core::units::CheckpointId;
+use lsd_state::lineage::{Ancestors, Whose};
+use lsd_store::{ObjectStore, PoolId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    ancestors: Ancestors,
+    objects: Arc<[Objects]>,
+}
+
+impl Line {
+    /// `NotFound`: a pool is gone.
+    pub(crate) async fn open(store: &Arc<dyn ObjectStore>, ancestry: Option<&AncestryRecord>) -> Result<Self> {
+        let Some(ancestry) = ancestry else { return Ok(Self::default()) };
+        // A chain of a hundred clones is most often in one pool.
+        let mut pools: BTreeMap<(i64, String), Arc<dyn ObjectStore>> = BTreeMap::new();
+        let mut objects = Vec::with_capacity(ancestry.ancestors.len());
+        for Ancestor { place, uuid, data_pool, .. } in &ancestry.ancestors {
+            let mut stores = Vec::with_capacity(2);
+            for pool in [place.pool, *data_pool] {
+                let key = (pool, place.namespace.clone());
+                if !pools.contains_key(&key) {
+                    let opened = open_place(store, pool, &place.namespace).await?;
+                    pools.insert(key.clone(), opened);
+                }
+                stores.extend(pools.get(&key).cloned());
+            }
+            let [meta, data] = [0, 1].map(|index: usize| stores[index].clone());
+            objects.push(Objects { meta, data, id: ImageId(place.id.clone()), uuid: *uuid, line: Self::default() });
+        }
+        Ok(Self { ancestors: Ancestors::new(ancestry.ancestors.clone()), objects: objects.into() })
+    }
+}
+
+/// A pool's namespace, from any other of the cluster. `NotFound`, `Unsupported`.
+pub(crate) async fn open_place(
+    store: &Arc<dyn ObjectStore>,
+    pool: i64,
+    namespace: &str,
+) -> Result<Arc<dyn ObjectStore>> {
+    if pool == store.pool_id().0 && namespace == store.namespace() {
+        return Ok(store.clone());
+    }
+    let opened = store.open_namespace(PoolId(pool), namespace).await;
+    opened.map_err(|error| match crate::Error::from(error) {
+        error if error.kind == ErrorKind::NotFound => {
+            crate::Error::new(ErrorKind::NotFound, format!("the pool {pool} of a parent or a clone is gone"))
+        }
+        error => error,
+    })
+}
+
+/// Where an image is, to who is elsewhere.
+pub(crate) fn place_of(store: &Arc<dyn ObjectStore>, id: &ImageId) -> ImagePlace {
+    ImagePlace { pool: store.pool_id().0, namespace: store.namespace(), id: id.0.clone() }
+}
+
+impl Objects {
+    /// Whose numbers are whose.
+    pub(crate) fn ancestors(&self) -> Ancestors {
+        self.line.ancestors.clone()
+    }
+
+    /// Those of the image itself or of an ancestor.
+    pub(crate) fn at(&self, whose: Whose) -> &Objects {
+        match whose {
+            Whose::Own => self,
+            Whose::Ancestor(index) => self.line.objects.get(usize::from(index)).unwrap_or(self),
+        }
+    }
+
+    /// Those that the pages of a checkpoint are among.
+    pub(crate) fn of_page(&self, checkpoint: CheckpointId) -> &Objects {
+        self.at(self.line.ancestors.of_checkpoint(checkpoint))
+    }
+
+    /// Its pages are the image's own: nobody else's may be counted or deleted.
+    pub(crate) fn has_page(&self, checkpoint: CheckpointId) -> bool {
+        self.line.ancestors.of_checkpoint(checkpoint) == Whose::Own
+    }
+}
