@@ -11,12 +11,12 @@ use crate::recovery::open::{self, Found};
 use crate::recovery::read_root;
 use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Result, SnapRef};
 use lsd_core::format::header::{
-    Ancestor, AncestryRecord, ChildRecord, LogRecord, MAX_ANCESTORS, REQUIRES_CLONES, SnapRecord, StateRecord,
-    encode_epoch, encode_requires, encode_text, key,
+    Ancestor, AncestryRecord, ChildRecord, ImageRecord, LogRecord, MAX_ANCESTORS, REQUIRES_CLONES, SnapRecord,
+    StateRecord, encode_epoch, encode_requires, encode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{Epoch, SegmentNo};
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, PoolId};
+use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, PoolId, StoreErrorKind};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ pub(crate) async fn clone(
     match made.await {
         Ok(()) => Ok(id),
         Err(error) => {
-            take_back(store, &header, &ancestry, &parent, &child).await;
+            take_back(store, &header, &record, &parent, &child).await;
             Err(error)
         }
     }
@@ -120,19 +120,17 @@ pub(crate) async fn clone(
 async fn take_back(
     store: &Arc<dyn ObjectStore>,
     header: &ObjectName,
-    ancestry: &AncestryRecord,
+    record: &ImageRecord,
     parent: &ParentHeader,
     child: &ChildRecord,
 ) {
-    let ours = async {
-        let values = store.kv_get(header, key::ANCESTRY).await?;
-        Ok::<_, Error>(values.get(key::ANCESTRY).is_none_or(|value| **value == ancestry.encode()[..]))
-    };
-    let is_gone = match ours.await {
-        Ok(true) => store.remove(header).await.is_ok(),
-        // Somebody else's header is under this id.
-        Ok(false) => true,
-        Err(error) => error.kind == ErrorKind::NotFound,
+    let is_gone = match store.kv_get(header, key::IMAGE).await {
+        Ok(values) => match values.get(key::IMAGE) {
+            Some(value) if **value == record.encode()[..] => store.remove(header).await.is_ok(),
+            // Another image's, or somebody's mark that there is none (rule 36).
+            _ => true,
+        },
+        Err(error) => error.kind == StoreErrorKind::NotFound,
     };
     if is_gone {
         let _ = parent.loose(child).await;
