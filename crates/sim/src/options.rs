@@ -14,3 +14,8 @@ pub fn shares() -> bool {
 pub fn takes_snapshots(seed: u64) -> bool {
     seed >= FIRST_OF_SNAPSHOTS || seed % 6 == 1
 }
+
+/// Whether clones are made of them: in every other one of those runs.
+pub fn makes_clones(seed: u64) -> bool {
+    takes_snapshots(seed) && seed / 6 % 2 == 1
+}

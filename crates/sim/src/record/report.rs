@@ -55,12 +55,17 @@ pub struct Coverage {
     pub snapshot_crash_points: u64,
     /// Pages that nobody needs, at the end.
     pub leaks: u64,
+    pub clones: u64,
+    /// Contents of clones that were read and compared.
+    pub clones_read: u64,
+    pub clones_removed: u64,
+    pub flattened: u64,
     /// Everything that happened.
     pub events: u64,
 }
 
 impl Coverage {
-    fn counters(&self) -> [(&'static str, u64); 30] {
+    fn counters(&self) -> [(&'static str, u64); 34] {
         [
             ("runs", self.runs),
             ("crash points", self.crash_points),
@@ -90,6 +95,10 @@ impl Coverage {
             ("rollbacks by others", self.rollbacks_by_others),
             ("rollbacks in doubt", self.rollbacks_in_doubt),
             ("crash points with snapshots", self.snapshot_crash_points),
+            ("clones", self.clones),
+            ("clones compared", self.clones_read),
+            ("clones removed", self.clones_removed),
+            ("clones flattened", self.flattened),
             ("leaks", self.leaks),
             ("events", self.events),
         ]
@@ -133,6 +142,10 @@ impl AddAssign<&Coverage> for Coverage {
         self.rollbacks_in_doubt += other.rollbacks_in_doubt;
         self.snapshot_crash_points += other.snapshot_crash_points;
         self.leaks += other.leaks;
+        self.clones += other.clones;
+        self.clones_read += other.clones_read;
+        self.clones_removed += other.clones_removed;
+        self.flattened += other.flattened;
         self.events += other.events;
     }
 }

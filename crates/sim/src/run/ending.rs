@@ -2,6 +2,7 @@
 //!
 //! Owns: the last look at snapshots, the check of the image. Does not own: the removal (`removal.rs`).
 use crate::run::asker::options;
+use crate::run::breeder::Breeder;
 use crate::run::scenario::Scenario;
 use crate::run::snapshots::Visitor;
 use lsd_engine::{Error, Fault, Image, Severity};
@@ -26,6 +27,9 @@ pub async fn look_back(scenario: &Arc<Scenario>) {
         visitor.image.write(0, bytes::Bytes::new(), false).await?;
         visitor.image.close().await?;
         check(scenario, true).await;
+        if scenario.brood.is_some() {
+            Breeder::at_the_end(scenario, client, &store).look_back().await?;
+        }
         let visitor = self::visitor(scenario, client, &store).await?;
         for snap in visitor.image.snapshots().list().await? {
             if snap.is_protected {

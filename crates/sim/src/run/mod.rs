@@ -2,6 +2,7 @@
 //!
 //! Owns: who lives when, who is cut at which step, and what must hold at the end. Does not own: what a client does (`life.rs`).
 mod asker;
+mod breeder;
 mod ending;
 mod full_pools;
 mod life;
@@ -101,7 +102,7 @@ impl Run {
         let id: ImageId = created.map_err(|error| format!("create: {error}"))?;
         net.bury(client);
         let site = Site { id, pool, data_pool: data_pool.unwrap_or(pool), blocklist_lags, clock };
-        let scenario = Scenario::new(net, disk, site, takes_snapshots(seed));
+        let scenario = Scenario::new(net, disk, site, seed);
         Ok(Self { scenario, random, zombies: Vec::new() })
     }
 
@@ -111,6 +112,9 @@ impl Run {
         let data_pool = site.data_pool;
         let weather = full_pools(net.clone(), judge.clone(), data_pool, self.random.random());
         let weather = tokio::spawn(weather);
+        if self.scenario.brood.is_some() {
+            self.scenario.keep(tokio::spawn(breeder::breed(self.scenario.clone(), self.random.random())));
+        }
         for _ in 0..self.random.random_range(15..30) {
             self.next_life(false).await;
             if self.failure().is_some() {

@@ -2,7 +2,9 @@
 //!
 //! Owns: the numbers of operations, how another client comes to the image. Does not own: everything else here, which others do; who
 //! lives when (`mod.rs`).
+use crate::options::{makes_clones, takes_snapshots};
 use crate::verdict::album::Album;
+use crate::verdict::brood::Brood;
 use crate::verdict::judge::Judge;
 use crate::verdict::owners::Owners;
 use crate::world::disk::{Disk, Stamp};
@@ -34,6 +36,8 @@ pub struct Scenario {
     pub judge: Arc<Judge>,
     /// In a run that takes snapshots.
     pub album: Option<Album>,
+    /// In one that makes clones of them.
+    pub brood: Option<Brood>,
     /// The owner lent the image to this client, and has not got it back.
     lent_to: Mutex<Option<usize>>,
     askers: Mutex<Vec<JoinHandle<()>>>,
@@ -41,12 +45,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    pub fn new(net: Arc<Net>, disk: Disk, site: Site, takes_snapshots: bool) -> Arc<Self> {
+    pub fn new(net: Arc<Net>, disk: Disk, site: Site, seed: u64) -> Arc<Self> {
         let owners = Owners::new(net.clone(), disk.granules, disk.size);
         let judge = Arc::new(Judge::new(net.clone()));
-        let album = takes_snapshots.then(Album::default);
+        let album = takes_snapshots(seed).then(Album::default);
+        let brood = makes_clones(seed).then(Brood::default);
         let (lent_to, askers, last_stamp) = (Mutex::default(), Mutex::default(), AtomicU32::new(0));
-        Arc::new(Self { net, disk, site, owners, judge, album, lent_to, askers, last_stamp })
+        Arc::new(Self { net, disk, site, owners, judge, album, brood, lent_to, askers, last_stamp })
     }
 
     /// The number of another operation.

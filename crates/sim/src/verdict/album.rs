@@ -9,7 +9,7 @@ use crate::verdict::history::lock;
 use crate::verdict::owners::{Found, Owners};
 use crate::verdict::ticks::Tick;
 use crate::world::disk::Disk;
-use lsd_engine::SnapInfo;
+use lsd_engine::{SnapInfo, SnapNamespace};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;
@@ -208,6 +208,14 @@ impl Album {
         let mut all = self.lock();
         let mut seen = BTreeSet::new();
         for info in list {
+            if matches!(info.namespace, SnapNamespace::Trash { .. }) {
+                // Its removal was called for, and it has clones.
+                let is_removed = |snap: &Snap| matches!(snap.fate, Fate::Gone | Fate::Unwanted);
+                match all.iter().any(|snap| snap.id.is_none_or(|id| id == info.id) && is_removed(snap)) {
+                    true => continue,
+                    false => return Err(format!("nobody removed this snapshot: {info:?}")),
+                }
+            }
             let is_it = |snap: &Snap| match snap.id {
                 Some(id) => id == info.id,
                 None => snap.fate != Fate::Gone && snap.name.allows(&info.name),

@@ -2,6 +2,7 @@
 //!
 //! It looks at the world; it does not know who does what in a run.
 pub mod album;
+pub mod brood;
 pub mod check;
 pub mod eras;
 pub mod history;
