@@ -4,7 +4,7 @@ use super::map::Needed;
 use super::orphans::{InForce, Orphan};
 use super::pages::Checkpoint;
 use super::segments::Segments;
-use super::{header, map, orphans, pages, segments, snapshots};
+use super::{family, header, map, orphans, pages, segments, snapshots};
 use crate::objects::Objects;
 use crate::objects::header::{Header, check_understood};
 use crate::recovery::open;
@@ -79,6 +79,7 @@ async fn content(
     let checkpoint = pages::verify(&objects, &header, report).await?;
     let map_whole = checkpoint.state.is_some() && checkpoint.lost.is_empty();
     let snapshots = snapshots::verify(&objects, &header, report).await?;
+    family::verify(&objects, &header, report).await?;
     let mut pointed_into = checkpoint.segments.clone();
     pointed_into.extend(snapshots.segments.keys().chain(&snapshots.ancestors));
     let mut wanted = wanted(&objects, &checkpoint, map_whole).await?;

@@ -54,6 +54,14 @@ pub enum Fault {
     Snapshot { name: String, why: String },
     /// The checkpoint's table says that so many snapshots need a segment or a page; another number does.
     Pins { recorded: u32, needed: u32 },
+    /// A clone of this snapshot is counted and is not there.
+    LostClone { snapshot: u64, child: String },
+    /// The snapshot counts so many clones; another number is entered.
+    Clones { name: String, recorded: u32, found: u32 },
+    /// The snapshot that the image is a clone of is gone.
+    ParentLost { why: String },
+    /// The snapshot that the image is a clone of is not kept for it.
+    Untied { parent: String },
     /// Batches of the log claim the same place in the order of writes.
     Order { why: String },
     /// Writes after this one, up to at least that, were durable and are not there; the object is where they may have been.
@@ -72,9 +80,10 @@ impl Fault {
     pub fn severity(&self) -> Severity {
         match self {
             Fault::Gap { .. } | Fault::TornTail { .. } => Severity::Note,
-            Fault::OrphanPage | Fault::OrphanSegment | Fault::BeingRemoved => Severity::Leak,
+            Fault::OrphanPage | Fault::OrphanSegment | Fault::BeingRemoved | Fault::LostClone { .. } => Severity::Leak,
             // Space that is never given back; the other way round data would be given up that is needed.
             Fault::Live { recorded, needed } | Fault::Pins { recorded, needed } if recorded > needed => Severity::Leak,
+            Fault::Clones { recorded, found, .. } if recorded > found => Severity::Leak,
             _ => Severity::Corruption,
         }
     }

@@ -4,6 +4,7 @@
 //! found, changing anything (`check/repair.rs`). It only reads, so it is safe on an image that others use; what it reads is
 //! then a durable state of that image, as any other reader would load it.
 mod examine;
+mod family;
 mod finding;
 mod header;
 mod map;

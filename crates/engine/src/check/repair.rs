@@ -9,7 +9,7 @@
 //! order of writes.
 use super::examine::{Examined, ExaminedContent, examine};
 use super::finding::{CheckReport, Fault, Finding, Severity};
-use super::{header_values, map, snapshots};
+use super::{family, header_values, map, snapshots};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
@@ -197,6 +197,7 @@ async fn own_and_mend(
     let tails = takeover::fence_log(objects, &header.log, epoch).await?;
     let Examined { report: found, content } = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
     let Some(content) = content else { return Ok(()) };
+    family::mend(objects, &content.header, &found).await?;
     let mut state = match decide(objects, content, &found, options, report).await? {
         Ok(state) => state,
         Err(why) => {
@@ -296,6 +297,7 @@ async fn count(objects: &Objects, state: &mut State) -> Result<map::Needed> {
         *needed.entry(run.loc.segment()).or_default() += u64::from(run.len);
     })
     .await?;
+    map::split_off_ancestors(state, &mut needed);
     Ok(needed)
 }
 

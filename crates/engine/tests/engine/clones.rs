@@ -1,10 +1,10 @@
 //! Clones: each begins as a snapshot and goes its own way; what a family needs stays, and all of it comes back when it goes.
 use crate::common::{BLOCK, MIB, content, kind, read, settings, silent, stored};
 use lsd_engine::{
-    Catalog, CloneFormat, CloneOptions, CreateOptions, ErrorKind, Features, Image, ImageRef, OpenOptions, Severity,
-    SnapNamespace, SnapRef, Trash,
+    Catalog, CloneFormat, CloneOptions, CreateOptions, ErrorKind, Fault, Features, Image, ImageRef, OpenOptions,
+    RepairOptions, Severity, SnapNamespace, SnapRef, Trash,
 };
-use lsd_store::{MemoryCluster, ObjectStore, Pools};
+use lsd_store::{KvUpdate, MemoryCluster, ObjectName, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -352,4 +352,61 @@ async fn a_chain_of_clones_is_removed_from_any_end() {
     }
     assert_eq!(Catalog::new(store.clone()).list().await.unwrap(), []);
     assert_eq!(cluster.client().list("").await.unwrap().len(), 1, "the directory is left, and nothing else");
+}
+
+/// The values of an image's header.
+async fn header_of(store: &Arc<dyn ObjectStore>, name: &str) -> (ObjectName, lsd_store::KvMap) {
+    let id = Catalog::new(store.clone()).id_of(name).await.unwrap();
+    let header = ObjectName(format!("lsd_header.{id}"));
+    let values = store.kv_get(&header, "").await.unwrap();
+    (header, values)
+}
+
+async fn faults_of(store: &Arc<dyn ObjectStore>, name: &str) -> Vec<Fault> {
+    let report = Image::check(store, &named(name), &silent).await.unwrap();
+    report.findings.into_iter().map(|finding| finding.fault).collect()
+}
+
+async fn repair(store: &Arc<dyn ObjectStore>, name: &str) {
+    let report = Image::repair(store, &named(name), RepairOptions::default(), &silent).await.unwrap();
+    assert_eq!(report.after.findings, [], "{name}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_finds_parents_that_are_kept_for_clones_that_are_gone() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let base = base(&store).await;
+    clone(&store, "base", "s", "child").await;
+    base.snapshots().remove("s").await.unwrap();
+    base.close().await.unwrap();
+    let (header, _) = header_of(&store, "child").await;
+    store.remove(&header).await.unwrap();
+    assert!(matches!(faults_of(&store, "base").await[..], [Fault::LostClone { snapshot: 1, .. }]));
+    repair(&store, "base").await;
+    let base = open(&store, "base").await;
+    base.invalidate_cache().await.unwrap();
+    assert_eq!(base.snapshots().list().await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_finds_clones_that_nothing_is_kept_for() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    base(&store).await.close().await.unwrap();
+    clone(&store, "base", "s", "child").await;
+    let (header, values) = header_of(&store, "base").await;
+    let tie = values.keys().find(|key| key.starts_with("child.")).unwrap().clone();
+    store.kv_update(&header, KvUpdate::default().remove(tie)).await.unwrap();
+    assert_eq!(faults_of(&store, "child").await, [Fault::Untied { parent: "base".into() }]);
+    assert_eq!(faults_of(&store, "base").await, [Fault::Clones { name: "s".into(), recorded: 1, found: 0 }]);
+    repair(&store, "base").await;
+    repair(&store, "child").await;
+    let base = open(&store, "base").await;
+    base.snapshots().remove("s").await.unwrap();
+    expect_of(&store, "child", &[(0, 1), (3, 4)]).await;
+    base.close().await.unwrap();
+    let (header, _) = header_of(&store, "base").await;
+    store.remove(&header).await.unwrap();
+    assert!(matches!(faults_of(&store, "child").await[0], Fault::ParentLost { .. }));
 }

@@ -12,6 +12,7 @@ use lsd_store::ObjectStore;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A life that takes longer than this is stuck, virtual time.
@@ -27,6 +28,8 @@ pub struct Breeder {
     scenario: Arc<Scenario>,
     client: usize,
     store: Arc<dyn ObjectStore>,
+    /// A handle was not closed: nobody else gets its clone as long as this client lives.
+    left_open: AtomicBool,
 }
 
 /// Lives, one after the other, until the run has enough of them.
@@ -37,7 +40,7 @@ pub async fn breed(scenario: Arc<Scenario>, seed: u64) {
         if random.random_bool(0.4) {
             scenario.net.cut_at(client, random.random_range(1..160), Cut::Crash);
         }
-        let breeder = Breeder { scenario: scenario.clone(), client, store };
+        let breeder = Breeder::new(&scenario, client, &store);
         tokio::select! {
             biased;
             () = died(&scenario.net, client) => {}
@@ -55,9 +58,8 @@ pub async fn breed(scenario: Arc<Scenario>, seed: u64) {
 }
 
 impl Breeder {
-    /// For the end of a run, when nothing fails any more.
-    pub fn at_the_end(scenario: &Arc<Scenario>, client: usize, store: &Arc<dyn ObjectStore>) -> Self {
-        Self { scenario: scenario.clone(), client, store: store.clone() }
+    pub fn new(scenario: &Arc<Scenario>, client: usize, store: &Arc<dyn ObjectStore>) -> Self {
+        Self { scenario: scenario.clone(), client, store: store.clone(), left_open: AtomicBool::new(false) }
     }
 
     fn brood(&self) -> &Brood {
@@ -82,6 +84,9 @@ impl Breeder {
                         self.remove(&picked).await;
                     }
                 }
+            }
+            if self.left_open.load(Ordering::Relaxed) {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(random.random_range(0..2_000))).await;
         }
@@ -143,10 +148,15 @@ impl Breeder {
                 }
             }
         }
-        if random.random_bool(0.6)
-            && let Err(error) = image.close().await
-        {
-            self.error("close a clone", &error);
+        if random.random_bool(0.6) {
+            self.close(&image).await;
+        }
+    }
+
+    async fn close(&self, image: &Image) {
+        match image.close().await {
+            Ok(()) => self.left_open.store(false, Ordering::Relaxed),
+            Err(error) => self.error("close a clone", &error),
         }
     }
 
@@ -215,6 +225,7 @@ impl Breeder {
         loop {
             let owned = async {
                 let image = Image::open_with_clock(&self.store, &reference, &options, clock.clone()).await?;
+                self.left_open.store(true, Ordering::Relaxed);
                 // A write of nothing makes this handle the owner and changes nothing.
                 image.write(0, bytes::Bytes::new(), false).await?;
                 Ok::<_, Error>(image)
@@ -259,7 +270,8 @@ impl Breeder {
             for snapshot in image.snapshots().list().await? {
                 image.snapshots().remove_by_id(snapshot.id).await?;
             }
-            image.close().await
+            self.close(&image).await;
+            Ok::<_, Error>(())
         };
         match cleared.await {
             Ok(()) => Some(()),

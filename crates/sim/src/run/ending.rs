@@ -28,7 +28,7 @@ pub async fn look_back(scenario: &Arc<Scenario>) {
         visitor.image.close().await?;
         check(scenario, true).await;
         if scenario.brood.is_some() {
-            Breeder::at_the_end(scenario, client, &store).look_back().await?;
+            Breeder::new(scenario, client, &store).look_back().await?;
         }
         let visitor = self::visitor(scenario, client, &store).await?;
         for snap in visitor.image.snapshots().list().await? {

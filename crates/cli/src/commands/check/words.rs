@@ -37,6 +37,10 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::Live { .. } => "live",
         Fault::Snapshot { .. } => "snapshot",
         Fault::Pins { .. } => "pins",
+        Fault::LostClone { .. } => "lost_clone",
+        Fault::Clones { .. } => "clones",
+        Fault::ParentLost { .. } => "parent_lost",
+        Fault::Untied { .. } => "untied",
         Fault::Order { .. } => "order",
         Fault::LogLost { .. } => "log_lost",
         Fault::Gap { .. } => "gap",
@@ -73,6 +77,14 @@ fn fault_words(fault: &Fault) -> String {
             let verb = if *needed == 1 { "does" } else { "do" };
             format!("{} recorded as needing it, {needed} {verb}", were(*recorded as usize, "snapshot"))
         }
+        Fault::LostClone { snapshot, child } => {
+            format!("the snapshot with id {snapshot} is kept for the clone {child}, which is not there")
+        }
+        Fault::Clones { name, recorded, found } => {
+            format!("the snapshot '{name}' counts {}, and has {found}", were(*recorded as usize, "clone"))
+        }
+        Fault::ParentLost { why } => format!("the parent is lost: {why}"),
+        Fault::Untied { parent } => format!("the snapshot of '{parent}' that it is a clone of is not kept for it"),
         Fault::Order { why } => why.clone(),
         Fault::LogLost { after, durable } => {
             format!("missing or damaged: the log ends after write {after}, but write {durable} was durable")
