@@ -63,6 +63,8 @@ async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout,
 }
 
 async fn fill(session: &Session, source: &Image, target: &Image, how: Copy<'_>) -> Result<()> {
+    // From the first flush on a write need not be durable when it is acknowledged; that it all is, the last one sees to.
+    target.flush().await.map_err(|error| failed(&error))?;
     let chunks = chunks_with_data(source).await.map_err(|error| failed(&error))?;
     let total = chunks.len() as u64;
     let moves = chunks.into_iter().map(|chunk| async move {

@@ -15,6 +15,7 @@ const REQUESTS_DEFAULT: usize = 10;
 const REQUESTS_MAX: usize = 128;
 /// Zeroes shorter than this are written like data (`--sparse-size`).
 const SPARSE_BYTES_DEFAULT: usize = 4096;
+const SPARSE_BYTES_MAX: u64 = 32 << 20;
 
 /// How many requests are under way at the same time.
 pub fn requests_in_flight(session: &Session) -> usize {
@@ -22,11 +23,11 @@ pub fn requests_in_flight(session: &Session) -> usize {
     setting.unwrap_or(REQUESTS_DEFAULT).clamp(1, REQUESTS_MAX)
 }
 
-/// `--sparse-size`: a power of two from 4 KiB to 32 MiB.
+/// `--sparse-size`, which may be any size; what is far too small or too large is taken for the next that makes sense.
 pub fn sparse_bytes(parsed: &Parsed) -> Result<usize> {
     let Some(text) = parsed.get("sparse-size") else { return Ok(SPARSE_BYTES_DEFAULT) };
-    let bytes = size::parse_bytes(text).filter(|bytes| bytes.is_power_of_two() && (4096..=32 << 20).contains(bytes));
-    bytes.map(|bytes| bytes as usize).ok_or_else(|| invalid_value("sparse-size"))
+    let bytes = size::parse_bytes(text).ok_or_else(|| invalid_value("sparse-size"))?;
+    Ok(bytes.clamp(SPARSE_BYTES_DEFAULT as u64, SPARSE_BYTES_MAX) as usize)
 }
 
 /// The parts of `data` that are not zeroes, in pieces of `granule` bytes; neighbours are one range.
@@ -59,17 +60,33 @@ pub async fn write_sparse(image: &Image, offset: u64, data: Bytes, granule: usiz
     Ok(())
 }
 
-/// Writes what a read returned to the same place of another image; holes stay holes.
+/// Writes what a read returned to the same place of another image, all of it at once; holes stay holes.
 pub async fn write_pieces(image: &Image, offset: u64, data: ReadData, granule: usize) -> lsd_engine::Result<()> {
-    let mut at = offset;
-    for piece in data.pieces {
+    let runs = joined(offset, data.pieces).into_iter().map(|(at, bytes)| write_sparse(image, at, bytes, granule));
+    futures::future::try_join_all(runs).await?;
+    Ok(())
+}
+
+/// Data that follows on data becomes one: what was written in small pieces is read in small pieces.
+fn joined(offset: u64, pieces: Vec<ReadPiece>) -> Vec<(u64, Bytes)> {
+    let mut runs: Vec<(u64, Vec<Bytes>)> = Vec::new();
+    let (mut at, mut follows) = (offset, false);
+    for piece in pieces {
         let len = piece.len();
-        if let ReadPiece::Data(bytes) = piece {
-            write_sparse(image, at, bytes, granule).await?;
+        match (piece, runs.last_mut().filter(|_| follows)) {
+            (ReadPiece::Data(bytes), Some((_, run))) => run.push(bytes),
+            (ReadPiece::Data(bytes), None) => runs.push((at, vec![bytes])),
+            (ReadPiece::Zero(_), _) => {
+                follows = false;
+                at += len;
+                continue;
+            }
         }
+        follows = true;
         at += len;
     }
-    Ok(())
+    let whole = |mut run: Vec<Bytes>| if run.len() == 1 { run.remove(0) } else { run.concat().into() };
+    runs.into_iter().map(|(at, run)| (at, whole(run))).collect()
 }
 
 /// The chunks of an image that hold data, in order.

@@ -24,3 +24,12 @@ fn every_byte_counts() {
         }
     }
 }
+
+#[test]
+fn data_that_follows_on_data_is_written_as_one() {
+    let data = |text: &'static str| ReadPiece::Data(Bytes::from_static(text.as_bytes()));
+    let pieces = vec![data("ab"), data("c"), ReadPiece::Zero(5), data("d"), ReadPiece::Zero(1), data("e"), data("f")];
+    let runs: Vec<(u64, Vec<u8>)> = joined(100, pieces).into_iter().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+    assert_eq!(runs, [(100, b"abc".to_vec()), (108, b"d".to_vec()), (110, b"ef".to_vec())]);
+    assert!(joined(0, vec![ReadPiece::Zero(3)]).is_empty());
+}
