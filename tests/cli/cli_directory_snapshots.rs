@@ -7,9 +7,9 @@ const MIB: u64 = 1 << 20;
 
 /// An image of 16 MiB: 5 MiB were written, then snapshot `one` was taken, then 2 MiB were written over and 1 MiB beside, then snapshot
 /// `two` was taken, then 1 MiB was given up.
-struct Store {
-    dir: tempfile::TempDir,
-    spec: String,
+pub struct Store {
+    pub dir: tempfile::TempDir,
+    pub spec: String,
 }
 
 fn lsd(args: &[&str]) -> Cmd {
@@ -17,7 +17,7 @@ fn lsd(args: &[&str]) -> Cmd {
 }
 
 impl Store {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = scratch_dir();
         let spec = format!("dir:{}/store/disk", dir.path().display());
         let store = Self { dir, spec };
@@ -30,16 +30,16 @@ impl Store {
         store
     }
 
-    fn at(&self, snapshot: &str) -> String {
+    pub fn at(&self, snapshot: &str) -> String {
         format!("{}@{snapshot}", self.spec)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Runs commands of qemu-io on the image, through a server of its own.
-    fn write(&self, commands: &[&str]) {
+    pub fn write(&self, commands: &[&str]) {
         let socket = self.path("s");
         let mut server =
             Cmd::new(built("lsd-nbd")).args(["serve", "--socket"]).arg(&socket).arg(format!("d={}", self.spec)).start();
@@ -52,7 +52,7 @@ impl Store {
         server.stop().expect_code(0);
     }
 
-    fn json(&self, words: &[&str], spec: &str) -> Value {
+    pub fn json(&self, words: &[&str], spec: &str) -> Value {
         lsd(words).args([spec, "--format", "json"]).ok().json()
     }
 }

@@ -2,6 +2,7 @@
 use crate::command::CommandSpec;
 
 mod bench;
+mod changes;
 mod check;
 mod children;
 mod copy;
@@ -9,16 +10,19 @@ mod create;
 mod diff;
 mod disk_usage;
 mod export;
+mod export_diff;
 mod feature;
 mod features;
 mod gc;
 mod image_meta;
 mod import;
+mod import_diff;
 mod info;
 mod inspect;
 mod layout;
 mod list;
 mod lock;
+mod merge_diff;
 mod namespace;
 mod perf;
 mod pool;
@@ -42,6 +46,7 @@ const COMMANDS: &[CommandSpec] = &[
     diff::SPEC,
     disk_usage::SPEC,
     export::SPEC,
+    export_diff::SPEC,
     feature::DISABLE,
     feature::ENABLE,
     gc::SPEC,
@@ -50,6 +55,7 @@ const COMMANDS: &[CommandSpec] = &[
     image_meta::REMOVE,
     image_meta::SET,
     import::SPEC,
+    import_diff::SPEC,
     info::SPEC,
     inspect::HEADER,
     inspect::MAP,
@@ -58,6 +64,7 @@ const COMMANDS: &[CommandSpec] = &[
     lock::ADD,
     lock::LIST,
     lock::REMOVE,
+    merge_diff::SPEC,
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,

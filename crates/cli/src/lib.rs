@@ -6,6 +6,7 @@ pub mod command;
 mod commands;
 pub mod error;
 pub mod globals;
+mod interchange;
 pub mod nbd_cmd;
 pub mod output;
 pub mod session;

@@ -1,12 +1,13 @@
 //! `lsd export`.
-use super::import::{export_format, path_argument};
+use super::import::{ExportFormat, path_argument};
 use super::transfer::{chunks_with_data, closed, requests_in_flight};
 use crate::command::image_args::{Role, Snap, image_location};
 use crate::command::options::{NO_PROGRESS, SOURCE_IMAGE_OR_SNAP_SPEC, SOURCE_OR_SNAP};
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
+use crate::interchange::Output;
 use crate::output::progress::ProgressLine;
-use crate::session::Session;
+use crate::session::{Location, Session};
 use crate::spec::Strictness;
 use futures::StreamExt;
 use lsd_engine::Image;
@@ -14,9 +15,14 @@ use sink::Sink;
 use std::io::ErrorKind;
 use std::path::Path;
 
+mod full;
+pub mod since;
 mod sink;
 
-const PATH: Positional = Positional { name: "path-name", help: "export file (or '-' for stdout)" };
+const FAILED: &str = "export error";
+
+pub const PATH_OPTION: OptionSpec = OptionSpec::value("path", "export file (or '-' for stdout)");
+pub const PATH: Positional = Positional { name: "path-name", help: "export file (or '-' for stdout)" };
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["export"],
@@ -24,37 +30,46 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Export image to file.",
     epilogue: "",
     positionals: &[SOURCE_IMAGE_OR_SNAP_SPEC, PATH],
-    options: &[
-        SOURCE_OR_SNAP,
-        &[
-            OptionSpec::value("path", "export file (or '-' for stdout)"),
-            NO_PROGRESS,
-            OptionSpec::value("export-format", "format of image file"),
-        ],
-    ],
+    options: &[SOURCE_OR_SNAP, &[PATH_OPTION, NO_PROGRESS, OptionSpec::value("export-format", "format of image file")]],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let format = ExportFormat::of(parsed)?;
     let location = image_location(parsed, Role::Source, Strictness::Lenient, Snap::Permitted)?;
     let path = path_argument(parsed)?;
-    export_format(parsed)?;
-    let image = location.open_moment(session).await?;
     let line = ProgressLine::new("Exporting image", !parsed.has("no-progress"));
-    let exported = match Sink::open(&path) {
-        Ok(sink) => line.end(export(session, &image, sink, &line).await),
-        Err(error) => Err(no_file(&path, &error)),
-    };
-    closed(&image, "export error", exported).await
+    match format {
+        ExportFormat::Content => content(session, &location, &path, &line).await,
+        ExportFormat::WithSnapshots => with_snapshots(session, &location, &path, &line.repeating_end()).await,
+    }
 }
 
-fn failed(error: &std::io::Error) -> Failure {
-    Failure::io("export error", error)
+async fn content(session: &Session, location: &Location, path: &str, line: &ProgressLine) -> Result<()> {
+    let image = location.open_moment(session).await?;
+    let exported = match Sink::open(path) {
+        Ok(sink) => line.end(export(session, &image, sink, line).await),
+        Err(error) => Err(no_file(FAILED, path, &error)),
+    };
+    closed(&image, FAILED, exported).await
+}
+
+/// A snapshot that is named must be there, and has no other effect: as in rbd the file has all of them, and the image.
+async fn with_snapshots(session: &Session, location: &Location, path: &str, line: &ProgressLine) -> Result<()> {
+    let image = location.open_image(session, true).await?;
+    let snapshots = closed(&image, FAILED, full::snapshots_of(&image).await).await?;
+    let location = location.head();
+    let head = location.open_moment(session).await?;
+    let exported = match Output::open(path) {
+        Ok(output) => line.end(full::export(session, (&location, &head), &snapshots, output, line).await),
+        Err(error) => Err(no_file(FAILED, path, &error)),
+    };
+    closed(&head, FAILED, exported).await
 }
 
 /// The file cannot be made.
-fn no_file(path: &str, error: &std::io::Error) -> Failure {
-    let failure = failed(error);
+pub fn no_file(what: &str, path: &str, error: &std::io::Error) -> Failure {
+    let failure = Failure::io(what, error);
     let directory = Path::new(path).parent().filter(|directory| !directory.as_os_str().is_empty());
     match directory.filter(|directory| error.kind() == ErrorKind::NotFound && !directory.exists()) {
         Some(missing) => {
@@ -66,7 +81,7 @@ fn no_file(path: &str, error: &std::io::Error) -> Failure {
 
 /// Reads many chunks at a time and writes them in order.
 async fn export(session: &Session, image: &Image, sink: Sink, line: &ProgressLine) -> Result<()> {
-    let failed_read = |error: lsd_engine::Error| Failure::engine("export error", &error);
+    let failed_read = |error: lsd_engine::Error| Failure::engine(FAILED, &error);
     let size = image.size();
     let mut writer = sink.start();
     let chunks = chunks_with_data(image).await.map_err(failed_read)?;
@@ -82,5 +97,5 @@ async fn export(session: &Session, image: &Image, sink: Sink, line: &ProgressLin
         }
         line.update(writer.written(), size);
     }
-    writer.finish(size).await.map_err(|error| failed(&error))
+    writer.finish(size).await.map_err(|error| Failure::io(FAILED, &error))
 }

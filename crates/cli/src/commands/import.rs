@@ -6,19 +6,25 @@ use crate::command::options::{DEST_IMAGE_SPEC, DESTINATION, FEATURES_EPILOGUE, L
 use crate::command::parsed::invalid_value;
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
+use crate::interchange::Input;
 use crate::output::progress::ProgressLine;
 use crate::output::warn_named;
 use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use futures::StreamExt;
 use lsd_engine::{Image, ImageRef};
-use nix::libc;
+use lsd_store::ObjectStore;
 use source::{Chunk, Source};
 use std::path::Path;
+use std::sync::Arc;
 
+pub mod apply;
+mod full;
 mod source;
+pub mod steps;
 
-const PATH: Positional = Positional { name: "path-name", help: "import file (or '-' for stdin)" };
+pub const PATH_OPTION: OptionSpec = OptionSpec::value("path", "import file (or '-' for stdin)");
+pub const PATH: Positional = Positional { name: "path-name", help: "import file (or '-' for stdin)" };
 
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["import"],
@@ -27,7 +33,7 @@ pub const SPEC: CommandSpec = CommandSpec {
     epilogue: FEATURES_EPILOGUE,
     positionals: &[PATH, DEST_IMAGE_SPEC],
     options: &[
-        &[OptionSpec::value("path", "import file (or '-' for stdin)")],
+        &[PATH_OPTION],
         DESTINATION,
         LAYOUT,
         &[
@@ -42,18 +48,26 @@ pub const SPEC: CommandSpec = CommandSpec {
 };
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
+    let format = ExportFormat::of(parsed)?;
+    let granule = sparse_bytes(parsed)?;
     let path = path_argument(parsed)?;
-    export_format(parsed)?;
     let destination = destination(parsed, &path)?;
     let layout = Layout::of(parsed)?;
-    let granule = sparse_bytes(parsed)?;
-    let source = Source::open(&path).map_err(|failure| {
-        warn_named(&failure.to_string());
-        Failure::errno("import failed", failure.code)
-    })?;
     let line = ProgressLine::new("Importing image", !parsed.has("no-progress"));
-    let import = Import { session, source, granule, line: &line };
-    let imported = import.run(&destination, &layout).await;
+    let no_file = |failure: Failure| {
+        crate::report(&failure);
+        Failure::errno("import failed", failure.code)
+    };
+    let imported = match format {
+        ExportFormat::Content => {
+            let source = Source::open(&path).map_err(no_file)?;
+            Import { session, source, granule, line: &line }.run(&destination, &layout).await
+        }
+        ExportFormat::WithSnapshots => {
+            let input = Input::open(&path).map_err(no_file)?;
+            full::Import { session, granule, line: &line.repeating_end() }.run(input, &destination, &layout).await
+        }
+    };
     imported.map_err(|failure| Failure { message: format!("import failed: {failure}"), ..failure })
 }
 
@@ -63,12 +77,23 @@ pub fn path_argument(parsed: &Parsed) -> Result<String> {
     path.map(str::to_owned).ok_or_else(|| Failure::invalid("path was not specified"))
 }
 
-/// `--export-format`: 1 is the bare content of the disk; 2, with snapshots, is not there yet.
-pub fn export_format(parsed: &Parsed) -> Result<()> {
-    match parsed.get("export-format") {
-        None | Some("1") => Ok(()),
-        Some("2") => Err(Failure::errno("export format 2 is not supported yet", libc::EOPNOTSUPP)),
-        Some(_) => Err(invalid_value("export-format")),
+/// What is in a file of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// The bare content of the disk.
+    Content,
+    /// Its layout, metadata and snapshots, too.
+    WithSnapshots,
+}
+
+impl ExportFormat {
+    /// `--export-format`: 1 or 2.
+    pub fn of(parsed: &Parsed) -> Result<Self> {
+        match parsed.get("export-format") {
+            None | Some("1") => Ok(Self::Content),
+            Some("2") => Ok(Self::WithSnapshots),
+            Some(_) => Err(invalid_value("export-format")),
+        }
     }
 }
 
@@ -108,7 +133,7 @@ impl Import<'_> {
         let store = self.session.store_or_create(&destination.place).await?;
         let size = self.source.size().unwrap_or(0);
         let options = layout.for_new(self.session, &store, size).await?;
-        let line = self.line;
+        let (session, line) = (self.session, self.line);
         Image::create(&store, &destination.image, &options).await.map_err(|error| {
             warn_named("image creation failed");
             line.fail();
@@ -117,10 +142,7 @@ impl Import<'_> {
         let filled = self.fill(destination).await;
         if filled.is_err() {
             line.fail();
-            let partial = ImageRef::Name(destination.image.clone());
-            if let Err(error) = Image::remove(&store, &partial, &|_, _| Ok(())).await {
-                warn_named(&format!("cannot remove the incomplete image {}: {error}", destination.image));
-            }
+            remove_partial(session, &store, destination).await;
         } else {
             line.finish();
         }
@@ -136,6 +158,8 @@ impl Import<'_> {
     /// Copies everything; it is durable when this returns.
     async fn copy_into(self, image: &Image) -> Result<()> {
         let Self { session, source, granule, line } = self;
+        // From the first flush on a write need not be durable when it is acknowledged.
+        image.flush().await.map_err(|error| plain_errno(&error))?;
         let known_size = source.size();
         let chunks = source.chunks();
         let writes = futures::stream::unfold((chunks, image), |(mut chunks, image)| async move {
@@ -184,4 +208,36 @@ fn plain_errno(error: &lsd_engine::Error) -> Failure {
     let mut failure = Failure::engine("", error);
     failure.message = failure.message.trim_start_matches(": ").to_owned();
     failure
+}
+
+/// An image that could not be filled, and the snapshots that it has already.
+async fn remove_partial(session: &Session, store: &Arc<dyn ObjectStore>, destination: &Location) {
+    if let Err(failure) = remove_snapshots(session, destination).await {
+        warn_named(&format!("cannot remove the snapshots of the incomplete image {}: {failure}", destination.image));
+    }
+    let partial = ImageRef::Name(destination.image.clone());
+    if let Err(error) = Image::remove(store, &partial, &|_, _| Ok(())).await {
+        warn_named(&format!("cannot remove the incomplete image {}: {error}", destination.image));
+    }
+}
+
+async fn remove_snapshots(session: &Session, destination: &Location) -> Result<()> {
+    let image = destination.open_image(session, false).await?;
+    let remove = async {
+        for snapshot in image.snapshots().list().await? {
+            if snapshot.is_protected {
+                image.snapshots().unprotect(&snapshot.name).await?;
+            }
+            image.snapshots().remove(&snapshot.name).await?;
+        }
+        Ok::<(), lsd_engine::Error>(())
+    };
+    let removed = remove.await.map_err(|error| plain_errno(&error));
+    closed(&image, "closing the image", removed).await
+}
+
+/// Reads on a thread that may block.
+pub async fn blocking<T: Send + 'static>(mut input: Input, read: fn(&mut Input) -> Result<T>) -> Result<(T, Input)> {
+    let reading = tokio::task::spawn_blocking(move || read(&mut input).map(|found| (found, input)));
+    reading.await.unwrap_or_else(|_| Err(Failure::new(nix::libc::EIO, "the reading thread stopped")))
 }

@@ -2,9 +2,10 @@
 use super::features;
 use crate::command::Parsed;
 use crate::error::{Failure, Result};
+use crate::interchange::image::ImageHeader;
 use crate::output::{size, warn_named};
 use crate::session::Session;
-use lsd_engine::{CreateOptions, ImageInfo};
+use lsd_engine::{CreateOptions, Features, ImageInfo};
 use lsd_store::{ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::sync::Arc;
@@ -54,6 +55,35 @@ impl Layout {
     pub async fn for_new(&self, session: &Session, store: &Arc<dyn ObjectStore>, size: u64) -> Result<CreateOptions> {
         let defaults = CreateOptions::from_settings(&|key| session.setting(key));
         let base = CreateOptions { size, ..defaults.map_err(|error| Failure::invalid(error.to_string()))? };
+        let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
+        self.apply(session, store, base, default_pool).await
+    }
+
+    /// Options for an image from a file that says how it was laid out: what was not asked for is as there, else as for a new image.
+    pub async fn for_import(
+        &self,
+        session: &Session,
+        store: &Arc<dyn ObjectStore>,
+        header: &ImageHeader,
+    ) -> Result<CreateOptions> {
+        let defaults = CreateOptions::from_settings(&|key| session.setting(key));
+        let mut base = CreateOptions { size: 0, ..defaults.map_err(|error| Failure::invalid(error.to_string()))? };
+        if let Some(order) = header.order {
+            // What is out of range is refused where the image is made.
+            base.order = u8::try_from(order).unwrap_or(u8::MAX);
+        }
+        if let Some(features) = header.features {
+            base.features = Features(features).of_new_image().0;
+            if self.features.is_none() && features & Features::JOURNALING != 0 {
+                warn_named("the image is made without journaling, which is not there yet");
+                base.features &= !Features::JOURNALING;
+            }
+        }
+        if let (Some(unit), Some(count)) = (header.stripe_unit, header.stripe_count) {
+            // Unstriped, as the object size has it, which may be asked for.
+            let is_plain = count <= 1 && (unit == 0 || Some(unit) == 1_u64.checked_shl(base.order.into()));
+            (base.stripe_unit, base.stripe_count) = if is_plain { (0, 0) } else { (unit, count) };
+        }
         let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
         self.apply(session, store, base, default_pool).await
     }
