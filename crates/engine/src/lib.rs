@@ -9,7 +9,6 @@ mod catalog;
 mod check;
 mod checkpoint;
 mod collect;
-mod family;
 mod image;
 mod lifecycle;
 mod objects;
@@ -19,6 +18,7 @@ mod reclaim;
 mod recovery;
 mod session;
 mod shared;
+mod ties;
 mod write;
 
 /// On an `async fn`: the caller gets its future in a box. Else everything that awaits it, in whatever crate or test program, would compile
@@ -41,8 +41,8 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
-pub use family::{Child, CloneFormat, CloneOptions, Parent};
-pub use image::{Image, Locks, Metadata, SnapInfo, Snapshots, Trash, TrashEntry};
+pub use image::{Child, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
+pub use lifecycle::clone::{CloneFormat, CloneOptions};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
 pub use shared::seldom::Seldom;

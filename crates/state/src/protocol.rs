@@ -97,16 +97,16 @@
 //!     the rollback fails, the log goes on from the books of before.
 //!     Tests: `a_write_that_comes_while_an_image_is_rolled_back_is_not_lost`,
 //!     `a_rollback_that_fails_loses_nothing_that_is_written_later`, `a_rollback_that_fails_leaves_no_segments`.
-//! 34. *A clone's numbers begin behind those of the snapshot that it is a clone of* (`family/clone.rs`), of segments as of checkpoints: a number says
+//! 34. *A clone's numbers begin behind those of the snapshot that it is a clone of* (`lifecycle/clone.rs`), of segments as of checkpoints: a number says
 //!     whose it is, and where two had the same, one would be read as the other. What is an ancestor's is neither counted nor deleted
 //!     by a clone.
 //!     Test: `what_a_clone_writes_has_no_number_of_its_parents`.
-//! 35. *A snapshot stays as long as a clone, or a snapshot of that, needs it* (`family/tie.rs`): the tie is made before the clone, and loosed when no map
+//! 35. *A snapshot stays as long as a clone, or a snapshot of that, needs it* (`ties/tie.rs`): the tie is made before the clone, and loosed when no map
 //!     that is committed leads to the parent any more. It is an entry and a count that change in one update, and who changes the
 //!     snapshot expects it as it was seen: clones come and go without the owner.
 //!     Tests: `a_snapshot_with_clones_stays`, `a_clone_that_comes_while_its_snapshot_changes_counts`,
 //!     `a_flattened_clone_looses_its_parent_when_its_map_is_committed`, `snapshots_of_a_flattened_clone_keep_its_parent`.
-//! 36. *A tie is forgotten only if its clone cannot come into being any more* (`family/stale.rs`): who forgets it takes the name of the clone's header first,
+//! 36. *A tie is forgotten only if its clone cannot come into being any more* (`ties/stale.rs`): who forgets it takes the name of the clone's header first,
 //!     and who makes a clone looks whether it is tied once its header is there.
 //!     Tests: `a_clone_that_is_being_made_is_not_forgotten`, `a_clone_that_is_forgotten_is_not_made`.
 use crate::limits::CREATE_WINDOW;

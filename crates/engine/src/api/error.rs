@@ -1,4 +1,5 @@
 //! The engine's error, and the one mapping from it to an errno.
+use lsd_core::units::MAX_IMAGE_BYTES;
 use lsd_state::Fault;
 use lsd_store::{StoreError, StoreErrorKind};
 use nix::libc;
@@ -206,6 +207,11 @@ impl From<Fault> for Error {
 /// Stored bytes that do not verify: which object, and what is wrong with it.
 pub(crate) fn corrupt(object: &dyn fmt::Display, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, why.to_string()).of(object)
+}
+
+/// Beyond the largest image.
+pub(crate) fn too_large(size: u64) -> Error {
+    invalid(format!("an image has at most {} PiB, and {size} bytes are more", MAX_IMAGE_BYTES >> 50))
 }
 
 /// Arguments that can never work.

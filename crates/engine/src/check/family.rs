@@ -1,13 +1,13 @@
 //! The ties between clones and snapshots, from both sides.
 //!
-//! Owns: what is found of them, and putting it right. Does not own: the ties (`family/tie.rs`), what an ancestor's segments hold, which
+//! Owns: what is found of them, and putting it right. Does not own: the ties (`ties/`), what an ancestor's segments hold, which
 //! the check of a clone looks at as at its own (`check/segments.rs`).
 use super::finding::{CheckReport, Fault};
-use crate::family::stale::{self, Fate, fate};
-use crate::family::tie::{ParentHeader, child_of};
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::line::place_of;
+use crate::ties::stale::{self, Fate, fate};
+use crate::ties::tie::{ParentHeader, child_of};
 use crate::{ErrorKind, Result};
 use lsd_core::format::header::{Ancestor, ChildRecord, SnapRecord, key};
 use lsd_store::{KvPresence, KvUpdate};

@@ -1,7 +1,7 @@
 //! Copying into an image's own log what it has of its ancestors', as a flatten does.
 //!
 //! Owns: which bytes those are, and copying them leaf by leaf. Does not own: reading them (`fetch.rs`), entering the copies
-//! (`state/relocation.rs`), what follows from it (`family/flatten.rs`).
+//! (`state/relocation.rs`), what follows from it (`session/flatten.rs`).
 use super::fetch::fetch;
 use super::survey::{LiveExtent, Survey};
 use super::{Collector, batches};

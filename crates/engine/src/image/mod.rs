@@ -2,6 +2,7 @@
 //!
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
 mod beside;
+mod kin;
 mod locks;
 mod metadata;
 mod snapshots;
@@ -11,22 +12,22 @@ use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
 use crate::api::stats::{ClientStats, Stat};
 use crate::compiled_here;
-use crate::family::clone::Wanted;
-use crate::family::{self, kin};
+use crate::lifecycle::clone::{self, Wanted};
 use crate::lifecycle::remove;
 use crate::ownership::watch;
 use crate::read;
 use crate::recovery::open;
 use crate::session::Session;
 use crate::{
-    CheckReport, Child, CloneOptions, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef,
-    OpenOptions, Parent, Progress, SnapRef,
+    CheckReport, CloneOptions, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions,
+    Progress, SnapRef,
 };
 use crate::{
     ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
     lifecycle,
 };
 use bytes::Bytes;
+pub use kin::{Child, Parent};
 pub use locks::Locks;
 use lsd_core::format::names;
 use lsd_core::format::notice::{Answer, Notice};
@@ -75,7 +76,7 @@ impl Image {
         options: &CloneOptions,
     ) -> Result<ImageId> {
         let wanted = Wanted { parent: (parent_store, parent, snapshot), store, name };
-        family::clone::clone(wanted, options, &SystemClock, Uuid::new_v4()).await.map_err(|error| error.during("clone"))
+        clone::clone(wanted, options, &SystemClock, Uuid::new_v4()).await.map_err(|error| error.during("clone"))
     }
 
     /// [`Image::clone_from`] with the caller's time and identity, for runs that must repeat exactly (crate `lsd-sim`).
@@ -88,7 +89,7 @@ impl Image {
         uuid: Uuid,
     ) -> Result<ImageId> {
         let wanted = Wanted { parent: (parent_store, parent, snapshot), store, name };
-        family::clone::clone(wanted, options, clock, uuid).await.map_err(|error| error.during("clone"))
+        clone::clone(wanted, options, clock, uuid).await.map_err(|error| error.during("clone"))
     }
 
     /// `NotFound`; `Corrupt` when the header, the map or the log do not verify.

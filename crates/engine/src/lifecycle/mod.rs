@@ -3,18 +3,20 @@
 //! Order of creation: header first, directory entry last; a crash between leaves an object that no name leads to. Order of removal:
 //! the image is taken (rule 25 of `protocol.rs`), then everything but the header goes, then the header, then the name; a removal that
 //! was cut short says so and can be repeated.
+pub(crate) mod clone;
 pub(crate) mod layout;
 pub(crate) mod remove;
 
 use crate::api::clock::Clock;
-use crate::api::error::invalid;
+use crate::api::error::{invalid, too_large};
 use crate::api::limits::PARALLEL_OPS;
-use crate::family::tie;
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::line::place_of;
 use crate::objects::parallel;
 use crate::recovery::open::{self, Found};
+use crate::session::give_back::give_back;
+use crate::ties::tie;
 use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use crate::{reclaim, recovery};
 use futures::FutureExt;
@@ -62,10 +64,6 @@ pub(crate) async fn create(
         return Err(error);
     }
     Ok(id)
-}
-
-pub(crate) fn too_large(size: u64) -> Error {
-    invalid(format!("an image has at most {} PiB, and {size} bytes are more", MAX_IMAGE_BYTES >> 50))
 }
 
 /// What never changes about the image, and its features.
@@ -194,7 +192,12 @@ async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result
     };
     // One that does not verify is left to its parent, which finds that the clone is gone.
     match values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)) {
-        Some(Ok(ancestry)) => tie::loose(store, &ancestry, &place_of(store, id)).await,
+        Some(Ok(ancestry)) => {
+            if let Some(parent) = tie::loose(store, &ancestry, &place_of(store, id)).await? {
+                give_back(store, &parent).await;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

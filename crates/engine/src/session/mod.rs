@@ -5,7 +5,9 @@
 pub(crate) mod background;
 pub(crate) mod changes;
 mod collect;
+mod flatten;
 pub(crate) mod follow;
+pub(crate) mod give_back;
 pub(crate) mod handover;
 mod own;
 pub(crate) mod requests;

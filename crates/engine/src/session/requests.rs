@@ -2,7 +2,7 @@
 //!
 //! Owns: asking the owner, carrying out what others ask, what a change that comes again may do. Does not own: the changes
 //! themselves (`changes.rs`), what an owner remembers (`mailbox.rs`).
-use crate::api::error::invalid;
+use crate::api::error::{invalid, too_large};
 use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
 use crate::api::pool_metadata;
 use crate::checkpoint::Checkpointer;
@@ -42,7 +42,7 @@ pub(super) fn left<T: PartialEq>(repeated: bool, now: &T, from: &T, to: &T) -> L
 impl Session {
     pub(crate) async fn resize(self: &Arc<Self>, size: u64, allow_shrink: bool, progress: Progress<'_>) -> Result<()> {
         if size > MAX_IMAGE_BYTES {
-            return Err(crate::lifecycle::too_large(size));
+            return Err(too_large(size));
         }
         self.look_at_header().await?;
         let from = self.described().state.size;

@@ -1,12 +1,12 @@
 //! A clone that takes its parent's bytes over, and then needs it no more.
 //!
 //! Owns: the order of the steps, from the first copy to the loosed tie. Does not own: copying (`collect/adopt.rs`), the tie
-//! (`tie.rs`).
-use super::tie;
+//! (`ties/`).
 use crate::api::error::invalid;
 use crate::checkpoint::Checkpointer;
 use crate::objects::line::place_of;
-use crate::session::{Role, Session};
+use crate::session::{Session, give_back};
+use crate::ties::tie;
 use crate::{Features, Progress, Result};
 use lsd_core::format::header::{AncestryRecord, StateRecord, key};
 use lsd_core::format::notice::Operation;
@@ -77,20 +77,11 @@ impl Session {
             return Ok(());
         }
         let store = &self.objects.meta;
-        tie::loose(store, &ancestry, &place_of(store, &self.objects.id)).await?;
+        let emptied = tie::loose(store, &ancestry, &place_of(store, &self.objects.id)).await?;
         self.update_header(|update| update.remove(key::ANCESTRY)).await?;
         self.described().ancestry = None;
-        Ok(())
-    }
-
-    /// Becomes the owner where nobody is, and lets go of what removed snapshots needed.
-    pub(crate) async fn give_back_snapshots(self: &Arc<Self>) -> Result<()> {
-        let mut role = self.maintenance.lock().await;
-        if self.own_if_free(&mut role).await?
-            && let Role::Owner(checkpointer, _) = &*role
-        {
-            self.describe_anew().await?;
-            self.release_snapshots(checkpointer).await?;
+        if let Some(parent) = emptied {
+            give_back::give_back(store, &parent).await;
         }
         Ok(())
     }

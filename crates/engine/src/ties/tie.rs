@@ -1,16 +1,12 @@
 //! The tie between a clone and the snapshot that it is a clone of, in the header of the snapshot's image.
 //!
 //! Owns: that a child's entry and the snapshot's count of children change in one update, whoever owns the parent's image meanwhile.
-//! Does not own: when (`clone.rs`, `flatten.rs`, `lifecycle/`), ties that a crash has left (`stale.rs`).
-use crate::api::clock::SystemClock;
+//! Does not own: when (`lifecycle/`, `session/flatten.rs`), ties that a crash has left (`stale.rs`).
 use crate::api::limits::{HEADER_TRIES, RETRY_FIRST};
 use crate::objects::header::Header;
 use crate::objects::line::open_place;
 use crate::ownership::watch;
-use crate::recovery::open;
-use crate::session::Session;
-use crate::{Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result, SnapRef};
-use futures::future::BoxFuture;
+use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{
     Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapNamespace, SnapRecord,
     encode_requires, key,
@@ -177,37 +173,23 @@ pub(crate) fn child_of(parent: &Header, snapshot: SnapId, place: &ImagePlace) ->
     parent.children.iter().find(|child| child.snapshot == snapshot && child.place == *place).cloned()
 }
 
-/// Looses the tie of a clone that needs its parent no more. `place`: the clone's. What its snapshot kept in the store is given back,
-/// where nobody else has the parent open, by this client.
-pub(crate) async fn loose(store: &Arc<dyn ObjectStore>, ancestry: &AncestryRecord, place: &ImagePlace) -> Result<()> {
-    let Some(Ancestor { place: parent, .. }) = ancestry.ancestors.last() else { return Ok(()) };
+/// Looses the tie of a clone that needs its parent no more. `place`: the clone's. Returns the parent's if that has something to let go of
+/// by now: the snapshot had been removed before, and this was its last clone.
+pub(crate) async fn loose(
+    store: &Arc<dyn ObjectStore>,
+    ancestry: &AncestryRecord,
+    place: &ImagePlace,
+) -> Result<Option<ImagePlace>> {
+    let Some(Ancestor { place: parent, .. }) = ancestry.ancestors.last() else { return Ok(None) };
     let gone = |error: &Error| error.kind == ErrorKind::NotFound;
     let parent_header = match ParentHeader::at(store, parent).await {
-        Err(error) if gone(&error) => return Ok(()),
+        Err(error) if gone(&error) => return Ok(None),
         opened => opened?,
     };
     let header = match parent_header.read().await {
-        Err(error) if gone(&error) => return Ok(()),
+        Err(error) if gone(&error) => return Ok(None),
         read => read?,
     };
-    let Some(child) = child_of(&header, ancestry.snapshot, place) else { return Ok(()) };
-    if parent_header.loose(&child).await? {
-        give_back(parent_header.store(), &parent.id).await;
-    }
-    Ok(())
-}
-
-/// Has the parent let go of what a snapshot needed that is gone. Whoever owns it next does it otherwise.
-fn give_back<'a>(store: &'a Arc<dyn ObjectStore>, id: &str) -> BoxFuture<'a, ()> {
-    let image = ImageRef::Id(ImageId(id.to_owned()));
-    // In a box: what the parent lets go of last may loose it from its own parent.
-    Box::pin(async move {
-        let Ok(found) = open::find(store, &image).await else { return };
-        let Ok(session) = Session::open(found, OpenOptions::default(), Arc::new(SystemClock)).await else { return };
-        if let Err(error) = session.give_back_snapshots().await {
-            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "snap-remove", %error,
-                "what a removed snapshot needed is not given back yet");
-        }
-        let _ = session.close().await;
-    })
+    let Some(child) = child_of(&header, ancestry.snapshot, place) else { return Ok(None) };
+    Ok(parent_header.loose(&child).await?.then(|| parent.clone()))
 }

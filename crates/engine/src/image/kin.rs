@@ -1,11 +1,12 @@
 //! Who is whose parent and child, with the names that people know them by.
 //!
-//! Owns: looking that up. Does not own: the ties (`tie.rs`).
-use super::stale::{Fate, fate};
-use super::tie::ParentHeader;
+//! Owns: looking that up. Does not own: the ties (`ties/`).
+use super::SnapInfo;
 use crate::objects::line::{open_place, place_of};
 use crate::session::Session;
-use crate::{Catalog, Error, ErrorKind, ImageId, Result, SnapInfo, SnapRef};
+use crate::ties::stale::{Fate, fate};
+use crate::ties::tie::ParentHeader;
+use crate::{Catalog, Error, ErrorKind, ImageId, Result, SnapRef};
 use lsd_core::format::header::{Ancestor, ChildRecord, ImagePlace};
 use lsd_core::units::SnapId;
 use lsd_store::{ObjectStore, PoolId};

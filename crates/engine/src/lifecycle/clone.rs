@@ -1,7 +1,6 @@
 //! Making a clone: a header whose map is the snapshot's.
 //!
-//! Owns: what a clone takes from its parent, the order of the steps (rule 35). Does not own: the tie (`tie.rs`).
-use super::tie::{ParentHeader, check_parent};
+//! Owns: what a clone takes from its parent, the order of the steps (rule 35). Does not own: the tie (`ties/`).
 use crate::api::clock::Clock;
 use crate::api::error::invalid;
 use crate::lifecycle;
@@ -9,6 +8,7 @@ use crate::objects::Objects;
 use crate::objects::line::place_of;
 use crate::recovery::open::{self, Found};
 use crate::recovery::read_root;
+use crate::ties::tie::{ParentHeader, check_parent};
 use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Result, SnapRef};
 use lsd_core::format::header::{
     Ancestor, AncestryRecord, ChildRecord, ImageRecord, LogRecord, MAX_ANCESTORS, REQUIRES_CLONES, SnapRecord,
