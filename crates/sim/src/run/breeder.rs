@@ -7,7 +7,7 @@ use crate::verdict::album::Album;
 use crate::verdict::brood::{Brood, Key, Picked};
 use crate::verdict::owners::Found;
 use crate::world::net::Cut;
-use lsd_engine::{CloneOptions, Error, ErrorKind, Image, ImageId, ImageRef, SnapRef};
+use lsd_engine::{CloneOptions, Error, ErrorKind, Fault, Finding, Image, ImageId, ImageRef, Severity, SnapRef};
 use lsd_store::ObjectStore;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -289,7 +289,11 @@ impl Breeder {
             if let Some((image, _)) = self.look(&picked).await {
                 image.close().await?;
                 let report = Image::check(&self.store, &reference, &|_, _| Ok(())).await?;
-                let bad = |finding: &&lsd_engine::Finding| finding.fault.severity() == lsd_engine::Severity::Corruption;
+                // Whoever made it died before it had a name.
+                let is_half_made = |fault: &Fault| !picked.certain && matches!(fault, Fault::Unlisted { .. });
+                let bad = |finding: &&Finding| {
+                    finding.fault.severity() == Severity::Corruption && !is_half_made(&finding.fault)
+                };
                 if let Some(finding) = report.findings.iter().find(bad) {
                     self.scenario.judge.fail(format!("the check of {} finds {finding:?}", picked.id));
                 }
