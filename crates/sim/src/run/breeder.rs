@@ -119,7 +119,7 @@ impl Breeder {
         let from = (store, parent, snapshot);
         match Image::clone_from_as(from, (store, &id.0), &options, clock.as_ref(), uuid).await {
             Ok(_) => {
-                self.brood().is_there(key);
+                self.brood().is_made(key);
                 self.scenario.net.count(|coverage| coverage.clones += 1);
             }
             // The snapshot is gone, or kept for other clones only.
@@ -290,7 +290,7 @@ impl Breeder {
                 image.close().await?;
                 let report = Image::check(&self.store, &reference, &|_, _| Ok(())).await?;
                 // Whoever made it died before it had a name.
-                let is_half_made = |fault: &Fault| !picked.certain && matches!(fault, Fault::Unlisted { .. });
+                let is_half_made = |fault: &Fault| !picked.is_named && matches!(fault, Fault::Unlisted { .. });
                 let bad = |finding: &&Finding| {
                     finding.fault.severity() == Severity::Corruption && !is_half_made(&finding.fault)
                 };

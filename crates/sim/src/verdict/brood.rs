@@ -29,6 +29,8 @@ struct Clone {
     content: Vec<Vec<Stamp>>,
     size: u64,
     fate: Fate,
+    /// Whoever made it was told that it is made.
+    is_named: bool,
     /// The clone that it is a clone of; `None`: the image.
     parent: Option<Key>,
 }
@@ -40,6 +42,8 @@ pub struct Picked {
     pub id: ImageId,
     /// It is certain that it is there.
     pub certain: bool,
+    /// It is certain that it has its name.
+    pub is_named: bool,
     pub has_children: bool,
 }
 
@@ -59,8 +63,14 @@ impl Brood {
     pub fn begin_clone(&self, id: ImageId, found: &Found, parent: Option<Key>) -> Key {
         let mut all = self.lock();
         let content = found.stamps.iter().map(|stamp| vec![*stamp]).collect();
-        all.push(Clone { id, content, size: found.size, fate: Fate::Wanted, parent });
+        all.push(Clone { id, content, size: found.size, fate: Fate::Wanted, is_named: false, parent });
         all.len() - 1
+    }
+
+    /// Its maker was told so.
+    pub fn is_made(&self, key: Key) {
+        self.is_there(key);
+        self.lock()[key].is_named = true;
     }
 
     /// It is there.
@@ -123,6 +133,7 @@ impl Brood {
                 key,
                 id: clone.id.clone(),
                 certain: clone.fate == Fate::There,
+                is_named: clone.is_named,
                 has_children: has_children(key),
             })
             .collect()
