@@ -86,6 +86,8 @@ pub enum SnapAct {
     /// Of two snapshots.
     Diff,
     Remove,
+    /// A clone of a snapshot is made.
+    Clone,
 }
 
 impl SnapAct {
@@ -95,6 +97,7 @@ impl SnapAct {
             Self::Rollback => "rollback",
             Self::Diff => "diff",
             Self::Remove => "remove",
+            Self::Clone => "clone",
         }
     }
 }
@@ -252,6 +255,8 @@ pub const ROWS: &[Row] = &[
     snap("snap-diff-1t", "the same, 1 TiB", SnapAct::Diff, true),
     snap("snap-remove", "removal of a snapshot, 1 GiB", SnapAct::Remove, false),
     snap("snap-remove-1t", "the same, 1 TiB", SnapAct::Remove, true),
+    snap("clone", "clone of a snapshot, 1 GiB", SnapAct::Clone, false),
+    snap("clone-1t", "the same, 1 TiB", SnapAct::Clone, true),
     Row { work: Work::Open, ..row("open", "open of a large sparse image", Time, 1.0, job(&[], 0.0)) },
     long(aiming(6.0, row("overwrite", "4 KiB random overwrite, 10 x the image", Iops, 3.0, job(RAND_4K, 10.0)))),
     long(row("journal-rand4k", "journaling: 4 KiB random write, QD32", Iops, 12.0, journaled(job(RAND_4K, 0.5)))),

@@ -74,6 +74,16 @@ with rados.Rados(conffile='') as cluster, cluster.open_ioctx(pool) as io, rbd.Im
             write()
             times.append(timed(lambda: image.rollback_to_snap('base')))
         image.remove_snap('base')
+    elif act == 'clone':
+        write()
+        image.create_snap('base')
+        image.protect_snap('base')
+        for clone in names:
+            times.append(timed(lambda: rbd.RBD().clone(io, name, 'base', io, clone)))
+        for clone in names:
+            rbd.RBD().remove(io, clone)
+        image.unprotect_snap('base')
+        image.remove_snap('base')
     else:
         for snap in names:
             write()
