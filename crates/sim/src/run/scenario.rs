@@ -47,7 +47,7 @@ pub struct Scenario {
 impl Scenario {
     pub fn new(net: Arc<Net>, disk: Disk, site: Site, seed: u64) -> Arc<Self> {
         let owners = Owners::new(net.clone(), disk.granules, disk.size);
-        let judge = Arc::new(Judge::new(net.clone()));
+        let judge = Arc::new(Judge::new(net.clone(), makes_clones(seed)));
         let album = takes_snapshots(seed).then(Album::default);
         let brood = makes_clones(seed).then(Brood::default);
         let (lent_to, askers, last_stamp) = (Mutex::default(), Mutex::default(), AtomicU32::new(0));

@@ -18,12 +18,14 @@ struct Inner {
 
 pub struct Judge {
     net: Arc<Net>,
+    clones: bool,
     inner: Mutex<Inner>,
 }
 
 impl Judge {
-    pub fn new(net: Arc<Net>) -> Self {
-        Self { net, inner: Mutex::default() }
+    /// `clones`: whoever removes a clone may own the image for a moment, to let go of what its snapshot needed.
+    pub fn new(net: Arc<Net>, clones: bool) -> Self {
+        Self { net, clones, inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -66,6 +68,7 @@ impl Judge {
             ErrorKind::Fenced | ErrorKind::Corrupt => contested,
             // What was issued before the image changed hands may lie outside the size that others gave it since.
             ErrorKind::Invalid => contested,
+            ErrorKind::ReadOnly => self.clones && doing == "snap-rollback",
             // Who was taken for dead, and still owns the image, may have resized it first.
             ErrorKind::Canceled => contested && doing == "resize",
             _ => false,
@@ -83,6 +86,7 @@ impl Judge {
             ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => self.was_full(client),
             ErrorKind::Fenced => contested,
+            ErrorKind::ReadOnly => self.clones && doing == "snap-rollback",
             _ => false,
         };
         self.require(entitled, client, doing, error);
