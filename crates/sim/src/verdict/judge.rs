@@ -86,7 +86,8 @@ impl Judge {
             ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => self.was_full(client),
             ErrorKind::Fenced => contested,
-            ErrorKind::ReadOnly => self.clones && doing == "snap-rollback",
+            // Somebody has asked for the image since it took it.
+            ErrorKind::ReadOnly => doing == "snap-rollback",
             _ => false,
         };
         self.require(entitled, client, doing, error);
