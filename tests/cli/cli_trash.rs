@@ -179,9 +179,11 @@ def run(*words):
     done = subprocess.run([lsd, *words], capture_output=True, text=True)
     print(json.dumps([done.returncode, done.stderr]))
 image = rbd.Image(io, name)
+image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+run('trash', 'mv', pool + '/' + name)
+image.lock_release()
 run('trash', 'mv', pool + '/' + name)
 image.close()
-run('trash', 'mv', pool + '/' + name)
 image = rbd.Image(io, image_id=id)
 run('status', '-p', pool, '--image-id', id)
 run('trash', 'rm', '--no-progress', pool + '/' + id)
@@ -190,7 +192,7 @@ run('trash', 'rm', '--no-progress', pool + '/' + id)
 ";
 
 #[test]
-fn an_image_that_is_open_is_neither_moved_nor_removed() {
+fn an_image_whose_lock_is_kept_is_not_moved_and_one_that_is_open_is_not_removed() {
     let ceph = requires_ceph!();
     let image = ceph.image("trash-open").create("8M");
     let id = lsd(&ceph, &["info", &image.spec(), "--format", "json"]).ok().json()["id"].as_str().unwrap().to_owned();

@@ -14,6 +14,7 @@ mod cli_directory;
 mod cli_directory_diffs;
 mod cli_directory_snapshots;
 mod cli_directory_trash;
+mod cli_groups;
 mod cli_log;
 mod cli_rbd;
 mod cli_snapshots;

@@ -36,6 +36,11 @@ fn the_trash() {
 }
 
 #[test]
+fn groups_and_their_snapshots() {
+    run(&requires_ceph!(), "capi_groups");
+}
+
+#[test]
 fn snapshots_and_handles_that_show_one() {
     run(&requires_ceph!(), "capi_snapshots");
 }

@@ -7,13 +7,14 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
     "capi_snapshots",
     "capi_locks",
     "capi_trash",
+    "capi_groups",
     "capi_hygiene",
     "capi_misuse",
     "capi_threads",
@@ -73,6 +74,11 @@ fn locks() {
 #[test]
 fn the_trash() {
     run("capi_trash");
+}
+
+#[test]
+fn groups() {
+    run("capi_groups");
 }
 
 #[test]

@@ -197,7 +197,7 @@ static void unsupported(rbd_image_t image)
 	int owner;
 	IS(rbd_clone(io, name, "s", io, "clone", 1, &owner), -EOPNOTSUPP);
 	IS(rbd_flatten(image), -EOPNOTSUPP);
-	IS(rbd_group_create(io, "g"), -EOPNOTSUPP);
+	IS(rbd_mirror_mode_set(io, RBD_MIRROR_MODE_DISABLED), -EOPNOTSUPP);
 	IS(rbd_mirror_image_enable2(image, RBD_MIRROR_IMAGE_MODE_SNAPSHOT), -EOPNOTSUPP);
 	IS(rbd_migration_execute(io, name), -EOPNOTSUPP);
 	IS(rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, NULL, 0), -EOPNOTSUPP);

@@ -19,6 +19,13 @@ PLACE(rbd_snap_spec_t, name, 16);
 LAYOUT(rbd_snap_info_t, 24);
 PLACE(rbd_snap_info_t, name, 16);
 LAYOUT(rbd_group_info_t, 16);
+PLACE(rbd_group_info_t, pool, 8);
+LAYOUT(rbd_group_image_info_t, 24);
+PLACE(rbd_group_image_info_t, state, 16);
+LAYOUT(rbd_group_snap_info_t, 16);
+PLACE(rbd_group_snap_info_t, state, 8);
+LAYOUT(rbd_snap_group_namespace_t, 24);
+PLACE(rbd_snap_group_namespace_t, group_snap_name, 16);
 LAYOUT(rbd_image_watcher_t, 24);
 PLACE(rbd_image_watcher_t, cookie, 16);
 

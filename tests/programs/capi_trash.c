@@ -44,9 +44,11 @@ static void it_comes_back(void)
 	char other[200];
 	snprintf(other, sizeof(other), "%s-back", name);
 	IS(rbd_trash_move(io, "no such image", 0), -ENOENT);
-	OK(rbd_trash_move(io, name, 3600));
-	IS(listed(name), false);
 	rbd_image_t image;
+	OK(rbd_open(io, name, &image, NULL));
+	OK(rbd_trash_move(io, name, 3600));
+	OK(rbd_close(image));
+	IS(listed(name), false);
 	IS(rbd_open(io, name, &image, NULL), -ENOENT);
 	rbd_trash_image_info_t entry = entry_of(name), got;
 	IS(entry.source, RBD_TRASH_IMAGE_SOURCE_USER);

@@ -14,6 +14,7 @@ mod export_diff;
 mod feature;
 mod features;
 mod gc;
+mod group;
 mod image_meta;
 mod import;
 mod import_diff;
@@ -50,6 +51,18 @@ const COMMANDS: &[CommandSpec] = &[
     feature::DISABLE,
     feature::ENABLE,
     gc::SPEC,
+    group::CREATE,
+    group::IMAGE_ADD,
+    group::IMAGE_LIST,
+    group::IMAGE_REMOVE,
+    group::LIST,
+    group::REMOVE,
+    group::RENAME,
+    group::SNAP_CREATE,
+    group::SNAP_LIST,
+    group::SNAP_REMOVE,
+    group::SNAP_RENAME,
+    group::SNAP_ROLLBACK,
     image_meta::GET,
     image_meta::LIST,
     image_meta::REMOVE,

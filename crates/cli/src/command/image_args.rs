@@ -25,7 +25,7 @@ pub enum Snap {
 
 impl Snap {
     /// `EINVAL` if a snapshot was named where there can be none, or none where there must be one.
-    fn check(self, role: Role, named: Option<&String>) -> Result<()> {
+    pub fn check(self, role: Role, named: Option<&String>) -> Result<()> {
         let why = match (self, named) {
             (Snap::No, Some(_)) => "snapshot name specified for a command that doesn't use it",
             (Snap::Required, None) => "snapshot name was not specified",
@@ -54,7 +54,12 @@ impl Role {
 
 /// Everything that was said about an image; parts that were not are `None`.
 pub fn spec_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<Spec> {
-    let [pool, namespace, image, snap] = role.options();
+    spec_named(parsed, role.options(), strictness)
+}
+
+/// The same for other names of the options for pool, namespace, image and snapshot.
+pub fn spec_named(parsed: &Parsed, options: [&'static str; 4], strictness: Strictness) -> Result<Spec> {
+    let [pool, namespace, image, snap] = options;
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let mut found = Spec {
         place: Place::Pool { pool: option(pool), namespace: option(namespace).unwrap_or_default() },

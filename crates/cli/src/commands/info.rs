@@ -1,6 +1,7 @@
 //! `lsd info`.
 use super::features::{flag_names, operation_names};
-use super::snap::{flag, is_users};
+use super::group::group_pool;
+use super::snap::flag;
 use super::transfer::closed;
 use crate::command::image_args::{Snap, by_name_or_id};
 use crate::command::options::{FORMAT, IMAGE_ID, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC};
@@ -33,6 +34,8 @@ struct Shown {
     limit: Option<u64>,
     /// Of the snapshot, if it is one.
     is_protected: Option<bool>,
+    /// The group that it is in, with its pool.
+    group: Option<String>,
 }
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -46,7 +49,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
 }
 
 async fn look(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result<Shown> {
-    let snapshots = image.snapshots().list().await?.into_iter().filter(is_users).collect::<Vec<_>>();
+    let snapshots = image.snapshots().list().await?;
     // It may have changed since the handle was opened.
     let shown = image.shown().map(|shown| snapshots.iter().find(|now| now.id == shown.id).cloned().unwrap_or(shown));
     let info = image.info();
@@ -55,6 +58,10 @@ async fn look(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result
         snapshots: snapshots.len() as u64,
         limit: image.snapshots().limit().await?,
         is_protected: shown.map(|shown| shown.is_protected),
+        group: match image.group().await? {
+            Some(group) => Some(format!("{}/{}", group_pool(store, group.pool).await, group.name)),
+            None => None,
+        },
         info,
     })
 }
@@ -108,6 +115,9 @@ fn tree(shown: &Shown) -> Tree {
         ("features", list("feature", Features(info.features).names())),
         ("op_features", list("op_feature", operation_names(info.op_features))),
         ("flags", list("flag", flag_names(info.flags))),
+    ]);
+    fields.extend(shown.group.as_deref().map(|group| ("group", group.into())));
+    fields.extend([
         ("create_timestamp", time::ctime(info.timestamps.create_ns).into()),
         ("access_timestamp", time::ctime(info.timestamps.access_ns).into()),
         ("modify_timestamp", time::ctime(info.timestamps.modify_ns).into()),
@@ -138,6 +148,9 @@ fn plain(shown: &Shown) -> String {
     line(format!("features: {}", Features(info.features).names().join(", ")));
     line(format!("op_features: {}", operation_names(info.op_features).join(", ")));
     line(format!("flags: {}", flag_names(info.flags).join(", ")));
+    if let Some(group) = &shown.group {
+        line(format!("group: {group}"));
+    }
     line(format!("create_timestamp: {}", time::ctime(info.timestamps.create_ns)));
     line(format!("access_timestamp: {}", time::ctime(info.timestamps.access_ns)));
     line(format!("modify_timestamp: {}", time::ctime(info.timestamps.modify_ns)));

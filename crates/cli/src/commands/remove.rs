@@ -2,11 +2,14 @@
 use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::commands::group::group_pool;
 use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::Session;
-use lsd_engine::{ErrorKind, Image, ImageRef};
+use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_store::ObjectStore;
+use std::sync::Arc;
 
 pub const HAS_WATCHERS: &str = "error: image still has watchers\nThis means the image is still open or the client using it \
      crashed. Try again after closing/unmapping it or waiting 30s for the crashed client to timeout.";
@@ -41,7 +44,25 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         }
     };
     let removed = telling_who_is_waited_for(&store, &image, &|| line.has_begun(), removing).await;
-    line.end(removed).map_err(|error| in_words(&error))
+    match line.end(removed) {
+        Err(error) if error.kind == ErrorKind::InGroup => Err(in_group(&store, &image, &error).await),
+        removed => removed.map_err(|error| in_words(&error)),
+    }
+}
+
+/// Says which group it is, if that is still known.
+pub async fn in_group(store: &Arc<dyn ObjectStore>, image: &ImageRef, error: &lsd_engine::Error) -> Failure {
+    let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+    let mut group = String::new();
+    if let Ok(image) = Image::open(store, image, &options).await {
+        if let Ok(Some(found)) = image.group().await {
+            group = format!(" {}/{}", group_pool(store, found.pool).await, found.name);
+        }
+        // It was looked at only.
+        let _ = image.close().await;
+    }
+    let words = format!("error: image belongs to a group{group}\nRemove the image from the group and try again.");
+    Failure::new(error.errno(), words)
 }
 
 fn in_words(error: &lsd_engine::Error) -> Failure {

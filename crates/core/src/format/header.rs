@@ -1,10 +1,12 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
 mod ancestry;
+mod group;
 mod snapshot;
 mod tombs;
 mod trash;
 
 pub use ancestry::{Ancestor, AncestryRecord, ChildRecord, ImagePlace, MAX_ANCESTORS};
+pub use group::{GroupRef, GroupSnapRecord, MemberId, MemberRecord, MemberState};
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
 pub use trash::{TrashRecord, TrashSource};
@@ -58,6 +60,9 @@ pub mod key {
         format!("{CHILD}{:016x}.{pool}.{id}.{namespace}", child.snapshot.0)
     }
 
+    /// The group that the image is in; absent: in none.
+    pub const GROUP: &str = "group";
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }
@@ -76,6 +81,9 @@ mod kind {
     pub const TRASH: u16 = 11;
     pub const ANCESTRY: u16 = 12;
     pub const CHILD: u16 = 13;
+    pub const GROUP_REF: u16 = 20;
+    pub const GROUP_MEMBER: u16 = 21;
+    pub const GROUP_SNAPSHOT: u16 = 22;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {

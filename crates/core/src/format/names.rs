@@ -11,13 +11,14 @@ pub const POOL_METADATA: &str = "lsd_info";
 const HEADER_PREFIX: &str = "lsd_header.";
 const DATA_PREFIX: &str = "lsd_data.";
 const MAP_PREFIX: &str = "lsd_map.";
+const GROUP_PREFIX: &str = "lsd_group.";
 
 /// Characters of a new image's id. With ten of them a segment's name has 39 bytes, as many as those of RBD's objects: what serves
 /// objects takes its memory by sizes, and with 43 bytes, of the next size, reads cost it a tenth more (docs/PERFORMANCE.md).
 /// 2^32 segments later, some 30 PiB, a name becomes longer.
 const ID_CHARS: usize = 10;
 
-/// The id of a new image: 52 of the random bits, as digits and lower-case letters.
+/// The id of a new image, group or snapshot of a group: 52 of the random bits, as digits and lower-case letters.
 pub fn new_id(random: u64) -> String {
     let digit = |place: usize| {
         let value = random / 36_u64.pow(place as u32) % 36;
@@ -29,6 +30,11 @@ pub fn new_id(random: u64) -> String {
 /// The header object of an image.
 pub fn header(id: &str) -> String {
     format!("{HEADER_PREFIX}{id}")
+}
+
+/// The object of a group of images.
+pub fn group(id: &str) -> String {
+    format!("{GROUP_PREFIX}{id}")
 }
 
 /// What the names of an image's segments start with; clients see it as `block_name_prefix`.

@@ -3,9 +3,9 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    CheckpointPointer, EpochStart, ImageRecord, LogRecord, MAX_TOMBS, SnapCounters, SnapNamespace, SnapRecord,
-    StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch,
-    encode_requires, encode_text,
+    CheckpointPointer, EpochStart, GroupRef, GroupSnapRecord, ImageRecord, LogRecord, MAX_TOMBS, MemberId,
+    MemberRecord, MemberState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs, TrashRecord,
+    TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -156,6 +156,20 @@ fn sample_moment_root() -> Root {
     root
 }
 
+fn sample_group() -> GroupRef {
+    GroupRef { pool: -1, group: "4jf9cbmim2".into() }
+}
+
+fn sample_member(state: MemberState) -> MemberRecord {
+    MemberRecord { id: MemberId { pool: 3, image: "0123456789".into() }, state }
+}
+
+fn sample_group_snapshot() -> GroupSnapRecord {
+    let part = |pool, image: &str, id| (MemberId { pool, image: image.into() }, SnapId(id));
+    let parts = vec![part(-1, "z", 4), part(3, "a", 0), part(3, "b", 9)];
+    GroupSnapRecord { id: "s1".into(), name: "grüße".into(), is_complete: true, time_ns: 5, parts }
+}
+
 fn sample_trash() -> TrashRecord {
     TrashRecord { source: TrashSource::User, name: "grüße".into(), deleted_ns: 5, deferred_until_ns: 6 }
 }
@@ -229,6 +243,17 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
         ),
+        ("header-group", sample_group().encode(), include_bytes!("../../testdata/v3/header-group.bin")),
+        (
+            "header-group-member",
+            sample_member(MemberState::Incomplete).encode(),
+            include_bytes!("../../testdata/v3/header-group-member.bin"),
+        ),
+        (
+            "header-group-snapshot",
+            sample_group_snapshot().encode(),
+            include_bytes!("../../testdata/v3/header-group-snapshot.bin"),
+        ),
         ("directory-trash", sample_trash().encode(), include_bytes!("../../testdata/v3/directory-trash.bin")),
         (
             "seal",
@@ -253,7 +278,15 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
 
 /// Golden files of a second version, or with a field that was reserved in the first; all others are of the first.
 const V2: &[&str] = &["durable", "share", "summary-durable", "summary-shares"];
-const V3: &[&str] = &["moment-root-page", "header-snapshot", "header-snapshots", "directory-trash"];
+const V3: &[&str] = &[
+    "moment-root-page",
+    "header-snapshot",
+    "header-snapshots",
+    "header-group",
+    "header-group-member",
+    "header-group-snapshot",
+    "directory-trash",
+];
 /// Roots as they were written before there were moments: they are only read now.
 const ROOT_V1: &[u8] = include_bytes!("../../testdata/v1/root-page.bin");
 const ROOT_V2: &[u8] = include_bytes!("../../testdata/v2/patched-root-page.bin");
@@ -305,6 +338,11 @@ fn everything_comes_back() {
         assert_eq!(SnapRecord::decode(&snapshot.encode()).unwrap(), snapshot);
     }
     assert_eq!(TrashRecord::decode(&sample_trash().encode()).unwrap(), sample_trash());
+    assert_eq!(GroupRef::decode(&sample_group().encode()).unwrap(), sample_group());
+    for state in [MemberState::Attached, MemberState::Incomplete] {
+        assert_eq!(MemberRecord::decode(&sample_member(state).encode()).unwrap(), sample_member(state));
+    }
+    assert_eq!(GroupSnapRecord::decode(&sample_group_snapshot().encode()).unwrap(), sample_group_snapshot());
     for limit in [None, Some(0)] {
         let counters = SnapCounters { last: SnapId(7), limit, rolled_back: SnapId(3) };
         assert_eq!(SnapCounters::decode(&counters.encode()).unwrap(), counters);
@@ -472,6 +510,9 @@ fn decode_everything(bytes: &[u8]) {
     let _ = SnapRecord::decode(bytes);
     let _ = SnapCounters::decode(bytes);
     let _ = TrashRecord::decode(bytes);
+    let _ = GroupRef::decode(bytes);
+    let _ = MemberRecord::decode(bytes);
+    let _ = GroupSnapRecord::decode(bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
@@ -521,6 +562,9 @@ proptest! {
                 "header-text" => decode_text(&bytes).is_ok(),
                 "header-tombs" => Tombs::decode(&bytes).is_ok(),
                 "header-snapshot" => SnapRecord::decode(&bytes).is_ok(),
+                "header-group" => GroupRef::decode(&bytes).is_ok(),
+                "header-group-member" => MemberRecord::decode(&bytes).is_ok(),
+                "header-group-snapshot" => GroupSnapRecord::decode(&bytes).is_ok(),
                 "directory-trash" => TrashRecord::decode(&bytes).is_ok(),
                 "header-snapshots" => SnapCounters::decode(&bytes).is_ok(),
                 _ => decode_root(&bytes).is_ok(),

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     /// Locked by a live client, or watched.
     Busy,
     NotEmpty,
+    /// The image is in a group.
+    InGroup,
     NoSpace,
     /// Another client took the image over; nothing can be done with this handle any more.
     Fenced,
@@ -140,6 +142,7 @@ impl Error {
             ErrorKind::Domain => libc::EDOM,
             ErrorKind::Busy => libc::EBUSY,
             ErrorKind::NotEmpty => libc::ENOTEMPTY,
+            ErrorKind::InGroup => libc::EMLINK,
             ErrorKind::NoSpace => libc::ENOSPC,
             ErrorKind::Fenced | ErrorKind::Closed => libc::ESHUTDOWN,
             ErrorKind::Corrupt => libc::EIO,

@@ -28,6 +28,8 @@ impl Features {
     pub const OP_CLONE_PARENT: u64 = 1 << 0;
     /// The image is such a clone.
     pub const OP_CLONE_CHILD: u64 = 1 << 1;
+    /// The image is in a group.
+    pub const OP_GROUP: u64 = 1 << 2;
     /// A snapshot that was removed is kept for its clones.
     pub const OP_SNAP_TRASH: u64 = 1 << 3;
     /// Features that users neither set nor clear.

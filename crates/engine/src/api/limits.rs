@@ -141,3 +141,8 @@ pub(crate) const READAHEAD_TRIGGER: u32 = 4;
 pub(crate) const DAMAGED_TOLD: usize = 64;
 /// A kind of line that comes again and again is told once, and then once in this time with a count.
 pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(60);
+/// How often the entry of an image in a group, or in its header, is tried again that others change at the same time.
+pub(crate) const GROUP_TRIES: u32 = 8;
+/// How long taking all images of a group may take; the snapshot or rollback fails then, and nothing has changed. An owner that died is
+/// waited for (half a minute), and owners that hand over one after the other make everything durable first.
+pub(crate) const GROUP_HOLD_PATIENCE: Duration = Duration::from_secs(300);

@@ -1,4 +1,5 @@
 //! Names and ids of a pool's images: the keyed object `lsd_directory`.
+pub(crate) mod groups;
 pub(crate) mod namespaces;
 mod trash;
 

@@ -4,8 +4,8 @@ use crate::objects::header::{Header, Snapshots};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{
-    AncestryRecord, ChildRecord, ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs, decode_epoch,
-    decode_text, key,
+    AncestryRecord, ChildRecord, GroupRef, ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs,
+    decode_epoch, decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
@@ -43,6 +43,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     for child in values.values.keys().filter(|name| name.starts_with(key::CHILD)) {
         children.extend(values.decode(child, ChildRecord::decode));
     }
+    let group = values.values.contains_key(key::GROUP).then(|| values.decode(key::GROUP, GroupRef::decode)).flatten();
     let (image, log) = (image?, log?);
     let state = state.unwrap_or(StateRecord {
         size: MAX_IMAGE_BYTES,
@@ -54,8 +55,20 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     });
     let epoch = epoch.unwrap_or(log.epochs.last().map(|start| start.epoch).unwrap_or_default());
     let name = name.unwrap_or_default();
-    let header =
-        Header { image, state, epoch, log, tombs, name, metadata, snapshots, ancestry, children, removing: false };
+    let header = Header {
+        image,
+        state,
+        epoch,
+        log,
+        tombs,
+        name,
+        metadata,
+        snapshots,
+        ancestry,
+        children,
+        group,
+        removing: false,
+    };
     if let Some(why) = contradiction(id, &header) {
         values.report.add(names::header(&id.0), Fault::HeaderContradicts { why });
     }

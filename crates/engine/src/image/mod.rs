@@ -2,6 +2,7 @@
 //!
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
 mod beside;
+mod group;
 mod kin;
 mod locks;
 mod metadata;
@@ -19,14 +20,15 @@ use crate::read;
 use crate::recovery::open;
 use crate::session::Session;
 use crate::{
-    CheckReport, CloneOptions, CreateOptions, Error, ErrorKind, Extent, ImageId, ImageInfo, ImageRef, OpenOptions,
-    Progress, SnapRef,
+    CheckReport, CloneOptions, CreateOptions, Error, ErrorKind, Extent, Features, ImageId, ImageInfo, ImageRef,
+    OpenOptions, Progress, SnapRef,
 };
 use crate::{
     ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
     lifecycle,
 };
 use bytes::Bytes;
+pub use group::GroupName;
 pub use kin::{Child, Parent};
 pub use locks::Locks;
 use lsd_core::format::names;
@@ -173,13 +175,18 @@ impl Image {
     pub fn info(&self) -> ImageInfo {
         let record = &self.session.image;
         let described = self.session.described().clone();
+        // librbd keeps both beside the group; here they follow from it.
+        let (by_group, operation) = match described.group {
+            Some(_) => (Features::OPERATIONS, Features::OP_GROUP),
+            None => (0, 0),
+        };
         ImageInfo {
             id: self.session.objects.id.clone(),
             name: described.name,
             size: self.size(),
             order: record.order,
-            features: described.state.features,
-            op_features: described.state.op_features | described.snapshots.op_features(),
+            features: described.state.features | by_group,
+            op_features: described.state.op_features | described.snapshots.op_features() | operation,
             flags: described.state.flags,
             stripe_unit: record.stripe_unit,
             stripe_count: record.stripe_count,

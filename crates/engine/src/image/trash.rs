@@ -7,7 +7,6 @@ use crate::compiled_here;
 use crate::lifecycle::{self, remove};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{TrashRecord, TrashSource};
-use lsd_core::format::names;
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,12 +59,12 @@ impl Trash {
         Ok(TrashEntry::of((id.clone(), self.catalog().trashed(id).await?)))
     }
 
-    /// Takes the image's name away. Its snapshots and data stay. `delay`: how long it is only removed by force. `NotFound`, `Busy`
-    /// (somebody has it open).
+    /// Takes the image's name away. Its snapshots and data stay, and who has it open goes on. `delay`: how long it is only removed by force.
+    /// `NotFound`, `Busy` (somebody keeps its lock).
     #[compiled_here]
     pub async fn put(&self, name: &str, delay: Duration) -> Result<()> {
         let id = self.catalog().id_of(name).await?;
-        remove::until_unused(&self.store, &names::header(&id.0).into(), name).await?;
+        remove::check_not_kept(&self.store, &id, name).await?;
         let deleted_ns = self.clock.now_ns();
         let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         let record = TrashRecord {
@@ -87,7 +86,8 @@ impl Trash {
     }
 
     /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.
-    /// What has snapshots or is open stays, the others go all the same; then that is how it ends: `NotEmpty`, `Busy`.
+    /// What has snapshots, is open or in a group stays, the others go all the same; then that is how it ends: `NotEmpty`, `Busy`,
+    /// `InGroup`.
     #[compiled_here]
     pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
@@ -101,7 +101,9 @@ impl Trash {
                     done += 1;
                     progress(done, due.len() as u64)?;
                 }
-                Err(error) if matches!(error.kind, ErrorKind::NotEmpty | ErrorKind::Busy) => stayed = Some(error),
+                Err(error) if matches!(error.kind, ErrorKind::NotEmpty | ErrorKind::Busy | ErrorKind::InGroup) => {
+                    stayed = Some(error)
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -109,7 +111,7 @@ impl Trash {
     }
 
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;
-    /// `Busy`.
+    /// `Busy`; `InGroup`.
     #[compiled_here]
     pub async fn remove(&self, id: &ImageId, force: bool, progress: Progress<'async_recursion>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;

@@ -99,7 +99,7 @@ pub(crate) async fn image_record(
 /// Objects to be deleted, each with its pool.
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
-/// `NotFound`; `Busy`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where there is no header
+/// `NotFound`; `Busy`; `NotEmpty`; `InGroup`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where there is no header
 /// any more, or it says that a removal was broken off, what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
     let id = open::resolve(store, image).await?;
@@ -119,6 +119,7 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     found.header.snapshots.check_none(&found.header.name)?;
     remove::until_unused(store, &object, &found.header.name).await?;
     remove::evict_owner(&found).await?;
+    remove::check_in_no_group(store, &found.header).await?;
     let mut doomed = objects_of(&found).await?;
     // The last chance to cancel without a trace.
     progress(0, doomed.len() as u64 + 1)?;
@@ -133,9 +134,13 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     delete(store, &id, Some(name), doomed, progress).await
 }
 
-/// `NotEmpty`: somebody was faster than the removal and took a snapshot, so the image is given back.
+/// `NotEmpty`, `InGroup`: somebody was faster than the removal and took a snapshot, or put it into a group, so the image is given back.
 async fn give_back_if_needed(store: &Arc<dyn ObjectStore>, object: &ObjectName, header: &Header) -> Result<()> {
-    let Err(error) = header.snapshots.check_none(&header.name) else { return Ok(()) };
+    let needed = match header.snapshots.check_none(&header.name) {
+        Ok(()) => remove::check_in_no_group(store, header).await,
+        needed => needed,
+    };
+    let Err(error) = needed else { return Ok(()) };
     let update = KvUpdate::default().presence(KvPresence::MustExist).remove(key::REMOVING);
     store.kv_update(object, update).await?;
     Err(error)

@@ -4,15 +4,17 @@
 //! Owns: that nobody uses the image, taking it (rule 25 of `protocol.rs`), what is found by walking. Does not own: the order of
 //! deletion, what a header that verifies leads to (`lifecycle/`).
 use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
+use crate::catalog::groups;
 use crate::lifecycle::{self, Doomed};
-use crate::objects::header::check_understood;
+use crate::objects::header::{Header, check_understood};
 use crate::ownership::lock;
+use crate::ownership::watch::{self, Asked};
 use crate::recovery::open;
 use crate::recovery::open::Found;
 use crate::{Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{ImageRecord, decode_epoch, encode_epoch, key};
 use lsd_core::format::names;
-use lsd_core::format::notice::{self, Notice};
+use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_core::units::Epoch;
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, PoolId, StoreErrorKind};
 use std::sync::Arc;
@@ -33,6 +35,35 @@ pub(crate) async fn until_unused(store: &Arc<dyn ObjectStore>, header: &ObjectNa
             return Err(Error::new(ErrorKind::Busy, reason));
         }
         tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+/// `Busy`: a client that lives keeps the image's lock, as librbd has it of an image that loses its name. An owner gives it away when it
+/// is asked. What does not verify is nobody's.
+pub(crate) async fn check_not_kept(store: &Arc<dyn ObjectStore>, id: &ImageId, name: &str) -> Result<()> {
+    let Ok(found) = open::find(store, &ImageRef::Id(id.clone())).await else {
+        return until_unused(store, &names::header(&id.0).into(), name).await;
+    };
+    // Without the feature a lock is a note to people, as with librbd.
+    if found.header.state.features & Features::EXCLUSIVE_LOCK == 0 {
+        return Ok(());
+    }
+    let Some(holder) = lock::managed_holder(&found.objects).await? else { return Ok(()) };
+    match watch::ask_holder(&found.objects, &Notice::LockWanted, &holder).await? {
+        Asked::Answered(Some(Answer::Keeps)) => {
+            let reason = format!("{name}: {} at {} keeps the lock", holder.client, holder.addr);
+            Err(Error::new(ErrorKind::Busy, reason))
+        }
+        Asked::Answered(_) | Asked::Silent => Ok(()),
+    }
+}
+
+/// `InGroup`: the image is in a group that is there.
+pub(crate) async fn check_in_no_group(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<()> {
+    let Some(group) = &header.group else { return Ok(()) };
+    match groups::is_there(store, group).await? {
+        true => Err(Error::new(ErrorKind::InGroup, format!("{}: the image is in a group", header.name))),
+        false => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The part of the header that clients see, as an open image has it.
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
-use lsd_core::format::header::{AncestryRecord, StateRecord};
+use lsd_core::format::header::{AncestryRecord, GroupRef, StateRecord};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ pub(crate) struct Described {
     pub(crate) snapshots: Snapshots,
     /// Of a clone.
     pub(crate) ancestry: Option<AncestryRecord>,
+    pub(crate) group: Option<GroupRef>,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -24,6 +25,7 @@ impl Described {
             metadata: header.metadata.clone(),
             snapshots: header.snapshots.clone(),
             ancestry: header.ancestry.clone(),
+            group: header.group.clone(),
             option_faults: Vec::new(),
         }
     }
@@ -36,5 +38,6 @@ impl Described {
             && self.metadata == other.metadata
             && self.snapshots == other.snapshots
             && self.ancestry == other.ancestry
+            && self.group == other.group
     }
 }

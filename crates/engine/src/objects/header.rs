@@ -3,7 +3,7 @@ use crate::api::error::corrupt;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Features, Result, SnapRef};
 use lsd_core::format::header::{
-    AncestryRecord, CheckpointPointer, ChildRecord, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters,
+    AncestryRecord, CheckpointPointer, ChildRecord, GroupRef, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters,
     SnapNamespace, SnapRecord, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::{FormatError, FormatResult, Refusal};
@@ -99,6 +99,8 @@ pub(crate) struct Header {
     pub(crate) ancestry: Option<AncestryRecord>,
     /// Clones of its snapshots.
     pub(crate) children: Vec<ChildRecord>,
+    /// The group that the image is in, if that is still there (`catalog/groups.rs`).
+    pub(crate) group: Option<GroupRef>,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -147,6 +149,7 @@ impl Header {
             snapshots: Snapshots::decode(values).map_err(bad)?,
             ancestry: values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)).transpose().map_err(bad)?,
             children: children(values).map_err(bad)?,
+            group: group(values).map_err(bad)?,
             removing: values.contains_key(key::REMOVING),
         })
     }
@@ -168,6 +171,10 @@ pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()
     let reason =
         format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
     Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+pub(crate) fn group(values: &KvMap) -> FormatResult<Option<GroupRef>> {
+    values.get(key::GROUP).map(|value| GroupRef::decode(value)).transpose()
 }
 
 /// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking

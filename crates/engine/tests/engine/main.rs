@@ -8,6 +8,7 @@ mod common;
 mod damage;
 mod endurance;
 mod gc;
+mod groups;
 mod handover;
 mod large_writes;
 mod model;

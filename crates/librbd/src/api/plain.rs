@@ -1,9 +1,8 @@
-//! Questions about parents, children and groups, answered for images that have none: all images, as yet.
+//! Questions about parents and children, answered for images that have none: all images, as yet.
 //! What would make one (rbd_clone, ...) is in module `unsupported`.
-use crate::ffi::caller::{clear, duplicate, fetch, put, release};
-use crate::ffi::ctypes::{rbd_group_info_t, rbd_image_t, rbd_linked_image_spec_t, rbd_snap_spec_t};
+use crate::ffi::caller::{clear, fetch, put};
+use crate::ffi::ctypes::{rbd_image_t, rbd_linked_image_spec_t, rbd_snap_spec_t};
 use crate::ffi::errno::{CReturn, Errno};
-use crate::ffi::panic::guard;
 use crate::handles::entry::with_image;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -115,40 +114,6 @@ pub unsafe extern "C" fn rbd_list_children2(
         }
         // SAFETY: so many places by the contract of librbd.h.
         unsafe { clear(children.cast::<ChildInfo>(), places as usize) };
-        Ok(0)
-    })
-}
-
-/// An image in no group: an empty name and pool -1, as librbd. ERANGE for a struct of another size.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_get_group(
-    image: rbd_image_t,
-    group_info: *mut rbd_group_info_t,
-    group_info_size: usize,
-) -> c_int {
-    with_image(image, |_| {
-        if group_info_size != size_of::<rbd_group_info_t>() {
-            return Err(Errno::ERANGE);
-        }
-        if group_info.is_null() {
-            return Err(Errno::EINVAL);
-        }
-        // SAFETY: a place by the check above and the contract of librbd.h.
-        unsafe { put(group_info, rbd_group_info_t { name: duplicate(""), pool: -1 }) }
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_group_info_cleanup(group_info: *mut rbd_group_info_t, group_info_size: usize) -> c_int {
-    guard(|| {
-        if group_info_size != size_of::<rbd_group_info_t>() {
-            return Err(Errno::ERANGE);
-        }
-        // SAFETY: null or a filled struct by the contract of librbd.h.
-        if let Some(info) = unsafe { group_info.as_mut() } {
-            // SAFETY: it came from `duplicate`.
-            unsafe { release(&mut info.name) };
-        }
         Ok(0)
     })
 }

@@ -47,26 +47,6 @@ unsupported! {
     rbd_flatten(rbd_image_t);
     rbd_flatten_with_progress(rbd_image_t, Progress, *mut c_void);
     rbd_clone4(rados_ioctx_t, *const c_char, u64, rados_ioctx_t, *const c_char, rbd_image_options_t);
-    // Groups.
-    rbd_snap_get_group_namespace(rbd_image_t, u64, *mut c_void, usize);
-    rbd_group_create(rados_ioctx_t, *const c_char);
-    rbd_group_remove(rados_ioctx_t, *const c_char);
-    rbd_group_list(rados_ioctx_t, *mut c_char, *mut usize);
-    rbd_group_rename(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_group_image_add(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
-    rbd_group_image_remove(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
-    rbd_group_image_remove_by_id(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char);
-    rbd_group_image_list(rados_ioctx_t, *const c_char, *mut c_void, usize, *mut usize);
-    rbd_group_snap_create(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_group_snap_create2(rados_ioctx_t, *const c_char, *const c_char, u32);
-    rbd_group_snap_remove(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_group_snap_rename(rados_ioctx_t, *const c_char, *const c_char, *const c_char);
-    rbd_group_snap_list(rados_ioctx_t, *const c_char, *mut c_void, usize, *mut usize);
-    rbd_group_snap_rollback(rados_ioctx_t, *const c_char, *const c_char);
-    rbd_group_snap_rollback_with_progress(rados_ioctx_t, *const c_char, *const c_char, Progress, *mut c_void);
-    rbd_group_get_id(rados_ioctx_t, *const c_char, *mut c_char, *mut usize);
-    rbd_group_snap_get_info(rados_ioctx_t, *const c_char, *const c_char, *mut c_void);
-    rbd_group_snap_list2(rados_ioctx_t, *const c_char, *mut c_void, *mut usize);
     // Mirroring.
     rbd_mirror_site_name_get(rados_t, *mut c_char, *mut usize);
     rbd_mirror_site_name_set(rados_t, *const c_char);
@@ -159,11 +139,6 @@ nothing_to_clean! {
     rbd_snap_trash_namespace_cleanup(*mut c_void, usize) -> c_int;
     rbd_list_child_cleanup(*mut c_void);
     rbd_list_children_cleanup(*mut c_void, usize);
-    rbd_snap_group_namespace_cleanup(*mut c_void, usize) -> c_int;
-    rbd_group_image_list_cleanup(*mut c_void, usize, usize) -> c_int;
-    rbd_group_snap_list_cleanup(*mut c_void, usize, usize) -> c_int;
-    rbd_group_snap_get_info_cleanup(*mut c_void);
-    rbd_group_snap_list2_cleanup(*mut c_void, usize);
     rbd_mirror_peer_site_list_cleanup(*mut c_void, c_int);
     rbd_mirror_image_global_status_list_cleanup(*mut *mut c_char, *mut c_void, usize);
     rbd_mirror_peer_list_cleanup(*mut c_void, c_int);

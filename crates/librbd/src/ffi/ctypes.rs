@@ -83,6 +83,53 @@ pub struct rbd_group_info_t {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+pub struct rbd_group_image_info_t {
+    pub name: *mut c_char,
+    pub pool: i64,
+    /// An enum in C.
+    pub state: c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_group_snap_info_t {
+    pub name: *mut c_char,
+    /// An enum in C.
+    pub state: c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_snap_group_namespace_t {
+    pub group_pool: i64,
+    pub group_name: *mut c_char,
+    pub group_snap_name: *mut c_char,
+}
+
+/// Of Ceph 20, as the two that follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_group_image_snap_info_t {
+    pub image_name: *mut c_char,
+    pub pool_id: i64,
+    pub snap_id: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_group_snap_info2_t {
+    pub id: *mut c_char,
+    pub name: *mut c_char,
+    pub image_snap_name: *mut c_char,
+    /// Enums in C.
+    pub state: c_int,
+    pub namespace_type: c_int,
+    pub image_snaps_count: usize,
+    pub image_snaps: *mut rbd_group_image_snap_info_t,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub struct rbd_image_watcher_t {
     pub addr: *mut c_char,
     pub id: i64,
@@ -99,6 +146,11 @@ const _: () = {
     assert!(size_of::<rbd_linked_image_spec_t>() == 48 && offset_of!(rbd_linked_image_spec_t, trash) == 40);
     assert!(size_of::<rbd_snap_spec_t>() == 24 && offset_of!(rbd_snap_spec_t, name) == 16);
     assert!(size_of::<rbd_snap_info_t>() == 24 && offset_of!(rbd_snap_info_t, name) == 16);
-    assert!(size_of::<rbd_group_info_t>() == 16);
+    assert!(size_of::<rbd_group_info_t>() == 16 && offset_of!(rbd_group_info_t, pool) == 8);
+    assert!(size_of::<rbd_group_image_info_t>() == 24 && offset_of!(rbd_group_image_info_t, state) == 16);
+    assert!(size_of::<rbd_group_snap_info_t>() == 16 && offset_of!(rbd_group_snap_info_t, state) == 8);
+    assert!(size_of::<rbd_snap_group_namespace_t>() == 24);
+    assert!(offset_of!(rbd_snap_group_namespace_t, group_snap_name) == 16);
+    assert!(size_of::<rbd_group_snap_info2_t>() == 48 && offset_of!(rbd_group_snap_info2_t, image_snaps) == 40);
     assert!(size_of::<rbd_image_watcher_t>() == 24 && offset_of!(rbd_image_watcher_t, cookie) == 16);
 };

@@ -7,8 +7,8 @@ use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::header::{
-    CheckpointPointer, ImageRecord, LogRecord, SnapCounters, StateRecord, Tombs, decode_epoch, decode_requires,
-    decode_text, key,
+    CheckpointPointer, GroupRef, ImageRecord, LogRecord, SnapCounters, StateRecord, Tombs, decode_epoch,
+    decode_requires, decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_engine::Features;
@@ -26,6 +26,12 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     if subject.header.contains_key(key::REQUIRES) {
         let requires = subject.value(key::REQUIRES, decode_requires);
         view.add(requires.map(|bits| vec![("requires", snapshots::requires_tree(bits))]), key::REQUIRES);
+    }
+    if subject.header.contains_key(key::GROUP) {
+        view.add(
+            subject.value(key::GROUP, GroupRef::decode).map(|group| vec![("group", group_tree(&group))]),
+            key::GROUP,
+        );
     }
     view.add_snapshots(&subject);
     if subject.header.contains_key(key::TOMBS) {
@@ -135,6 +141,11 @@ pub fn checkpoint_tree(checkpoint: &CheckpointPointer) -> Tree {
         ("first_root_page", u64::from(checkpoint.first_root_page).into()),
         ("root_pages", u64::from(checkpoint.root_pages).into()),
     ])
+}
+
+fn group_tree(group: &GroupRef) -> Tree {
+    let pool = u64::try_from(group.pool).map_or_else(|_| Tree::from("none"), Tree::Number);
+    Tree::Object(vec![("pool", pool), ("id", group.group.as_str().into())])
 }
 
 fn tombs_tree(tombs: &Tombs) -> Tree {

@@ -3,15 +3,18 @@ use super::{IMAGE_ID, flag, is_users};
 use crate::command::image_args::{Snap, by_name_or_id};
 use crate::command::options::{FORMAT, IMAGE_SPEC, ONE_IMAGE};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
+use crate::commands::group::group_pool;
 use crate::commands::transfer::closed;
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_engine::{SnapInfo, SnapNamespace};
-use lsd_store::{ObjectStore, PoolId};
+use lsd_engine::{Image, SnapInfo, SnapNamespace};
+use lsd_store::ObjectStore;
 use std::sync::Arc;
+
+const FAILED: &str = "failed to list snapshots";
 
 pub const LIST: CommandSpec = CommandSpec {
     words: &["snap", "list"],
@@ -39,25 +42,32 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = Format::of(parsed)?;
     let all = parsed.has("all");
     let image = session.open_ref(&location, image, true).await?;
-    let failed = |error: lsd_engine::Error| Failure::engine("failed to list snapshots", &error);
-    let listed = image.snapshots().list().await.map_err(failed);
-    let listed = closed(&image, "failed to list snapshots", listed).await?;
     let store = location.store(session).await?;
-    let mut rows = Vec::new();
-    for snapshot in listed.into_iter().filter(|snapshot| all || is_users(snapshot)) {
-        let pool = match &snapshot.namespace {
-            SnapNamespace::Group { pool, .. } => pool_name(&store, PoolId(*pool)).await,
-            _ => String::new(),
-        };
-        rows.push(Row { snapshot, pool });
-    }
+    let rows = closed(&image, FAILED, rows(&store, &image, all).await).await?;
     let tree = Tree::List("snapshot", rows.iter().map(|row| row.tree(all)).collect());
     format.print("snapshots", &tree, || plain(&rows, all))
 }
 
-/// Empty for a pool that is gone, as in rbd.
-async fn pool_name(store: &Arc<dyn ObjectStore>, pool: PoolId) -> String {
-    store.open_pool(pool).await.map(|pool| pool.pool_name()).unwrap_or_default()
+async fn rows(store: &Arc<dyn ObjectStore>, image: &Image, all: bool) -> Result<Vec<Row>> {
+    let listed = image.snapshots().list().await.map_err(|error| Failure::engine(FAILED, &error))?;
+    let mut rows = Vec::new();
+    for mut snapshot in listed.into_iter().filter(|snapshot| all || is_users(snapshot)) {
+        name_group(image, &mut snapshot).await;
+        let pool = match &snapshot.namespace {
+            SnapNamespace::Group { pool, .. } => group_pool(store, *pool).await,
+            _ => String::new(),
+        };
+        rows.push(Row { snapshot, pool });
+    }
+    Ok(rows)
+}
+
+/// Puts the names of a group and of its snapshot in the place of their ids; where they are gone the ids stay.
+async fn name_group(image: &Image, snapshot: &mut SnapInfo) {
+    if let Ok((named, name)) = image.group_snapshot(&snapshot.namespace).await {
+        let pool = named.pool;
+        snapshot.namespace = SnapNamespace::Group { pool, group: named.name, group_snapshot: name };
+    }
 }
 
 fn namespace_name(namespace: &SnapNamespace) -> &'static str {

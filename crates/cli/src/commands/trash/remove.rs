@@ -3,7 +3,7 @@ use super::{ID_SPEC, Subject, date};
 use crate::command::image_args::pool_place;
 use crate::command::options::{IMAGE_ID, NAMESPACE, POOL, POOL_ONLY, POOL_SPEC, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
-use crate::commands::remove::{HAS_SNAPSHOTS, HAS_WATCHERS};
+use crate::commands::remove::{HAS_SNAPSHOTS, HAS_WATCHERS, in_group};
 use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
@@ -54,7 +54,11 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
     };
     let removing = trash.remove(&id, parsed.has("force"), &progress);
     let removed = telling_who_is_waited_for(&store, &ImageRef::Id(id.clone()), &|| line.has_begun(), removing).await;
-    ended(&line, removed.map_err(|error| not_removed(&error)))
+    let removed = match removed {
+        Err(error) if error.kind == ErrorKind::InGroup => Err(in_group(&store, &ImageRef::Id(id), &error).await),
+        removed => removed.map_err(|error| not_removed(&error)),
+    };
+    ended(&line, removed)
 }
 
 /// rbd says what is wrong before it ends the line that says how far it came.
@@ -111,7 +115,7 @@ fn check_threshold(threshold: f32) -> Result<()> {
 
 fn not_purged(error: &Error) -> Failure {
     match error.kind {
-        ErrorKind::NotEmpty | ErrorKind::Busy => Failure::new(
+        ErrorKind::NotEmpty | ErrorKind::Busy | ErrorKind::InGroup => Failure::new(
             error.errno(),
             "some expired images could not be removed\nEnsure that they are closed/unmapped, do not have snapshots \
              (including trashed snapshots with linked clones), are not in a group and were moved to the trash successfully.",

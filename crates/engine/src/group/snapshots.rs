@@ -1,0 +1,194 @@
+//! Snapshots of a group: one moment of all its images.
+//!
+//! Owns: the order of the steps of taking and removing one. Does not own: holding the images (`held.rs`), the snapshot of one image
+//! (`session/snapshots/`).
+use super::held::{self, Held, Opened};
+use super::object::{Contents, GroupObject};
+use crate::api::clock::Clock;
+use crate::objects::parallel;
+use crate::{Error, ErrorKind, OpenOptions, Result};
+use futures::FutureExt;
+use lsd_core::format::header::{GroupSnapRecord, MemberId, SnapNamespace};
+use lsd_core::units::SnapId;
+use std::sync::Arc;
+
+/// A snapshot of a group, as its users see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSnapshot {
+    pub id: String,
+    pub name: String,
+    /// False: some images may lack their part of it. It can only be removed.
+    pub is_complete: bool,
+    pub create_ns: u64,
+    /// What the parts are called in their images.
+    pub part_name: String,
+    pub parts: Vec<GroupSnapshotPart>,
+}
+
+/// One image's part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSnapshotPart {
+    pub pool: i64,
+    pub image: crate::ImageId,
+    /// Its id in the image; 0: not known.
+    pub snapshot: u64,
+}
+
+impl GroupObject {
+    /// What marks the parts of a snapshot in their images.
+    pub(super) fn namespace(&self, snapshot: &str) -> SnapNamespace {
+        let pool = self.store.pool_id().0;
+        SnapNamespace::Group { pool, group: self.id.clone(), group_snapshot: snapshot.to_owned() }
+    }
+
+    /// As in librbd, so that nobody's own name is the same.
+    pub(super) fn part_name(&self, snapshot: &str) -> String {
+        format!(".group.{:x}_{}_{snapshot}", self.store.pool_id().0, self.id)
+    }
+
+    pub(super) fn told(&self, record: GroupSnapRecord) -> GroupSnapshot {
+        let part = |(member, snapshot): (MemberId, SnapId)| GroupSnapshotPart {
+            pool: member.pool,
+            image: crate::ImageId(member.image),
+            snapshot: snapshot.0,
+        };
+        GroupSnapshot {
+            part_name: self.part_name(&record.id),
+            id: record.id,
+            name: record.name,
+            is_complete: record.is_complete,
+            create_ns: record.time_ns,
+            parts: record.parts.into_iter().map(part).collect(),
+        }
+    }
+
+    /// First the entry, incomplete; then all images are held and each gets its part; then they are let go, and the entry is complete. What
+    /// fails is undone, the entry last. `Exists`.
+    pub(super) async fn take_snapshot(
+        &self,
+        name: &str,
+        id: String,
+        options: &OpenOptions,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<()> {
+        let Contents { members, snapshots } = self.read().await?;
+        if snapshots.iter().any(|snapshot| snapshot.name == name) {
+            return Err(Error::new(ErrorKind::Exists, format!("the group has a snapshot {name:?}")));
+        }
+        let parts = members.into_iter().map(|member| (member.id, SnapId(0))).collect();
+        let record = GroupSnapRecord { id, name: name.to_owned(), is_complete: false, time_ns: clock.now_ns(), parts };
+        self.add_snapshot(&record).await?;
+        let ids: Vec<MemberId> = record.parts.iter().map(|(member, _)| member.clone()).collect();
+        let images = match held::open_all(&self.store, &ids, options, clock).await {
+            Ok(images) => images,
+            Err(error) => {
+                self.drop_snapshot(&record).await?;
+                return Err(error);
+            }
+        };
+        let taken = self.take_parts(&record, &images).await;
+        // The images are free again: writers go on while the rest is done.
+        let (ended, ()) = tokio::join!(self.end_taking(&record, taken), tell_and_close(&images));
+        ended
+    }
+
+    /// `Err`: what failed, and whether it is certain that no image has its part.
+    async fn take_parts(
+        &self,
+        record: &GroupSnapRecord,
+        images: &[Opened],
+    ) -> std::result::Result<Vec<SnapId>, (Error, bool)> {
+        let held = held::hold(images).await.map_err(|error| (error, true))?;
+        let namespace = self.namespace(&record.id);
+        let part_name = self.part_name(&record.id);
+        let take = |held: &Held<'_>| {
+            let (session, checkpointer) = (held.image.session.clone(), held.checkpointer.clone());
+            let (name, namespace) = (part_name.clone(), namespace.clone());
+            async move { session.create_snapshot_owned(&checkpointer, &name, namespace, 0).await }.boxed()
+        };
+        let results = parallel::all(held.iter().map(take).collect()).await;
+        let Some(error) = results.into_iter().find_map(Result::err) else {
+            let id = |image: &Opened| image.part(&namespace).map(|record| record.id).unwrap_or_default();
+            return Ok(images.iter().map(id).collect());
+        };
+        let mut is_undone = true;
+        for held in &held {
+            is_undone &= undo(held.image, &namespace).await.is_ok();
+        }
+        Err((error, is_undone))
+    }
+
+    async fn end_taking(
+        &self,
+        record: &GroupSnapRecord,
+        taken: std::result::Result<Vec<SnapId>, (Error, bool)>,
+    ) -> Result<()> {
+        match taken {
+            Ok(ids) => {
+                let members = record.parts.iter().map(|(member, _)| member.clone());
+                let complete =
+                    GroupSnapRecord { is_complete: true, parts: members.zip(ids).collect(), ..record.clone() };
+                self.change_snapshot(record, &complete).await
+            }
+            Err((error, true)) => {
+                self.drop_snapshot(record).await?;
+                Err(error)
+            }
+            // It stays as incomplete, and can be removed.
+            Err((error, false)) => Err(error),
+        }
+    }
+
+    /// First the entry says that it is incomplete, then the parts go, the entry last. Images that are gone have none.
+    pub(super) async fn remove_snapshot(
+        &self,
+        record: &GroupSnapRecord,
+        options: &OpenOptions,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<()> {
+        let begun = GroupSnapRecord { is_complete: false, ..record.clone() };
+        if record.is_complete {
+            self.change_snapshot(record, &begun).await?;
+        }
+        let namespace = self.namespace(&record.id);
+        for (member, _) in &record.parts {
+            let image = match held::open(&self.store, member, options, clock).await {
+                Err(error) if error.kind == ErrorKind::NotFound => continue,
+                image => image?,
+            };
+            let removed = remove_part(&image, &namespace).await;
+            held::close_all(&[image]).await;
+            removed?;
+        }
+        self.drop_snapshot(&begun).await
+    }
+}
+
+/// The image is held: takes its part away if it has it.
+async fn undo(image: &Opened, namespace: &SnapNamespace) -> Result<()> {
+    image.session.settle().await?;
+    match image.part(namespace) {
+        Some(part) => image.session.remove_snapshot_owned(part.id).await,
+        None => Ok(()),
+    }
+}
+
+/// The owner, wherever it is, takes its part away.
+async fn remove_part(image: &Opened, namespace: &SnapNamespace) -> Result<()> {
+    image.session.look_at_snapshots().await?;
+    let Some(part) = image.part(namespace) else { return Ok(()) };
+    match image.session.snap_remove(part.id).await {
+        // Somebody else was faster.
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+pub(super) async fn tell_and_close(images: &[Opened]) {
+    let tell = |image: &Opened| {
+        let session = image.session.clone();
+        async move { session.published().await }.boxed()
+    };
+    let telling = parallel::all(images.iter().map(tell).collect());
+    tokio::join!(telling, held::close_all(images));
+}
