@@ -7,11 +7,12 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
     "capi_snapshots",
+    "capi_clones",
     "capi_locks",
     "capi_trash",
     "capi_hygiene",
@@ -63,6 +64,11 @@ fn copies_watches_and_newer_calls() {
 #[test]
 fn snapshots() {
     run("capi_snapshots");
+}
+
+#[test]
+fn clones() {
+    run("capi_clones");
 }
 
 #[test]

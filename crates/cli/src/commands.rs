@@ -5,20 +5,24 @@ mod bench;
 mod changes;
 mod check;
 mod children;
+mod clone;
 mod copy;
 mod create;
+mod deep_copy;
 mod diff;
 mod disk_usage;
 mod export;
 mod export_diff;
 mod feature;
 mod features;
+mod flatten;
 mod gc;
 mod image_meta;
 mod import;
 mod import_diff;
 mod info;
 mod inspect;
+mod kin;
 mod layout;
 mod list;
 mod lock;
@@ -33,6 +37,7 @@ mod snap;
 mod status;
 mod transfer;
 mod trash;
+mod tree;
 mod unsupported;
 mod waiting;
 
@@ -41,14 +46,17 @@ const COMMANDS: &[CommandSpec] = &[
     bench::BENCH_WRITE,
     check::SPEC,
     children::SPEC,
+    clone::SPEC,
     copy::SPEC,
     create::SPEC,
+    deep_copy::SPEC,
     diff::SPEC,
     disk_usage::SPEC,
     export::SPEC,
     export_diff::SPEC,
     feature::DISABLE,
     feature::ENABLE,
+    flatten::SPEC,
     gc::SPEC,
     image_meta::GET,
     image_meta::LIST,
@@ -89,6 +97,7 @@ const COMMANDS: &[CommandSpec] = &[
     trash::PURGE,
     trash::REMOVE,
     trash::RESTORE,
+    tree::SPEC,
 ];
 
 /// Every command.

@@ -41,7 +41,7 @@ pub use api::write_data::WriteData;
 pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
-pub use image::{Child, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
+pub use image::{Child, DeepCopy, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
 pub use lifecycle::clone::{CloneFormat, CloneOptions};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
