@@ -8,9 +8,11 @@ mod common;
 
 mod cephx;
 mod cli_against_rbd;
+mod cli_clones;
 mod cli_diffs;
 mod cli_dir;
 mod cli_directory;
+mod cli_directory_clones;
 mod cli_directory_diffs;
 mod cli_directory_snapshots;
 mod cli_directory_trash;

@@ -46,6 +46,11 @@ fn snapshots_and_handles_that_show_one() {
 }
 
 #[test]
+fn clones_and_deep_copies() {
+    run(&requires_ceph!(), "capi_clones");
+}
+
+#[test]
 fn the_exclusive_lock_and_advisory_locks() {
     run(&requires_ceph!(), "capi_locks");
 }

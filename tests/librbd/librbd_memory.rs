@@ -12,6 +12,7 @@ const PROGRAMS: [&str; 11] = [
     "capi_aio",
     "capi_more",
     "capi_snapshots",
+    "capi_clones",
     "capi_locks",
     "capi_trash",
     "capi_groups",
@@ -64,6 +65,11 @@ fn copies_watches_and_newer_calls() {
 #[test]
 fn snapshots() {
     run("capi_snapshots");
+}
+
+#[test]
+fn clones() {
+    run("capi_clones");
 }
 
 #[test]

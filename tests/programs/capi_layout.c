@@ -14,6 +14,8 @@ PLACE(rbd_image_info_t, parent_name, 64);
 LAYOUT(rbd_image_spec_t, 16);
 LAYOUT(rbd_linked_image_spec_t, 48);
 PLACE(rbd_linked_image_spec_t, trash, 40);
+LAYOUT(rbd_child_info_t, 32);
+PLACE(rbd_child_info_t, trash, 24);
 LAYOUT(rbd_snap_spec_t, 24);
 PLACE(rbd_snap_spec_t, name, 16);
 LAYOUT(rbd_snap_info_t, 24);

@@ -5,14 +5,17 @@ mod bench;
 mod changes;
 mod check;
 mod children;
+mod clone;
 mod copy;
 mod create;
+mod deep_copy;
 mod diff;
 mod disk_usage;
 mod export;
 mod export_diff;
 mod feature;
 mod features;
+mod flatten;
 mod gc;
 mod group;
 mod image_meta;
@@ -20,6 +23,7 @@ mod import;
 mod import_diff;
 mod info;
 mod inspect;
+mod kin;
 mod layout;
 mod list;
 mod lock;
@@ -34,6 +38,7 @@ mod snap;
 mod status;
 mod transfer;
 mod trash;
+mod tree;
 mod unsupported;
 mod waiting;
 
@@ -42,14 +47,17 @@ const COMMANDS: &[CommandSpec] = &[
     bench::BENCH_WRITE,
     check::SPEC,
     children::SPEC,
+    clone::SPEC,
     copy::SPEC,
     create::SPEC,
+    deep_copy::SPEC,
     diff::SPEC,
     disk_usage::SPEC,
     export::SPEC,
     export_diff::SPEC,
     feature::DISABLE,
     feature::ENABLE,
+    flatten::SPEC,
     gc::SPEC,
     group::CREATE,
     group::IMAGE_ADD,
@@ -102,6 +110,7 @@ const COMMANDS: &[CommandSpec] = &[
     trash::PURGE,
     trash::REMOVE,
     trash::RESTORE,
+    tree::SPEC,
 ];
 
 /// Every command.

@@ -43,7 +43,7 @@ pub use catalog::namespaces::Namespaces;
 pub use catalog::{Catalog, CatalogEntry};
 pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairReport, Severity};
 pub use group::{GroupImage, GroupSnapshot, GroupSnapshotPart, Groups};
-pub use image::{Child, GroupName, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
+pub use image::{Child, DeepCopy, GroupName, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
 pub use lifecycle::clone::{CloneFormat, CloneOptions};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};

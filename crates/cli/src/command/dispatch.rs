@@ -149,7 +149,8 @@ mod tests {
         }
         assert!(matches!(asked("trash mv rbd/a"), Request::Run(spec, _) if spec.words == ["trash", "move"]));
         assert!(matches!(asked("trash bogus"), Request::Help(_)));
-        assert!(matches!(asked("clone rbd/a@b rbd/c"), Request::Fail(_)));
+        assert!(matches!(asked("sparsify rbd/a"), Request::Fail(_)));
+        assert!(matches!(asked("deep cp rbd/a rbd/c"), Request::Run(spec, _) if spec.words == ["deep", "copy"]));
         assert!(matches!(asked("snap add rbd/a@b"), Request::Run(spec, _) if spec.words == ["snap", "create"]));
         for line in ["perf rbd/image", "perf image", "perf --interval 1 image"] {
             assert!(matches!(asked(line), Request::Run(spec, _) if spec.words == ["perf"]), "{line}");

@@ -56,6 +56,9 @@ pub const LAYOUT: &[OptionSpec] = &[
     OptionSpec::value("journal-pool", "pool for journal objects"),
 ];
 
+/// How a clone or a deep copy is laid out: what there is of it has format 2.
+pub const CLONE_LAYOUT: &[OptionSpec] = LAYOUT.split_at(2).1;
+
 /// What the marks of the features in [`LAYOUT`] mean.
 pub const FEATURES_EPILOGUE: &str = "\
 Image Features:

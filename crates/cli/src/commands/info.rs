@@ -1,6 +1,7 @@
 //! `lsd info`.
 use super::features::{flag_names, operation_names};
 use super::group::group_pool;
+use super::kin::{Kin, overlapping_parent};
 use super::snap::flag;
 use super::transfer::closed;
 use crate::command::image_args::{Snap, by_name_or_id};
@@ -10,7 +11,7 @@ use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_engine::{Features, Image, ImageInfo};
+use lsd_engine::{Features, Image, ImageInfo, Parent};
 use lsd_store::ObjectStore;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ struct Shown {
     is_protected: Option<bool>,
     /// The group that it is in, with its pool.
     group: Option<String>,
+    parent: Option<(Kin, Parent)>,
 }
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -62,6 +64,7 @@ async fn look(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result
             Some(group) => Some(format!("{}/{}", group_pool(store, group.pool).await, group.name)),
             None => None,
         },
+        parent: overlapping_parent(store, image).await?,
         info,
     })
 }
@@ -124,10 +127,23 @@ fn tree(shown: &Shown) -> Tree {
     ]);
     fields.extend(shown.is_protected.map(|value| ("protected", flag(value).into())));
     fields.extend(shown.limit.map(|limit| ("snapshot_limit", limit.into())));
+    fields.extend(shown.parent.as_ref().map(|(kin, parent)| ("parent", parent_tree(kin, parent))));
     if is_striped(info) {
         fields.extend([("stripe_unit", info.stripe_unit.into()), ("stripe_count", info.stripe_count.into())]);
     }
     Tree::Object(fields)
+}
+
+fn parent_tree(kin: &Kin, parent: &Parent) -> Tree {
+    Tree::Object(vec![
+        ("pool", kin.pool.as_str().into()),
+        ("pool_namespace", kin.namespace.as_str().into()),
+        ("image", kin.image.as_str().into()),
+        ("id", parent.id.0.as_str().into()),
+        ("snapshot", parent.snapshot.name.as_str().into()),
+        ("trash", Tree::Bool(parent.trash)),
+        ("overlap", parent.overlap.into()),
+    ])
 }
 
 fn plain(shown: &Shown) -> String {
@@ -159,6 +175,11 @@ fn plain(shown: &Shown) -> String {
     }
     if let Some(limit) = shown.limit {
         line(format!("snapshot_limit: {limit}"));
+    }
+    if let Some((kin, Parent { trash, id, snapshot, overlap, .. })) = &shown.parent {
+        let in_trash = if *trash { format!(" (trash {id})") } else { String::new() };
+        line(format!("parent: {}@{}{in_trash}", kin.spec(), snapshot.name));
+        line(format!("overlap: {}", size::format(*overlap)));
     }
     if is_striped(info) {
         line(format!("stripe unit: {}", size::format(info.stripe_unit)));

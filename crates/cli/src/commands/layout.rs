@@ -1,11 +1,11 @@
-//! How a new image is laid out: the options of `create`, `import` and `cp`, and their defaults from ceph.conf.
+//! How a new image is laid out: the options of `create`, `import`, `cp`, `deep cp` and `clone`, and their defaults from ceph.conf.
 use super::features;
 use crate::command::Parsed;
 use crate::error::{Failure, Result};
 use crate::interchange::image::ImageHeader;
 use crate::output::{size, warn_named};
 use crate::session::Session;
-use lsd_engine::{CreateOptions, Features, ImageInfo};
+use lsd_engine::{CloneFormat, CloneOptions, CreateOptions, Features, ImageInfo};
 use lsd_store::{ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::sync::Arc;
@@ -98,6 +98,38 @@ impl Layout {
         self.apply(session, store, CreateOptions::like(source), None).await
     }
 
+    /// Whether what the clone has depends on what its parent has, beyond being the same.
+    pub fn needs_parent(&self) -> bool {
+        self.shared && self.features.is_none()
+    }
+
+    /// Options for a clone. What was not asked for is as in the parent, which has these features.
+    pub async fn for_clone(
+        &self,
+        session: &Session,
+        store: &Arc<dyn ObjectStore>,
+        parents: u64,
+    ) -> Result<CloneOptions> {
+        let inherited = parents & !(Features::DATA_POOL | Features::STRIPINGV2 | Features::INTERNAL);
+        let shared = self.shared.then_some(self.features.unwrap_or(inherited) & !features::SINGLE_CLIENT);
+        let stripe = match (self.stripe_unit, self.stripe_count) {
+            (None, None) => None,
+            (unit, count) => Some((unit.unwrap_or(0), count.unwrap_or(1))),
+        };
+        let data_pool = self.data_pool.clone().or_else(|| session.setting("rbd_default_data_pool"));
+        Ok(CloneOptions {
+            format: clone_format(session)?,
+            order: self.order,
+            features: shared.or(self.features),
+            stripe,
+            data_pool: match data_pool.filter(|pool| !pool.is_empty()) {
+                Some(pool) => Some(find_pool(session, store, &pool).await?),
+                None => None,
+            },
+            id: None,
+        })
+    }
+
     async fn apply(
         &self,
         session: &Session,
@@ -119,6 +151,16 @@ impl Layout {
             options.data_pool = Some(find_pool(session, store, &pool).await?);
         }
         Ok(options)
+    }
+}
+
+/// `rbd_default_clone_format`, of which `auto` is 2: every client of lsd knows it.
+pub fn clone_format(session: &Session) -> Result<CloneFormat> {
+    const KEY: &str = "rbd_default_clone_format";
+    match session.setting(KEY).as_deref() {
+        Some("1") => Ok(CloneFormat::Protected),
+        Some("2" | "auto") | None => Ok(CloneFormat::Free),
+        Some(other) => Err(Failure::invalid(format!("there is no clone format '{other}': {KEY} is 1, 2 or auto"))),
     }
 }
 

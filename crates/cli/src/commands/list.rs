@@ -1,4 +1,5 @@
 //! `lsd ls`.
+use super::kin::{Kin, overlapping_parent};
 use super::snap::{flag, is_users};
 use crate::command::image_args::pool_place;
 use crate::command::options::{FORMAT, POOL_ONLY, POOL_SPEC};
@@ -9,7 +10,7 @@ use crate::output::table::{Align, Table};
 use crate::output::{size, warn_named};
 use crate::session::Session;
 use futures::StreamExt;
-use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, SnapInfo};
+use lsd_engine::{Catalog, CatalogEntry, ErrorKind, Image, ImageRef, OpenOptions, SnapInfo, SnapRef};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 
@@ -31,8 +32,12 @@ struct Listed {
     id: String,
     size: u64,
     locked: bool,
-    snapshots: Vec<SnapInfo>,
+    parent: Option<ListedParent>,
+    snapshots: Vec<(SnapInfo, Option<ListedParent>)>,
 }
+
+/// The image and the name of the snapshot.
+type ListedParent = (Kin, String);
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let place = pool_place(parsed)?;
@@ -90,35 +95,69 @@ async fn describe(
 ) -> lsd_engine::Result<Listed> {
     let image = Image::open(store, &ImageRef::Id(entry.id.clone()), options).await?;
     let locked = super::status::is_locked(store, &image).await;
-    let snapshots = image.snapshots().list().await;
+    let kin = look_at_kin(store, &image, options).await;
     let (name, id, size) = (entry.name.clone(), entry.id.to_string(), image.size());
     image.close().await?;
-    Ok(Listed { name, id, size, locked, snapshots: snapshots?.into_iter().filter(is_users).collect() })
+    let (parent, snapshots) = kin?;
+    Ok(Listed { name, id, size, locked, parent, snapshots })
+}
+
+/// The parents of the image and of its snapshots, most of which have the image's.
+async fn look_at_kin(
+    store: &Arc<dyn ObjectStore>,
+    image: &Image,
+    options: &OpenOptions,
+) -> lsd_engine::Result<(Option<ListedParent>, Vec<(SnapInfo, Option<ListedParent>)>)> {
+    let listed = |parent: Option<(Kin, lsd_engine::Parent)>| parent.map(|(kin, parent)| (kin, parent.snapshot.name));
+    let parent = listed(overlapping_parent(store, image).await?);
+    let mut snapshots = Vec::new();
+    for snapshot in image.snapshots().list().await?.into_iter().filter(is_users) {
+        let its = match snapshot.is_of_clone {
+            true => {
+                let at = OpenOptions { snapshot: Some(SnapRef::Id(snapshot.id)), ..options.clone() };
+                let shown = Image::open(store, &ImageRef::Id(image.info().id), &at).await?;
+                let its = overlapping_parent(store, &shown).await;
+                shown.close().await?;
+                listed(its?)
+            }
+            false => None,
+        };
+        snapshots.push((snapshot, its));
+    }
+    Ok((parent, snapshots))
+}
+
+fn parent_tree((kin, snapshot): &ListedParent) -> Tree {
+    Tree::Object(vec![
+        ("pool", kin.pool.as_str().into()),
+        ("pool_namespace", kin.namespace.as_str().into()),
+        ("image", kin.image.as_str().into()),
+        ("snapshot", snapshot.as_str().into()),
+    ])
 }
 
 fn print_long(format: Format, rows: &[Listed]) -> Result<()> {
     let image = |row: &Listed| {
-        let mut fields: Vec<(&'static str, Tree)> = vec![
-            ("image", row.name.as_str().into()),
-            ("id", row.id.as_str().into()),
-            ("size", row.size.into()),
-            ("format", 2.into()),
-        ];
+        let mut fields: Vec<(&'static str, Tree)> =
+            vec![("image", row.name.as_str().into()), ("id", row.id.as_str().into()), ("size", row.size.into())];
+        fields.extend(row.parent.as_ref().map(|parent| ("parent", parent_tree(parent))));
+        fields.push(("format", 2.into()));
         if row.locked {
             fields.push(("lock_type", "exclusive".into()));
         }
         Tree::Object(fields)
     };
-    let snapshot = |row: &Listed, snapshot: &SnapInfo| {
-        Tree::Object(vec![
+    let snapshot = |row: &Listed, (snapshot, parent): &(SnapInfo, Option<ListedParent>)| {
+        let mut fields: Vec<(&'static str, Tree)> = vec![
             ("image", row.name.as_str().into()),
             ("id", row.id.as_str().into()),
             ("snapshot", snapshot.name.as_str().into()),
             ("snapshot_id", snapshot.id.into()),
             ("size", snapshot.size.into()),
-            ("format", 2.into()),
-            ("protected", flag(snapshot.is_protected).into()),
-        ])
+        ];
+        fields.extend(parent.as_ref().map(|parent| ("parent", parent_tree(parent))));
+        fields.extend([("format", 2.into()), ("protected", flag(snapshot.is_protected).into())]);
+        Tree::Object(fields)
     };
     let mut items = Vec::new();
     for row in rows {
@@ -139,14 +178,17 @@ fn plain_long(rows: &[Listed]) -> String {
         .column("FMT", Align::Left, Align::Right)
         .column("PROT", Align::Left, Align::Left)
         .column("LOCK", Align::Left, Align::Right);
+    let parents = |parent: &Option<ListedParent>| {
+        parent.as_ref().map(|(kin, snapshot)| format!("{}@{snapshot}", kin.spec())).unwrap_or_default()
+    };
     for row in rows {
         let lock = if row.locked { "excl" } else { "" };
         let size = size::format(row.size);
-        table.row(vec![row.name.clone(), size, String::new(), "2".into(), String::new(), lock.into()]);
-        for SnapInfo { name, size, is_protected, .. } in &row.snapshots {
+        table.row(vec![row.name.clone(), size, parents(&row.parent), "2".into(), String::new(), lock.into()]);
+        for (SnapInfo { name, size, is_protected, .. }, parent) in &row.snapshots {
             let (name, size) = (format!("{}@{name}", row.name), size::format(*size));
             let is_protected = if *is_protected { "yes" } else { "" };
-            table.row(vec![name, size, String::new(), "2".into(), is_protected.into(), String::new()]);
+            table.row(vec![name, size, parents(parent), "2".into(), is_protected.into(), String::new()]);
         }
     }
     table.to_string()

@@ -3,10 +3,11 @@ use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::commands::group::group_pool;
+use crate::commands::snap::is_users;
 use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
-use crate::session::Session;
+use crate::session::{Location, Session};
 use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ pub const HAS_WATCHERS: &str = "error: image still has watchers\nThis means the 
      crashed. Try again after closing/unmapping it or waiting 30s for the crashed client to timeout.";
 pub const HAS_SNAPSHOTS: &str =
     "image has snapshots - these must be deleted with 'lsd snap purge' before the image can be removed.";
+
+pub const HAS_CLONES: &str =
+    "image has snapshots with linked clones - these must be deleted or flattened before the image can be removed.";
 
 const FORCE_HELP: &str = "force removal of an image whose header is damaged";
 
@@ -46,6 +50,9 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let removed = telling_who_is_waited_for(&store, &image, &|| line.has_begun(), removing).await;
     match line.end(removed) {
         Err(error) if error.kind == ErrorKind::InGroup => Err(in_group(&store, &image, &error).await),
+        Err(error) if error.kind == ErrorKind::NotEmpty && !has_users_snapshots(session, &location).await => {
+            Err(Failure::new(error.errno(), HAS_CLONES))
+        }
         removed => removed.map_err(|error| in_words(&error)),
     }
 }
@@ -63,6 +70,15 @@ pub async fn in_group(store: &Arc<dyn ObjectStore>, image: &ImageRef, error: &ls
     }
     let words = format!("error: image belongs to a group{group}\nRemove the image from the group and try again.");
     Failure::new(error.errno(), words)
+}
+
+/// What is left otherwise are those that were removed and are kept for their clones.
+async fn has_users_snapshots(session: &Session, location: &Location) -> bool {
+    let Ok(image) = location.open_image(session, true).await else { return true };
+    let listed = image.snapshots().list().await;
+    // What only reads loses nothing.
+    let _ = image.close().await;
+    listed.map_or(true, |snapshots| snapshots.iter().any(is_users))
 }
 
 fn in_words(error: &lsd_engine::Error) -> Failure {

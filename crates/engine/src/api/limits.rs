@@ -106,6 +106,12 @@ pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
 pub(crate) const WALK_LEAVES: usize = 256;
+/// Bytes of an image that are compared with what it was before a deep copy copies any of them: what differs there is in memory.
+pub(crate) const DEEP_COPY_WINDOW: u64 = 4 << 30;
+/// Bytes that a deep copy reads at a time.
+pub(crate) const DEEP_COPY_CHUNK: u64 = 4 << 20;
+/// Chunks in flight: with [`DEEP_COPY_CHUNK`] it bounds the memory of a deep copy.
+pub(crate) const DEEP_COPY_IN_FLIGHT: usize = 8;
 /// Records that replay applies together, once their leaves are loaded.
 pub(crate) const REPLAY_RECORDS: usize = 256;
 /// Memory for leaves that no checkpoint has as they are, as a part of `lsd_map_cache_bytes`, which bounds all others: beyond 1/`DUE` of it

@@ -8,6 +8,7 @@ use crate::session::Session;
 use crate::{Extent as Change, Result};
 use lsd_core::map::Extent;
 use lsd_core::units::{LeafNo, Loc, Seq};
+use lsd_state::lineage::Whose;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -39,11 +40,20 @@ fn differing(session: &Session, other: &Session) -> Vec<LeafNo> {
         .collect()
 }
 
+/// What of an image counts as its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    All,
+    /// What lies in segments of its own: not what a clone shows of its parent.
+    Own,
+}
+
 /// What is not the same as in the other: extents in order, with whether they have data here. Of `None` all that has data differs.
 pub(super) async fn changes(
     session: &Session,
     from: Option<&Session>,
     range: Range<u64>,
+    counted: Counted,
     each: &mut (dyn FnMut(Change) -> Result<()> + Send),
 ) -> Result<()> {
     session.keep_up().await?;
@@ -61,6 +71,8 @@ pub(super) async fn changes(
         let newest = session.shared.lock().segments.newest(loc.segment()).known();
         newest.zip(unmoved).is_some_and(|(newest, since)| newest <= since)
     };
+    let ancestors = session.objects.ancestors();
+    let counts = |loc: &Loc| counted == Counted::All || ancestors.of_segment(loc.segment()) == Whose::Own;
     for some in leaves.chunks(WALK_LEAVES) {
         let ours = of(session, some).await?;
         let theirs = match from {
@@ -68,6 +80,7 @@ pub(super) async fn changes(
             None => vec![Vec::new(); some.len()],
         };
         for piece in ours.iter().zip(&theirs).flat_map(|(ours, theirs)| side_by_side(ours, theirs)) {
+            let piece = Beside { ours: piece.ours.filter(counts), theirs: piece.theirs.filter(counts), ..piece };
             let (start, end) = (piece.offset.max(range.start), (piece.offset + piece.len).min(range.end));
             if start < end && differs(&piece, is_old) {
                 each(Change { offset: start, len: end - start, data: piece.ours.is_some() })?;
@@ -88,15 +101,24 @@ fn differs(piece: &Beside, is_old: impl Fn(Loc) -> bool) -> bool {
 /// The last sequence of the other's moment, if what lies elsewhere now and was written until then is the same data: collection moved
 /// it. `None` where the image was rolled back since, so that it has data which the other had not any more.
 fn unmoved_since(session: &Session, from: &Session) -> Option<Seq> {
-    let snapshot = from.shown.as_ref()?;
+    let snapshot = from.shown.as_ref().filter(|_| session.image.uuid == from.image.uuid)?;
     let state = session.shared.lock();
     let is_later = state.view.end >= snapshot.root.frontier;
     (is_later && snapshot.id > state.view.rolled_back).then_some(snapshot.root.frontier)
 }
 
-/// `Invalid`: they are not of one image.
-pub(super) fn check_same_image(session: &Session, other: &Session) -> Result<()> {
-    if session.image.uuid == other.image.uuid { Ok(()) } else { Err(invalid("the handles are of two images")) }
+/// `Invalid`: they are not of one image, nor is one a clone of what the other shows. A clone's numbers go on where its parent's snapshot
+/// ends, so that places in both maps can be compared.
+pub(super) fn check_kin(session: &Session, other: &Session) -> Result<()> {
+    let ancestry = session.described().ancestry.clone();
+    let is_parent = ancestry.zip(other.shown.as_ref()).is_some_and(|(ancestry, shown)| {
+        let parent = ancestry.ancestors.last().map(|parent| parent.uuid);
+        parent == Some(other.image.uuid) && ancestry.snapshot == shown.id
+    });
+    match session.image.uuid == other.image.uuid || is_parent {
+        true => Ok(()),
+        false => Err(invalid("the handles are of two images")),
+    }
 }
 
 async fn of(session: &Session, leaves: &[LeafNo]) -> Result<Vec<Vec<Extent>>> {

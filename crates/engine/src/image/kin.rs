@@ -6,7 +6,7 @@ use crate::objects::line::{open_place, place_of};
 use crate::session::Session;
 use crate::ties::stale::{Fate, fate};
 use crate::ties::tie::ParentHeader;
-use crate::{Catalog, Error, ErrorKind, ImageId, Result, SnapRef};
+use crate::{Catalog, Error, ErrorKind, ImageId, OpenOptions, Result, SnapRef};
 use lsd_core::format::header::{Ancestor, ChildRecord, ImagePlace};
 use lsd_core::units::SnapId;
 use lsd_store::{ObjectStore, PoolId};
@@ -41,12 +41,8 @@ pub struct Child {
 
 /// `NotFound`: it has none.
 pub(crate) async fn parent(session: &Session) -> Result<Parent> {
-    session.look_at_snapshots().await?;
+    let overlap = overlap(session).await?;
     let described = session.described().clone();
-    let overlap = match &session.shown {
-        Some(shown) => shown.overlap,
-        None => described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
-    };
     let none = || Error::new(ErrorKind::NotFound, format!("{} has no parent", described.name));
     let (overlap, ancestry) = overlap.zip(described.ancestry.as_ref()).ok_or_else(none)?;
     let Some(Ancestor { place, .. }) = ancestry.ancestors.last() else { return Err(none()) };
@@ -63,6 +59,25 @@ pub(crate) async fn parent(session: &Session) -> Result<Parent> {
         trash,
         snapshot: SnapInfo::from(&snapshot),
         overlap,
+    })
+}
+
+/// How an image of this store is opened, where another one is opened with these options.
+pub(crate) async fn open_options(store: &Arc<dyn ObjectStore>, options: &OpenOptions) -> Result<OpenOptions> {
+    let pool = match store.namespace().is_empty() {
+        true => None,
+        false => Some(open_place(store, store.pool_id().0, "").await?),
+    };
+    Ok(OpenOptions { pool, snapshot: None, ..options.clone() })
+}
+
+/// Of what the handle shows. `None`: it is no clone.
+pub(crate) async fn overlap(session: &Session) -> Result<Option<u64>> {
+    session.look_at_snapshots().await?;
+    let described = session.described();
+    Ok(match &session.shown {
+        Some(shown) => shown.overlap,
+        None => described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
 mod beside;
+mod children;
+mod deep_copy;
 mod group;
 mod kin;
 mod locks;
@@ -27,7 +29,9 @@ use crate::{
     ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
     lifecycle,
 };
+use beside::Counted;
 use bytes::Bytes;
+pub use deep_copy::DeepCopy;
 pub use group::GroupName;
 pub use kin::{Child, Parent};
 pub use locks::Locks;
@@ -175,18 +179,17 @@ impl Image {
     pub fn info(&self) -> ImageInfo {
         let record = &self.session.image;
         let described = self.session.described().clone();
-        // librbd keeps both beside the group; here they follow from it.
-        let (by_group, operation) = match described.group {
-            Some(_) => (Features::OPERATIONS, Features::OP_GROUP),
-            None => (0, 0),
-        };
+        // librbd keeps these beside what they say; here they follow from it.
+        let by_group = if described.group.is_some() { Features::OP_GROUP } else { 0 };
+        let op_features = described.state.op_features | described.snapshots.op_features() | by_group;
+        let operations = if op_features == 0 { 0 } else { Features::OPERATIONS };
         ImageInfo {
             id: self.session.objects.id.clone(),
             name: described.name,
             size: self.size(),
             order: record.order,
-            features: described.state.features | by_group,
-            op_features: described.state.op_features | described.snapshots.op_features() | operation,
+            features: described.state.features | operations,
+            op_features,
             flags: described.state.flags,
             stripe_unit: record.stripe_unit,
             stripe_count: record.stripe_count,
@@ -359,7 +362,7 @@ impl Image {
         Metadata::of(&self.session)
     }
 
-    /// Tells what of a range is not the same as in `from`, a handle at a snapshot of the same image: extents in order, which may
+    /// Tells what of a range is not the same as in `from`, a handle at a snapshot of the same image or at the one it is a clone of: extents in order, which may
     /// follow one another, with whether they have data here. `None`: what has data. From the maps alone, in proportion to what
     /// differs; what was only moved is not told, unless the image was rolled back since. `Invalid`: another image's; an error of
     /// `each` ends it.
@@ -375,9 +378,27 @@ impl Image {
         let end = offset.saturating_add(len).min(self.size());
         if let Some(from) = from {
             from.session.check_open()?;
-            beside::check_same_image(&self.session, &from.session)?;
+            beside::check_kin(&self.session, &from.session)?;
         }
-        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, each).await
+        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, Counted::All, each).await
+    }
+
+    /// The same, where what a clone has of its parent counts as no data.
+    #[compiled_here]
+    pub async fn own_changes(
+        &self,
+        from: Option<&Image>,
+        offset: u64,
+        len: u64,
+        each: &mut (dyn FnMut(Extent) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.session.check_open()?;
+        let end = offset.saturating_add(len).min(self.size());
+        if let Some(from) = from {
+            from.session.check_open()?;
+            beside::check_kin(&self.session, &from.session)?;
+        }
+        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, Counted::Own, each).await
     }
 
     /// Names for moments of the image.
@@ -394,6 +415,12 @@ impl Image {
     #[compiled_here]
     pub async fn parent(&self) -> Result<Parent> {
         kin::parent(&self.session).await
+    }
+
+    /// Up to where the image, or the snapshot that this handle shows, shows what its parent has; 0: it is no clone.
+    #[compiled_here]
+    pub async fn overlap(&self) -> Result<u64> {
+        Ok(kin::overlap(&self.session).await?.unwrap_or(0))
     }
 
     /// The clones of a snapshot, or of all; in the order in which they were made.

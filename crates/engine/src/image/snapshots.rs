@@ -2,8 +2,9 @@
 //!
 //! Owns: the words of the calls. Does not own: how a change is made (`session/snapshots/`) or asked of the owner
 //! (`session/requests.rs`).
+use super::children;
 use crate::session::Session;
-use crate::{Error, ErrorKind, Features, Result, SnapRef};
+use crate::{Error, ErrorKind, Features, OpenOptions, Progress, Result, SnapRef};
 use lsd_core::format::header::{SnapNamespace, SnapRecord};
 use lsd_core::units::SnapId;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct SnapInfo {
     pub is_protected: bool,
     /// When it was taken, nanoseconds since 1970.
     pub create_ns: u64,
+    /// The image was a clone then.
+    pub is_of_clone: bool,
 }
 
 impl From<&SnapRecord> for SnapInfo {
@@ -35,6 +38,7 @@ impl From<&SnapRecord> for SnapInfo {
             flags: record.flags,
             is_protected: record.is_protected,
             create_ns: record.time_ns,
+            is_of_clone: record.overlap.is_some(),
         }
     }
 }
@@ -88,6 +92,12 @@ impl<'a> Snapshots<'a> {
     /// The same for one of any namespace.
     pub async fn remove_by_id(self, id: u64) -> Result<()> {
         self.session.snap_remove(SnapId(id)).await.map_err(|error| error.during("snap-remove"))
+    }
+
+    /// Flattens the clones of a snapshot, which are opened with these options. Progress is in clones. `NotFound`; `Busy`: a clone has
+    /// snapshots and no deep-flatten.
+    pub async fn flatten_children(self, name: &str, options: &OpenOptions, progress: Progress<'_>) -> Result<()> {
+        children::flatten_children(self.session, self.id_of(name).await?, options, progress).await
     }
 
     /// `NotFound`, `Exists`.

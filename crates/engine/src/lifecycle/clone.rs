@@ -57,6 +57,7 @@ pub(crate) async fn clone(
     clock: &dyn Clock,
     uuid: Uuid,
 ) -> Result<ImageId> {
+    check_same_cluster(parent_store, store)?;
     let found = open::find(parent_store, parent).await?;
     let snapshot = found.header.snapshots.find(snapshot)?;
     let is_strict = options.format == CloneFormat::Protected;
@@ -64,6 +65,9 @@ pub(crate) async fn clone(
     if snapshot.features & Features::LAYERING == 0 {
         let reason = format!("{}: parent image must support layering", found.header.name);
         return Err(Error::new(ErrorKind::Unimplemented, reason));
+    }
+    if options.features.is_some_and(|features| features & Features::LAYERING == 0) {
+        return Err(Error::new(ErrorKind::Unimplemented, format!("{name}: cloning image must support layering")));
     }
     let id = options.id.clone().unwrap_or_else(|| ImageId(names::new_id(uuid.as_u64_pair().1)));
     let catalog = Catalog::new(store.clone());
@@ -116,6 +120,17 @@ pub(crate) async fn clone(
     }
 }
 
+/// `Invalid`: one of them is a directory, and the other is not that one.
+fn check_same_cluster(parent: &Arc<dyn ObjectStore>, clone: &Arc<dyn ObjectStore>) -> Result<()> {
+    let has_pools = |store: &Arc<dyn ObjectStore>| store.pool_id().0 >= 0;
+    let is_same = match (has_pools(parent), has_pools(clone)) {
+        (true, true) => true,
+        (false, false) => parent.pool_name() == clone.pool_name(),
+        _ => false,
+    };
+    if is_same { Ok(()) } else { Err(invalid("a clone is in the cluster or directory of its parent")) }
+}
+
 /// A clone that is not made. Where the header may be there all the same, so may the tie.
 async fn take_back(
     store: &Arc<dyn ObjectStore>,
@@ -147,7 +162,7 @@ fn create_options(found: &Found, snapshot: &SnapRecord, options: &CloneOptions) 
     CreateOptions {
         size: snapshot.size,
         order,
-        features: options.features.unwrap_or(parents) | Features::LAYERING,
+        features: options.features.unwrap_or(parents),
         stripe_unit,
         stripe_count,
         data_pool: options.data_pool,

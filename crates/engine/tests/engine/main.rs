@@ -6,6 +6,7 @@ mod coalesce;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod deep_copy;
 mod endurance;
 mod gc;
 mod groups;

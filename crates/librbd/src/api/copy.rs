@@ -10,7 +10,7 @@ use crate::handles::options::{ImageOptions, options_of};
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
 use futures::{StreamExt, TryStreamExt, stream};
-use lsd_engine::{Image, ImageRef};
+use lsd_engine::{CreateOptions, Image, ImageRef};
 use std::ffi::{c_char, c_int, c_void};
 
 /// Bytes copied at a time, and after which progress is reported.
@@ -47,14 +47,8 @@ async fn copy_data(from: &OpenImage, target: &Image, progress: CallerProgress, f
     Ok(())
 }
 
-/// Copies into a new image. A failed copy leaves the new image there, as librbd does.
-async fn copy_to_new(
-    source: &Ref<OpenImage>,
-    pool: Pool,
-    image_name: String,
-    options: Option<Ref<ImageOptions>>,
-    progress: CallerProgress,
-) -> Outcome<()> {
+/// The layout of a copy: the source's, but for what the options say.
+pub fn layout_of_copy(source: &OpenImage, pool: &Pool, options: Option<&ImageOptions>) -> Outcome<CreateOptions> {
     let (info, size) = (source.view.head().info(), source.view.image()?.size());
     let mut wanted = Wanted {
         order: u64::from(info.order),
@@ -62,7 +56,7 @@ async fn copy_to_new(
         stripe_unit: info.stripe_unit,
         stripe_count: info.stripe_count,
     };
-    if let Some(options) = &options {
+    if let Some(options) = options {
         let given = Wanted::from_options(options);
         if given.order != 0 {
             wanted = Wanted { order: given.order, stripe_unit: 0, stripe_count: 0, ..wanted };
@@ -72,7 +66,18 @@ async fn copy_to_new(
         }
         wanted.features = given.features.or(wanted.features);
     }
-    let create_options = create_options(&pool, size, wanted, options.as_deref())?;
+    create_options(pool, size, wanted, options)
+}
+
+/// Copies into a new image. A failed copy leaves the new image there, as librbd does.
+async fn copy_to_new(
+    source: &Ref<OpenImage>,
+    pool: Pool,
+    image_name: String,
+    options: Option<Ref<ImageOptions>>,
+    progress: CallerProgress,
+) -> Outcome<()> {
+    let create_options = layout_of_copy(source, &pool, options.as_deref())?;
     Image::create(&pool.store, &image_name, &create_options).await?;
     let open_options = pool.open_options(false)?;
     let end = pool.end();

@@ -17,7 +17,7 @@ pub type DiffCallback = unsafe extern "C" fn(u64, usize, c_int, *mut c_void) -> 
 
 /// `RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT` of rbd_diff_iterate3.
 const FLAG_WHOLE_OBJECT: u32 = 1 << 1;
-/// `RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT`: without parents it changes nothing.
+/// `RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT`: else what a clone has of its parent is no data.
 const FLAG_INCLUDE_PARENT: u32 = 1 << 0;
 
 /// Bytes of an image that are compared before anything of them is told: what differs there, at worst in blocks of 4 KiB, is in memory.
@@ -29,6 +29,7 @@ struct Teller {
     argument: *mut c_void,
     layout: Layout,
     whole_object: bool,
+    include_parent: bool,
     /// Told extents lie within this range.
     window: (u64, u64),
     /// The extent that may still grow, and whether it has data.
@@ -61,6 +62,19 @@ impl Teller {
         }
     }
 
+    fn has_data(&self, image: &Ref<OpenImage>, shown: &Image, (start, end): (u64, u64)) -> Outcome<bool> {
+        let mut found = false;
+        let mut look = |extent: Extent| {
+            found |= extent.data;
+            Ok(())
+        };
+        match self.include_parent {
+            true => image.core.block_on(shown.changes(None, start, end - start, &mut look))?,
+            false => image.core.block_on(shown.own_changes(None, start, end - start, &mut look))?,
+        }
+        Ok(found)
+    }
+
     /// Whole objects are told one by one, as librbd does.
     fn tell(&mut self) -> Outcome<()> {
         let Some((mut start, end, data)) = self.pending.take() else { return Ok(()) };
@@ -83,7 +97,7 @@ fn iterate(
     image: &Ref<OpenImage>,
     from: Option<SnapInfo>,
     (ofs, len): (u64, u64),
-    whole_object: bool,
+    (whole_object, include_parent): (bool, bool),
     (callback, argument): (Option<DiffCallback>, *mut c_void),
 ) -> Outcome<c_int> {
     let callback = callback.ok_or(Errno::EINVAL)?;
@@ -91,13 +105,16 @@ fn iterate(
     let len = clip(shown.size(), ofs, len)?;
     let layout = image.layout;
     let window = (ofs, ofs + len);
-    let mut teller = Teller { callback, argument, layout, whole_object, window, pending: None };
+    let mut teller = Teller { callback, argument, layout, whole_object, include_parent, window, pending: None };
     if let Some(from) = from {
         return match image.view.snapshot()? {
             Some(to) if from.id == to => Ok(0),
             Some(to) if from.id > to => Err(Errno::EINVAL),
             _ => differences(image, &shown, &from, teller),
         };
+    }
+    if !include_parent && image.core.block_on(shown.overlap())? > 0 {
+        return own_data(image, &shown, teller);
     }
     let mut at = ofs;
     while at < window.1 {
@@ -115,13 +132,7 @@ fn iterate(
 /// What of the window is not as in the snapshot.
 fn differences(image: &Ref<OpenImage>, shown: &Image, from: &SnapInfo, mut teller: Teller) -> Outcome<c_int> {
     let from = image.core.block_on(image.view.open_at(from.id))?;
-    let (mut at, end) = teller.window;
-    let mut told = Ok(());
-    while at < end && told.is_ok() {
-        let len = (end - at).min(COMPARED_AT_ONCE);
-        told = tell_part(image, (shown, &from), (at, len), &mut teller);
-        at += len;
-    }
+    let told = tell_parts(image, (shown, Some(&from)), &mut teller);
     let closed = image.core.block_on(from.close());
     told?;
     closed?;
@@ -129,10 +140,27 @@ fn differences(image: &Ref<OpenImage>, shown: &Image, from: &SnapInfo, mut telle
     Ok(0)
 }
 
+/// What of the window a clone has by itself.
+fn own_data(image: &Ref<OpenImage>, shown: &Image, mut teller: Teller) -> Outcome<c_int> {
+    tell_parts(image, (shown, None), &mut teller)?;
+    teller.tell()?;
+    Ok(0)
+}
+
+fn tell_parts(image: &Ref<OpenImage>, images: (&Image, Option<&Image>), teller: &mut Teller) -> Outcome<()> {
+    let (mut at, end) = teller.window;
+    while at < end {
+        let len = (end - at).min(COMPARED_AT_ONCE);
+        tell_part(image, images, (at, len), teller)?;
+        at += len;
+    }
+    Ok(())
+}
+
 /// The same of a part of the window.
 fn tell_part(
     image: &Ref<OpenImage>,
-    (shown, from): (&Image, &Image),
+    (shown, from): (&Image, Option<&Image>),
     (start, len): (u64, u64),
     teller: &mut Teller,
 ) -> Outcome<()> {
@@ -144,27 +172,17 @@ fn tell_part(
         }
         Ok(())
     };
-    image.core.block_on(shown.changes(Some(from), start, len, &mut collect))?;
+    match teller.include_parent {
+        true => image.core.block_on(shown.changes(from, start, len, &mut collect))?,
+        false => image.core.block_on(shown.own_changes(from, start, len, &mut collect))?,
+    }
     for Extent { offset, len, data } in found {
         let (start, end) = teller.widened(offset, offset + len);
         // An object that something went from may have other data.
-        let has_data = !data && teller.whole_object && has_data(image, shown, (start, end))?;
+        let has_data = !data && teller.whole_object && teller.has_data(image, shown, (start, end))?;
         teller.extent(offset, offset + len, data || has_data)?;
     }
     Ok(())
-}
-
-fn has_data(image: &Ref<OpenImage>, shown: &Image, (start, end): (u64, u64)) -> Outcome<bool> {
-    let mut at = start;
-    while at < end {
-        for extent in image.core.block_on(shown.first_extents(at, end - at))? {
-            if extent.data {
-                return Ok(true);
-            }
-            at = extent.offset + extent.len;
-        }
-    }
-    Ok(false)
 }
 
 #[unsafe(no_mangle)]
@@ -187,7 +205,7 @@ pub unsafe extern "C" fn rbd_diff_iterate2(
     fromsnapname: *const c_char,
     ofs: u64,
     len: u64,
-    _include_parent: u8,
+    include_parent: u8,
     whole_object: u8,
     cb: Option<DiffCallback>,
     arg: *mut c_void,
@@ -196,7 +214,7 @@ pub unsafe extern "C" fn rbd_diff_iterate2(
         // SAFETY: null or a string by the contract of librbd.h.
         let from = unsafe { optional_string(fromsnapname) }?;
         let from = from.map(|name| image.core.block_on(image.view.head().snapshots().get(&name))).transpose()?;
-        iterate(image, from, (ofs, len), whole_object != 0, (cb, arg))
+        iterate(image, from, (ofs, len), (whole_object != 0, include_parent != 0), (cb, arg))
     })
 }
 
@@ -217,6 +235,7 @@ pub unsafe extern "C" fn rbd_diff_iterate3(
         }
         let from = (from_snap_id != 0).then_some(from_snap_id);
         let from = from.map(|id| image.core.block_on(image.view.head().snapshots().get_by_id(id))).transpose()?;
-        iterate(image, from, (ofs, len), flags & FLAG_WHOLE_OBJECT != 0, (cb, arg))
+        let [whole_object, include_parent] = [FLAG_WHOLE_OBJECT, FLAG_INCLUDE_PARENT].map(|flag| flags & flag != 0);
+        iterate(image, from, (ofs, len), (whole_object, include_parent), (cb, arg))
     })
 }

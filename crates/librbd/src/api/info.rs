@@ -77,16 +77,6 @@ pub unsafe extern "C" fn rbd_get_flags(image: rbd_image_t, flags: *mut u64) -> c
     })
 }
 
-/// Nothing overlaps without a parent: 0. ENOENT as in rbd_get_flags.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_get_overlap(image: rbd_image_t, overlap: *mut u64) -> c_int {
-    with_image(image, |image| {
-        image.view.snapshot()?;
-        // SAFETY: a place for the number by the contract of librbd.h.
-        unsafe { put(overlap, 0) }
-    })
-}
-
 /// Of what the handle shows.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_size(image: rbd_image_t, size: *mut u64) -> c_int {

@@ -2,10 +2,13 @@
 //!
 //! Owns: their prototypes, their arguments, and librbd's rules about them. Does not own: handles (layer `handles`), or
 //! anything that is decided about an image (crate `lsd-engine`).
+mod children;
+mod clone;
 mod completion;
 mod copy;
 mod create;
 mod data;
+mod deep_copy;
 mod diff;
 mod features;
 mod group_snap_info;
@@ -19,8 +22,9 @@ mod namespace;
 mod notify;
 pub mod open;
 mod options;
-mod plain;
+mod parent;
 mod pool;
+mod snap_trash;
 mod snapshots;
 mod trash;
 mod unsupported;

@@ -23,14 +23,15 @@ const NO_LIMIT: u64 = u64::MAX;
 
 /// `RBD_SNAP_CREATE_SKIP_QUIESCE` and `RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR`: one of them at a time. Nothing can be quiesced.
 const CREATE_FLAGS: [u32; 3] = [0, 1 << 0, 1 << 1];
-/// `RBD_SNAP_REMOVE_UNPROTECT`. `RBD_SNAP_REMOVE_FLATTEN` has nothing to do without clones.
+/// `RBD_SNAP_REMOVE_UNPROTECT`, `RBD_SNAP_REMOVE_FLATTEN`.
 const REMOVE_UNPROTECT: u32 = 1 << 0;
+const REMOVE_FLATTEN: u32 = 1 << 1;
 
 fn find(image: &OpenImage, name: &str) -> Outcome<SnapInfo> {
     Ok(image.core.block_on(image.view.head().snapshots().get(name))?)
 }
 
-fn find_by_id(image: &OpenImage, id: u64) -> Outcome<SnapInfo> {
+pub fn find_by_id(image: &OpenImage, id: u64) -> Outcome<SnapInfo> {
     Ok(image.core.block_on(image.view.head().snapshots().get_by_id(id))?)
 }
 
@@ -124,21 +125,26 @@ pub unsafe extern "C" fn rbd_snap_remove(image: rbd_image_t, snapname: *const c_
     unsafe { rbd_snap_remove2(image, snapname, 0, None, std::ptr::null_mut()) }
 }
 
-/// Flags that librbd does not know it ignores. `cb` would be told of clones that are flattened; there are none.
+/// Flags that librbd does not know it ignores. `cb` is told how many clones were flattened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_remove2(
     image: rbd_image_t,
     snap_name: *const c_char,
     flags: u32,
-    _cb: Progress,
-    _cbdata: *mut c_void,
+    cb: Progress,
+    cbdata: *mut c_void,
 ) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let name = unsafe { string(snap_name) }?;
         let found = find(image, &name)?;
+        let progress = CallerProgress::new(cb, cbdata);
+        let report = |done, total| progress.report(done, total);
         let snapshots = image.view.changeable()?.snapshots();
         image.core.block_on(async {
+            if flags & REMOVE_FLATTEN != 0 {
+                snapshots.flatten_children(&name, image.view.options(), &report).await?;
+            }
             if found.is_protected && flags & REMOVE_UNPROTECT != 0 {
                 snapshots.unprotect(&name).await?;
             }
@@ -308,6 +314,15 @@ pub unsafe extern "C" fn rbd_snap_get_timestamp(image: rbd_image_t, snap_id: u64
     })
 }
 
+/// `rbd_snap_namespace_type_t`.
+pub fn namespace_number(namespace: &SnapNamespace) -> c_int {
+    match namespace {
+        SnapNamespace::User => 0,
+        SnapNamespace::Group { .. } => 1,
+        SnapNamespace::Trash { .. } => 2,
+    }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_namespace_type(
     image: rbd_image_t,
@@ -315,11 +330,7 @@ pub unsafe extern "C" fn rbd_snap_get_namespace_type(
     namespace_type: *mut c_int,
 ) -> c_int {
     with_image(image, |image| {
-        let number = match find_by_id(image, snap_id)?.namespace {
-            SnapNamespace::User => 0,
-            SnapNamespace::Group { .. } => 1,
-            SnapNamespace::Trash { .. } => 2,
-        };
+        let number = namespace_number(&find_by_id(image, snap_id)?.namespace);
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(namespace_type, number) }
     })

@@ -35,18 +35,6 @@ macro_rules! nothing_to_clean {
 pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
 
 unsupported! {
-    // Snapshots of the trash.
-    rbd_snap_get_trash_namespace(rbd_image_t, u64, *mut c_char, usize);
-    rbd_snap_get_trash_namespace2(rbd_image_t, u64, *mut c_void, usize);
-    // Clones.
-    rbd_clone(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, u64, *mut c_int);
-    rbd_clone2(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, u64, *mut c_int, u64, c_int);
-    rbd_clone3(rados_ioctx_t, *const c_char, *const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
-    rbd_deep_copy(rbd_image_t, rados_ioctx_t, *const c_char, rbd_image_options_t);
-    rbd_deep_copy_with_progress(rbd_image_t, rados_ioctx_t, *const c_char, rbd_image_options_t, Progress, *mut c_void);
-    rbd_flatten(rbd_image_t);
-    rbd_flatten_with_progress(rbd_image_t, Progress, *mut c_void);
-    rbd_clone4(rados_ioctx_t, *const c_char, u64, rados_ioctx_t, *const c_char, rbd_image_options_t);
     // Mirroring.
     rbd_mirror_site_name_get(rados_t, *mut c_char, *mut usize);
     rbd_mirror_site_name_set(rados_t, *const c_char);
@@ -136,9 +124,6 @@ unsupported! {
 }
 
 nothing_to_clean! {
-    rbd_snap_trash_namespace_cleanup(*mut c_void, usize) -> c_int;
-    rbd_list_child_cleanup(*mut c_void);
-    rbd_list_children_cleanup(*mut c_void, usize);
     rbd_mirror_peer_site_list_cleanup(*mut c_void, c_int);
     rbd_mirror_image_global_status_list_cleanup(*mut *mut c_char, *mut c_void, usize);
     rbd_mirror_peer_list_cleanup(*mut c_void, c_int);

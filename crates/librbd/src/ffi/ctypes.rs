@@ -60,6 +60,23 @@ pub struct rbd_linked_image_spec_t {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+pub struct rbd_child_info_t {
+    pub pool_name: *mut c_char,
+    pub image_name: *mut c_char,
+    pub image_id: *mut c_char,
+    pub trash: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_snap_trash_namespace_t {
+    /// An enum in C.
+    pub original_namespace_type: c_int,
+    pub original_name: *mut c_char,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub struct rbd_snap_spec_t {
     pub id: u64,
     pub namespace_type: c_int,
@@ -144,6 +161,7 @@ const _: () = {
     assert!(offset_of!(rbd_image_info_t, parent_name) == 64);
     assert!(size_of::<rbd_image_spec_t>() == 16);
     assert!(size_of::<rbd_linked_image_spec_t>() == 48 && offset_of!(rbd_linked_image_spec_t, trash) == 40);
+    assert!(size_of::<rbd_child_info_t>() == 32 && offset_of!(rbd_child_info_t, trash) == 24);
     assert!(size_of::<rbd_snap_spec_t>() == 24 && offset_of!(rbd_snap_spec_t, name) == 16);
     assert!(size_of::<rbd_snap_info_t>() == 24 && offset_of!(rbd_snap_info_t, name) == 16);
     assert!(size_of::<rbd_group_info_t>() == 16 && offset_of!(rbd_group_info_t, pool) == 8);

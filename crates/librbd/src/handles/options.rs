@@ -21,6 +21,8 @@ pub mod name {
     pub const FEATURES_SET: c_int = 8;
     pub const FEATURES_CLEAR: c_int = 9;
     pub const DATA_POOL: c_int = 10;
+    pub const FLATTEN: c_int = 11;
+    pub const CLONE_FORMAT: c_int = 12;
     pub const MIRROR_IMAGE_MODE: c_int = 13;
 }
 

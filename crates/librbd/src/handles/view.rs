@@ -7,7 +7,7 @@
 //! `image` and `size` are what the handle shows.
 use crate::ffi::errno::{Errno, Outcome};
 use lsd_engine::{Image, ImageRef, OpenOptions, SnapInfo, SnapRef};
-use lsd_store::ObjectStore;
+use lsd_store::{ObjectStore, PoolId};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A snapshot, opened.
@@ -48,6 +48,16 @@ impl View {
             }
         }
         Ok(view)
+    }
+
+    /// How the handle was opened.
+    pub fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    /// The name of another pool of the cluster.
+    pub async fn pool_name(&self, pool: PoolId) -> Outcome<String> {
+        Ok(self.store.open_pool(pool).await?.pool_name())
     }
 
     /// Another handle at a snapshot, beside what this one shows. ENOENT.

@@ -104,10 +104,7 @@ impl Row {
                 ("group", group.as_str().into()),
                 ("group snap", group_snapshot.as_str().into()),
             ]),
-            SnapNamespace::Trash { name } => {
-                let original = namespace_name(&SnapNamespace::User);
-                fields.extend([("original_namespace_type", original.into()), ("original_name", name.as_str().into())]);
-            }
+            SnapNamespace::Trash { name } => fields.push(("original_name", name.as_str().into())),
         }
         Tree::Object(fields)
     }
@@ -120,7 +117,7 @@ impl Row {
             SnapNamespace::Group { group, group_snapshot, .. } => {
                 format!("{kind} ({}/{group}@{group_snapshot})", self.pool)
             }
-            SnapNamespace::Trash { name } => format!("{kind} ({} {name})", namespace_name(&SnapNamespace::User)),
+            SnapNamespace::Trash { name } => format!("{kind} ({name})"),
         }
     }
 }
@@ -176,11 +173,11 @@ mod tests {
         let rows = [row(2, SnapNamespace::User), row(3, group), row(4, trash)];
         let text = plain(&rows, true);
         let ends: Vec<&str> = text.lines().map(|line| line.trim_end().rsplit("  ").next().unwrap()).collect();
-        assert_eq!(ends, ["NAMESPACE", "user", "group (rbd/g@gs)", "trash (user was)"]);
+        assert_eq!(ends, ["NAMESPACE", "user", "group (rbd/g@gs)", "trash (was)"]);
         let json = Format::Json { pretty: false }.render("s", &rows[1].namespace_tree()).unwrap();
         assert_eq!(json, "{\"type\":\"group\",\"pool\":\"rbd\",\"group\":\"g\",\"group snap\":\"gs\"}\n");
         let json = Format::Json { pretty: false }.render("s", &rows[2].namespace_tree()).unwrap();
-        assert_eq!(json, "{\"type\":\"trash\",\"original_namespace_type\":\"user\",\"original_name\":\"was\"}\n");
+        assert_eq!(json, "{\"type\":\"trash\",\"original_name\":\"was\"}\n");
         assert!(plain(&rows, false).lines().nth(1).unwrap().starts_with("     2  s2    10 MiB  yes        "));
     }
 }

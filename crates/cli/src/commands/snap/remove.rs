@@ -8,7 +8,7 @@ use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::output::{print, program};
 use crate::session::Session;
-use lsd_engine::{Error, ErrorKind, Image, SnapInfo};
+use lsd_engine::{Error, ErrorKind, Image, OpenOptions, SnapInfo};
 
 const REMOVE_FAILED: &str = "failed to remove snapshot";
 const PURGE_FAILED: &str = "removing snaps failed";
@@ -46,26 +46,39 @@ async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
         return Err(Failure::invalid("force and no-progress options not permitted when removing by id."));
     }
     let image = session.open_ref(&location.head(), image, false).await?;
-    let removed = match (id, location.snap) {
+    let removed = match (id, location.snap.clone()) {
         (Some(id), _) => {
             let removed = image.snapshots().remove_by_id(id).await;
             removed.map_err(|error| in_words(&error, &format!("id {id}")))
         }
         (None, name) => {
             let name = name.unwrap_or_default();
-            let removed = remove_named(&image, &name, parsed.has("force")).await;
-            let removed = progress_line(parsed, "Removing snap").end(removed);
+            let line = progress_line(parsed, "Removing snap");
+            let force = parsed.has("force").then_some(session.open_options(&location.place, false).await?);
+            let removed = line.end(remove_named(&image, &name, force.as_ref(), &line).await);
             removed.map_err(|error| in_words(&error, &format!("'{name}'")))
         }
     };
     closed(&image, REMOVE_FAILED, removed).await
 }
 
-/// `force`: whether it is protected or not. No snapshot has children yet.
-async fn remove_named(image: &Image, name: &str, force: bool) -> lsd_engine::Result<()> {
+/// `force`: whether it is protected or not; its clones are flattened, which are opened with these options.
+async fn remove_named(
+    image: &Image,
+    name: &str,
+    force: Option<&OpenOptions>,
+    line: &ProgressLine,
+) -> lsd_engine::Result<()> {
     let snapshots = image.snapshots();
-    if force && snapshots.get(name).await?.is_protected {
-        snapshots.unprotect(name).await?;
+    if let Some(options) = force {
+        let progress = |done, total| {
+            line.update(done, total);
+            Ok(())
+        };
+        snapshots.flatten_children(name, options, &progress).await?;
+        if snapshots.get(name).await?.is_protected {
+            snapshots.unprotect(name).await?;
+        }
     }
     snapshots.remove(name).await
 }
