@@ -106,7 +106,8 @@
 //!     snapshot expects it as it was seen: clones come and go without the owner.
 //!     Tests: `a_snapshot_with_clones_stays`, `a_clone_that_comes_while_its_snapshot_changes_counts`,
 //!     `a_flattened_clone_looses_its_parent_when_its_map_is_committed`, `snapshots_of_a_flattened_clone_keep_its_parent`.
-//! 36. *A tie is forgotten only if its clone cannot come into being any more* (`ties/stale.rs`): who forgets it takes the name of the clone's header first,
+//! 36. *A tie is forgotten only if its clone cannot come into being any more, or says that it needs the snapshot no more* (`ties/stale.rs`): who
+//!     forgets one of which nothing is there takes the name of the clone's header first,
 //!     and who makes a clone looks whether it is tied once its header is there.
 //!     Tests: `a_clone_that_is_being_made_is_not_forgotten`, `a_clone_that_is_forgotten_is_not_made`.
 use crate::limits::CREATE_WINDOW;

@@ -32,6 +32,8 @@ pub(crate) const PARALLEL_OPS: usize = 16;
 pub(crate) const APPEND_TRIES: u32 = 12;
 /// How often a change of a header that others change, too, is tried; then `Busy`.
 pub(crate) const HEADER_TRIES: u32 = 40;
+/// The same of a snapshot's clones, each of which was faster once: as many as are made or removed at once; then `Busy`.
+pub(crate) const TIE_TRIES: u32 = 2000;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
 /// Longest pause between tries that end in the store's time-out.

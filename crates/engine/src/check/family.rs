@@ -39,6 +39,10 @@ fn counted(header: &Header, record: &SnapRecord) -> (u32, u32) {
 
 async fn verify_parent(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<()> {
     let Some(ancestry) = &header.ancestry else { return Ok(()) };
+    // What only has to be forgotten is not missed.
+    if !header.snapshots.need_parent(ancestry) {
+        return Ok(());
+    }
     let Some(Ancestor { place, .. }) = ancestry.ancestors.last() else { return Ok(()) };
     let read = async { ParentHeader::at(&objects.meta, place).await?.read().await };
     let parent = match read.await {
@@ -97,14 +101,14 @@ async fn recount(objects: &Objects, parent: &ParentHeader) -> Result<()> {
 /// The snapshot is kept for the clone from here on.
 async fn tie_again(objects: &Objects, header: &Header) -> Result<()> {
     let Some(ancestry) = &header.ancestry else { return Ok(()) };
-    let Some(Ancestor { place, .. }) = ancestry.ancestors.last() else { return Ok(()) };
+    let Some(Ancestor { place, last_segment, .. }) = ancestry.ancestors.last() else { return Ok(()) };
     let child = ChildRecord {
         snapshot: ancestry.snapshot,
         place: place_of(&objects.meta, &objects.id),
         is_strict: false,
         time_ns: header.image.create_ns,
     };
-    match ParentHeader::at(&objects.meta, place).await?.tie(&child).await {
+    match ParentHeader::at(&objects.meta, place).await?.tie(&child, *last_segment).await {
         // It takes a person: the check says so again.
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => Ok(()),
         tied => tied,

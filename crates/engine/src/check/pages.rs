@@ -50,7 +50,7 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
         Ok(state) => state,
         Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {
             let (id, page) = found.pages.first().copied().unwrap_or_default();
-            report.add(objects.page(id, page), Fault::Root { why: error.to_string() });
+            report.add(objects.of_page(id).page(id, page), Fault::Root { why: error.to_string() });
             return Ok(found);
         }
         Err(error) => return Err(error),

@@ -5,8 +5,9 @@
 use super::fetch::fetch;
 use super::survey::{LiveExtent, Survey};
 use super::{Collector, batches};
+use crate::api::error::corrupt;
 use crate::checkpoint::Checkpointer;
-use crate::{Progress, Result};
+use crate::{ErrorKind, Progress, Result};
 use lsd_core::units::{LeafNo, SegmentNo, Seq};
 use lsd_state::lineage::Home;
 use lsd_state::log::Stream;
@@ -26,7 +27,12 @@ impl Collector {
         for (leaf, len) in leaves {
             progress(done, total)?;
             for (segment, (home, extents)) in self.of_ancestors(leaf).await? {
-                let copies = fetch(&self.objects, &self.shared.checksums, Survey { segment, home, extents }).await?;
+                let copies = fetch(&self.objects, &self.shared.checksums, Survey { segment, home, extents }).await;
+                // Nobody moves what an ancestor has: that it is gone is damage.
+                let copies = copies.map_err(|error| match error.kind {
+                    ErrorKind::NotFound => error.with_kind(ErrorKind::Corrupt),
+                    _ => error,
+                })?;
                 // Those of before have landed while these were read: no more than both are in memory.
                 self.shared.wait_durable(entered).await?;
                 let mut moved = copies.moved;
@@ -51,7 +57,10 @@ impl Collector {
         let mut found: BTreeMap<SegmentNo, (Home, Vec<LiveExtent>)> = BTreeMap::new();
         for extent in extents {
             let Some(from) = extent.loc.filter(|loc| !state.view.lineage.is_own(loc.segment())) else { continue };
-            let Some(home) = state.view.lineage.home(from.segment()) else { continue };
+            let Some(home) = state.view.lineage.home(from.segment()) else {
+                let why = format!("the map points into segment {}, which nobody wrote", from.segment());
+                return Err(corrupt(&self.objects.header(), why));
+            };
             let extent = LiveExtent { offset: extent.offset, from, len: extent.len as u32, is_copy: false };
             found.entry(from.segment()).or_insert_with(|| (home, Vec::new())).1.push(extent);
         }

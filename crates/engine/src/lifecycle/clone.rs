@@ -84,7 +84,8 @@ pub(crate) async fn clone(
     };
     let state = StateRecord { size: snapshot.size, features, op_features, flags: 0, access_ns: now, modify_ns: now };
     // The clone's numbers go on where the snapshot's end.
-    let replay_from = ancestry.ancestors.last().map_or(SegmentNo(1), |parent| parent.last_segment.next());
+    let last_segment = ancestry.ancestors.last().map_or(SegmentNo(1), |parent| parent.last_segment);
+    let replay_from = last_segment.next();
     let log = LogRecord { checkpoint: Some(snapshot.root), replay_from, clean: true, ..LogRecord::default() };
     let mut update = KvUpdate::default()
         .presence(KvPresence::MustCreate)
@@ -101,7 +102,7 @@ pub(crate) async fn clone(
     let parent = ParentHeader::new(parent_store.clone(), &found.objects.id.0);
     let child = ChildRecord { snapshot: snapshot.id, place: place_of(store, &id), is_strict, time_ns: now };
     // Rule 35: the tie, then the clone, then a look whether the tie still holds, then its name.
-    parent.tie(&child).await?;
+    parent.tie(&child, last_segment).await?;
     let header: ObjectName = names::header(&id.0).into();
     let made = async {
         store.kv_update(&header, update).await?;

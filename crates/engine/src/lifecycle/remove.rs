@@ -7,12 +7,14 @@ use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
 use crate::catalog::groups;
 use crate::lifecycle::{self, Doomed};
 use crate::objects::header::{Header, check_understood};
+use crate::objects::line::place_of;
 use crate::ownership::lock;
 use crate::ownership::watch::{self, Asked};
 use crate::recovery::open;
 use crate::recovery::open::Found;
+use crate::ties::stale::{Fate, fate};
 use crate::{Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
-use lsd_core::format::header::{ImageRecord, decode_epoch, encode_epoch, key};
+use lsd_core::format::header::{ChildRecord, ImageRecord, decode_epoch, encode_epoch, key};
 use lsd_core::format::names;
 use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_core::units::Epoch;
@@ -119,6 +121,7 @@ pub(crate) async fn remove_by_walking(
     };
     if let Some(values) = &values {
         check_understood(&header, values)?;
+        check_no_clones(store, &id, values).await?;
     }
     let to_take = values.as_ref().filter(|values| !values.contains_key(key::REMOVING));
     if to_take.is_some() {
@@ -145,6 +148,19 @@ pub(crate) async fn remove_by_walking(
         doomed = objects_under(&pools, &id).await?;
     }
     lifecycle::delete(store, &id, name, doomed, progress).await
+}
+
+/// `NotEmpty`: other images read what is to be removed, whatever else of its header is damaged.
+async fn check_no_clones(store: &Arc<dyn ObjectStore>, id: &ImageId, values: &KvMap) -> Result<()> {
+    let place = place_of(store, id);
+    let entries = values.iter().filter(|(name, _)| name.starts_with(key::CHILD));
+    for child in entries.filter_map(|(_, value)| ChildRecord::decode(value).ok()) {
+        if fate(store, &place, &child).await?.0 == Fate::Lives {
+            let reason = format!("{id}: the image has clones, {} for one", child.place.id);
+            return Err(Error::new(ErrorKind::NotEmpty, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The pool of the segments, if it is another and the header can still say so.

@@ -19,7 +19,7 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    fn decode(values: &KvMap) -> FormatResult<Self> {
+    pub(crate) fn decode(values: &KvMap) -> FormatResult<Self> {
         let counters = values.get(key::SNAP_COUNTERS).map(|value| SnapCounters::decode(value)).transpose()?;
         let records = values.iter().filter(|(name, _)| name.starts_with(key::SNAP));
         let decode = |(name, value): (&String, &bytes::Bytes)| {
@@ -75,6 +75,11 @@ impl Snapshots {
             }
         };
         found.cloned().ok_or_else(|| Error::new(ErrorKind::NotFound, name))
+    }
+
+    /// Whether an image with these snapshots has anything of its ancestors' yet.
+    pub(crate) fn need_parent(&self, ancestry: &AncestryRecord) -> bool {
+        ancestry.overlap.is_some() || self.all.values().any(|record| record.overlap.is_some())
     }
 
     /// The roots that keep something in the store.

@@ -21,10 +21,15 @@ impl Session {
             let mut role = self.maintenance.lock().await;
             if self.own_if_free(&mut role).await? { role.checkpointer() } else { None }
         };
-        if let Some(checkpointer) = checkpointer {
-            self.adopt(&checkpointer, progress).await?;
+        let Some(checkpointer) = checkpointer else { return self.maintain(Operation::Flatten, progress).await };
+        match self.adopt(&checkpointer, progress).await {
+            Err(error) if self.owns() => return Err(error),
+            // Whoever has the image by now goes on with it.
+            Err(_) => return self.maintain(Operation::Flatten, progress).await,
+            Ok(()) => {}
         }
-        self.maintain(Operation::Flatten, progress).await
+        // What is left of the work is next to nothing: the progress does not begin again.
+        self.maintain(Operation::Flatten, &|_, total| progress(total, total)).await
     }
 
     fn check_has_parent(&self) -> Result<()> {
@@ -67,13 +72,24 @@ impl Session {
         self.loose_from_parent().await
     }
 
+    /// What a flatten, or the removal of a snapshot, has left that its owner did not live to end.
+    pub(crate) async fn loose_if_left(&self) -> Result<()> {
+        let is_left = {
+            let described = self.described();
+            described.ancestry.as_ref().is_some_and(|ancestry| !described.snapshots.need_parent(ancestry))
+        };
+        if !is_left {
+            return Ok(());
+        }
+        let role = self.maintenance.lock().await;
+        if role.checkpointer().is_some() { self.loose_from_parent().await } else { Ok(()) }
+    }
+
     /// Looses the tie to the parent once neither the image nor a snapshot of it needs that (rule 35). With the maintenance lock held, by
     /// the owner.
     pub(crate) async fn loose_from_parent(&self) -> Result<()> {
         let Some(ancestry) = self.described().ancestry.clone() else { return Ok(()) };
-        let is_needed = ancestry.overlap.is_some()
-            || self.described().snapshots.all.values().any(|record| record.overlap.is_some());
-        if is_needed {
+        if self.described().snapshots.need_parent(&ancestry) {
             return Ok(());
         }
         let store = &self.objects.meta;

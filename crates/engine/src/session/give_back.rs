@@ -35,6 +35,7 @@ impl Session {
         {
             self.describe_anew().await?;
             self.release_snapshots(checkpointer).await?;
+            self.loose_from_parent().await?;
         }
         Ok(())
     }

@@ -289,6 +289,7 @@ impl Session {
                 self.owned.store(false, Ordering::Release);
                 // What cannot be given back now the next owner gives back.
                 let _ = self.release_snapshots(checkpointer).await;
+                let _ = self.loose_from_parent().await;
                 let written = match self.come_to_rest(true).await {
                     Ok(()) => checkpointer.write(&self.objects, &self.shared, Purpose::Clean).await,
                     Err(error) => Err(error),

@@ -209,12 +209,14 @@ impl Session {
             Ok(())
         };
         // Most of a flatten needs no more than that this handle owns the image; what is left of it is done below.
+        let mut is_adopted = false;
         if request.operation == Operation::Flatten {
             let checkpointer = self.maintenance.lock().await.checkpointer();
             if let Some(checkpointer) = checkpointer {
-                let _ = self.adopt(&checkpointer, &progress).await;
+                is_adopted = self.adopt(&checkpointer, &progress).await.is_ok();
             }
         }
+        let progress = |done, total| progress(if is_adopted { total } else { done }, total);
         let result = {
             let role = self.maintenance.lock().await;
             let Some(checkpointer) = role.checkpointer() else { return };
@@ -264,12 +266,18 @@ fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
     Ok(mask)
 }
 
-/// Carries out what other clients ask of this owner, one after the other.
+/// Carries out what other clients ask of this owner, one after the other but for what takes long.
 pub(crate) async fn serve(session: Weak<Session>, events: Arc<HeaderEvents>) {
     loop {
         events.mailbox.request_came.notified().await;
         while let Some((request, ownership)) = events.mailbox.next_request() {
             let Some(session) = session.upgrade() else { return };
+            if request.operation == Operation::Flatten {
+                // It may take hours: others are served meanwhile.
+                let flattening = session.clone();
+                session.spawn(async move { flattening.serve_one(request, ownership).await });
+                continue;
+            }
             session.serve_one(request, ownership).await;
         }
     }

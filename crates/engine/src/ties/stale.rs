@@ -2,7 +2,7 @@
 //!
 //! Owns: telling them from those of clones that are being made right now. Does not own: the tie (`tie.rs`).
 use super::tie::ParentHeader;
-use crate::objects::header::Header;
+use crate::objects::header::{Header, Snapshots};
 use crate::objects::line::open_place;
 use crate::{ErrorKind, Result};
 use lsd_core::format::header::{AncestryRecord, ChildRecord, ImagePlace, encode_epoch, key};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) enum Fate {
     /// It is there, or may come back: its removal was broken off.
     Lives,
-    /// There is such an image, and it is no clone of this snapshot.
+    /// There is such an image, and it is no clone of this snapshot, or needs it no more.
     Free,
     /// There is no such image, or not yet.
     Absent,
@@ -45,7 +45,9 @@ pub(crate) async fn fate(
             Some(Ok(ancestry)) => {
                 let its_parent = ancestry.ancestors.last().map(|parent| &parent.place);
                 let is_of_it = its_parent == Some(parent) && ancestry.snapshot == child.snapshot;
-                if is_of_it { Fate::Lives } else { Fate::Free }
+                // One that was flattened may not have lived to say so here.
+                let needs_it = Snapshots::decode(&values).map_or(true, |snapshots| snapshots.need_parent(&ancestry));
+                if is_of_it && needs_it { Fate::Lives } else { Fate::Free }
             }
             // Damage is no reason to take anything from it.
             Some(Err(_)) => Fate::Lives,
@@ -67,7 +69,7 @@ pub(crate) async fn forget(parent: &ParentHeader, place: &ImagePlace, header: &H
 pub(crate) async fn forget_one(parent: &ParentHeader, place: &ImagePlace, child: &ChildRecord) -> Result<bool> {
     match fate(parent.store(), place, child).await? {
         (Fate::Lives, _) => Ok(false),
-        // What an image is a clone of is said when it is made, and never again.
+        // What an image is a clone of is said when it is made, and never again; nor does it need again what it did without.
         (Fate::Free, _) => parent.loose(child).await.map(|_| true),
         (Fate::Absent, None) => Ok(false),
         (Fate::Absent, Some(there)) => {

@@ -2,7 +2,7 @@
 //!
 //! Owns: that a child's entry and the snapshot's count of children change in one update, whoever owns the parent's image meanwhile.
 //! Does not own: when (`lifecycle/`, `session/flatten.rs`), ties that a crash has left (`stale.rs`).
-use crate::api::limits::{HEADER_TRIES, RETRY_FIRST};
+use crate::api::limits::{HEADER_TRIES, RETRY_FIRST, TIE_TRIES};
 use crate::objects::header::Header;
 use crate::objects::line::open_place;
 use crate::ownership::watch;
@@ -13,7 +13,7 @@ use lsd_core::format::header::{
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
-use lsd_core::units::SnapId;
+use lsd_core::units::{SegmentNo, SnapId};
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
 use std::sync::Arc;
 
@@ -66,8 +66,8 @@ impl ParentHeader {
     }
 
     /// Makes the snapshot stay for the child. `NotFound`: it is not there any more; `Invalid`: it is not protected, and the child
-    /// demands that; `Exists`.
-    pub(crate) async fn tie(&self, child: &ChildRecord) -> Result<()> {
+    /// demands that; `Busy`. `last_segment`: the last one that the snapshot's map points into.
+    pub(crate) async fn tie(&self, child: &ChildRecord, last_segment: SegmentNo) -> Result<()> {
         let change = |seen: &Seen| {
             let header = seen.header.clone().in_use()?;
             let before = header.snapshots.find(&SnapRef::Id(child.snapshot.0))?;
@@ -75,6 +75,10 @@ impl ParentHeader {
             let mut after = before.clone();
             after.children += 1;
             after.strict_children += u32::from(child.is_strict);
+            if after.last_segment == SegmentNo(0) {
+                // A record of the time before there were clones has no room for their count until it says this, too.
+                after.last_segment = last_segment;
+            }
             let update =
                 self.expecting(seen, &before).expect(key::child(child), "").set(key::child(child), child.encode());
             let requires = encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES);
@@ -125,7 +129,8 @@ impl ParentHeader {
         mut change: impl FnMut(&Seen) -> Result<Option<KvUpdate>>,
     ) -> Result<()> {
         let mut in_doubt = false;
-        for _ in 0..HEADER_TRIES {
+        let (mut failed, mut overtaken) = (0, 0);
+        while failed < HEADER_TRIES && overtaken < TIE_TRIES {
             let seen = self.look().await?;
             if in_doubt && is_done(&seen) {
                 break;
@@ -138,8 +143,8 @@ impl ParentHeader {
                 }
                 Err(error) => match error.kind {
                     // Somebody else has changed the snapshot.
-                    StoreErrorKind::Stale => {}
-                    StoreErrorKind::TimedOut | StoreErrorKind::Io => in_doubt = true,
+                    StoreErrorKind::Stale => overtaken += 1,
+                    StoreErrorKind::TimedOut | StoreErrorKind::Io => (in_doubt, failed) = (true, failed + 1),
                     _ => return Err(error.into()),
                 },
             }
@@ -181,7 +186,8 @@ pub(crate) async fn loose(
     place: &ImagePlace,
 ) -> Result<Option<ImagePlace>> {
     let Some(Ancestor { place: parent, .. }) = ancestry.ancestors.last() else { return Ok(None) };
-    let gone = |error: &Error| error.kind == ErrorKind::NotFound;
+    // One that does not verify finds later that it has a clone less.
+    let gone = |error: &Error| matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt);
     let parent_header = match ParentHeader::at(store, parent).await {
         Err(error) if gone(&error) => return Ok(None),
         opened => opened?,

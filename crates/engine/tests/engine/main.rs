@@ -18,6 +18,7 @@ mod recovery_bound;
 mod removal;
 mod requests;
 mod review;
+mod review_clones;
 mod review_snapshots;
 mod snapshots;
 mod takeover;

@@ -220,7 +220,7 @@ impl Session {
         self.shared.lock().force_when_full();
         checkpointer.write(&self.objects, &self.shared, Purpose::Release(Box::new(needs))).await?;
         self.described().snapshots.all.remove(&record.id);
-        self.loose_from_parent().await
+        Ok(())
     }
 }
 
@@ -266,6 +266,12 @@ pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, c
             drop(session);
             tokio::time::sleep(RETRY_MOST).await;
             continue;
+        }
+        // The last one that needed the parent may have gone. Where this fails the next owner does it.
+        if let Err(error) = session.loose_if_left().await {
+            let object = error.object();
+            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "flatten", object, %error,
+                "the parent is not let go of yet");
         }
         drop(session);
         events.release_due.notified().await;
