@@ -90,6 +90,10 @@ impl Session {
 
     /// Clones that a crash has left nothing of count no more.
     async fn forget_lost_children(&self, id: SnapId) -> Result<()> {
+        // One that came meanwhile is no lost one.
+        if self.snapshot(id)?.children == 0 {
+            return Ok(());
+        }
         let store = &self.objects.meta;
         let parent = ParentHeader::new(store.clone(), &self.objects.id.0);
         let header = parent.read().await?;
