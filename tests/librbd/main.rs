@@ -8,6 +8,7 @@
 mod common;
 
 mod boot_guest;
+mod ceph_python;
 mod client_log;
 mod crash_prefix;
 mod ec_pool;
