@@ -91,6 +91,8 @@ async fn every_state_is_copied_and_a_clone_stays_one() {
     put(&child, 3000, 101).await;
     child.snapshots().create("b").await.unwrap();
     put(&child, 1, 102).await;
+    // Other handles see what is durable.
+    child.flush().await.unwrap();
     child.metadata().set("key", "value").await.unwrap();
     child.deep_copy(&copy_to(&store, "copy", false), &silent).await.unwrap();
     assert_eq!(kind(child.deep_copy(&copy_to(&store, "copy", false), &silent).await), Some(ErrorKind::Exists));
