@@ -140,7 +140,7 @@ fn the_extents_of_a_snapshot_are_its_own() {
 fn a_look_inside_shows_what_snapshots_keep() {
     let store = Store::new();
     let header = store.json(&["inspect", "header"], &store.spec);
-    assert_eq!(header["requires"], json!(["snapshots"]));
+    assert_eq!(header["requires"], json!(["snapshots", "clones"]));
     assert_eq!(header["snapshot_counters"], json!({"last_id": 2, "last_id_at_rollback": 0}));
     let snapshots = header["snapshots"].as_array().unwrap();
     let names: Vec<&Value> = snapshots.iter().map(|snapshot| &snapshot["name"]).collect();

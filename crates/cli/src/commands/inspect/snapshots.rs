@@ -4,7 +4,7 @@ use super::header::checkpoint_tree;
 use crate::commands::features::flag_names;
 use crate::output::format::Tree;
 use crate::output::time;
-use lsd_core::format::header::{REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, key};
+use lsd_core::format::header::{REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, key};
 use lsd_engine::Features;
 
 /// Each key of a snapshot in the header with its record, or why it has none.
@@ -60,6 +60,7 @@ pub fn counters_tree(counters: &SnapCounters) -> Tree {
 pub fn requires_tree(bits: u64) -> Tree {
     let name = |bit: u32| match 1_u64 << bit {
         REQUIRES_SNAPSHOTS => "snapshots".to_owned(),
+        REQUIRES_CLONES => "clones".to_owned(),
         _ => format!("bit {bit}"),
     };
     Tree::List("name", (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1).map(|bit| name(bit).into()).collect())
@@ -75,6 +76,6 @@ mod tests {
         let json = |bits| Format::Json { pretty: false }.render("r", &requires_tree(bits)).unwrap();
         assert_eq!(json(0), "[]\n");
         assert_eq!(json(1), "[\"snapshots\"]\n");
-        assert_eq!(json(1 | 1 << 63), "[\"snapshots\",\"bit 63\"]\n");
+        assert_eq!(json(1 | 2 | 1 << 63), "[\"snapshots\",\"clones\",\"bit 63\"]\n");
     }
 }
