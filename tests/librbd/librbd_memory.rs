@@ -7,7 +7,7 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "capi_rules",
     "capi_aio",
     "capi_more",

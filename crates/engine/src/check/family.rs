@@ -53,7 +53,7 @@ async fn verify_parent(objects: &Objects, header: &Header, report: &mut CheckRep
         }
         Err(error) => return Err(error),
     };
-    if !parent.snapshots.all.get(&ancestry.snapshot).is_some_and(|record| !record.is_removing) {
+    if parent.snapshots.all.get(&ancestry.snapshot).is_none_or(|record| record.is_removing) {
         let why = format!("{} has no snapshot with id {} any more", parent.name, ancestry.snapshot.0);
         report.add(objects.header(), Fault::ParentLost { why });
     } else if child_of(&parent, ancestry.snapshot, &place_of(&objects.meta, &objects.id)).is_none() {

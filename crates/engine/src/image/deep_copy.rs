@@ -238,7 +238,7 @@ async fn copy_window(
 async fn copy_chunk(image: &Image, target: &Image, parts: Vec<Extent>) -> Result<u64> {
     let with_data = || parts.iter().filter(|part| part.data);
     let first = with_data().next().map_or(0, |part| part.offset);
-    let last = with_data().last().map_or(0, |part| part.offset + part.len);
+    let last = with_data().next_back().map_or(0, |part| part.offset + part.len);
     let data = if first < last { Some(image.read(first, last - first).await?.to_bytes()) } else { None };
     for part in &parts {
         match &data {

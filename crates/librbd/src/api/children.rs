@@ -6,6 +6,7 @@ use crate::handles::entry::with_image;
 use crate::handles::image::OpenImage;
 use lsd_engine::Child;
 use lsd_store::PoolId;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_char, c_int};
 
@@ -30,8 +31,8 @@ fn named(image: &OpenImage, depth: Depth) -> Outcome<Vec<Named>> {
         let mut named = Vec::with_capacity(found.len());
         for child in found {
             let PoolId(pool) = child.pool;
-            if !pools.contains_key(&pool) {
-                pools.insert(pool, image.view.pool_name(child.pool).await?);
+            if let Entry::Vacant(name) = pools.entry(pool) {
+                name.insert(image.view.pool_name(child.pool).await?);
             }
             named.push((pools.get(&pool).cloned().unwrap_or_default(), child));
         }

@@ -1,4 +1,4 @@
-//! Copying an image with its snapshots within a cluster. What is copied is the engine's ([`Image::deep_copy`]).
+//! Copying an image with its snapshots within a cluster. What is copied is the engine's (`Image::deep_copy`).
 use crate::api::clone::clone_format;
 use crate::api::copy::layout_of_copy;
 use crate::ffi::caller::string;

@@ -162,6 +162,7 @@ mod tests {
             flags: 0,
             is_protected: id == 2,
             create_ns: 0,
+            is_of_clone: false,
         };
         Row { snapshot, pool: "rbd".into() }
     }
