@@ -3,9 +3,10 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    CheckpointPointer, EpochStart, GroupRef, GroupSnapRecord, ImageRecord, LogRecord, MAX_TOMBS, MemberId,
-    MemberRecord, MemberState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs, TrashRecord,
-    TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
+    Ancestor, AncestryRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord, ImagePlace,
+    ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, SnapCounters, SnapNamespace, SnapRecord,
+    StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch,
+    encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -186,7 +187,37 @@ fn sample_snapshot(namespace: SnapNamespace) -> SnapRecord {
         flags: 0,
         time_ns: 5,
         root: sample_log().checkpoint.unwrap(),
+        // As it was written before there were clones.
+        overlap: None,
+        last_segment: SegmentNo(0),
+        children: 0,
+        strict_children: 0,
     }
+}
+
+fn sample_snapshot_with_clones() -> SnapRecord {
+    let snapshot = sample_snapshot(SnapNamespace::User);
+    SnapRecord { overlap: Some(1 << 30), last_segment: SegmentNo(41), children: 3, strict_children: 1, ..snapshot }
+}
+
+fn sample_place() -> ImagePlace {
+    ImagePlace { pool: 4, namespace: "grün".into(), id: "abc".into() }
+}
+
+fn sample_ancestry() -> AncestryRecord {
+    let ancestor = |last_segment, number| Ancestor {
+        place: sample_place(),
+        uuid: ImageUuid([9; 16]),
+        data_pool: -1,
+        last_segment: SegmentNo(last_segment),
+        last_checkpoint: CheckpointId { epoch: 2, number },
+        epochs: sample_log().epochs,
+    };
+    AncestryRecord { snapshot: SnapId(7), overlap: Some(5), ancestors: vec![ancestor(40, 1), ancestor(40, 2)] }
+}
+
+fn sample_child() -> ChildRecord {
+    ChildRecord { snapshot: SnapId(7), place: sample_place(), is_strict: true, time_ns: 5 }
 }
 
 /// The second leaf has a patch, as the second version has it.
@@ -239,6 +270,13 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             include_bytes!("../../testdata/v3/header-snapshot.bin"),
         ),
         (
+            "header-snapshot-clones",
+            sample_snapshot_with_clones().encode(),
+            include_bytes!("../../testdata/v3/header-snapshot-clones.bin"),
+        ),
+        ("header-ancestry", sample_ancestry().encode(), include_bytes!("../../testdata/v3/header-ancestry.bin")),
+        ("header-child", sample_child().encode(), include_bytes!("../../testdata/v3/header-child.bin")),
+        (
             "header-snapshots",
             SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
@@ -281,6 +319,9 @@ const V2: &[&str] = &["durable", "share", "summary-durable", "summary-shares"];
 const V3: &[&str] = &[
     "moment-root-page",
     "header-snapshot",
+    "header-snapshot-clones",
+    "header-ancestry",
+    "header-child",
     "header-snapshots",
     "header-group",
     "header-group-member",
@@ -337,6 +378,13 @@ fn everything_comes_back() {
         let snapshot = sample_snapshot(namespace);
         assert_eq!(SnapRecord::decode(&snapshot.encode()).unwrap(), snapshot);
     }
+    let with_clones = sample_snapshot_with_clones();
+    assert_eq!(SnapRecord::decode(&with_clones.encode()).unwrap(), with_clones);
+    for overlap in [None, Some(0)] {
+        let ancestry = AncestryRecord { overlap, ..sample_ancestry() };
+        assert_eq!(AncestryRecord::decode(&ancestry.encode()).unwrap(), ancestry);
+    }
+    assert_eq!(ChildRecord::decode(&sample_child().encode()).unwrap(), sample_child());
     assert_eq!(TrashRecord::decode(&sample_trash().encode()).unwrap(), sample_trash());
     assert_eq!(GroupRef::decode(&sample_group().encode()).unwrap(), sample_group());
     for state in [MemberState::Attached, MemberState::Incomplete] {
@@ -561,6 +609,9 @@ proptest! {
                 "header-requires" => decode_requires(&bytes).is_ok(),
                 "header-text" => decode_text(&bytes).is_ok(),
                 "header-tombs" => Tombs::decode(&bytes).is_ok(),
+                "header-snapshot-clones" => SnapRecord::decode(&bytes).is_ok(),
+                "header-ancestry" => AncestryRecord::decode(&bytes).is_ok(),
+                "header-child" => ChildRecord::decode(&bytes).is_ok(),
                 "header-snapshot" => SnapRecord::decode(&bytes).is_ok(),
                 "header-group" => GroupRef::decode(&bytes).is_ok(),
                 "header-group-member" => MemberRecord::decode(&bytes).is_ok(),
