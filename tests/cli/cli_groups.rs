@@ -71,7 +71,6 @@ group image add {pool}/n/g in
 group image add {pool}/n/g {pool}/n/in
 group image ls {pool}/n/g
 group image ls {pool}/n/g --format json
-group image rm {pool}/n/g --image-namespace n --image in
 group rm {pool}/n/g
 rm {pool}/n/in
 namespace rm {pool}/n
@@ -80,16 +79,13 @@ group rename g
 group rename g h
 group rename g g
 group rename nog x
-group rename g {other}/x
 group rename g a@b
 group rename --group g --dest-group k
 group ls
 info foo
-group rename {pool}/k g
 group rm
 group rm nog
 group rm g x
-group remove --group h
 group rm g
 group ls
 group ls --format json
@@ -221,7 +217,7 @@ fn groups_in_a_directory() {
     lsd(&["group", "snap", "rm", &at("g@s")]).ok();
     lsd(&["rm", "--no-progress", &at("b")]).run().expect_code(31);
     let report = lsd(&["check", &at("a")]).ok().text();
-    assert!(!report.contains("error"), "{report}");
+    assert!(report.contains("No errors were found"), "{report}");
     lsd(&["group", "rm", &at("g")]).ok();
     lsd(&["rm", "--no-progress", &at("a")]).ok();
     lsd(&["rm", "--no-progress", &at("b")]).ok();

@@ -3,12 +3,11 @@ use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE_SPEC, ONE_IMAGE, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::commands::group::group_pool;
-use crate::commands::snap::is_users;
 use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::{Location, Session};
-use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions};
+use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, SnapNamespace};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 
@@ -72,13 +71,15 @@ pub async fn in_group(store: &Arc<dyn ObjectStore>, image: &ImageRef, error: &ls
     Failure::new(error.errno(), words)
 }
 
-/// What is left otherwise are those that were removed and are kept for their clones.
+/// Snapshots of the user's, or of a group. What is left otherwise are those that were removed and are kept for their clones.
 async fn has_users_snapshots(session: &Session, location: &Location) -> bool {
     let Ok(image) = location.open_image(session, true).await else { return true };
     let listed = image.snapshots().list().await;
     // What only reads loses nothing.
     let _ = image.close().await;
-    listed.map_or(true, |snapshots| snapshots.iter().any(is_users))
+    listed.map_or(true, |snapshots| {
+        snapshots.iter().any(|snapshot| !matches!(snapshot.namespace, SnapNamespace::Trash { .. }))
+    })
 }
 
 fn in_words(error: &lsd_engine::Error) -> Failure {
