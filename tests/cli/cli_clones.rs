@@ -1,6 +1,8 @@
 //! Clones by `lsd` and by Ceph's own `rbd`, side by side as in `cli_against_rbd.rs`; and what becomes of a clone's content.
 use crate::cli_against_rbd::compare;
-use crate::common::{Ceph, Cmd, Image, built, pattern, scratch_dir};
+use crate::cli_rbd::lsd;
+use crate::cli_snapshots::WithSnapshots;
+use crate::common::{pattern, scratch_dir};
 use serde_json::{Value, json};
 
 /// Without a format rbd goes by what the cluster's oldest client may be, so each is asked for. Lines with `=`: lsd says more there, or
@@ -165,19 +167,6 @@ fn clones_of_protected_snapshots() {
 #[test]
 fn deep_copies() {
     compare(&requires_ceph!(), "deep", DEEP);
-}
-
-fn lsd(ceph: &Ceph, args: &[&str]) -> Cmd {
-    ceph.client(built("lsd")).args(args)
-}
-
-/// Ends with its snapshots.
-struct WithSnapshots(Image);
-
-impl Drop for WithSnapshots {
-    fn drop(&mut self) {
-        lsd(&self.0.ceph, &["snap", "purge", "--no-progress", &self.0.spec()]).run();
-    }
 }
 
 #[test]

@@ -3,7 +3,8 @@ use crate::common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir, wai
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-fn lsd(ceph: &Ceph, args: &[&str]) -> Cmd {
+/// On the cluster.
+pub fn lsd(ceph: &Ceph, args: &[&str]) -> Cmd {
     ceph.client(built("lsd")).args(args)
 }
 

@@ -1,6 +1,7 @@
 //! Snapshots by `lsd` and by Ceph's own `rbd`, side by side as in `cli_against_rbd.rs`; and what becomes of a snapshot's content.
 use crate::cli_against_rbd::compare;
-use crate::common::{Ceph, Cmd, Finished, Image, built, pattern, scratch_dir};
+use crate::cli_rbd::lsd;
+use crate::common::{Cmd, Finished, Image, built, pattern, scratch_dir};
 
 /// Names: what may be done with them, and every way in which that fails.
 const NAMES: &str = "
@@ -302,12 +303,8 @@ fn what_is_in_a_snapshot_stays_in_it() {
     compare(&requires_ceph!(), "snap-content", CONTENT);
 }
 
-fn lsd(ceph: &Ceph, args: &[&str]) -> Cmd {
-    ceph.client(built("lsd")).args(args)
-}
-
 /// Removes an image's snapshots with it.
-struct WithSnapshots(Image);
+pub struct WithSnapshots(pub Image);
 
 impl Drop for WithSnapshots {
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
 //! The trash by `lsd` and by Ceph's own `rbd`, side by side as in `cli_against_rbd.rs`; and images that somebody has open.
 use crate::cli_against_rbd::compare;
-use crate::common::{Ceph, Cmd, built};
+use crate::cli_rbd::lsd;
+use crate::common::built;
 use serde_json::Value;
 
 /// In, out, and what is shown meanwhile.
@@ -165,10 +166,6 @@ fn an_image_goes_to_the_trash_and_back() {
 #[test]
 fn what_is_in_the_trash_is_removed() {
     compare(&requires_ceph!(), "trash-gone", GONE);
-}
-
-fn lsd(ceph: &Ceph, args: &[&str]) -> Cmd {
-    ceph.client(built("lsd")).args(args)
 }
 
 /// Runs commands while it has an image open, and when it has not.

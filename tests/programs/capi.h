@@ -72,6 +72,20 @@ static inline void make_handles(rados_ioctx_t pool, const char *image_name, uint
 	OK(rbd_aio_create_completion(NULL, NULL, completion));
 }
 
+/* Counts its calls in *arg, and checks that it never runs over. */
+static inline int note_progress(uint64_t offset, uint64_t total, void *arg)
+{
+	TRUE(offset <= total && total > 0);
+	++*(int *)arg;
+	return 0;
+}
+
+static inline int cancel_progress(uint64_t offset, uint64_t total, void *arg)
+{
+	(void)offset, (void)total, (void)arg;
+	return -ECANCELED;
+}
+
 static inline int finish(rados_t cluster, rados_ioctx_t io)
 {
 	rados_ioctx_destroy(io);

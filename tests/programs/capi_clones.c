@@ -86,19 +86,6 @@ static uint64_t op_features_of(rbd_image_t image)
 	return features;
 }
 
-static int count(uint64_t offset, uint64_t total, void *arg)
-{
-	TRUE(offset <= total && total > 0);
-	++*(int *)arg;
-	return 0;
-}
-
-static int cancel(uint64_t offset, uint64_t total, void *arg)
-{
-	(void)offset, (void)total, (void)arg;
-	return -ECANCELED;
-}
-
 static void making(rbd_image_t base)
 {
 	int order = 0;
@@ -326,7 +313,7 @@ static void flattening(void)
 	OK(rbd_close(reader));
 	IS(rbd_flatten(base), -EINVAL);
 	OK(rbd_close(base));
-	OK(rbd_flatten_with_progress(b, count, &told));
+	OK(rbd_flatten_with_progress(b, note_progress, &told));
 	TRUE(told > 0);
 	IS(overlap_of(b), 0);
 	IS(op_features_of(b), 0);
@@ -335,7 +322,7 @@ static void flattening(void)
 	IS(rbd_get_parent(b, &spec, &snap), -ENOENT);
 	expect(b, 0, 'a');
 	expect(b, OBJECT, 'c');
-	IS(rbd_flatten_with_progress(b, count, &told), -EINVAL);
+	IS(rbd_flatten_with_progress(b, note_progress, &told), -EINVAL);
 	OK(rbd_close(b));
 	OK(rbd_remove(io, image_name("b")));
 }
@@ -375,7 +362,7 @@ static void copying(void)
 	OK(rbd_remove(io, image_name("b")));
 	rbd_image_options_clear(options);
 	OK(rbd_image_options_set_uint64(options, RBD_IMAGE_OPTION_FLATTEN, 1));
-	OK(rbd_deep_copy_with_progress(a, io, image_name("b"), options, count, &told));
+	OK(rbd_deep_copy_with_progress(a, io, image_name("b"), options, note_progress, &told));
 	TRUE(told > 0);
 	copy = open_image(image_name("b"), "wide");
 	IS(overlap_of(copy), 0);
@@ -401,7 +388,7 @@ static void copying(void)
 	OK(rbd_snap_set(a, NULL));
 	OK(rbd_snap_remove(a, "wide"));
 	if (own) {
-		IS(rbd_deep_copy_with_progress(a, io, image_name("b"), options, cancel, NULL), -ECANCELED);
+		IS(rbd_deep_copy_with_progress(a, io, image_name("b"), options, cancel_progress, NULL), -ECANCELED);
 		OK(rbd_remove(io, image_name("b")));
 		IS(rbd_deep_copy(a, NULL, image_name("b"), options), -EINVAL);
 		IS(rbd_deep_copy(a, io, NULL, options), -EINVAL);
@@ -421,8 +408,8 @@ static void removing(rbd_image_t base)
 	uint64_t id = 0;
 	bool exists = true;
 	/* Flattened and unprotected first: image a goes on without it. */
-	IS(rbd_snap_remove2(base, "s", RBD_SNAP_REMOVE_UNPROTECT, count, &told), -EBUSY);
-	OK(rbd_snap_remove2(base, "s", RBD_SNAP_REMOVE_FORCE, count, &told));
+	IS(rbd_snap_remove2(base, "s", RBD_SNAP_REMOVE_UNPROTECT, note_progress, &told), -EBUSY);
+	OK(rbd_snap_remove2(base, "s", RBD_SNAP_REMOVE_FORCE, note_progress, &told));
 	TRUE(told > 0);
 	rbd_image_t a = open_image(image_name("a"), NULL);
 	IS(overlap_of(a), 0);

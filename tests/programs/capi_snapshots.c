@@ -60,19 +60,6 @@ static void expect_list(rbd_image_t image, const char *names, const uint64_t *si
 	rbd_snap_list_end(snaps);
 }
 
-static int progress(uint64_t offset, uint64_t total, void *arg)
-{
-	TRUE(offset <= total && total > 0);
-	++*(int *)arg;
-	return 0;
-}
-
-static int cancel(uint64_t offset, uint64_t total, void *arg)
-{
-	(void)offset, (void)total, (void)arg;
-	return -ECANCELED;
-}
-
 static void creating_and_listing(rbd_image_t image)
 {
 	rbd_snap_info_t snaps[4];
@@ -82,8 +69,8 @@ static void creating_and_listing(rbd_image_t image)
 	IS(max, 1);
 	OK(rbd_snap_create(image, "one"));
 	IS(rbd_snap_create(image, "one"), -EEXIST);
-	OK(rbd_snap_create2(image, "two", RBD_SNAP_CREATE_SKIP_QUIESCE, progress, &told));
-	OK(rbd_snap_create2(image, "three", RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR, progress, &told));
+	OK(rbd_snap_create2(image, "two", RBD_SNAP_CREATE_SKIP_QUIESCE, note_progress, &told));
+	OK(rbd_snap_create2(image, "three", RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR, note_progress, &told));
 	IS(rbd_snap_create2(image, "four", 3, NULL, NULL), -EINVAL);
 	IS(rbd_snap_create2(image, "four", 4, NULL, NULL), -EINVAL);
 	IS(rbd_snap_create2(image, "one", 4, NULL, NULL), -EINVAL);
@@ -458,7 +445,7 @@ static void rolling_back(rbd_image_t image)
 	int told = 0;
 	IS(rbd_snap_rollback(image, "none"), -ENOENT);
 	OK(rbd_snap_create(image, "before"));
-	OK(rbd_snap_rollback_with_progress(image, "one", progress, &told));
+	OK(rbd_snap_rollback_with_progress(image, "one", note_progress, &told));
 	TRUE(told > 0);
 	IS(size_of(image), SIZE);
 	expect(image, 0, 'a');
@@ -469,7 +456,7 @@ static void rolling_back(rbd_image_t image)
 	put(image, 0, 'b');
 	OK(rbd_snap_remove(image, "before"));
 	if (own) { /* stock librbd stops half-way */
-		IS(rbd_snap_rollback_with_progress(image, "one", cancel, NULL), -ECANCELED);
+		IS(rbd_snap_rollback_with_progress(image, "one", cancel_progress, NULL), -ECANCELED);
 		expect_head(image);
 	}
 }
@@ -578,7 +565,7 @@ static void removing_the_image(rbd_image_t image)
 	IS(rbd_remove(io, name), -ENOTEMPTY);
 	OK(rbd_snap_protect(image, "one"));
 	OK(rbd_close(image));
-	IS(rbd_remove_with_progress(io, name, progress, &told), -ENOTEMPTY);
+	IS(rbd_remove_with_progress(io, name, note_progress, &told), -ENOTEMPTY);
 	IS(told, 0);
 	OK(rbd_open_read_only(io, name, &opened, "one"));
 	IS(rbd_remove(io, name), -ENOTEMPTY);

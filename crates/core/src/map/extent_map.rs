@@ -5,6 +5,7 @@
 use super::slots::{Slot, Slots, Snapshot, SnapshotId, State, Stored};
 use super::{BlockSet, Extent, Leaf, MapError, NotLoaded, Run, Superseded, continues, fits_segment};
 use crate::units::{LEAF_SPAN_BYTES, LeafNo, Loc, MAX_IMAGE_BYTES};
+use std::ops::RangeInclusive;
 
 /// The extents of an image in leaves that load on demand. `S` says where a leaf's stored copy is.
 ///
@@ -322,7 +323,12 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
 
     /// Every leaf that may have content, loaded or not; ascending.
     pub fn leaves(&self) -> impl Iterator<Item = LeafNo> {
-        self.slots.range(LeafNo(0), LeafNo(u32::MAX)).map(|(leaf, _)| leaf)
+        self.leaves_in(LeafNo(0)..=LeafNo(u32::MAX))
+    }
+
+    /// Those in a range.
+    pub fn leaves_in(&self, range: RangeInclusive<LeafNo>) -> impl Iterator<Item = LeafNo> {
+        self.slots.range(*range.start(), *range.end()).map(|(leaf, _)| leaf)
     }
 
     /// Drops clean loaded leaves, about the longest unused first, until [`ExtentMap::loaded_bytes`] is at most

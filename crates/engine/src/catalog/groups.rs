@@ -4,6 +4,7 @@
 use super::Catalog;
 use crate::api::error::{corrupt, invalid};
 use crate::api::limits::MAX_NAME_BYTES;
+use crate::objects::pools::in_pool;
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::header::{GroupRef, decode_text, encode_text};
 use lsd_core::format::names;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 const NAME_KEY: &str = "group.";
 const ID_KEY: &str = "group_id.";
+const NO_NAME: &str = "a group needs a name";
 
 impl Catalog {
     /// The names of all groups, sorted.
@@ -37,7 +39,7 @@ impl Catalog {
 
     /// `Exists`, `Invalid` (name).
     pub(crate) async fn add_group(&self, name: &str, id: &str) -> Result<()> {
-        check_group_name(name)?;
+        check_length(name, NO_NAME)?;
         let name_key = format!("{NAME_KEY}{name}");
         let update = KvUpdate::default()
             .presence(KvPresence::Any)
@@ -52,7 +54,7 @@ impl Catalog {
 
     /// `NotFound`, `Exists` (also for its own name, as in librbd), `Invalid`.
     pub(crate) async fn rename_group(&self, from: &str, to: &str) -> Result<()> {
-        check_group_name(to)?;
+        check_length(to, NO_NAME)?;
         let id = self.group_id(from).await?;
         let (from_key, to_key) = (format!("{NAME_KEY}{from}"), format!("{NAME_KEY}{to}"));
         let update = KvUpdate::default()
@@ -91,7 +93,7 @@ impl Catalog {
 /// `store`: the member's.
 pub(crate) async fn is_there(store: &Arc<dyn ObjectStore>, group: &GroupRef) -> Result<bool> {
     let found = async {
-        let pool = in_pool(store, group.pool).await?;
+        let pool = in_pool(store, PoolId(group.pool)).await?;
         Ok(pool.kv_get(&names::group(&group.group).into(), "").await?)
     };
     match found.await {
@@ -109,19 +111,14 @@ fn group_exists(name: &str) -> Error {
     Error::new(ErrorKind::Exists, format!("group {name:?} exists"))
 }
 
-/// `Invalid`: empty. `NameTooLong`. Whether a command line can name it is the caller's business, as with librbd.
-fn check_group_name(name: &str) -> Result<()> {
+/// `Invalid`, with these words: empty. `NameTooLong`. Whether a command line can name it is the caller's business, as with librbd.
+pub(crate) fn check_length(name: &str, empty: &str) -> Result<()> {
     match name.len() {
-        0 => Err(invalid("a group needs a name")),
+        0 => Err(invalid(empty)),
         1..=MAX_NAME_BYTES => Ok(()),
         len => {
             let reason = format!("a name of {len} bytes: at most {MAX_NAME_BYTES} are allowed");
             Err(Error::new(ErrorKind::NameTooLong, reason))
         }
     }
-}
-
-/// Another pool of the same namespace, or the store itself. `NotFound`: it is gone.
-pub(crate) async fn in_pool(store: &Arc<dyn ObjectStore>, pool: i64) -> Result<Arc<dyn ObjectStore>> {
-    if pool == store.pool_id().0 { Ok(store.clone()) } else { Ok(store.open_pool(PoolId(pool)).await?) }
 }

@@ -5,7 +5,6 @@
 use super::finding::{CheckReport, Fault};
 use crate::objects::Objects;
 use crate::objects::header::Header;
-use crate::objects::line::place_of;
 use crate::ties::stale::{self, Fate, fate};
 use crate::ties::tie::{ParentHeader, child_of};
 use crate::{ErrorKind, Result};
@@ -14,7 +13,7 @@ use lsd_store::{KvPresence, KvUpdate};
 
 /// Clones of this image's snapshots, and the snapshot that it is a clone of.
 pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<()> {
-    let place = place_of(&objects.meta, &objects.id);
+    let place = objects.place();
     for child in &header.children {
         if fate(&objects.meta, &place, child).await?.0 != Fate::Lives {
             let (snapshot, child) = (child.snapshot.0, child.place.id.clone());
@@ -56,7 +55,7 @@ async fn verify_parent(objects: &Objects, header: &Header, report: &mut CheckRep
     if parent.snapshots.all.get(&ancestry.snapshot).is_none_or(|record| record.is_removing) {
         let why = format!("{} has no snapshot with id {} any more", parent.name, ancestry.snapshot.0);
         report.add(objects.header(), Fault::ParentLost { why });
-    } else if child_of(&parent, ancestry.snapshot, &place_of(&objects.meta, &objects.id)).is_none() {
+    } else if child_of(&parent, ancestry.snapshot, &objects.place()).is_none() {
         report.add(objects.header(), Fault::Untied { parent: parent.name });
     }
     Ok(())
@@ -71,7 +70,7 @@ pub(super) async fn mend(objects: &Objects, header: &Header, found: &CheckReport
             Fault::LostClone { snapshot, child } => {
                 let is_it = |it: &&ChildRecord| it.snapshot.0 == *snapshot && it.place.id == *child;
                 if let Some(child) = header.children.iter().find(is_it) {
-                    stale::forget_one(&parent, &place_of(store, &objects.id), child).await?;
+                    stale::forget_one(&parent, &objects.place(), child).await?;
                 }
             }
             Fault::Untied { .. } => tie_again(objects, header).await?,
@@ -104,7 +103,7 @@ async fn tie_again(objects: &Objects, header: &Header) -> Result<()> {
     let Some(Ancestor { place, last_segment, .. }) = ancestry.ancestors.last() else { return Ok(()) };
     let child = ChildRecord {
         snapshot: ancestry.snapshot,
-        place: place_of(&objects.meta, &objects.id),
+        place: objects.place(),
         is_strict: false,
         time_ns: header.image.create_ns,
     };

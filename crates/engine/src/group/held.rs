@@ -4,15 +4,15 @@
 //! they are held (`snapshots.rs`, `rollback.rs`), taking one image (`session/own.rs`).
 use crate::api::clock::Clock;
 use crate::api::limits::GROUP_HOLD_PATIENCE;
-use crate::catalog::groups::in_pool;
 use crate::checkpoint::Checkpointer;
 use crate::objects::parallel;
+use crate::objects::pools::in_pool;
 use crate::recovery::open;
 use crate::session::{Role, Session};
 use crate::{Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result};
 use futures::FutureExt;
 use lsd_core::format::header::{MemberId, SnapNamespace, SnapRecord};
-use lsd_store::ObjectStore;
+use lsd_store::{ObjectStore, PoolId};
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
@@ -39,7 +39,7 @@ pub(super) async fn open(
     options: &OpenOptions,
     clock: &Arc<dyn Clock>,
 ) -> Result<Opened> {
-    let pool = in_pool(store, id.pool).await?;
+    let pool = in_pool(store, PoolId(id.pool)).await?;
     // The options of a pool are in its default namespace, which is known of the group's own pool only.
     let options = match id.pool == store.pool_id().0 {
         true => options.clone(),

@@ -4,15 +4,16 @@
 //! by that group, too, and is in no other. Does not own: the bytes (`object.rs`).
 use super::object::GroupObject;
 use crate::api::limits::GROUP_TRIES;
-use crate::catalog::groups::{in_pool, is_there};
+use crate::catalog::groups::is_there;
 use crate::objects::Objects;
 use crate::objects::header::Header;
+use crate::objects::pools::in_pool;
 use crate::ownership::watch;
 use crate::recovery::open::{self, Found};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result};
 use lsd_core::format::header::{GroupRef, MemberId, MemberRecord, MemberState, key};
 use lsd_core::format::notice::Notice;
-use lsd_store::{KvPresence, KvUpdate, ObjectStore, StoreErrorKind};
+use lsd_store::{KvPresence, KvUpdate, ObjectStore, PoolId, StoreErrorKind};
 use std::sync::Arc;
 
 /// An image of a group, as its users see it.
@@ -135,7 +136,7 @@ impl GroupObject {
 
     /// The same for what the group names. A pool that is gone is no error.
     pub(super) async fn detach_member(&self, member: &MemberId) -> Result<()> {
-        match in_pool(&self.store, member.pool).await {
+        match in_pool(&self.store, PoolId(member.pool)).await {
             Err(error) if error.kind == ErrorKind::NotFound => self.drop_member(member).await,
             store => self.detach(&store?, &ImageId(member.image.clone())).await,
         }
@@ -146,7 +147,7 @@ impl GroupObject {
         let mut images = Vec::new();
         for MemberRecord { id, state } in self.read().await?.members {
             let name = async {
-                let store = in_pool(&self.store, id.pool).await?;
+                let store = in_pool(&self.store, PoolId(id.pool)).await?;
                 Catalog::new(store).name_of(&ImageId(id.image.clone())).await
             };
             let name = match name.await {

@@ -9,12 +9,12 @@ mod rollback;
 mod snapshots;
 
 use crate::api::clock::{Clock, SystemClock};
-use crate::catalog::groups::in_pool;
 use crate::compiled_here;
+use crate::objects::pools::in_pool;
 use crate::recovery::open;
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Result};
 use lsd_core::format::names;
-use lsd_store::ObjectStore;
+use lsd_store::{ObjectStore, PoolId};
 pub use members::GroupImage;
 use object::GroupObject;
 pub use snapshots::{GroupSnapshot, GroupSnapshotPart};
@@ -182,7 +182,7 @@ impl Groups {
     /// `None`: the image is gone, or in the trash.
     #[compiled_here]
     pub async fn image_name(&self, pool: i64, image: &ImageId) -> Result<Option<String>> {
-        let name = async { Catalog::new(in_pool(&self.store, pool).await?).name_of(image).await };
+        let name = async { Catalog::new(in_pool(&self.store, PoolId(pool)).await?).name_of(image).await };
         match name.await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             name => name.map(Some),

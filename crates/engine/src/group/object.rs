@@ -2,9 +2,8 @@
 //!
 //! Owns: its keys, and what each update of it expects. Does not own: the images' side, in which order both change (`members.rs`,
 //! `snapshots.rs`).
-use crate::api::error::{corrupt, invalid};
-use crate::api::limits::MAX_NAME_BYTES;
-use crate::catalog::groups::no_group;
+use crate::api::error::corrupt;
+use crate::catalog::groups::{check_length, no_group};
 use crate::{Error, ErrorKind, Result};
 use lsd_core::format::header::{GroupSnapRecord, MemberId, MemberRecord, encode_text};
 use lsd_core::format::{FormatResult, names};
@@ -19,6 +18,7 @@ const MEMBER: &str = "member.";
 const SNAP: &str = "snap.";
 /// The name of a snapshot, with its id.
 const SNAP_NAME: &str = "snap_name.";
+const NO_NAME: &str = "a snapshot of a group needs a name";
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl GroupObject {
 
     /// `Exists`, `Invalid` (name).
     pub(super) async fn add_snapshot(&self, record: &GroupSnapRecord) -> Result<()> {
-        check_snapshot_name(&record.name)?;
+        check_length(&record.name, NO_NAME)?;
         let name_key = format!("{SNAP_NAME}{}", record.name);
         let update = KvUpdate::default()
             .expect(name_key.clone(), "")
@@ -147,7 +147,7 @@ impl GroupObject {
 
     /// `Exists`, `NotFound`, `Invalid`.
     pub(super) async fn rename_snapshot(&self, from: &GroupSnapRecord, name: &str) -> Result<()> {
-        check_snapshot_name(name)?;
+        check_length(name, NO_NAME)?;
         if self.read().await?.snapshot(name).is_ok() {
             return Err(snapshot_exists(name));
         }
@@ -183,12 +183,4 @@ fn no_snapshot(name: &str) -> Error {
 
 fn snapshot_exists(name: &str) -> Error {
     Error::new(ErrorKind::Exists, format!("the group has a snapshot {name:?}"))
-}
-
-fn check_snapshot_name(name: &str) -> Result<()> {
-    match name.len() {
-        1..=MAX_NAME_BYTES => Ok(()),
-        0 => Err(invalid("a snapshot of a group needs a name")),
-        _ => Err(Error::new(ErrorKind::NameTooLong, format!("a name has at most {MAX_NAME_BYTES} bytes"))),
-    }
 }

@@ -71,10 +71,7 @@ impl GroupObject {
         options: &OpenOptions,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
-        let Contents { members, snapshots } = self.read().await?;
-        if snapshots.iter().any(|snapshot| snapshot.name == name) {
-            return Err(Error::new(ErrorKind::Exists, format!("the group has a snapshot {name:?}")));
-        }
+        let Contents { members, .. } = self.read().await?;
         let parts = members.into_iter().map(|member| (member.id, SnapId(0))).collect();
         let record = GroupSnapRecord { id, name: name.to_owned(), is_complete: false, time_ns: clock.now_ns(), parts };
         self.add_snapshot(&record).await?;

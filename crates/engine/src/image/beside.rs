@@ -10,12 +10,12 @@ use lsd_core::map::Extent;
 use lsd_core::units::{LeafNo, Loc, Seq};
 use lsd_state::lineage::Whose;
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 pub(super) async fn bytes_beside(session: &Session, other: &Session) -> Result<u64> {
     session.keep_up().await?;
     other.keep_up().await?;
-    let leaves = differing(session, other);
+    let leaves = differing(session, other, LeafNo(0)..=LeafNo(u32::MAX));
     let mut bytes = 0;
     for some in leaves.chunks(WALK_LEAVES) {
         let (ours, theirs) = (of(session, some).await?, of(other, some).await?);
@@ -24,12 +24,12 @@ pub(super) async fn bytes_beside(session: &Session, other: &Session) -> Result<u
     Ok(bytes)
 }
 
-/// Leaves of the session that the other does not have stored in the same place.
-fn differing(session: &Session, other: &Session) -> Vec<LeafNo> {
+/// Leaves of the session, of those in the range, that the other does not have stored in the same place.
+fn differing(session: &Session, other: &Session, range: RangeInclusive<LeafNo>) -> Vec<LeafNo> {
     let places: Vec<_> = {
         let state = session.shared.lock();
         let map = &state.view.map;
-        map.leaves().map(|leaf| (leaf, map.stored_unchanged(leaf).copied())).collect()
+        map.leaves_in(range).map(|leaf| (leaf, map.stored_unchanged(leaf).copied())).collect()
     };
     let state = other.shared.lock();
     let is_same = |leaf, place| place == state.view.map.stored_unchanged(leaf).copied();
@@ -57,14 +57,21 @@ pub(super) async fn changes(
     each: &mut (dyn FnMut(Change) -> Result<()> + Send),
 ) -> Result<()> {
     session.keep_up().await?;
-    let mut leaves: BTreeSet<LeafNo> = match from {
+    if let Some(from) = from {
+        from.keep_up().await?;
+    }
+    if range.is_empty() {
+        return Ok(());
+    }
+    // An image is often gone through range by range: no look may cost more than its range does.
+    let within = LeafNo::of(range.start)..=LeafNo::of(range.end - 1);
+    let leaves: BTreeSet<LeafNo> = match from {
         Some(from) => {
-            from.keep_up().await?;
-            differing(session, from).into_iter().chain(differing(from, session)).collect()
+            let theirs = differing(from, session, within.clone());
+            differing(session, from, within).into_iter().chain(theirs).collect()
         }
-        None => session.shared.lock().view.map.leaves().collect(),
+        None => session.shared.lock().view.map.leaves_in(within).collect(),
     };
-    leaves.retain(|leaf| leaf.start() < range.end && leaf.start() + leaf.len_in(u64::MAX) > range.start);
     let leaves: Vec<LeafNo> = leaves.into_iter().collect();
     let unmoved = from.and_then(|from| unmoved_since(session, from));
     let is_old = |loc: Loc| {

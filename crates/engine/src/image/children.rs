@@ -3,7 +3,7 @@
 //! Owns: which, and how they are opened. Does not own: flattening one (`session/flatten.rs`).
 use super::kin;
 use crate::compiled_here;
-use crate::objects::line::open_place;
+use crate::objects::pools::open_place;
 use crate::recovery::open;
 use crate::session::Session;
 use crate::{Error, ErrorKind, Features, ImageRef, OpenOptions, Progress, Result};

@@ -5,7 +5,7 @@
 use super::{Image, SnapInfo, kin};
 use crate::api::error::invalid;
 use crate::api::limits::{DEEP_COPY_CHUNK, DEEP_COPY_IN_FLIGHT, DEEP_COPY_WINDOW};
-use crate::objects::line::open_place;
+use crate::objects::pools::open_place;
 use crate::{
     CloneFormat, CloneOptions, CreateOptions, ErrorKind, Extent, ImageId, ImageRef, OpenOptions, Parent, Progress,
     Result, SnapNamespace, SnapRef, compiled_here,

@@ -2,12 +2,13 @@
 //!
 //! Owns: the words of the calls. Does not own: groups (`group/`).
 use super::Image;
-use crate::catalog::groups::in_pool;
 use crate::compiled_here;
 use crate::group::Groups;
 use crate::objects::header::Header;
+use crate::objects::pools::in_pool;
 use crate::{ErrorKind, OpenOptions, Result};
 use lsd_core::format::header::SnapNamespace;
+use lsd_store::PoolId;
 
 /// A group by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,6 @@ impl Image {
     }
 
     async fn groups(&self, pool: i64) -> Result<Groups> {
-        Ok(Groups::new(in_pool(&self.session.objects.meta, pool).await?, OpenOptions::default()))
+        Ok(Groups::new(in_pool(&self.session.objects.meta, PoolId(pool)).await?, OpenOptions::default()))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: looking that up. Does not own: the ties (`ties/`).
 use super::SnapInfo;
-use crate::objects::line::{open_place, place_of};
+use crate::objects::pools::open_place;
 use crate::session::Session;
 use crate::ties::stale::{Fate, fate};
 use crate::ties::tie::ParentHeader;
@@ -85,7 +85,7 @@ pub(crate) async fn overlap(session: &Session) -> Result<Option<u64>> {
 pub(crate) async fn children(session: &Session, snapshot: Option<SnapId>) -> Result<Vec<Child>> {
     session.check_open()?;
     let store = &session.objects.meta;
-    let place = place_of(store, &session.objects.id);
+    let place = session.objects.place();
     children_at(store, &place, snapshot).await
 }
 
@@ -120,11 +120,9 @@ async fn children_at(store: &Arc<dyn ObjectStore>, place: &ImagePlace, snapshot:
 
 /// `None`: it is gone, or not there yet.
 async fn child(store: &Arc<dyn ObjectStore>, parent: &ImagePlace, record: ChildRecord) -> Result<Option<Child>> {
-    if fate(store, parent, &record).await?.0 != Fate::Lives {
-        return Ok(None);
-    }
+    let (Fate::Lives, Some(there)) = fate(store, parent, &record).await? else { return Ok(None) };
     let ChildRecord { snapshot, place: ImagePlace { pool, namespace, id }, .. } = record;
-    let catalog = Catalog::new(open_place(store, pool, &namespace).await?);
+    let catalog = Catalog::new(there);
     let id = ImageId(id);
     let (name, trash) = match catalog.name_of(&id).await {
         Ok(name) => (name, false),

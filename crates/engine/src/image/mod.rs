@@ -362,11 +362,10 @@ impl Image {
         Metadata::of(&self.session)
     }
 
-    /// Tells what of a range is not the same as in `from`, a handle at a snapshot of the same image or at the one it is a clone of: extents in order, which may
-    /// follow one another, with whether they have data here. `None`: what has data. From the maps alone, in proportion to what
-    /// differs; what was only moved is not told, unless the image was rolled back since. `Invalid`: another image's; an error of
-    /// `each` ends it.
-    #[compiled_here]
+    /// Tells what of a range is not the same as in `from`, a handle at a snapshot of the same image or at the one it is a clone of:
+    /// extents in order, which may follow one another, with whether they have data here. `None`: what has data. From the maps alone,
+    /// in proportion to what differs; what was only moved is not told, unless the image was rolled back since. `Invalid`: another
+    /// image's; an error of `each` ends it.
     pub async fn changes(
         &self,
         from: Option<&Image>,
@@ -374,22 +373,26 @@ impl Image {
         len: u64,
         each: &mut (dyn FnMut(Extent) -> Result<()> + Send),
     ) -> Result<()> {
-        self.session.check_open()?;
-        let end = offset.saturating_add(len).min(self.size());
-        if let Some(from) = from {
-            from.session.check_open()?;
-            beside::check_kin(&self.session, &from.session)?;
-        }
-        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, Counted::All, each).await
+        self.changes_of(Counted::All, from, (offset, len), each).await
     }
 
     /// The same, where what a clone has of its parent counts as no data.
-    #[compiled_here]
     pub async fn own_changes(
         &self,
         from: Option<&Image>,
         offset: u64,
         len: u64,
+        each: &mut (dyn FnMut(Extent) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.changes_of(Counted::Own, from, (offset, len), each).await
+    }
+
+    #[compiled_here]
+    async fn changes_of(
+        &self,
+        counted: Counted,
+        from: Option<&Image>,
+        (offset, len): (u64, u64),
         each: &mut (dyn FnMut(Extent) -> Result<()> + Send),
     ) -> Result<()> {
         self.session.check_open()?;
@@ -398,7 +401,7 @@ impl Image {
             from.session.check_open()?;
             beside::check_kin(&self.session, &from.session)?;
         }
-        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, Counted::Own, each).await
+        beside::changes(&self.session, from.map(|from| &*from.session), offset..end, counted, each).await
     }
 
     /// Names for moments of the image.

@@ -5,18 +5,18 @@ use crate::api::clock::Clock;
 use crate::api::error::invalid;
 use crate::lifecycle;
 use crate::objects::Objects;
-use crate::objects::line::place_of;
+use crate::objects::pools::place_of;
 use crate::recovery::open::{self, Found};
 use crate::recovery::read_root;
 use crate::ties::tie::{ParentHeader, check_parent};
 use crate::{Catalog, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, Result, SnapRef};
 use lsd_core::format::header::{
-    Ancestor, AncestryRecord, ChildRecord, ImageRecord, LogRecord, MAX_ANCESTORS, REQUIRES_CLONES, SnapRecord,
-    StateRecord, encode_epoch, encode_requires, encode_text, key,
+    Ancestor, AncestryRecord, ChildRecord, EpochStart, ImageRecord, LogRecord, MAX_ANCESTORS, REQUIRES_CLONES,
+    SnapRecord, StateRecord, encode_requires, encode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{Epoch, SegmentNo};
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, PoolId, StoreErrorKind};
+use lsd_store::{ObjectName, ObjectStore, PoolId, StoreErrorKind};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -87,13 +87,7 @@ pub(crate) async fn clone(
     let last_segment = ancestry.ancestors.last().map_or(SegmentNo(1), |parent| parent.last_segment);
     let replay_from = last_segment.next();
     let log = LogRecord { checkpoint: Some(snapshot.root), replay_from, clean: true, ..LogRecord::default() };
-    let mut update = KvUpdate::default()
-        .presence(KvPresence::MustCreate)
-        .set(key::IMAGE, record.encode())
-        .set(key::STATE, state.encode())
-        .set(key::EPOCH, encode_epoch(Epoch(snapshot.root.id.epoch.into())))
-        .set(key::LOG, log.encode())
-        .set(key::NAME, encode_text(name))
+    let mut update = lifecycle::first_header(name, &record, &state, (Epoch(snapshot.root.id.epoch.into()), &log))
         .set(key::ANCESTRY, ancestry.encode())
         .set(key::REQUIRES, encode_requires(REQUIRES_CLONES));
     for (name, value) in &found.header.metadata {
@@ -184,9 +178,9 @@ async fn ancestry(found: &Found, snapshot: &SnapRecord) -> Result<AncestryRecord
         SegmentNo(0) => last_of(objects, snapshot).await?,
         last => last,
     };
-    let is_before = |start: &&lsd_core::format::header::EpochStart| start.first_segment <= last_segment;
+    let is_before = |start: &&EpochStart| start.first_segment <= last_segment;
     ancestors.push(Ancestor {
-        place: place_of(&objects.meta, &objects.id),
+        place: objects.place(),
         uuid: objects.uuid,
         data_pool: header.image.data_pool,
         last_segment,

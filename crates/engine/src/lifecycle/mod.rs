@@ -12,8 +12,8 @@ use crate::api::error::{invalid, too_large};
 use crate::api::limits::PARALLEL_OPS;
 use crate::objects::Objects;
 use crate::objects::header::Header;
-use crate::objects::line::place_of;
 use crate::objects::parallel;
+use crate::objects::pools::{in_pool, place_of};
 use crate::recovery::open::{self, Found};
 use crate::session::give_back::give_back;
 use crate::ties::tie;
@@ -50,13 +50,7 @@ pub(crate) async fn create(
     let now = record.create_ns;
     let state = StateRecord { size: options.size, features, op_features: 0, flags: 0, access_ns: now, modify_ns: now };
     let log = LogRecord { replay_from: SegmentNo(1), clean: true, ..LogRecord::default() };
-    let update = KvUpdate::default()
-        .presence(KvPresence::MustCreate)
-        .set(key::IMAGE, record.encode())
-        .set(key::STATE, state.encode())
-        .set(key::EPOCH, encode_epoch(Epoch(0)))
-        .set(key::LOG, log.encode())
-        .set(key::NAME, encode_text(name));
+    let update = first_header(name, &record, &state, (Epoch(0), &log));
     let header: ObjectName = names::header(&id.0).into();
     store.kv_update(&header, update).await?;
     if let Err(error) = catalog.add(name, &id).await {
@@ -66,8 +60,19 @@ pub(crate) async fn create(
     Ok(id)
 }
 
+/// Makes the header of a new image.
+fn first_header(name: &str, record: &ImageRecord, state: &StateRecord, (epoch, log): (Epoch, &LogRecord)) -> KvUpdate {
+    KvUpdate::default()
+        .presence(KvPresence::MustCreate)
+        .set(key::IMAGE, record.encode())
+        .set(key::STATE, state.encode())
+        .set(key::EPOCH, encode_epoch(epoch))
+        .set(key::LOG, log.encode())
+        .set(key::NAME, encode_text(name))
+}
+
 /// What never changes about the image, and its features.
-pub(crate) async fn image_record(
+async fn image_record(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     uuid: Uuid,
@@ -83,7 +88,7 @@ pub(crate) async fn image_record(
         return Err(invalid(format!("{:?} cannot be an image id", id.0)));
     }
     // A pool that cannot be opened now would make an image that can never be written.
-    open::data_store(store, data_pool).await?;
+    in_pool(store, data_pool).await?;
     let record = ImageRecord {
         uuid: ImageUuid(*uuid.as_bytes()),
         id: id.0.clone(),
@@ -99,8 +104,8 @@ pub(crate) async fn image_record(
 /// Objects to be deleted, each with its pool.
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
-/// `NotFound`; `Busy`; `NotEmpty`; `InGroup`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where there is no header
-/// any more, or it says that a removal was broken off, what is left goes.
+/// `NotFound`; `Busy`; `NotEmpty`; `InGroup`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where
+/// there is no header any more, or it says that a removal was broken off, what is left goes.
 pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
     let id = open::resolve(store, image).await?;
     let object: ObjectName = names::header(&id.0).into();

@@ -7,7 +7,7 @@ use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
 use crate::catalog::groups;
 use crate::lifecycle::{self, Doomed};
 use crate::objects::header::{Header, check_understood};
-use crate::objects::line::place_of;
+use crate::objects::pools::place_of;
 use crate::ownership::lock;
 use crate::ownership::watch::{self, Asked};
 use crate::recovery::open;

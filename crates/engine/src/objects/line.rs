@@ -3,11 +3,12 @@
 //! Owns: which of them a segment or a page is among, opening their pools. Does not own: whose a number is (`lsd_state::lineage`).
 //! Nothing of an ancestor is ever changed through this.
 use crate::objects::Objects;
-use crate::{ErrorKind, ImageId, Result};
-use lsd_core::format::header::{Ancestor, AncestryRecord, ImagePlace};
+use crate::objects::pools::open_place;
+use crate::{ImageId, Result};
+use lsd_core::format::header::{Ancestor, AncestryRecord};
 use lsd_core::units::CheckpointId;
 use lsd_state::lineage::{Ancestors, Whose};
-use lsd_store::{ObjectStore, PoolId};
+use lsd_store::ObjectStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,29 +41,6 @@ impl Line {
         }
         Ok(Self { ancestors: Ancestors::new(ancestry.ancestors.clone()), objects: objects.into() })
     }
-}
-
-/// A pool's namespace, from any other of the cluster. `NotFound`, `Unsupported`.
-pub(crate) async fn open_place(
-    store: &Arc<dyn ObjectStore>,
-    pool: i64,
-    namespace: &str,
-) -> Result<Arc<dyn ObjectStore>> {
-    if pool == store.pool_id().0 && namespace == store.namespace() {
-        return Ok(store.clone());
-    }
-    let opened = store.open_namespace(PoolId(pool), namespace).await;
-    opened.map_err(|error| match crate::Error::from(error) {
-        error if error.kind == ErrorKind::NotFound => {
-            crate::Error::new(ErrorKind::NotFound, format!("the pool {pool} of a parent or a clone is gone"))
-        }
-        error => error,
-    })
-}
-
-/// Where an image is, to who is elsewhere.
-pub(crate) fn place_of(store: &Arc<dyn ObjectStore>, id: &ImageId) -> ImagePlace {
-    ImagePlace { pool: store.pool_id().0, namespace: store.namespace(), id: id.0.clone() }
 }
 
 impl Objects {

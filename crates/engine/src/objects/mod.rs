@@ -6,6 +6,7 @@ pub(crate) mod described;
 pub(crate) mod header;
 pub(crate) mod line;
 pub(crate) mod parallel;
+pub(crate) mod pools;
 pub(crate) mod room;
 
 use crate::api::error::corrupt;

@@ -2,6 +2,7 @@
 use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::objects::line::Line;
+use crate::objects::pools::in_pool;
 use crate::recovery::{self, ReadLog, Tails, snapshot};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Result, Settings, SnapRef};
 use lsd_core::format::header::SnapRecord;
@@ -42,14 +43,9 @@ pub(crate) async fn described_by(store: &Arc<dyn ObjectStore>, header: Header) -
 
 /// The objects that a header leads to, its ancestors' included.
 pub(crate) async fn objects_of(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<Objects> {
-    let data = data_store(store, PoolId(header.image.data_pool)).await?;
+    let data = in_pool(store, PoolId(header.image.data_pool)).await?;
     let line = Line::open(store, header.ancestry.as_ref()).await?;
     Ok(Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid, line })
-}
-
-/// The store of the data pool: the header's own, unless the image was created with another.
-pub(crate) async fn data_store(store: &Arc<dyn ObjectStore>, pool: PoolId) -> Result<Arc<dyn ObjectStore>> {
-    if pool == store.pool_id() { Ok(store.clone()) } else { Ok(store.open_pool(pool).await?) }
 }
 
 /// How often a load is tried again because the owner moved the image on under it.

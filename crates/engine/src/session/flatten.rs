@@ -4,7 +4,6 @@
 //! (`ties/`).
 use crate::api::error::invalid;
 use crate::checkpoint::Checkpointer;
-use crate::objects::line::place_of;
 use crate::session::{Session, give_back};
 use crate::ties::tie;
 use crate::{Features, Progress, Result};
@@ -93,7 +92,7 @@ impl Session {
             return Ok(());
         }
         let store = &self.objects.meta;
-        let emptied = tie::loose(store, &ancestry, &place_of(store, &self.objects.id)).await?;
+        let emptied = tie::loose(store, &ancestry, &self.objects.place()).await?;
         self.update_header(|update| update.remove(key::ANCESTRY)).await?;
         self.described().ancestry = None;
         if let Some(parent) = emptied {

@@ -2,7 +2,7 @@
 //!
 //! Owns: that somebody does it where nobody has the image open. Does not own: letting go (`session/snapshots/`).
 use crate::api::clock::SystemClock;
-use crate::objects::line::open_place;
+use crate::objects::pools::open_place;
 use crate::recovery::open;
 use crate::session::{Role, Session};
 use crate::{ImageId, ImageRef, OpenOptions, Result};

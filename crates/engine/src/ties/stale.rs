@@ -3,7 +3,7 @@
 //! Owns: telling them from those of clones that are being made right now. Does not own: the tie (`tie.rs`).
 use super::tie::ParentHeader;
 use crate::objects::header::{Header, Snapshots};
-use crate::objects::line::open_place;
+use crate::objects::pools::open_place;
 use crate::{ErrorKind, Result};
 use lsd_core::format::header::{AncestryRecord, ChildRecord, ImagePlace, encode_epoch, key};
 use lsd_core::format::names;

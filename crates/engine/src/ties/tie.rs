@@ -4,7 +4,7 @@
 //! Does not own: when (`lifecycle/`, `session/flatten.rs`), ties that a crash has left (`stale.rs`).
 use crate::api::limits::{HEADER_TRIES, RETRY_FIRST, TIE_TRIES};
 use crate::objects::header::Header;
-use crate::objects::line::open_place;
+use crate::objects::pools::open_place;
 use crate::ownership::watch;
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{

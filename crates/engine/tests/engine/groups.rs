@@ -117,6 +117,18 @@ async fn an_image_is_in_one_group_and_stays_until_it_is_taken_out() {
     Image::remove(&store, &named("b"), &silent).await.unwrap();
 }
 
+/// A client whose updates stop after so many.
+fn stopped_after(cluster: &MemoryCluster, passing: usize) -> (Arc<Gate>, Arc<dyn ObjectStore>) {
+    let gate = Gate::new(Arc::new(cluster.client()));
+    let mut updates = 0;
+    gate.close(move |op, _| {
+        updates += usize::from(op == Op::Update);
+        op == Op::Update && updates > passing
+    });
+    let behind = gate.clone();
+    (gate, behind)
+}
+
 /// Whatever step of adding an image never happens, adding it again finishes it, and taking it out undoes it.
 #[tokio::test(start_paused = true)]
 async fn a_crash_while_an_image_is_added_leaves_what_can_be_finished_or_undone() {
@@ -124,13 +136,7 @@ async fn a_crash_while_an_image_is_added_leaves_what_can_be_finished_or_undone()
         let (cluster, groups) = group_of_three().await;
         let store = store(&cluster);
         groups.remove_image("g", &store, &named("a")).await.unwrap();
-        let gate = Gate::new(Arc::new(cluster.client()));
-        let behind: Arc<dyn ObjectStore> = gate.clone();
-        let mut updates = 0;
-        gate.close(move |op, _| {
-            updates += usize::from(op == Op::Update);
-            op == Op::Update && updates > lost
-        });
+        let (gate, behind) = stopped_after(&cluster, lost);
         let dying = Groups::new(behind.clone(), options());
         let adding = tokio::spawn(async move { dying.add_image("g", &behind, &named("a")).await });
         gate.until_waiting(1).await;
@@ -155,13 +161,7 @@ async fn a_crash_while_an_image_is_taken_out_leaves_what_can_be_finished_or_undo
     for (lost, finish) in (0..3).flat_map(|lost| [(lost, true), (lost, false)]) {
         let (cluster, groups) = group_of_three().await;
         let store = store(&cluster);
-        let gate = Gate::new(Arc::new(cluster.client()));
-        let behind: Arc<dyn ObjectStore> = gate.clone();
-        let mut updates = 0;
-        gate.close(move |op, _| {
-            updates += usize::from(op == Op::Update);
-            op == Op::Update && updates > lost
-        });
+        let (gate, behind) = stopped_after(&cluster, lost);
         let dying = Groups::new(behind.clone(), options());
         let leaving = tokio::spawn(async move { dying.remove_image("g", &behind, &named("a")).await });
         gate.until_waiting(1).await;

@@ -68,11 +68,23 @@ impl Teller {
             found |= extent.data;
             Ok(())
         };
-        match self.include_parent {
-            true => image.core.block_on(shown.changes(None, start, end - start, &mut look))?,
-            false => image.core.block_on(shown.own_changes(None, start, end - start, &mut look))?,
-        }
+        self.changes(image, (shown, None), (start, end - start), &mut look)?;
         Ok(found)
+    }
+
+    /// What of a range is not as in the second image, or has data, as far as it is to be told.
+    fn changes(
+        &self,
+        image: &Ref<OpenImage>,
+        (shown, from): (&Image, Option<&Image>),
+        (start, len): (u64, u64),
+        each: &mut (dyn FnMut(Extent) -> lsd_engine::Result<()> + Send),
+    ) -> Outcome<()> {
+        match self.include_parent {
+            true => image.core.block_on(shown.changes(from, start, len, each))?,
+            false => image.core.block_on(shown.own_changes(from, start, len, each))?,
+        }
+        Ok(())
     }
 
     /// Whole objects are told one by one, as librbd does.
@@ -172,10 +184,7 @@ fn tell_part(
         }
         Ok(())
     };
-    match teller.include_parent {
-        true => image.core.block_on(shown.changes(from, start, len, &mut collect))?,
-        false => image.core.block_on(shown.own_changes(from, start, len, &mut collect))?,
-    }
+    teller.changes(image, (shown, from), (start, len), &mut collect)?;
     for Extent { offset, len, data } in found {
         let (start, end) = teller.widened(offset, offset + len);
         // An object that something went from may have other data.

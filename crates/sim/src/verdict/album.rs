@@ -18,8 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The place of a snapshot in the album.
 pub type Key = usize;
 
+/// Whether something that clients make and remove may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     /// It was asked for; nobody was told that it is there.
     Wanted,
     There,
@@ -316,7 +317,7 @@ fn same(before: &Found, found: &Found) -> Result<(), String> {
     }
 }
 
-fn one_of(random: &mut StdRng, mut from: Vec<Picked>) -> Option<Picked> {
+pub(super) fn one_of<T>(random: &mut StdRng, mut from: Vec<T>) -> Option<T> {
     if from.is_empty() {
         return None;
     }

@@ -2,25 +2,15 @@
 //!
 //! Owns: what was asked for and told of each, judging contents. Does not own: what was in the snapshot (`album.rs`). One client at a time
 //! works with clones, so nothing changes while somebody looks.
+use crate::verdict::album::{Fate, one_of};
 use crate::verdict::owners::Found;
 use crate::world::disk::Stamp;
 use lsd_engine::ImageId;
-use rand::Rng;
 use rand::rngs::StdRng;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The place of a clone in the brood.
 pub type Key = usize;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It was asked for; nobody was told that it is there.
-    Wanted,
-    There,
-    /// Its removal was asked for.
-    Unwanted,
-    Gone,
-}
 
 #[derive(Clone, Debug)]
 struct Clone {
@@ -119,8 +109,7 @@ impl Brood {
 
     /// One that is there, or may be.
     pub fn pick(&self, random: &mut StdRng) -> Option<Picked> {
-        let mut all = self.all();
-        if all.is_empty() { None } else { Some(all.swap_remove(random.random_range(0..all.len()))) }
+        one_of(random, self.all())
     }
 
     /// All that are there, or may be.

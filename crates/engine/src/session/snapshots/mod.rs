@@ -10,7 +10,6 @@ use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::{NewSnapshot, Purpose, Target};
 use crate::compiled_here;
 use crate::objects::header::{Header, Snapshots};
-use crate::objects::line::place_of;
 use crate::ownership::watch::HeaderEvents;
 use crate::recovery::snapshot;
 use crate::session::Session;
@@ -100,7 +99,7 @@ impl Session {
         if header.children.iter().all(|child| child.snapshot != id) {
             return Ok(());
         }
-        if stale::forget(&parent, &place_of(store, &self.objects.id), &header, id).await? {
+        if stale::forget(&parent, &self.objects.place(), &header, id).await? {
             self.describe_anew().await?;
         }
         Ok(())
