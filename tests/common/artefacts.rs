@@ -1,5 +1,6 @@
 //! The files of this build that tests run, and the small C programs that tests compile.
 use super::Cmd;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -53,13 +54,14 @@ pub fn scratch_dir() -> tempfile::TempDir {
 }
 
 /// Compiles `tests/programs/NAME.c` against the installed headers of librbd and librados, and returns the program.
+///
+/// Each run of the tests compiles anew: a program that an earlier run left says nothing about its source and the header beside it.
 pub fn compiled_program(name: &str) -> PathBuf {
+    static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(format!("{name}.c"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    static COMPILING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = COMPILING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let modified = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    if modified(&program) < modified(&source) {
+    let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !compiled.contains(name) {
         let fresh = program.with_extension(std::process::id().to_string());
         Cmd::new("cc")
             .args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-o"])
@@ -69,6 +71,7 @@ pub fn compiled_program(name: &str) -> PathBuf {
             .timeout(Duration::from_secs(120))
             .ok();
         std::fs::rename(&fresh, &program).unwrap();
+        compiled.insert(name.to_string());
     }
     program
 }

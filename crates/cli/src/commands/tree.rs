@@ -16,7 +16,7 @@ mod family;
 pub const SPEC: CommandSpec = CommandSpec {
     words: &["tree"],
     alias: &[],
-    summary: "Show the clones that an image has to do with: its parents, and all clones of theirs.",
+    summary: "Show the family of an image: its parents, and all of their clones.",
     epilogue: "",
     positionals: &[IMAGE_SPEC],
     options: &[
