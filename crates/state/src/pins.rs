@@ -24,6 +24,8 @@ pub enum Pin {
     Replay,
     /// A snapshot's map needs it.
     Snapshot,
+    /// It has copies that snapshots' maps are about to point at (rule 37).
+    Moving,
     /// What the committed map needs was not looked at.
     Unknown,
 }
@@ -43,6 +45,18 @@ pub struct SnapshotPins {
     roots: BTreeMap<SnapId, CheckpointPointer>,
     /// Pages with leaves, and how many snapshots need each.
     pages: BTreeMap<PageKey, u32>,
+    /// Segments with copies that no map points at yet.
+    moving: BTreeSet<SegmentNo>,
+}
+
+/// How a snapshot's map is stored elsewhere from now on.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    pub id: SnapId,
+    pub root: CheckpointPointer,
+    /// Pages with leaves that it needs no more, and those that it needs, too.
+    pub left: BTreeSet<PageKey>,
+    pub entered: BTreeSet<PageKey>,
 }
 
 impl SnapshotPins {
@@ -50,7 +64,7 @@ impl SnapshotPins {
     pub fn new(roots: impl IntoIterator<Item = (SnapId, CheckpointPointer)>, pages: &[PinnedPage]) -> Self {
         let pinned = pages.iter().filter(|page| page.pins > 0);
         let pages = pinned.map(|page| (page.key(), page.pins)).collect();
-        Self { roots: roots.into_iter().collect(), pages }
+        Self { roots: roots.into_iter().collect(), pages, moving: BTreeSet::new() }
     }
 
     /// A snapshot with this root needs these pages with leaves, too.
@@ -69,6 +83,26 @@ impl SnapshotPins {
     /// A snapshot does not need them any more.
     pub fn remove(&mut self, id: SnapId, pages: &BTreeSet<PageKey>) {
         self.roots.remove(&id);
+        self.remove_pages(pages);
+    }
+
+    /// A snapshot's map is the same, and lies elsewhere.
+    pub fn restore(&mut self, restored: &Restored) {
+        self.roots.insert(restored.id, restored.root);
+        self.remove_pages(&restored.left);
+        self.add_pages(&restored.entered);
+    }
+
+    /// These segments stay until [`SnapshotPins::end_moving`].
+    pub fn begin_moving(&mut self, segments: impl IntoIterator<Item = SegmentNo>) {
+        self.moving.extend(segments);
+    }
+
+    pub fn end_moving(&mut self) {
+        self.moving.clear();
+    }
+
+    fn remove_pages(&mut self, pages: &BTreeSet<PageKey>) {
         for page in pages {
             if let Entry::Occupied(mut pins) = self.pages.entry(*page) {
                 *pins.get_mut() -= 1;
@@ -148,7 +182,7 @@ impl Pins {
         match entry {
             SegmentEntry { live: 1.., .. } => Some(Pin::Map),
             SegmentEntry { pins: 1.., .. } => Some(Pin::Snapshot),
-            _ => None,
+            _ => self.snapshots.moving.contains(&entry.segment).then_some(Pin::Moving),
         }
     }
 

@@ -110,6 +110,12 @@
 //!     forgets one of which nothing is there takes the name of the clone's header first,
 //!     and who makes a clone looks whether it is tied once its header is there.
 //!     Tests: `a_clone_that_is_being_made_is_not_forgotten`, `a_clone_that_is_forgotten_is_not_made`.
+//! 37. *What snapshots point at is moved with all their maps in one update, and never from under a clone* (`collect/pinned/`,
+//!     `checkpoint/rewrite.rs`, `ties/tie.rs`): the copies stay from the first one on, though no map points at them; the update expects each
+//!     snapshot as it was seen; and a clone is tied to the map that it takes, or takes another.
+//!     Tests: `copies_for_snapshots_stay_until_their_maps_follow`,
+//!     `a_clone_that_is_made_while_its_snapshot_moves_takes_the_map_that_is_in_force`,
+//!     `a_snapshot_that_got_a_clone_meanwhile_is_not_moved`.
 use crate::limits::CREATE_WINDOW;
 use lsd_core::units::{Epoch, SegmentNo, Seq};
 

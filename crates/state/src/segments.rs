@@ -48,7 +48,7 @@ impl From<Seq> for Newest {
 }
 
 impl SegmentUse {
-    /// Bytes that stay in the store whatever is collected: a segment that a snapshot needs stays whole.
+    /// Bytes that stay in the store whatever is collected: a segment that a snapshot needs is emptied by other measures.
     fn needed(&self) -> u64 {
         if self.pins > 0 { self.len.max(self.live).into() } else { self.live.into() }
     }
@@ -162,6 +162,20 @@ impl Segments {
     /// A snapshot needs it.
     pub fn is_pinned(&self, segment: SegmentNo) -> bool {
         self.table.get(segment).is_some_and(|used| used.pins > 0)
+    }
+
+    /// What the table has of a segment.
+    pub fn get(&self, segment: SegmentNo) -> Option<SegmentUse> {
+        self.table.get(segment).copied()
+    }
+
+    /// The map and the snapshots point at up to so many bytes more of a segment that snapshots need.
+    pub fn keep(&mut self, segment: SegmentNo, bytes: u32) {
+        self.change(segment, |used| {
+            if used.pins > 0 {
+                used.kept = used.kept.max(used.live).saturating_add(bytes).min(used.len.max(used.live));
+            }
+        });
     }
 
     /// Those that the map points at.

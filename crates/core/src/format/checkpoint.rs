@@ -105,7 +105,7 @@ pub struct LeafPointer {
 }
 
 /// Where the latest patch of a leaf lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PatchPointer {
     pub at: LeafPointer,
     /// Bytes of all patches that were written on its base, this one included.
@@ -113,7 +113,7 @@ pub struct PatchPointer {
 }
 
 /// Where a leaf is stored: all of it as it once was, and what changed since, if anything did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeafPlace {
     pub base: LeafPointer,
     pub patch: Option<PatchPointer>,

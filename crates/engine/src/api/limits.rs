@@ -15,6 +15,16 @@ pub(crate) const COPY_ROUND_LEAST_BYTES: u64 = 1 << 20;
 /// Collection that gives back less than this part of what it copies, beyond that, rests until there is more garbage: what lies around
 /// short records cannot be collected.
 pub(crate) const LEAST_GAIN_FRACTION: u64 = 16;
+/// A segment that snapshots need is emptied if so much of it, in hundredths, is needed by nobody.
+pub(crate) const PINNED_GARBAGE_PERCENT: u64 = 20;
+/// Of the segments that are emptied in one step, whole and what is needed of them: with it the copies in memory, and for how long
+/// nobody takes or removes a snapshot.
+pub(crate) const PINNED_ROUND_BYTES: u64 = 256 << 20;
+pub(crate) const PINNED_ROUND_NEEDED_BYTES: u64 = 32 << 20;
+/// In the background that is done where what snapshots need takes more than this, in hundredths of what is needed, and at least so much
+/// could be given back.
+pub(crate) const PINNED_STORED_PERCENT: u64 = 140;
+pub(crate) const PINNED_LEAST_BYTES: u64 = 16 << 20;
 /// Most data and records that are entered into the log in one critical section: about a millisecond of it.
 pub(crate) const COPY_BATCH_BYTES: usize = 4 << 20;
 pub(crate) const COPY_BATCH_RECORDS: usize = 1024;

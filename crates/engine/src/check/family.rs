@@ -100,16 +100,16 @@ async fn recount(objects: &Objects, parent: &ParentHeader) -> Result<()> {
 /// The snapshot is kept for the clone from here on.
 async fn tie_again(objects: &Objects, header: &Header) -> Result<()> {
     let Some(ancestry) = &header.ancestry else { return Ok(()) };
-    let Some(Ancestor { place, last_segment, .. }) = ancestry.ancestors.last() else { return Ok(()) };
+    let Some(Ancestor { place, last_segment, last_checkpoint, .. }) = ancestry.ancestors.last() else { return Ok(()) };
     let child = ChildRecord {
         snapshot: ancestry.snapshot,
         place: objects.place(),
         is_strict: false,
         time_ns: header.image.create_ns,
     };
-    match ParentHeader::at(&objects.meta, place).await?.tie(&child, *last_segment).await {
+    match ParentHeader::at(&objects.meta, place).await?.tie(&child, *last_checkpoint, *last_segment).await {
         // It takes a person: the check says so again.
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => Ok(()),
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Outdated) => Ok(()),
         tied => tied,
     }
 }

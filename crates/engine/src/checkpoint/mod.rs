@@ -7,6 +7,7 @@
 mod booked;
 mod pages;
 pub(crate) mod purpose;
+pub(crate) mod rewrite;
 mod root;
 mod taken;
 
@@ -108,13 +109,8 @@ impl Checkpointer {
             self.failed.lock().await.extend(pages);
         }
         reclaim::delete_what_is_left(objects, shared).await;
-        let (mut capture, changed) = capture(shared, &mut purpose);
-        let mut booked = Booked::new(shared, &self.doubt, changed);
-        let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
         let mut pages = Pages::new(objects, id);
-        let written = self.write_captured(shared, &mut pages, &capture, &mut taken, (&purpose, &mut booked)).await;
-        drop(taken);
-        drop(booked);
+        let written = self.write_pages(shared, &mut pages, &mut purpose).await;
         // Not before: a close whose caller gave it up half-way is taken up again.
         if clean {
             *number = None;
@@ -132,6 +128,15 @@ impl Checkpointer {
         // Those who wait for memory for leaves look again, also when there is none yet.
         shared.space_freed.notify_waiters();
         written.map(drop)
+    }
+
+    /// Captures the image and writes the checkpoint of that. Returns what it pins, once it is committed.
+    async fn write_pages(&self, shared: &Shared, pages: &mut Pages<'_>, purpose: &mut Purpose) -> Result<Pins> {
+        purpose.prepare(shared, pages).await?;
+        let (mut capture, changed) = capture(shared, purpose);
+        let mut booked = Booked::new(shared, &self.doubt, changed);
+        let mut taken = Taken::new(shared, std::mem::take(&mut capture.dirty));
+        self.write_captured(shared, pages, &capture, &mut taken, (purpose, &mut booked)).await
     }
 
     /// Returns what the checkpoint pins, once it is committed.

@@ -13,7 +13,7 @@ use futures::{FutureExt, poll};
 use lsd_core::format::checkpoint::{
     LeafPlace, LeafPointer, MAX_PAGE_BYTES, PAGE_HEADER_BYTES, PageKind, PatchPointer, encode_page,
 };
-use lsd_core::map::{Patch, Snapshot};
+use lsd_core::map::{Leaf, Patch, Snapshot};
 use lsd_core::units::{CheckpointId, LeafNo};
 use std::task::Poll;
 
@@ -71,15 +71,21 @@ impl<'a> Pages<'a> {
         let changed = before.zip(snapshot.changed());
         let patch = changed.and_then(|(at, changed)| Patch::worth_writing(&snapshot.content, changed, &at));
         // A leaf's size is known once it is encoded: which of its forms is the smallest takes most of the work.
-        let mut encoded = Vec::new();
         if let (Some(patch), Some(LeafPlace { base, patch: earlier })) = (patch, before) {
+            let mut encoded = Vec::new();
             patch.encode(leaf, &base, &mut encoded);
             let at = self.add(&encoded, true).await?;
             let spent = earlier.map_or(0, |earlier| earlier.spent).saturating_add(at.len);
             return Ok(Some(LeafPlace { base, patch: Some(PatchPointer { at, spent }) }));
         }
-        snapshot.content.encode(leaf, &mut encoded);
-        Ok(Some(LeafPlace { base: self.add(&encoded, false).await?, patch: None }))
+        Ok(Some(self.add_whole(leaf, &snapshot.content).await?))
+    }
+
+    /// Where a leaf that has something lies from now on.
+    pub(super) async fn add_whole(&mut self, leaf: LeafNo, content: &Leaf) -> Result<LeafPlace> {
+        let mut encoded = Vec::new();
+        content.encode(leaf, &mut encoded);
+        Ok(LeafPlace { base: self.add(&encoded, false).await?, patch: None })
     }
 
     async fn add(&mut self, encoded: &[u8], is_patch: bool) -> Result<LeafPointer> {

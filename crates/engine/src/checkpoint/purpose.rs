@@ -2,8 +2,12 @@
 //!
 //! Owns: what each purpose changes in the books when the image is captured, what it adds to the header's update, and taking the
 //! change back where the update did not happen. Does not own: the order of the steps (`checkpoint/`).
+use crate::Result;
+use crate::checkpoint::pages::Pages;
+use crate::checkpoint::rewrite::{self, Rewrite, Rewritten};
 use crate::objects::header::Header;
 use crate::recovery::snapshot::{Needs, SnapMap};
+use crate::shared::Shared;
 use crate::shared::locked::Locked;
 use lsd_core::format::header::{
     AncestryRecord, CheckpointPointer, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord,
@@ -15,6 +19,7 @@ use lsd_state::segments::Segments;
 use lsd_state::view::View;
 use lsd_store::KvUpdate;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A snapshot to be taken.
 #[derive(Clone, Debug)]
@@ -54,6 +59,10 @@ pub(crate) enum Purpose {
     Release(Box<Needs>),
     /// The image becomes what it was. Nobody writes meanwhile, and all that was written is durable.
     Rollback(Box<Target>),
+    /// What snapshots point at was moved, and so their maps are.
+    Rewrite(Box<Rewrite>),
+    /// The same, once those are in the checkpoint's pages.
+    Rewritten(Arc<[Rewritten]>),
 }
 
 /// What was changed in the books before the update of the header that goes with it.
@@ -66,14 +75,16 @@ pub(super) enum Changed {
     Released(Box<Needs>),
     /// Another view was put in force: this is the one from before.
     Replaced(Box<(View, Segments)>),
+    /// The pins of these snapshots are elsewhere.
+    Repinned(Arc<[Rewritten]>),
 }
 
 /// An update that nobody knows the outcome of, and what depends on it.
 #[derive(Debug)]
-pub(super) struct Doubt {
-    needs: Box<Needs>,
-    /// The snapshot was taken; else it was released.
-    is_new: bool,
+pub(super) enum Doubt {
+    Taken(Box<Needs>),
+    Released(Box<Needs>),
+    Rewritten(Arc<[Rewritten]>),
 }
 
 impl Purpose {
@@ -86,10 +97,22 @@ impl Purpose {
         matches!(self, Purpose::Snapshot(_) | Purpose::Rollback(_))
     }
 
+    /// What goes into the checkpoint's pages before the image is captured.
+    pub(super) async fn prepare(&mut self, shared: &Shared, pages: &mut Pages<'_>) -> Result<()> {
+        if let Purpose::Rewrite(what) = self {
+            *self = Purpose::Rewritten(rewrite::write(shared, pages, what).await?.into());
+        }
+        Ok(())
+    }
+
     /// With everything accepted so far in segments that have ended. Takes `self` where it is needed no more.
     pub(super) fn begin(&mut self, state: &mut Locked<'_>) -> Changed {
         match self {
-            Purpose::Running | Purpose::Clean => Changed::Nothing,
+            Purpose::Running | Purpose::Clean | Purpose::Rewrite(_) => Changed::Nothing,
+            Purpose::Rewritten(snapshots) => {
+                repin(state, snapshots, true);
+                Changed::Repinned(snapshots.clone())
+            }
             Purpose::Snapshot(new) => {
                 let live = state.segments.live();
                 state.segments.pin(&live);
@@ -127,6 +150,7 @@ impl Purpose {
     pub(super) fn lets_go(&self, changed: Option<&Changed>) -> Vec<PageKey> {
         match (self, changed) {
             (Purpose::Release(needs), _) => needs.all_pages().collect(),
+            (Purpose::Rewritten(snapshots), _) => snapshots.iter().flat_map(Rewritten::left_pages).collect(),
             (_, Some(Changed::Replaced(before))) => {
                 before.0.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place)).collect()
             }
@@ -141,7 +165,8 @@ impl Purpose {
             // Where its root is shows when it is written; the table that is stored has no roots.
             Purpose::Snapshot(_) => pins.add_pages(leaves),
             Purpose::Release(needs) => pins.remove(needs.id, &needs.pages),
-            Purpose::Running | Purpose::Clean | Purpose::Rollback(_) => {}
+            Purpose::Rewritten(snapshots) => snapshots.iter().for_each(|snapshot| pins.restore(&snapshot.restored)),
+            Purpose::Running | Purpose::Clean | Purpose::Rollback(_) | Purpose::Rewrite(_) => {}
         }
         pins
     }
@@ -149,7 +174,15 @@ impl Purpose {
     /// The rest of the update. `size`: of the image, bytes; `root`: the checkpoint's; `last`: the highest segment number of its table.
     pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer, last: SegmentNo) -> KvUpdate {
         match self {
-            Purpose::Running | Purpose::Clean => update,
+            Purpose::Running | Purpose::Clean | Purpose::Rewrite(_) => update,
+            // Rule 37: a clone that came meanwhile has the map of before.
+            Purpose::Rewritten(snapshots) => {
+                // Their records say now up to which segment they point, as those of before there were clones did not.
+                let update = update.set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES));
+                snapshots.iter().fold(update, |update, Rewritten { before, after, .. }| {
+                    update.expect(key::snap(before.id), before.encode()).set(key::snap(after.id), after.encode())
+                })
+            }
             // An id that is taken must not be given out again, whatever this handle believes.
             Purpose::Snapshot(new) => update
                 .expect(key::snap(new.id), "")
@@ -198,6 +231,9 @@ impl Changed {
             Changed::Replaced(_) => state.is_replaced = false,
             Changed::Pinned(id, _) => state.snapshots.add(id, root, leaves),
             Changed::Released(needs) => state.snapshots.remove(needs.id, &needs.pages),
+            Changed::Repinned(snapshots) => {
+                snapshots.iter().for_each(|snapshot| state.snapshots.restore(&snapshot.restored));
+            }
         }
     }
 
@@ -207,6 +243,7 @@ impl Changed {
             Changed::Nothing => {}
             Changed::Pinned(_, segments) => state.segments.unpin(&segments),
             Changed::Released(needs) => state.segments.pin(&needs.segments),
+            Changed::Repinned(snapshots) => repin(state, &snapshots, false),
             Changed::Replaced(before) => {
                 (state.view, state.segments) = *before;
                 state.is_replaced = false;
@@ -223,10 +260,10 @@ impl Changed {
         match self {
             Changed::Nothing => None,
             Changed::Pinned(id, segments) => {
-                let needs = Box::new(Needs { id, root, segments, pages: leaves });
-                Some(Ok(Doubt { needs, is_new: true }))
+                Some(Ok(Doubt::Taken(Box::new(Needs { id, root, segments, pages: leaves }))))
             }
-            Changed::Released(needs) => Some(Ok(Doubt { needs, is_new: false })),
+            Changed::Released(needs) => Some(Ok(Doubt::Released(needs))),
+            Changed::Repinned(snapshots) => Some(Ok(Doubt::Rewritten(snapshots))),
             Changed::Replaced(_) => Some(Err("nobody knows whether a rollback took effect: open the image again")),
         }
     }
@@ -235,16 +272,39 @@ impl Changed {
 impl Doubt {
     /// The header was read: what it says is final.
     pub(super) fn settle(self, state: &mut Locked<'_>, header: &Header) {
-        let Needs { id, root, segments, pages } = &*self.needs;
-        match (self.is_new, header.snapshots.all.contains_key(id)) {
-            (true, true) => state.snapshots.add(*id, *root, pages),
-            (true, false) => state.segments.unpin(segments),
-            (false, true) => state.segments.pin(segments),
-            (false, false) => {
-                state.snapshots.remove(*id, pages);
+        let is_there = |needs: &Needs| header.snapshots.all.contains_key(&needs.id);
+        match self {
+            Doubt::Taken(needs) if is_there(&needs) => state.snapshots.add(needs.id, needs.root, &needs.pages),
+            Doubt::Taken(needs) => state.segments.unpin(&needs.segments),
+            Doubt::Released(needs) if is_there(&needs) => state.segments.pin(&needs.segments),
+            Doubt::Released(needs) => {
+                state.snapshots.remove(needs.id, &needs.pages);
                 // The checkpoint that let them go did not live to see them deleted.
-                state.left_pages.extend(self.needs.all_pages());
+                state.left_pages.extend(needs.all_pages());
+            }
+            Doubt::Rewritten(snapshots) => {
+                // All of them or none.
+                let root_of = |id| header.snapshots.all.get(&id).map(|record| record.root);
+                if snapshots.iter().any(|snapshot| root_of(snapshot.after.id) != Some(snapshot.after.root)) {
+                    return repin(state, &snapshots, false);
+                }
+                for snapshot in &*snapshots {
+                    state.snapshots.restore(&snapshot.restored);
+                    state.left_pages.extend(snapshot.left_pages());
+                }
             }
         }
+    }
+}
+
+/// Segments are pinned by these snapshots where they point now, or where they did before.
+fn repin(state: &mut Locked<'_>, snapshots: &[Rewritten], now: bool) {
+    for Rewritten { left, entered, .. } in snapshots {
+        let (unpin, pin) = if now { (left, entered) } else { (entered, left) };
+        // In this order: what is never without a pin keeps its bound.
+        state.segments.pin(pin);
+        state.segments.unpin(unpin);
+        // How much the snapshots point at is in their roots only.
+        pin.iter().for_each(|segment| state.segments.keep(*segment, u32::MAX));
     }
 }

@@ -2,11 +2,12 @@
 //! them.
 //!
 //! Owns: rounds of copying, and what can go wrong with one. Does not own: which segments and when (`lsd_core::gc`,
-//! `throttle.rs`), what lives in a segment (`survey.rs`), reading it (`fetch.rs`), sorting (`sort.rs`), entering
+//! `throttle.rs`), segments that snapshots need (`pinned/`), what lives in a segment (`survey.rs`), reading it (`fetch.rs`), sorting (`sort.rs`), entering
 //! copies into the log (`state/relocation.rs`), deleting (`checkpoint/`). The lock is never held across I/O, and a
 //! round has a bounded size.
 mod adopt;
 mod fetch;
+pub(crate) mod pinned;
 mod sort;
 mod survey;
 
@@ -57,6 +58,8 @@ pub(crate) struct Collector {
     map_cache_bytes: u64,
     /// Held while segments are collected, by the background task or by somebody who asked.
     damaged: Mutex<Damaged>,
+    /// The same of segments that snapshots need.
+    damaged_pinned: std::sync::Mutex<Damaged>,
 }
 
 /// Collects in the background for as long as this handle owns the image.
@@ -83,7 +86,14 @@ enum Step {
 
 impl Collector {
     pub(crate) fn new(objects: Objects, shared: Arc<Shared>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
-        Self { objects, shared, clock, map_cache_bytes: settings.map_cache_bytes, damaged: Mutex::default() }
+        Self {
+            objects,
+            shared,
+            clock,
+            map_cache_bytes: settings.map_cache_bytes,
+            damaged: Mutex::default(),
+            damaged_pinned: std::sync::Mutex::default(),
+        }
     }
 
     /// `again`: the last attempt failed as well, which was told.

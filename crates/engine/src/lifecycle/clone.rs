@@ -3,6 +3,7 @@
 //! Owns: what a clone takes from its parent, the order of the steps (rule 35). Does not own: the tie (`ties/`).
 use crate::api::clock::Clock;
 use crate::api::error::invalid;
+use crate::api::limits::HEADER_TRIES;
 use crate::lifecycle;
 use crate::objects::Objects;
 use crate::objects::pools::place_of;
@@ -52,7 +53,24 @@ pub(crate) struct Wanted<'a> {
 }
 
 pub(crate) async fn clone(
-    Wanted { parent: (parent_store, parent, snapshot), store, name }: Wanted<'_>,
+    wanted: Wanted<'_>,
+    options: &CloneOptions,
+    clock: &dyn Clock,
+    uuid: Uuid,
+) -> Result<ImageId> {
+    let mut tries = 0;
+    loop {
+        match clone_once(&wanted, options, clock, uuid).await {
+            // The snapshot's owner has moved its map on: there is another to take.
+            Err(error) if error.kind == ErrorKind::Outdated && tries < HEADER_TRIES => tries += 1,
+            made => return made,
+        }
+    }
+}
+
+/// `Outdated`: what was found of the snapshot is not in force any more, and nothing is left of the clone.
+async fn clone_once(
+    Wanted { parent: (parent_store, parent, snapshot), store, name }: &Wanted<'_>,
     options: &CloneOptions,
     clock: &dyn Clock,
     uuid: Uuid,
@@ -70,7 +88,7 @@ pub(crate) async fn clone(
         return Err(Error::new(ErrorKind::Unimplemented, format!("{name}: cloning image must support layering")));
     }
     let id = options.id.clone().unwrap_or_else(|| ImageId(names::new_id(uuid.as_u64_pair().1)));
-    let catalog = Catalog::new(store.clone());
+    let catalog = Catalog::new((*store).clone());
     if catalog.id_of(name).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists")));
     }
@@ -93,10 +111,10 @@ pub(crate) async fn clone(
     for (name, value) in &found.header.metadata {
         update = update.set(format!("{}{name}", key::META), encode_text(value));
     }
-    let parent = ParentHeader::new(parent_store.clone(), &found.objects.id.0);
+    let parent = ParentHeader::new((*parent_store).clone(), &found.objects.id.0);
     let child = ChildRecord { snapshot: snapshot.id, place: place_of(store, &id), is_strict, time_ns: now };
     // Rule 35: the tie, then the clone, then a look whether the tie still holds, then its name.
-    parent.tie(&child, last_segment).await?;
+    parent.tie(&child, snapshot.root.id, last_segment).await?;
     let header: ObjectName = names::header(&id.0).into();
     let made = async {
         store.kv_update(&header, update).await?;

@@ -72,20 +72,26 @@ pub(crate) async fn load_steadily(found: &Found, settings: &Settings) -> Result<
 
 /// The image as a snapshot has it, in the same words: nothing is behind it in the log. `NotFound`: it was removed meanwhile.
 pub(crate) async fn load_snapshot(
-    found: &Found,
-    snapshot: &SnapRecord,
+    objects: &Objects,
+    mut header: Header,
+    mut snapshot: SnapRecord,
     settings: &Settings,
 ) -> Result<(State, Tails, Header)> {
-    match snapshot::state(&found.objects, &found.header, snapshot, settings.cache_bytes).await {
-        Ok(state) => Ok((state, Tails::new(), found.header.clone())),
-        // Its map may have gone with it since the header was read.
-        Err(error) if error.kind == ErrorKind::Corrupt => {
-            let fresh = Header::read(&found.objects).await?;
-            fresh.snapshots.find(&SnapRef::Id(snapshot.id.0))?;
-            Err(error)
+    for _ in 0..LOAD_TRIES {
+        let error = match snapshot::state(objects, &header, &snapshot, settings.cache_bytes).await {
+            Ok(state) => return Ok((state, Tails::new(), header)),
+            Err(error) if error.kind == ErrorKind::Corrupt => error,
+            Err(error) => return Err(error),
+        };
+        // Its map may have gone with it since the header was read, or lie elsewhere by now.
+        header = Header::read(objects).await?;
+        let fresh = header.snapshots.find(&SnapRef::Id(snapshot.id.0))?;
+        if fresh.root == snapshot.root {
+            return Err(error);
         }
-        Err(error) => Err(error),
+        snapshot = fresh;
     }
+    Err(Error::new(ErrorKind::Busy, format!("{} changes faster than it can be read", objects.header())))
 }
 
 /// Of an image that may be written meanwhile.

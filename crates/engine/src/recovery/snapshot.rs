@@ -80,7 +80,8 @@ pub(crate) async fn state(
     Ok(state)
 }
 
-async fn root_of(objects: &Objects, snapshot: &SnapRecord) -> Result<Root> {
+/// `Corrupt`: it does not verify, or is of another moment.
+pub(crate) async fn root_of(objects: &Objects, snapshot: &SnapRecord) -> Result<Root> {
     let (root, _) = read_root(objects, &snapshot.root).await?;
     match root.moment {
         Some(moment) if moment.size == snapshot.size => Ok(root),

@@ -118,7 +118,9 @@ impl Session {
         let began = Instant::now();
         let shown = snapshot.map(|snapshot| found.header.snapshots.find(&snapshot)).transpose()?;
         let loaded = match &shown {
-            Some(snapshot) => open::load_snapshot(&found, snapshot, &settings).await,
+            Some(snapshot) => {
+                open::load_snapshot(&found.objects, found.header.clone(), snapshot.clone(), &settings).await
+            }
             None => open::load_steadily(&found, &settings).await,
         };
         let (mut state, tails, header) = match loaded {

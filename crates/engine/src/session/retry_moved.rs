@@ -3,8 +3,10 @@
 //! Owns: trying again, and what has to be looked at again first. Does not own: reading (`read/`), loading (`recovery/open.rs`).
 use crate::api::limits::READ_TRIES;
 use crate::api::stats::Counter;
+use crate::objects::header::Header;
+use crate::recovery::open;
 use crate::session::{Role, Session};
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, Result, SnapRef};
 use lsd_core::format::header::CheckpointPointer;
 
 impl Session {
@@ -30,11 +32,31 @@ impl Session {
             // read to compare.
             if self.shared.lock().writer.is_none() {
                 if self.hold_moment {
-                    return Err(self.moment_is_over());
+                    Box::pin(self.show_again(before)).await?;
+                    continue;
                 }
                 Box::pin(self.take_up_newer(before)).await?;
             }
         }
+    }
+
+    /// What a snapshot shows stays, but its owner may have moved where it is (rule 37). `NotFound`: the snapshot was removed; `Outdated`:
+    /// this handle holds another moment.
+    async fn show_again(&self, before: Option<CheckpointPointer>) -> Result<()> {
+        let _role = self.maintenance.lock().await;
+        let Some(shown) = &self.shown else { return Err(self.moment_is_over()) };
+        if self.shared.lock().log().checkpoint != before {
+            return Ok(());
+        }
+        let header = Header::read(&self.objects).await?;
+        let record = header.snapshots.find(&SnapRef::Id(shown.id.0)).map_err(|_| self.moment_is_over())?;
+        if Some(record.root) == before {
+            return Err(self.moment_is_over());
+        }
+        let settings = self.settings().clone();
+        let (state, _, _) = open::load_snapshot(&self.objects, header, record, &settings).await?;
+        self.shared.lock().reload(state);
+        Ok(())
     }
 
     /// Takes up the newest durable state, unless this handle owns the image by now or has another state than `before`.

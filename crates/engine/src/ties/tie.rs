@@ -13,7 +13,7 @@ use lsd_core::format::header::{
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
-use lsd_core::units::{SegmentNo, SnapId};
+use lsd_core::units::{CheckpointId, SegmentNo, SnapId};
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
 use std::sync::Arc;
 
@@ -66,12 +66,18 @@ impl ParentHeader {
     }
 
     /// Makes the snapshot stay for the child. `NotFound`: it is not there any more; `Invalid`: it is not protected, and the child
-    /// demands that; `Busy`. `last_segment`: the last one that the snapshot's map points into.
-    pub(crate) async fn tie(&self, child: &ChildRecord, last_segment: SegmentNo) -> Result<()> {
+    /// demands that; `Outdated`: its map is not the one that the child takes, whose checkpoint is `map`; `Busy`. `last_segment`: the last one
+    /// that the snapshot's map points into.
+    pub(crate) async fn tie(&self, child: &ChildRecord, map: CheckpointId, last_segment: SegmentNo) -> Result<()> {
         let change = |seen: &Seen| {
             let header = seen.header.clone().in_use()?;
             let before = header.snapshots.find(&SnapRef::Id(child.snapshot.0))?;
             check_parent(&before, child.is_strict)?;
+            // Rule 37.
+            if before.root.id != map {
+                let reason = format!("snapshot {:?}: its map was moved meanwhile", before.name);
+                return Err(Error::new(ErrorKind::Outdated, reason));
+            }
             let mut after = before.clone();
             after.children += 1;
             after.strict_children += u32::from(child.is_strict);

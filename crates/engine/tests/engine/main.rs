@@ -14,6 +14,7 @@ mod handover;
 mod large_writes;
 mod model;
 mod patches;
+mod pinned;
 mod recovery_bound;
 mod removal;
 mod requests;

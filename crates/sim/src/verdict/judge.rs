@@ -70,7 +70,8 @@ impl Judge {
             ErrorKind::Invalid => contested,
             ErrorKind::ReadOnly => self.clones && doing == "snap-rollback",
             // Who was taken for dead, and still owns the image, may have resized it first.
-            ErrorKind::Canceled => contested && doing == "resize",
+            // Who removes the snapshot forgets clones of which nothing is there yet (rule 36).
+            ErrorKind::Canceled => (contested && doing == "resize") || doing == "clone",
             _ => false,
         };
         self.require(entitled, client, doing, error);

@@ -34,6 +34,22 @@ impl State {
     /// Enters copies in batches of their own: what the guest wrote before and after them lies in other batches.
     /// [`Fault::Closing`] when this writer is about to end. `frees`: they pass in a full pool, and all that was accepted before them.
     pub fn try_relocate(&mut self, stream: Stream, copies: &[Relocation], frees: bool) -> Result<Copied> {
+        self.enter_copies(stream, copies, frees, None)
+    }
+
+    /// The same, and also of what only snapshots point at, whose maps then have to follow (rule 37). `places`: where the copies are, in
+    /// their order.
+    pub fn try_copy(&mut self, stream: Stream, copies: &[Relocation], places: &mut Vec<Loc>) -> Result<Copied> {
+        self.enter_copies(stream, copies, true, Some(places))
+    }
+
+    fn enter_copies(
+        &mut self,
+        stream: Stream,
+        copies: &[Relocation],
+        frees: bool,
+        mut places: Option<&mut Vec<Loc>>,
+    ) -> Result<Copied> {
         self.check_alive()?;
         if !protocol::may_copy(self.writer()?.is_closing || self.is_replaced) {
             return Err(Fault::Closing);
@@ -47,7 +63,7 @@ impl State {
             return Ok(Copied::NeedLeaves(missing));
         }
         for copy in copies {
-            if !self.view.map.points_at(copy.range(), copy.from)? {
+            if places.is_none() && !self.view.map.points_at(copy.range(), copy.from)? {
                 continue;
             }
             let Chunk { piece, crc } = &copy.chunk;
@@ -55,6 +71,11 @@ impl State {
             self.buffers.insert_dirty(loc, piece.data.clone());
             self.move_to(copy.range(), copy.from, loc)?;
             self.view.end = seq;
+            if let Some(places) = &mut places {
+                // Whoever writes a checkpoint meanwhile does not take it for dead.
+                self.snapshots.begin_moving([loc.segment()]);
+                places.push(loc);
+            }
         }
         if frees {
             self.force_when_full();

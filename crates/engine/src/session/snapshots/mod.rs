@@ -276,6 +276,12 @@ pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, c
             tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "flatten", object, %error,
                 "the parent is not let go of yet");
         }
+        // What the others need may be a small part by now of where it lies. Where this fails the next removal tries again.
+        if let Err(error) = session.empty_pinned_if_worth_it().await {
+            let object = error.object();
+            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "collect", object, %error,
+                "segments that snapshots need are not emptied yet");
+        }
         drop(session);
         events.release_due.notified().await;
     }
