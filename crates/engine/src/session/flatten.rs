@@ -3,13 +3,17 @@
 //! Owns: the order of the steps, from the first copy to the loosed tie. Does not own: copying (`collect/adopt.rs`), the tie
 //! (`ties/`).
 use crate::api::error::invalid;
+use crate::api::limits::ADOPT_ROUND_LEAVES;
 use crate::checkpoint::Checkpointer;
 use crate::session::{Session, give_back};
 use crate::ties::tie;
-use crate::{Features, Progress, Result};
-use lsd_core::format::header::{AncestryRecord, StateRecord, key};
+use crate::{ErrorKind, Features, Progress, Result};
+use lsd_core::format::header::{AncestryRecord, SnapRecord, StateRecord, key};
 use lsd_core::format::notice::Operation;
+use lsd_core::units::{LeafNo, SnapId};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Session {
     /// `Invalid`: it is no clone; `ReadOnly`. Progress is in objects.
@@ -39,8 +43,84 @@ impl Session {
         }
     }
 
+    fn flattens_snapshots(&self) -> bool {
+        let described = self.described();
+        let has_any = described.snapshots.all.values().any(|record| record.overlap.is_some());
+        has_any && described.state.features & Features::DEEP_FLATTEN != 0
+    }
+
+    /// All leaves that the image or a snapshot of it may have.
+    fn rounds_of_leaves(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+        let described = self.described();
+        let sizes = described.snapshots.all.values().map(|record| record.size);
+        let size = sizes.fold(described.state.size, u64::max);
+        let end = LeafNo::of(size.max(1) - 1).0 + 1;
+        let starts = (0..end).step_by(ADOPT_ROUND_LEAVES as usize);
+        starts.map(move |start| start..end.min(start.saturating_add(ADOPT_ROUND_LEAVES)))
+    }
+
+    /// Snapshots that a flatten reaches: not those with clones of their own, whose maps point where this one does.
+    fn snapshots_to_flatten(&self) -> Vec<SnapRecord> {
+        let described = self.described();
+        let reaches = |record: &&SnapRecord| record.overlap.is_some() && record.children == 0 && !record.is_removing;
+        described.snapshots.all.values().filter(reaches).cloned().collect()
+    }
+
+    /// Copies what snapshots have of the ancestors' in these leaves. With the maintenance lock held, by the owner. `Busy`: a clone of a
+    /// snapshot has come meanwhile.
+    async fn adopt_snapshots_in(&self, checkpointer: &Checkpointer, leaves: Range<u32>) -> Result<()> {
+        self.settle().await?;
+        let snapshots = self.snapshots_to_flatten();
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        self.in_doubt.store(true, Ordering::Release);
+        let adopted = self.collector.adopt_with_snapshots(checkpointer, snapshots.clone(), leaves).await;
+        if let Err(error) = self.settle().await {
+            self.events.header_in_doubt.notify_one();
+            return Err(error);
+        }
+        match adopted {
+            Err(error) if self.snapshots_to_flatten() != snapshots => Err(error.with_kind(ErrorKind::Busy)),
+            adopted => adopted,
+        }
+    }
+
+    /// The snapshots that a flatten reaches have nothing of the ancestors' any more. With the maintenance lock held, by the owner.
+    async fn flatten_snapshots(&self, checkpointer: &Checkpointer) -> Result<()> {
+        if !self.flattens_snapshots() {
+            return Ok(());
+        }
+        let ids: Vec<SnapId> = self.snapshots_to_flatten().iter().map(|record| record.id).collect();
+        for range in self.rounds_of_leaves() {
+            self.adopt_snapshots_in(checkpointer, range).await?;
+        }
+        for id in ids {
+            let flat = |record: &SnapRecord| match record.children {
+                0 => Ok(SnapRecord { overlap: None, ..record.clone() }),
+                _ => Ok(record.clone()),
+            };
+            self.change_snapshot(id, flat).await?;
+        }
+        Ok(())
+    }
+
     /// Copies what the image still has of its ancestors', most of it without holding up other maintenance.
     pub(crate) async fn adopt(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
+        if self.flattens_snapshots() {
+            for range in self.rounds_of_leaves() {
+                // Others change snapshots between the rounds.
+                let role = self.maintenance.lock().await;
+                if role.checkpointer().is_none() {
+                    break;
+                }
+                self.adopt_snapshots_in(checkpointer, range).await?;
+            }
+        }
+        self.adopt_head(checkpointer, progress).await
+    }
+
+    async fn adopt_head(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         let order = self.image.order;
         let in_objects = |done: u64, total: u64| progress(done >> order, total.div_ceil(1 << order));
         self.collector.adopt(checkpointer, &in_objects).await
@@ -50,7 +130,8 @@ impl Session {
     pub(crate) async fn flatten_owned(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         self.check_has_parent()?;
         // 1. What is left to copy; a checkpoint then needs nothing of an ancestor's.
-        self.adopt(checkpointer, progress).await?;
+        self.flatten_snapshots(checkpointer).await?;
+        self.adopt_head(checkpointer, progress).await?;
         // 2. The image is no clone any more.
         let described = self.described().clone();
         if let Some(ancestry) = described.ancestry {

@@ -313,6 +313,46 @@ async fn snapshots_of_a_flattened_clone_keep_the_parent() {
     expect(&child, &[(0, 1), (3, 4)]).await;
 }
 
+/// With deep-flatten, which is on by default, those of its snapshots that have no clones are flattened with it.
+#[tokio::test(start_paused = true)]
+async fn snapshots_of_a_clone_are_flattened_with_it() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let base = base(&store).await;
+    clone(&store, "base", "s", "child").await;
+    let child = open(&store, "child").await;
+    child.snapshots().create("first").await.unwrap();
+    put(&child, 0, 21).await;
+    child.discard(BLOCK, BLOCK, false).await.unwrap();
+    child.snapshots().create("second").await.unwrap();
+    child.discard(0, 8 * MIB, false).await.unwrap();
+    put(&child, 2, 22).await;
+    let early = open_at(&store, "child", "second").await;
+    child.flatten(&silent).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(base.children(None).await.unwrap(), []);
+    for name in ["first", "second"] {
+        let shown = open_at(&store, "child", name).await;
+        assert_eq!(kind(shown.parent().await), Some(ErrorKind::NotFound), "{name}");
+    }
+    // The parent goes with all it has.
+    base.snapshots().remove("s").await.unwrap();
+    base.close().await.unwrap();
+    Image::remove(&store, &named("base"), &silent).await.unwrap();
+    for _ in 0..2 {
+        expect(&open_at(&store, "child", "first").await, &[(0, 1), (1, 2), (2, 3), (3, 4)]).await;
+        expect(&open_at(&store, "child", "second").await, &[(0, 21), (1, 0), (2, 3), (3, 4)]).await;
+        expect(&early, &[(0, 21), (1, 0), (2, 3), (3, 4)]).await;
+        expect(&child, &[(0, 0), (2, 22), (3, 0)]).await;
+        child.collect(&silent).await.unwrap();
+    }
+    child.snapshots().rollback("first").await.unwrap();
+    expect(&child, &[(0, 1), (1, 2), (2, 3), (3, 4)]).await;
+    child.close().await.unwrap();
+    check_clean(&store, &["child"]).await;
+    expect_of(&store, "child", &[(0, 1), (1, 2), (2, 3), (3, 4)]).await;
+}
+
 /// Each writes a block of its own, and reads those of all above it.
 #[tokio::test(start_paused = true)]
 async fn a_chain_of_clones_is_removed_from_any_end() {

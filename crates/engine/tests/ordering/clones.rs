@@ -1,7 +1,7 @@
 //! Rules 34 to 36: a clone and what it needs of its parent.
 use super::*;
 use crate::common::Gate;
-use lsd_engine::{CloneOptions, ImageRef, SnapRef};
+use lsd_engine::{CloneOptions, Features, ImageRef, SnapRef};
 use std::sync::Arc;
 
 fn base() -> ImageRef {
@@ -10,8 +10,11 @@ fn base() -> ImageRef {
 
 /// Of snapshot `s` of `disk`, called `clone`.
 async fn clone_through(store: Arc<dyn ObjectStore>) -> Result<(), Error> {
+    clone_with(store, CloneOptions::default()).await
+}
+
+async fn clone_with(store: Arc<dyn ObjectStore>, options: CloneOptions) -> Result<(), Error> {
     let snapshot = SnapRef::Name("s".into());
-    let options = CloneOptions::default();
     Image::clone_from((&store, &base(), &snapshot), (&store, "clone"), &options).await.map(drop)
 }
 
@@ -123,7 +126,10 @@ async fn a_flattened_clone_looses_its_parent_when_its_map_is_committed() {
 async fn snapshots_of_a_flattened_clone_keep_its_parent() {
     let cluster = cluster_with_image(8 * MIB).await;
     let parent = with_snapshot(&cluster).await;
-    clone(&cluster).await;
+    // Without deep-flatten.
+    let features = Some(Features::LAYERING | Features::EXCLUSIVE_LOCK);
+    let options = CloneOptions { features, ..CloneOptions::default() };
+    clone_with(Arc::new(cluster.client()), options).await.unwrap();
     let (_, image) = open_clone(&cluster).await;
     image.snapshots().create("linked").await.unwrap();
     image.flatten(&|_, _| Ok(())).await.unwrap();

@@ -39,8 +39,14 @@ impl State {
 
     /// The same, and also of what only snapshots point at, whose maps then have to follow (rule 37). `places`: where the copies are, in
     /// their order.
-    pub fn try_copy(&mut self, stream: Stream, copies: &[Relocation], places: &mut Vec<Loc>) -> Result<Copied> {
-        self.enter_copies(stream, copies, true, Some(places))
+    pub fn try_copy(
+        &mut self,
+        stream: Stream,
+        copies: &[Relocation],
+        frees: bool,
+        places: &mut Vec<Loc>,
+    ) -> Result<Copied> {
+        self.enter_copies(stream, copies, frees, Some(places))
     }
 
     fn enter_copies(

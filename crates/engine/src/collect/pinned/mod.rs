@@ -5,6 +5,7 @@
 //!
 //! What a snapshot points at is moved with what the head and other snapshots point at in the same segment, once, and all their maps
 //! follow. A snapshot with clones stays as it is: its clones' maps, which nobody here may change, point at the same places.
+mod adopt;
 mod needed;
 
 use super::{Collector, batches};
@@ -21,7 +22,7 @@ use lsd_core::format::header::SnapRecord;
 use lsd_core::units::{Loc, SegmentNo, Seq};
 use lsd_state::log::Stream;
 use lsd_state::state::{Copied, Relocation};
-use needed::Needed;
+use needed::{Needed, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
@@ -106,21 +107,28 @@ impl Collector {
             return Ok(());
         }
         // 1. What of the segments is needed, and copies of that.
-        let mut needed = self.needed_of(round, &free).await?;
+        let (segments, leaves) = self.leaves_of(round).await?;
+        let mut needed = Needed::of_segments(segments);
+        for leaf in &leaves {
+            self.add_head(*leaf, &mut needed).await?;
+        }
+        let places: Vec<Place> = self.places_of(&free, |leaf| leaves.contains(&leaf)).await?.into_iter().collect();
+        self.add_places(&places, &mut needed).await?;
+        needed.join();
         needed.leave_what_is_no_gain(round);
         let copies = self.copies_of_needed(&mut needed).await?;
-        if needed.segments.is_empty() {
+        let segments = needed.into_segments();
+        if segments.is_empty() {
             return Ok(());
         }
         // 2. The copies go into the log. The head follows at once, and nothing takes them for dead until the snapshots do.
         let _moving = Moving(&self.shared);
         let (mut moves, mut last) = (Moves::default(), Seq(0));
         for batch in batches(&copies) {
-            last = self.enter_all(batch, &mut moves).await?;
+            last = self.enter_all(batch, true, &mut moves).await?;
         }
         self.shared.wait_durable(last).await?;
         // 3. One update of the header makes all snapshots follow.
-        let Needed { leaves, segments, .. } = needed;
         let freed: u64 =
             round.iter().filter(|sparse| segments.contains(&sparse.segment)).map(|sparse| sparse.len).sum();
         let copied: u64 = copies.iter().map(|copy| copy.chunk.bytes()).sum();
@@ -137,11 +145,12 @@ impl Collector {
         Ok(())
     }
 
-    async fn enter_all(&self, copies: &[Relocation], moves: &mut Moves) -> Result<Seq> {
+    async fn enter_all(&self, copies: &[Relocation], frees: bool, moves: &mut Moves) -> Result<Seq> {
         loop {
             self.shared.wait_for_leaves().await?;
             let mut places: Vec<Loc> = Vec::with_capacity(copies.len());
-            let copied = self.shared.lock().attempt(|state| state.try_copy(Stream::Settled, copies, &mut places))?;
+            let copied =
+                self.shared.lock().attempt(|state| state.try_copy(Stream::Settled, copies, frees, &mut places))?;
             match copied {
                 Copied::Done(seq) => {
                     for (copy, to) in copies.iter().zip(places) {

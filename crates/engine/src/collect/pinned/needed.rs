@@ -4,37 +4,75 @@
 use super::super::fetch::fetch;
 use super::super::survey::{LiveExtent, Survey};
 use super::{Collector, Sparse};
+use crate::api::error::corrupt;
 use crate::api::limits::{LEAST_GAIN_FRACTION, WALK_LEAVES};
 use crate::recovery::{read_segment, snapshot};
 use crate::{ErrorKind, Result};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::SnapRecord;
 use lsd_core::units::{LeafNo, Loc, SegmentNo};
+use lsd_state::lineage::Lineage;
 use lsd_state::state::Relocation;
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug, Default)]
+/// Which places are meant.
+#[derive(Debug)]
+enum Wanted {
+    Segments(BTreeSet<SegmentNo>),
+    /// What lies in segments of ancestors.
+    Ancestors(Lineage),
+}
+
+impl Wanted {
+    fn has(&self, loc: Loc) -> bool {
+        match self {
+            Wanted::Segments(segments) => segments.contains(&loc.segment()),
+            Wanted::Ancestors(lineage) => !lineage.is_own(loc.segment()),
+        }
+    }
+}
+
+/// A leaf of a snapshot, and where it is stored.
+pub(super) type Place = (LeafNo, LeafPlace);
+
+#[derive(Debug)]
 pub(super) struct Needed {
-    pub(super) segments: BTreeSet<SegmentNo>,
-    /// Leaves that may point into them.
-    pub(super) leaves: BTreeSet<LeafNo>,
+    wanted: Wanted,
     /// In the order of the log, none beside another that it continues.
     extents: Vec<LiveExtent>,
 }
 
 impl Needed {
-    /// What is needed of a leaf, in its order.
-    fn add(&mut self, leaf: LeafNo, runs: impl Iterator<Item = (u64, Option<Loc>, u64)>) {
+    pub(super) fn of_segments(segments: BTreeSet<SegmentNo>) -> Self {
+        Self { wanted: Wanted::Segments(segments), extents: Vec::new() }
+    }
+
+    pub(super) fn of_ancestors(lineage: Lineage) -> Self {
+        Self { wanted: Wanted::Ancestors(lineage), extents: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.extents.is_empty()
+    }
+
+    /// Those that are to be emptied.
+    pub(super) fn into_segments(self) -> BTreeSet<SegmentNo> {
+        match self.wanted {
+            Wanted::Segments(segments) => segments,
+            Wanted::Ancestors(_) => BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, runs: impl Iterator<Item = (u64, Option<Loc>, u64)>) {
         for (offset, loc, len) in runs {
-            if let Some(from) = loc.filter(|loc| self.segments.contains(&loc.segment())) {
+            if let Some(from) = loc.filter(|loc| self.wanted.has(*loc)) {
                 self.extents.push(LiveExtent { offset, from, len: len as u32, is_copy: true });
             }
         }
-        debug_assert!(self.leaves.contains(&leaf));
     }
 
     /// What several maps point at counts once.
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         self.extents.sort_unstable_by_key(|extent| (extent.from, extent.len));
         let mut joined: Vec<LiveExtent> = Vec::with_capacity(self.extents.len());
         for extent in &self.extents {
@@ -56,7 +94,9 @@ impl Needed {
 
     /// Without a segment.
     fn leave(&mut self, segment: SegmentNo) {
-        self.segments.remove(&segment);
+        if let Wanted::Segments(segments) = &mut self.wanted {
+            segments.remove(&segment);
+        }
         self.extents.retain(|extent| extent.from.segment() != segment);
     }
 
@@ -76,46 +116,22 @@ impl Needed {
 }
 
 impl Collector {
-    pub(super) async fn needed_of(&self, round: &[Sparse], snapshots: &[SnapRecord]) -> Result<Needed> {
-        let mut needed = Needed::default();
-        for sparse in round {
-            match self.leaves_of(sparse.segment).await {
-                Ok(leaves) => {
-                    needed.segments.insert(sparse.segment);
-                    needed.leaves.extend(leaves);
+    /// Leaves of the ranges that the segments' records are of, and the segments without those that are damaged.
+    pub(super) async fn leaves_of(&self, round: &[Sparse]) -> Result<(BTreeSet<SegmentNo>, BTreeSet<LeafNo>)> {
+        let (mut segments, mut leaves) = (BTreeSet::new(), BTreeSet::new());
+        for Sparse { segment, .. } in round {
+            match self.leaves_of_one(*segment).await {
+                Ok(some) => {
+                    segments.insert(*segment);
+                    leaves.extend(some);
                 }
-                Err(error) => self.leave_damaged(sparse.segment, error)?,
+                Err(error) => self.leave_damaged(*segment, error)?,
             }
         }
-        let leaves = needed.leaves.clone();
-        for leaf in &leaves {
-            let extents = self.extents_of(*leaf).await?;
-            needed.add(*leaf, extents.iter().map(|extent| (extent.offset, extent.loc, extent.len)));
-            self.shared.trim_leaves(self.map_cache_bytes);
-        }
-        // Snapshots share leaves: each is looked at once.
-        let mut seen: BTreeSet<(LeafNo, LeafPlace)> = BTreeSet::new();
-        for record in snapshots {
-            let root = snapshot::root_of(&self.objects, record).await?;
-            let concerned = root.leaves.iter().filter(|entry| leaves.contains(&entry.leaf));
-            let unseen: Vec<_> =
-                concerned.map(|entry| (entry.leaf, entry.at)).filter(|leaf| seen.insert(*leaf)).collect();
-            for some in unseen.chunks(WALK_LEAVES) {
-                for leaf in self.objects.read_leaves(some).await? {
-                    let start = leaf.leaf.start();
-                    let runs = leaf.content.runs();
-                    needed
-                        .add(leaf.leaf, runs.map(|run| (start + u64::from(run.start), Some(run.loc), run.len.into())));
-                }
-            }
-            needed.join();
-        }
-        needed.join();
-        Ok(needed)
+        Ok((segments, leaves))
     }
 
-    /// Leaves of the ranges that the segment's records are of.
-    async fn leaves_of(&self, segment: SegmentNo) -> Result<BTreeSet<LeafNo>> {
+    async fn leaves_of_one(&self, segment: SegmentNo) -> Result<BTreeSet<LeafNo>> {
         let home = self.shared.lock().view.lineage.home(segment);
         let Some(home) = home else { return Ok(BTreeSet::new()) };
         let tail = self.objects.data.log_tail(&self.objects.segment_at(home, segment)).await?;
@@ -125,7 +141,43 @@ impl Collector {
         Ok(ends.flat_map(|(first, last)| (first.0..=last.0).map(LeafNo)).collect())
     }
 
-    /// In the order of the image. A segment whose data does not verify is left out.
+    /// Where the snapshots have leaves stored. They share them: each is there once.
+    pub(super) async fn places_of(
+        &self,
+        snapshots: &[SnapRecord],
+        concerns: impl Fn(LeafNo) -> bool,
+    ) -> Result<BTreeSet<Place>> {
+        let mut places = BTreeSet::new();
+        for record in snapshots {
+            let root = snapshot::root_of(&self.objects, record).await?;
+            let concerned = root.leaves.iter().filter(|entry| concerns(entry.leaf));
+            places.extend(concerned.map(|entry| (entry.leaf, entry.at)));
+        }
+        Ok(places)
+    }
+
+    /// Adds what the head points at.
+    pub(super) async fn add_head(&self, leaf: LeafNo, needed: &mut Needed) -> Result<()> {
+        let extents = self.extents_of(leaf).await?;
+        needed.add(extents.iter().map(|extent| (extent.offset, extent.loc, extent.len)));
+        self.shared.trim_leaves(self.map_cache_bytes);
+        Ok(())
+    }
+
+    /// Adds what snapshots point at.
+    pub(super) async fn add_places(&self, places: &[Place], needed: &mut Needed) -> Result<()> {
+        for some in places.chunks(WALK_LEAVES) {
+            for leaf in self.objects.read_leaves(some).await? {
+                let start = leaf.leaf.start();
+                let runs = leaf.content.runs();
+                needed.add(runs.map(|run| (start + u64::from(run.start), Some(run.loc), run.len.into())));
+            }
+            needed.join();
+        }
+        Ok(())
+    }
+
+    /// In the order of the image. A segment whose data does not verify is left out. `Corrupt`: an ancestor's.
     pub(super) async fn copies_of_needed(&self, needed: &mut Needed) -> Result<Vec<Relocation>> {
         let mut by_segment: BTreeMap<SegmentNo, Vec<LiveExtent>> = BTreeMap::new();
         for extent in &needed.extents {
@@ -133,7 +185,11 @@ impl Collector {
         }
         let mut copies = Vec::new();
         for (segment, extents) in by_segment {
-            let Some(home) = self.shared.lock().view.lineage.home(segment) else { continue };
+            let home = self.shared.lock().view.lineage.home(segment);
+            let Some(home) = home else {
+                let why = format!("a map points into segment {segment}, which nobody wrote");
+                return Err(corrupt(&self.objects.header(), why));
+            };
             let fetched = fetch(&self.objects, &self.shared.checksums, Survey { segment, home, extents }).await;
             match fetched {
                 Ok(found) => copies.extend(found.settled),
@@ -141,6 +197,9 @@ impl Collector {
                     // Snapshots keep it: that it is gone is damage.
                     let is_gone = error.kind == ErrorKind::NotFound;
                     let error = if is_gone { error.with_kind(ErrorKind::Corrupt) } else { error };
+                    if let Wanted::Ancestors(_) = needed.wanted {
+                        return Err(error);
+                    }
                     self.leave_damaged(segment, error)?;
                     needed.leave(segment);
                 }

@@ -148,7 +148,11 @@ impl Session {
     }
 
     /// Changes a snapshot by what it is: clones come and go without the owner (rule 35).
-    async fn change_snapshot(&self, id: SnapId, change: impl Fn(&SnapRecord) -> Result<SnapRecord>) -> Result<()> {
+    pub(super) async fn change_snapshot(
+        &self,
+        id: SnapId,
+        change: impl Fn(&SnapRecord) -> Result<SnapRecord>,
+    ) -> Result<()> {
         let mut tries = 0;
         loop {
             let before = self.snapshot(id)?;
