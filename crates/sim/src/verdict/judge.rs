@@ -60,6 +60,8 @@ impl Judge {
         let entitled = match error.kind {
             // It may have given the image away, and ask who is dead.
             ErrorKind::TimedOut if self.net.is_cut(client) => true,
+            // It may ask one who is dead, or who has just begun to take over from one.
+            ErrorKind::TimedOut if contested && doing.starts_with("snap-") => true,
             ErrorKind::TimedOut | ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => self.was_full(client),
             // Also alone: a lock whose release was lost is in its own handle's way (docs/TESTING.md).
