@@ -10,6 +10,7 @@ mod common;
 mod boot_guest;
 mod ceph_python;
 mod client_log;
+mod crash_family;
 mod crash_prefix;
 mod ec_pool;
 mod fio_kill;

@@ -10,6 +10,11 @@
  *       Opens the image, writes one sector outside of what is checked, so that it is the image's writer from then on and
  *       nothing that the dead one still had on its way can land later, finds the number P up to which operations are on it, and fails unless every sector holds what
  *       the operations up to P, and no later one, left there, and P >= FLUSHED. Prints "prefix P" and makes it the state.
+ *   prefix look   POOL IMAGE STATE SEED SNAPSHOT SAVED
+ *       The same of a snapshot that was taken while the operations of SEED were sent from STATE on. Changes nothing, and makes what
+ *       it finds the state in the file SAVED.
+ *   prefix same   POOL IMAGE STATE SNAPSHOT
+ *       Fails unless the snapshot, or the image where SNAPSHOT is -, is exactly as STATE has it.
  *
  * Every sector that is written carries the seed, the number of the operation, and its own address, so that the check
  * needs no record of what was sent: operation N of a seed is a function of both.
@@ -78,13 +83,17 @@ static uint64_t number_of(const char *text)
     return number;
 }
 
-static void open_image(const char *pool_name, const char *name)
+/* snapshot: NULL for writing */
+static void open_image(const char *pool_name, const char *name, const char *snapshot)
 {
     must("rados_create", rados_create(&cluster, "admin"));
     must("rados_conf_read_file", rados_conf_read_file(cluster, NULL));
     must("rados_connect", rados_connect(cluster));
     must("rados_ioctx_create", rados_ioctx_create(cluster, pool_name, &pool));
-    must("rbd_open", rbd_open(pool, name, &image, NULL));
+    if (!snapshot)
+        must("rbd_open", rbd_open(pool, name, &image, NULL));
+    else
+        must("rbd_open_read_only", rbd_open_read_only(pool, name, &image, strcmp(snapshot, "-") ? snapshot : NULL));
 }
 
 static void close_image(void)
@@ -336,7 +345,6 @@ static int check(uint64_t seed, uint64_t flushed)
 {
     uint64_t latest, example = 0, best;
 
-    take_over();
     latest = read_writers(seed);
     while (state.number < latest)
         apply(seed, state.number + 1);
@@ -360,6 +368,23 @@ static int check(uint64_t seed, uint64_t flushed)
     return 0;
 }
 
+static int same(void)
+{
+    uint64_t example = 0, count;
+
+    read_writers(0);
+    count = differing(&example);
+    if (count != 0) {
+        printf("%llu sectors differ; sector %llu should have operation %llu of seed %llu and has %llu of %llu\n",
+               (unsigned long long)count, (unsigned long long)example, (unsigned long long)state.sectors[example].number,
+               (unsigned long long)state.sectors[example].seed, (unsigned long long)found[example].number,
+               (unsigned long long)found[example].seed);
+        return 1;
+    }
+    printf("same\n");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int result = 0;
@@ -369,17 +394,30 @@ int main(int argc, char **argv)
         if (depth == 0 || depth > DEPTH_MAX || number_of(argv[8]) == 0)
             die("depth or flush interval", EINVAL);
         load_state(argv[4]);
-        open_image(argv[2], argv[3]);
+        open_image(argv[2], argv[3], NULL);
         write_operations(number_of(argv[5]), number_of(argv[6]), depth, number_of(argv[8]));
     } else if (argc == 7 && strcmp(argv[1], "check") == 0) {
         load_state(argv[4]);
-        open_image(argv[2], argv[3]);
+        open_image(argv[2], argv[3], NULL);
+        take_over();
         result = check(number_of(argv[5]), number_of(argv[6]));
         if (result == 0)
             save_state(argv[4]);
+    } else if (argc == 8 && strcmp(argv[1], "look") == 0) {
+        load_state(argv[4]);
+        open_image(argv[2], argv[3], argv[6]);
+        result = check(number_of(argv[5]), 0);
+        if (result == 0)
+            save_state(argv[7]);
+    } else if (argc == 6 && strcmp(argv[1], "same") == 0) {
+        load_state(argv[4]);
+        open_image(argv[2], argv[3], argv[5]);
+        result = same();
     } else {
         fprintf(stderr, "usage: prefix write POOL IMAGE STATE SEED COUNT DEPTH FLUSH_EVERY\n"
-                        "       prefix check POOL IMAGE STATE SEED FLUSHED\n");
+                        "       prefix check POOL IMAGE STATE SEED FLUSHED\n"
+                        "       prefix look POOL IMAGE STATE SEED SNAPSHOT SAVED\n"
+                        "       prefix same POOL IMAGE STATE SNAPSHOT\n");
         return 2;
     }
     close_image();
