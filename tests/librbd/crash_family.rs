@@ -274,7 +274,8 @@ impl Family {
         let checked = self.lsd(&["check", "--repair", &self.disk.spec()]).run();
         assert_eq!(checked.code, Some(0), "{checked}");
         self.lsd(&["rm", "--no-progress", &self.disk.spec()]).ok();
-        let of_images = |name: &String| ["lsd_data.", "lsd_map.", "lsd_header."].iter().any(|kind| name.starts_with(kind));
+        let of_images =
+            |name: &String| ["lsd_data.", "lsd_map.", "lsd_header."].iter().any(|kind| name.starts_with(kind));
         let left: Vec<String> = self.ceph.objects(&self.disk.pool).into_iter().filter(of_images).collect();
         assert_eq!(left, Vec::<String>::new());
     }

@@ -21,8 +21,10 @@ pub(crate) const PINNED_GARBAGE_PERCENT: u64 = 20;
 /// nobody takes or removes a snapshot.
 pub(crate) const PINNED_ROUND_BYTES: u64 = 256 << 20;
 pub(crate) const PINNED_ROUND_NEEDED_BYTES: u64 = 32 << 20;
+/// To find that out, the roots of all snapshots are read: after the removal of so large a part of them.
+pub(crate) const PINNED_SURVEY_FRACTION: usize = 16;
 /// Leaves (16 MiB of the image each) whose data snapshots of a clone take over in one step.
-pub(crate) const ADOPT_ROUND_LEAVES: u32 = 64;
+pub(crate) const ADOPT_ROUND_LEAVES: usize = 64;
 /// In the background that is done where what snapshots need takes more than this, in hundredths of what is needed, and at least so much
 /// could be given back.
 pub(crate) const PINNED_STORED_PERCENT: u64 = 140;

@@ -49,14 +49,12 @@ impl Session {
         has_any && described.state.features & Features::DEEP_FLATTEN != 0
     }
 
-    /// All leaves that the image or a snapshot of it may have.
-    fn rounds_of_leaves(&self) -> impl Iterator<Item = Range<u32>> + use<> {
-        let described = self.described();
-        let sizes = described.snapshots.all.values().map(|record| record.size);
-        let size = sizes.fold(described.state.size, u64::max);
-        let end = LeafNo::of(size.max(1) - 1).0 + 1;
-        let starts = (0..end).step_by(ADOPT_ROUND_LEAVES as usize);
-        starts.map(move |start| start..end.min(start.saturating_add(ADOPT_ROUND_LEAVES)))
+    /// Ranges in which a flatten's snapshots have leaves, as much as one step takes.
+    async fn rounds_of_leaves(&self) -> Result<Vec<Range<u32>>> {
+        let leaves: Vec<LeafNo> =
+            self.collector.leaves_of_all(&self.snapshots_to_flatten()).await?.into_iter().collect();
+        let range = |some: &[LeafNo]| some[0].0..some[some.len() - 1].0.saturating_add(1);
+        Ok(leaves.chunks(ADOPT_ROUND_LEAVES).map(range).collect())
     }
 
     /// Snapshots that a flatten reaches: not those with clones of their own, whose maps point where this one does.
@@ -92,7 +90,7 @@ impl Session {
             return Ok(());
         }
         let ids: Vec<SnapId> = self.snapshots_to_flatten().iter().map(|record| record.id).collect();
-        for range in self.rounds_of_leaves() {
+        for range in self.rounds_of_leaves().await? {
             self.adopt_snapshots_in(checkpointer, range).await?;
         }
         for id in ids {
@@ -108,7 +106,7 @@ impl Session {
     /// Copies what the image still has of its ancestors', most of it without holding up other maintenance.
     pub(crate) async fn adopt(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         if self.flattens_snapshots() {
-            for range in self.rounds_of_leaves() {
+            for range in self.rounds_of_leaves().await? {
                 // Others change snapshots between the rounds.
                 let role = self.maintenance.lock().await;
                 if role.checkpointer().is_none() {

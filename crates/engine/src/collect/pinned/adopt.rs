@@ -7,12 +7,23 @@ use crate::Result;
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::checkpoint::rewrite::{Moves, Rewrite};
+use crate::recovery::snapshot;
 use lsd_core::format::header::SnapRecord;
 use lsd_core::units::{LeafNo, Seq};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 impl Collector {
+    /// The leaves that any of the snapshots has.
+    pub(crate) async fn leaves_of_all(&self, snapshots: &[SnapRecord]) -> Result<BTreeSet<LeafNo>> {
+        let mut leaves = BTreeSet::new();
+        for record in snapshots {
+            let root = snapshot::root_of(&self.objects, record).await?;
+            leaves.extend(root.leaves.iter().map(|entry| entry.leaf));
+        }
+        Ok(leaves)
+    }
+
     /// Of the leaves in this range. With nobody changing these snapshots meanwhile. `Corrupt`: something of an ancestor's does not verify.
     pub(crate) async fn adopt_with_snapshots(
         &self,

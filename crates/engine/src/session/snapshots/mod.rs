@@ -5,7 +5,7 @@
 mod ask;
 
 use crate::api::error::invalid;
-use crate::api::limits::{HEADER_TRIES, RETRY_MOST};
+use crate::api::limits::{HEADER_TRIES, PINNED_SURVEY_FRACTION, RETRY_MOST};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::{NewSnapshot, Purpose, Target};
 use crate::compiled_here;
@@ -204,19 +204,23 @@ impl Session {
         rolled_back
     }
 
-    /// Lets go of what removed snapshots needed, one after the other. An error: some are left.
-    pub(crate) async fn release_snapshots(&self, checkpointer: &Checkpointer) -> Result<()> {
+    /// Lets go of what removed snapshots needed, one after the other. Returns how many they were. An error: some are left.
+    pub(crate) async fn release_snapshots(&self, checkpointer: &Checkpointer) -> Result<usize> {
+        let mut released = 0;
         // One that cannot be read holds up no other; a repair finds it.
         let mut damaged: BTreeMap<SnapId, Error> = BTreeMap::new();
         loop {
             let is_next = |record: &&SnapRecord| record.is_removing && !damaged.contains_key(&record.id);
             let next = self.described().snapshots.all.values().find(is_next).cloned();
-            let Some(record) = next else { return damaged.into_values().next().map_or(Ok(()), Err) };
+            let Some(record) = next else { return damaged.into_values().next().map_or(Ok(released), Err) };
             match self.release_one(checkpointer, &record).await {
                 Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::NotFound) => {
                     damaged.insert(record.id, error);
                 }
-                released => released?,
+                done => {
+                    done?;
+                    released += 1;
+                }
             }
         }
     }
@@ -264,15 +268,19 @@ fn users(snapshots: &Snapshots) -> u64 {
 
 /// Gives back in the background what removed snapshots needed, as long as this handle owns the image.
 pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, checkpointer: Arc<Checkpointer>) {
+    let mut released = 0;
     loop {
         let Some(session) = session.upgrade() else { return };
-        if let Err(error) = session.release_snapshots(&checkpointer).await {
-            let object = error.object();
-            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "snap-remove", object, %error,
-                "what a removed snapshot needed is not given back yet");
-            drop(session);
-            tokio::time::sleep(RETRY_MOST).await;
-            continue;
+        match session.release_snapshots(&checkpointer).await {
+            Ok(count) => released += count,
+            Err(error) => {
+                let object = error.object();
+                tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "snap-remove", object, %error,
+                    "what a removed snapshot needed is not given back yet");
+                drop(session);
+                tokio::time::sleep(RETRY_MOST).await;
+                continue;
+            }
         }
         // The last one that needed the parent may have gone. Where this fails the next owner does it.
         if let Err(error) = session.loose_if_left().await {
@@ -281,10 +289,13 @@ pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, c
                 "the parent is not let go of yet");
         }
         // What the others need may be a small part by now of where it lies. Where this fails the next removal tries again.
-        if let Err(error) = session.empty_pinned_if_worth_it().await {
-            let object = error.object();
-            tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "collect", object, %error,
-                "segments that snapshots need are not emptied yet");
+        if released > 0 && released * PINNED_SURVEY_FRACTION >= session.described().snapshots.all.len() {
+            released = 0;
+            if let Err(error) = session.empty_pinned_if_worth_it().await {
+                let object = error.object();
+                tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "collect", object, %error,
+                    "segments that snapshots need are not emptied yet");
+            }
         }
         drop(session);
         events.release_due.notified().await;
