@@ -37,6 +37,8 @@ pub(crate) async fn fate(
     let header: ObjectName = names::header(&child.place.id).into();
     let fate = match there.kv_get(&header, "").await {
         Err(error) if error.kind == StoreErrorKind::NotFound => Fate::Absent,
+        // Who may not look cannot know that it is gone.
+        Err(error) if error.kind == StoreErrorKind::Permission => Fate::Lives,
         Err(error) => return Err(error.into()),
         // What is only a mark of somebody who looked before is no image.
         Ok(values) if !values.contains_key(key::IMAGE) => Fate::Absent,
@@ -86,6 +88,8 @@ pub(crate) async fn forget_one(parent: &ParentHeader, place: &ImagePlace, child:
                         return Ok(false);
                     }
                 }
+                // Who may only look leaves it to others.
+                Err(error) if error.kind == StoreErrorKind::Permission => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
             parent.loose(child).await?;
