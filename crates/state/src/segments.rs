@@ -164,6 +164,12 @@ impl Segments {
         self.table.get(segment).is_some_and(|used| used.pins > 0)
     }
 
+    /// What emptying segments that snapshots need could give back at most, bytes: what only snapshots point at counts as garbage.
+    pub fn garbage_in_pinned(&self) -> u64 {
+        let pinned = self.table.iter().filter(|(_, used)| used.pins > 0);
+        pinned.map(|(_, used)| u64::from(used.len.saturating_sub(used.live))).sum()
+    }
+
     /// What the table has of a segment.
     pub fn get(&self, segment: SegmentNo) -> Option<SegmentUse> {
         self.table.get(segment).copied()

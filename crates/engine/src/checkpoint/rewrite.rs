@@ -209,21 +209,14 @@ fn move_live(
             if let Some(entry) = entries.get_mut(from) {
                 entry.live = entry.live.saturating_sub(*bytes);
             }
-            let new = || {
-                let used = state.segments.get(*to).unwrap_or_default();
-                let newest = state.segments.newest(*to).known();
-                SegmentEntry {
-                    len: used.len,
-                    timestamp_ns: used.timestamp_ns,
-                    pins: 1,
-                    newest,
-                    ..SegmentEntry::unknown(*to)
-                }
-            };
-            let entry = entries.entry(*to).or_insert_with(new);
+            let entry = entries.entry(*to).or_insert_with(|| SegmentEntry { pins: 1, ..SegmentEntry::unknown(*to) });
+            // Also of one that copies of an earlier round came into: it may have got newer data and more of it since.
+            let used = state.segments.get(*to).unwrap_or_default();
+            entry.newest = state.segments.newest(*to).known();
+            entry.timestamp_ns = entry.timestamp_ns.max(used.timestamp_ns);
             entry.live += bytes;
             entry.kept = entry.kept.max(entry.live);
-            entry.len = entry.len.max(entry.kept);
+            entry.len = entry.len.max(used.len).max(entry.kept);
         }
     }
     entries.retain(|_, entry| entry.live > 0);

@@ -74,11 +74,13 @@ pub(super) async fn changes(
     };
     let leaves: Vec<LeafNo> = leaves.into_iter().collect();
     let unmoved = from.and_then(|from| unmoved_since(session, from));
+    let ancestors = session.objects.ancestors();
+    // What an ancestor wrote is older than anything that the image itself has: where the other has it elsewhere, it was flattened.
+    let is_ancestors = |loc: Loc| ancestors.of_segment(loc.segment()) != Whose::Own;
     let is_old = |loc: Loc| {
         let newest = session.shared.lock().segments.newest(loc.segment()).known();
-        newest.zip(unmoved).is_some_and(|(newest, since)| newest <= since)
+        unmoved.is_some_and(|since| is_ancestors(loc) || newest.is_some_and(|newest| newest <= since))
     };
-    let ancestors = session.objects.ancestors();
     let counts = |loc: &Loc| counted == Counted::All || ancestors.of_segment(loc.segment()) == Whose::Own;
     for some in leaves.chunks(WALK_LEAVES) {
         let ours = of(session, some).await?;

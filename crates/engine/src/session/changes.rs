@@ -74,8 +74,11 @@ impl Session {
             (state.view.size, state.view.features) = (described.size, described.features);
         }
         self.in_doubt.store(false, Ordering::Release);
-        // A removal of which nobody knew may have happened.
-        self.events.release_due.notify_one();
+        // A removal of which nobody knew may have happened. Where none has, nobody is woken: what is due after a removal reads the roots
+        // of all snapshots, and changes the header itself.
+        if self.described().snapshots.all.values().any(|record| record.is_removing) {
+            self.events.release_due.notify_one();
+        }
         Ok(())
     }
 

@@ -28,7 +28,9 @@ impl Session {
 
     /// In the background, once snapshots were removed.
     pub(crate) async fn empty_pinned_if_worth_it(&self) -> Result<()> {
-        if !self.settings().gc {
+        // No root has to be read to know that there cannot be enough in them.
+        let most = self.shared.lock().segments.garbage_in_pinned();
+        if !self.settings().gc || most < PINNED_LEAST_BYTES {
             return Ok(());
         }
         let is_worth_it = |survey: &Survey| {
@@ -60,9 +62,10 @@ impl Session {
     async fn empty_round(&self, checkpointer: &Checkpointer, round: &[pinned::Sparse]) -> Result<()> {
         self.settle().await?;
         let Some(snapshots) = self.settled_snapshots() else { return Ok(()) };
-        // Whatever becomes of it: until the header was read again nobody knows where the snapshots' maps are.
-        self.in_doubt.store(true, Ordering::Release);
-        let emptied = self.collector.empty_pinned(checkpointer, &snapshots, round).await;
+        // Whatever becomes of it: from then on until the header was read again nobody knows where the snapshots' maps are. Not before:
+        // who asks which snapshots there are would wait for the copies.
+        let changes = || self.in_doubt.store(true, Ordering::Release);
+        let emptied = self.collector.empty_pinned(checkpointer, &snapshots, round, &changes).await;
         let settled = self.settle().await;
         if settled.is_err() {
             self.events.header_in_doubt.notify_one();

@@ -11,6 +11,7 @@ use crate::{ErrorKind, Features, Progress, Result};
 use lsd_core::format::header::{AncestryRecord, SnapRecord, StateRecord, key};
 use lsd_core::format::notice::Operation;
 use lsd_core::units::{LeafNo, SnapId};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,23 +65,24 @@ impl Session {
         described.snapshots.all.values().filter(reaches).cloned().collect()
     }
 
-    /// Copies what snapshots have of the ancestors' in these leaves. With the maintenance lock held, by the owner. `Busy`: a clone of a
-    /// snapshot has come meanwhile.
-    async fn adopt_snapshots_in(&self, checkpointer: &Checkpointer, leaves: Range<u32>) -> Result<()> {
+    /// Copies what snapshots have of the ancestors' in these leaves. Returns of which snapshots. With the maintenance lock held, by the
+    /// owner. `Busy`: a clone of a snapshot has come meanwhile.
+    async fn adopt_snapshots_in(&self, checkpointer: &Checkpointer, leaves: Range<u32>) -> Result<BTreeSet<SnapId>> {
         self.settle().await?;
         let snapshots = self.snapshots_to_flatten();
+        let reached = snapshots.iter().map(|record| record.id).collect();
         if snapshots.is_empty() {
-            return Ok(());
+            return Ok(reached);
         }
-        self.in_doubt.store(true, Ordering::Release);
-        let adopted = self.collector.adopt_with_snapshots(checkpointer, snapshots.clone(), leaves).await;
+        let changes = || self.in_doubt.store(true, Ordering::Release);
+        let adopted = self.collector.adopt_with_snapshots(checkpointer, snapshots.clone(), leaves, &changes).await;
         if let Err(error) = self.settle().await {
             self.events.header_in_doubt.notify_one();
             return Err(error);
         }
         match adopted {
             Err(error) if self.snapshots_to_flatten() != snapshots => Err(error.with_kind(ErrorKind::Busy)),
-            adopted => adopted,
+            adopted => adopted.map(|()| reached),
         }
     }
 
@@ -89,9 +91,11 @@ impl Session {
         if !self.flattens_snapshots() {
             return Ok(());
         }
-        let ids: Vec<SnapId> = self.snapshots_to_flatten().iter().map(|record| record.id).collect();
+        let mut ids: BTreeSet<SnapId> = self.snapshots_to_flatten().iter().map(|record| record.id).collect();
         for range in self.rounds_of_leaves().await? {
-            self.adopt_snapshots_in(checkpointer, range).await?;
+            // One that had a clone for a while has parts that were left where they are, also where that clone is gone by the end.
+            let reached = self.adopt_snapshots_in(checkpointer, range).await?;
+            ids.retain(|id| reached.contains(id));
         }
         for id in ids {
             let flat = |record: &SnapRecord| match record.children {

@@ -1,6 +1,7 @@
 //! Reads of an image whose owner moves data on and deletes where it was.
 //!
 //! Owns: trying again, and what has to be looked at again first. Does not own: reading (`read/`), loading (`recovery/open.rs`).
+use crate::api::error::corrupt;
 use crate::api::limits::READ_TRIES;
 use crate::api::stats::Counter;
 use crate::objects::header::Header;
@@ -41,7 +42,7 @@ impl Session {
     }
 
     /// What a snapshot shows stays, but its owner may have moved where it is (rule 37). `NotFound`: the snapshot was removed; `Outdated`:
-    /// this handle holds another moment.
+    /// this handle holds another moment; `Corrupt`: the newest map names what is missing.
     async fn show_again(&self, before: Option<CheckpointPointer>) -> Result<()> {
         let _role = self.maintenance.lock().await;
         let Some(shown) = &self.shown else { return Err(self.moment_is_over()) };
@@ -51,7 +52,9 @@ impl Session {
         let header = Header::read(&self.objects).await?;
         let record = header.snapshots.find(&SnapRef::Id(shown.id.0)).map_err(|_| self.moment_is_over())?;
         if Some(record.root) == before {
-            return Err(self.moment_is_over());
+            // Neither removed nor moved.
+            let reason = format!("objects are missing that the map of snapshot {} names", record.id);
+            return Err(corrupt(&self.objects.header(), reason));
         }
         let settings = self.settings().clone();
         let (state, _, _) = open::load_snapshot(&self.objects, header, record, &settings).await?;

@@ -20,6 +20,7 @@ mod removal;
 mod requests;
 mod review;
 mod review_clones;
+mod review_moved;
 mod review_snapshots;
 mod snapshots;
 mod takeover;

@@ -24,12 +24,14 @@ impl Collector {
         Ok(leaves)
     }
 
-    /// Of the leaves in this range. With nobody changing these snapshots meanwhile. `Corrupt`: something of an ancestor's does not verify.
+    /// Of the leaves in this range. `changes`: called before the header is changed. With nobody changing these snapshots meanwhile.
+    /// `Corrupt`: something of an ancestor's does not verify.
     pub(crate) async fn adopt_with_snapshots(
         &self,
         checkpointer: &Checkpointer,
         snapshots: Vec<SnapRecord>,
         range: Range<u32>,
+        changes: &(dyn Fn() + Sync),
     ) -> Result<()> {
         let places = self.places_of(&snapshots, |leaf| range.contains(&leaf.0)).await?;
         let (lineage, of_head): (_, BTreeSet<LeafNo>) = {
@@ -64,6 +66,7 @@ impl Collector {
         }
         self.shared.wait_durable(last).await?;
         let rewrite = Rewrite { snapshots, leaves, moves, emptied: BTreeSet::new() };
+        changes();
         checkpointer.write(&self.objects, &self.shared, Purpose::Rewrite(Box::new(rewrite))).await
     }
 }

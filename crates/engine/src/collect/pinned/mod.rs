@@ -8,8 +8,8 @@
 mod adopt;
 mod needed;
 
-use super::{Collector, batches};
-use crate::api::limits::{PINNED_GARBAGE_PERCENT, PINNED_ROUND_BYTES, PINNED_ROUND_NEEDED_BYTES};
+use super::{Collector, batches, stored_bytes};
+use crate::api::limits::{LEAST_GAIN_FRACTION, PINNED_GARBAGE_PERCENT, PINNED_ROUND_BYTES, PINNED_ROUND_NEEDED_BYTES};
 use crate::api::stats::Counter;
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
@@ -20,7 +20,7 @@ use crate::shared::Shared;
 use crate::{ErrorKind, Result};
 use lsd_core::format::header::SnapRecord;
 use lsd_core::units::{Loc, SegmentNo, Seq};
-use lsd_state::log::Stream;
+use lsd_state::log::{Stream, Writer};
 use lsd_state::state::{Copied, Relocation};
 use needed::{Needed, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,12 +95,14 @@ impl Collector {
         Ok(survey)
     }
 
-    /// Empties these segments for all of the snapshots that have no clones. With nobody changing snapshots meanwhile.
+    /// Empties these segments for all of the snapshots that have no clones. With nobody changing snapshots meanwhile. `changes`: called
+    /// before the header is changed.
     pub(crate) async fn empty_pinned(
         &self,
         checkpointer: &Checkpointer,
         snapshots: &[SnapRecord],
         round: &[Sparse],
+        changes: &(dyn Fn() + Sync),
     ) -> Result<()> {
         let free: Vec<SnapRecord> = snapshots.iter().filter(|record| record.children == 0).cloned().collect();
         if free.is_empty() || !room::takes_copies(&*self.objects.data, round.iter().map(|sparse| sparse.needed).sum()) {
@@ -113,12 +115,19 @@ impl Collector {
             self.add_head(*leaf, &mut needed).await?;
         }
         let places: Vec<Place> = self.places_of(&free, |leaf| leaves.contains(&leaf)).await?.into_iter().collect();
-        self.add_places(&places, &mut needed).await?;
+        match self.add_places(&places, &mut needed).await {
+            // As in the survey: what that snapshot needs is not known. A repair finds it.
+            Err(error) if error.kind == ErrorKind::Corrupt => {
+                self.shared.tell_damage("collect", &error);
+                return Ok(());
+            }
+            added => added?,
+        }
         needed.join();
         needed.leave_what_is_no_gain(round);
         let copies = self.copies_of_needed(&mut needed).await?;
         let segments = needed.into_segments();
-        if segments.is_empty() {
+        if segments.is_empty() || !self.is_gain(&copies, &segments, round) {
             return Ok(());
         }
         // 2. The copies go into the log. The head follows at once, and nothing takes them for dead until the snapshots do.
@@ -135,6 +144,7 @@ impl Collector {
         let count = segments.len();
         let rewrite = Rewrite { snapshots: free, leaves, moves, emptied: segments };
         self.shared.lock().force_when_full();
+        changes();
         checkpointer.write(&self.objects, &self.shared, Purpose::Rewrite(Box::new(rewrite))).await?;
         let counters = &self.shared.counters;
         counters.count(Counter::CollectionRounds);
@@ -143,6 +153,16 @@ impl Collector {
         tracing::debug!(target: "lsd::collection", image = self.shared.image, op = "collect", segments = count, freed, copied,
             "segments that snapshots need were emptied");
         Ok(())
+    }
+
+    /// What is needed may be more than the tables could tell, and what is written around it more than what lies around it now.
+    fn is_gain(&self, copies: &[Relocation], segments: &BTreeSet<SegmentNo>, round: &[Sparse]) -> bool {
+        let freed: u64 =
+            round.iter().filter(|sparse| segments.contains(&sparse.segment)).map(|sparse| sparse.len).sum();
+        let segment_bytes = self.shared.lock().writer.as_ref().map_or(u32::MAX, Writer::segment_bytes);
+        let stored = stored_bytes(copies, self.objects.alignment(), segment_bytes);
+        let needed = copies.iter().map(|copy| copy.chunk.bytes()).sum();
+        stored + stored / LEAST_GAIN_FRACTION < freed && room::takes_copies(&*self.objects.data, needed)
     }
 
     async fn enter_all(&self, copies: &[Relocation], frees: bool, moves: &mut Moves) -> Result<Seq> {

@@ -119,13 +119,15 @@ impl Collector {
     /// Leaves of the ranges that the segments' records are of, and the segments without those that are damaged.
     pub(super) async fn leaves_of(&self, round: &[Sparse]) -> Result<(BTreeSet<SegmentNo>, BTreeSet<LeafNo>)> {
         let (mut segments, mut leaves) = (BTreeSet::new(), BTreeSet::new());
-        for Sparse { segment, .. } in round {
+        // Snapshots may have gone since the survey, and what only they needed with them.
+        let is_pinned = |sparse: &&Sparse| self.shared.lock().segments.is_pinned(sparse.segment);
+        for Sparse { segment, .. } in round.iter().filter(is_pinned) {
             match self.leaves_of_one(*segment).await {
                 Ok(some) => {
                     segments.insert(*segment);
                     leaves.extend(some);
                 }
-                Err(error) => self.leave_damaged(*segment, error)?,
+                Err(error) => self.leave_damaged(*segment, gone_is_damage(error))?,
             }
         }
         Ok((segments, leaves))
@@ -194,9 +196,7 @@ impl Collector {
             match fetched {
                 Ok(found) => copies.extend(found.settled),
                 Err(error) => {
-                    // Snapshots keep it: that it is gone is damage.
-                    let is_gone = error.kind == ErrorKind::NotFound;
-                    let error = if is_gone { error.with_kind(ErrorKind::Corrupt) } else { error };
+                    let error = gone_is_damage(error);
                     if let Wanted::Ancestors(_) = needed.wanted {
                         return Err(error);
                     }
@@ -208,4 +208,9 @@ impl Collector {
         copies.sort_by_key(|copy| copy.offset);
         Ok(copies)
     }
+}
+
+/// Snapshots keep the segment.
+fn gone_is_damage(error: crate::Error) -> crate::Error {
+    if error.kind == ErrorKind::NotFound { error.with_kind(ErrorKind::Corrupt) } else { error }
 }
