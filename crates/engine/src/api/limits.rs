@@ -24,7 +24,7 @@ pub(crate) const PINNED_ROUND_NEEDED_BYTES: u64 = 32 << 20;
 /// To find that out, the roots of all snapshots are read: after the removal of so large a part of them.
 pub(crate) const PINNED_SURVEY_FRACTION: usize = 16;
 /// Leaves (16 MiB of the image each) whose data snapshots of a clone take over in one step.
-pub(crate) const ADOPT_ROUND_LEAVES: usize = 64;
+pub(crate) const ADOPT_ROUND_LEAVES: usize = 16;
 /// In the background that is done where what snapshots need takes more than this, in hundredths of what is needed, and at least so much
 /// could be given back.
 pub(crate) const PINNED_STORED_PERCENT: u64 = 140;

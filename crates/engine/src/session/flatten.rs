@@ -110,7 +110,12 @@ impl Session {
     /// Copies what the image still has of its ancestors', most of it without holding up other maintenance.
     pub(crate) async fn adopt(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         if self.flattens_snapshots() {
-            for range in self.rounds_of_leaves().await? {
+            // Their roots stay where they are only while nobody moves or removes them.
+            let rounds = {
+                let _role = self.maintenance.lock().await;
+                self.rounds_of_leaves().await?
+            };
+            for range in rounds {
                 // Others change snapshots between the rounds.
                 let role = self.maintenance.lock().await;
                 if role.checkpointer().is_none() {
