@@ -30,6 +30,8 @@ LAYOUT(rbd_snap_group_namespace_t, 24);
 PLACE(rbd_snap_group_namespace_t, group_snap_name, 16);
 LAYOUT(rbd_image_watcher_t, 24);
 PLACE(rbd_image_watcher_t, cookie, 16);
+LAYOUT(rbd_config_option_t, 24);
+PLACE(rbd_config_option_t, source, 16);
 
 _Static_assert(RBD_IMAGE_OPTION_MIRROR_IMAGE_MODE == 13, "the last option that is known");
 _Static_assert(RBD_WRITE_ZEROES_FLAG_THICK_PROVISION == 1, "write-zeroes flag");

@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod children;
 mod clone;
+mod config;
 mod copy;
 mod create;
 mod deep_copy;
@@ -48,6 +49,18 @@ const COMMANDS: &[CommandSpec] = &[
     check::SPEC,
     children::SPEC,
     clone::SPEC,
+    config::global::GET,
+    config::global::LIST,
+    config::global::REMOVE,
+    config::global::SET,
+    config::image::GET,
+    config::image::LIST,
+    config::image::REMOVE,
+    config::image::SET,
+    config::pool::GET,
+    config::pool::LIST,
+    config::pool::REMOVE,
+    config::pool::SET,
     copy::SPEC,
     create::SPEC,
     deep_copy::SPEC,

@@ -5,7 +5,9 @@
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness, path_hint};
-use lsd_engine::{ErrorKind, Image, ImageRef, Namespaces, OpenOptions, Settings, SnapRef, unknown_options};
+use lsd_engine::{
+    ErrorKind, Image, ImageRef, Namespaces, OpenOptions, PoolMetadata, Settings, SnapRef, unknown_options,
+};
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
@@ -126,6 +128,23 @@ impl Session {
     /// The pool of a specification that names none.
     pub fn default_pool(&self) -> String {
         self.setting("rbd_default_pool").filter(|pool| !pool.is_empty()).unwrap_or_else(|| "rbd".to_owned())
+    }
+
+    /// The text of a setting for what is made in a store (`rbd_default_*`): the pool's own word counts more than the session's.
+    pub async fn settings_for_new(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<impl Fn(&str) -> Option<String> + use<'_>> {
+        let known = self.stores.lock().await.iter().find(|(_, known)| Arc::ptr_eq(known, store)).cloned();
+        let pool = match known {
+            Some((Place::Pool { pool, namespace }, _)) if !namespace.is_empty() => {
+                self.store(&Place::Pool { pool, namespace: String::new() }).await?
+            }
+            _ => store.clone(),
+        };
+        let overrides = PoolMetadata::new(pool).overrides().await;
+        let overrides = overrides.map_err(|error| Failure::engine("error reading the pool's metadata", &error))?;
+        Ok(move |key: &str| overrides.get(key).cloned().or_else(|| self.setting(key)))
     }
 
     /// Settings of the images that this session opens. `EINVAL`, with the option's name: one of them is not understood.

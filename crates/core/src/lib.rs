@@ -7,5 +7,6 @@ pub mod frontier;
 pub mod gc;
 pub mod heat;
 pub mod map;
+pub mod rate;
 pub mod replay;
 pub mod units;

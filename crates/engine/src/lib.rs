@@ -27,12 +27,14 @@ mod write;
 pub(crate) use async_recursion::async_recursion as compiled_here;
 
 pub use api::clock::Clock;
+pub use api::config::{ConfigOption, ConfigSource, client_config, is_overridable, pool_config};
 pub use api::error::{Error, ErrorKind, Result};
 pub use api::executor::Executor;
 pub use api::features::Features;
 pub use api::info::{
     CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, SnapRef, Timestamps, UpdateEvent,
 };
+pub use api::io_limits::{IoLimits, Limited};
 pub use api::options::{Options, unknown_options};
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
@@ -47,6 +49,7 @@ pub use image::{Child, DeepCopy, GroupName, Image, Locks, Metadata, Parent, Snap
 pub use lifecycle::clone::{CloneFormat, CloneOptions};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
+pub use lsd_core::rate::Limit;
 pub use shared::seldom::Seldom;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

@@ -57,10 +57,11 @@ async fn copy(
     flatten: bool,
     line: &ProgressLine,
 ) -> Result<()> {
+    let format = clone_format(&session.settings_for_new(&store).await?)?;
     let copy = DeepCopy {
         layout: layout.for_copy(session, &store, &image.info()).await?,
         flatten,
-        format: clone_format(session)?,
+        format,
         from: session.open_options(&source.place, true).await?,
         to: session.open_options(&to.place, false).await?,
         store,

@@ -1,4 +1,5 @@
-//! How a new image is laid out: the options of `create`, `import`, `cp`, `deep cp` and `clone`, and their defaults from ceph.conf.
+//! How a new image is laid out: the options of `create`, `import`, `cp`, `deep cp` and `clone`, and their defaults from the
+//! pool's metadata and ceph.conf.
 use super::features;
 use crate::command::Parsed;
 use crate::error::{Failure, Result};
@@ -51,11 +52,12 @@ impl Layout {
         })
     }
 
-    /// Options for an image of `size` bytes in a store; defaults are ceph.conf's (`rbd_default_*`).
+    /// Options for an image of `size` bytes in a store; defaults are the pool's, else ceph.conf's (`rbd_default_*`).
     pub async fn for_new(&self, session: &Session, store: &Arc<dyn ObjectStore>, size: u64) -> Result<CreateOptions> {
-        let defaults = CreateOptions::from_settings(&|key| session.setting(key));
+        let setting = session.settings_for_new(store).await?;
+        let defaults = CreateOptions::from_settings(&setting);
         let base = CreateOptions { size, ..defaults.map_err(|error| Failure::invalid(error.to_string()))? };
-        let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
+        let default_pool = setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
         self.apply(session, store, base, default_pool).await
     }
 
@@ -66,7 +68,8 @@ impl Layout {
         store: &Arc<dyn ObjectStore>,
         header: &ImageHeader,
     ) -> Result<CreateOptions> {
-        let defaults = CreateOptions::from_settings(&|key| session.setting(key));
+        let setting = session.settings_for_new(store).await?;
+        let defaults = CreateOptions::from_settings(&setting);
         let mut base = CreateOptions { size: 0, ..defaults.map_err(|error| Failure::invalid(error.to_string()))? };
         if let Some(order) = header.order {
             // What is out of range is refused where the image is made.
@@ -84,7 +87,7 @@ impl Layout {
             let is_plain = count <= 1 && (unit == 0 || Some(unit) == 1_u64.checked_shl(base.order.into()));
             (base.stripe_unit, base.stripe_count) = if is_plain { (0, 0) } else { (unit, count) };
         }
-        let default_pool = session.setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
+        let default_pool = setting("rbd_default_data_pool").filter(|pool| !pool.is_empty());
         self.apply(session, store, base, default_pool).await
     }
 
@@ -116,9 +119,10 @@ impl Layout {
             (None, None) => None,
             (unit, count) => Some((unit.unwrap_or(0), count.unwrap_or(1))),
         };
-        let data_pool = self.data_pool.clone().or_else(|| session.setting("rbd_default_data_pool"));
+        let setting = session.settings_for_new(store).await?;
+        let data_pool = self.data_pool.clone().or_else(|| setting("rbd_default_data_pool"));
         Ok(CloneOptions {
-            format: clone_format(session)?,
+            format: clone_format(&setting)?,
             order: self.order,
             features: shared.or(self.features),
             stripe,
@@ -155,9 +159,9 @@ impl Layout {
 }
 
 /// `rbd_default_clone_format`, of which `auto` is 2: every client of lsd knows it.
-pub fn clone_format(session: &Session) -> Result<CloneFormat> {
+pub fn clone_format(setting: &dyn Fn(&str) -> Option<String>) -> Result<CloneFormat> {
     const KEY: &str = "rbd_default_clone_format";
-    match session.setting(KEY).as_deref() {
+    match setting(KEY).as_deref() {
         Some("1") => Ok(CloneFormat::Protected),
         Some("2" | "auto") | None => Ok(CloneFormat::Free),
         Some(other) => Err(Failure::invalid(format!("there is no clone format '{other}': {KEY} is 1, 2 or auto"))),

@@ -79,6 +79,8 @@ impl Mapping {
                         attached.disconnect().map_err(|error| kernel_failure("unmap", &error)).and(Err(failure))
                     }
                 };
+                // What is under way ends without waiting for a limit.
+                image.lift_limits();
                 if !serving.is_finished() {
                     let _ = (&mut serving).await;
                 }

@@ -57,7 +57,7 @@ async fn serve(invocation: &Invocation, session: Session) -> Result<()> {
     let mut signals = Signals::new()?;
     let mut images = Vec::new();
     let served = match open_all(invocation, &session, &mut images).await {
-        Ok(exports) => serve_exports(invocation, exports, &mut signals).await,
+        Ok(exports) => serve_exports(invocation, exports, &images, &mut signals).await,
         Err(failure) => Err(failure),
     };
     let close_all = async {
@@ -117,7 +117,12 @@ fn split_name(argument: &str) -> (&str, &str) {
     argument.split_once('=').unwrap_or((argument, argument))
 }
 
-async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &mut Signals) -> Result<End> {
+async fn serve_exports(
+    invocation: &Invocation,
+    exports: Vec<Export>,
+    images: &[Image],
+    signals: &mut Signals,
+) -> Result<End> {
     let server = Server::new(exports).map_err(|error| Failure::usage(error.to_string()))?;
     let unix = invocation.options.socket.as_deref().map(SocketFile::bind).transpose()?;
     let tcp = match &invocation.options.listen {
@@ -146,6 +151,8 @@ async fn serve_exports(invocation: &Invocation, exports: Vec<Export>, signals: &
     let wait_for_end = async {
         signals.next().await;
         server.shutdown();
+        // What is under way ends without waiting for a limit.
+        images.iter().for_each(Image::lift_limits);
         signals.next().await;
     };
     let mut asked = signal(SignalKind::user_defined1()).map_err(|error| Failure::io("signal handler", &error))?;

@@ -75,6 +75,17 @@ impl Connection {
         blocking(move || cluster.open_pool(&pool)?.application_enable(APPLICATION, force)).await
     }
 
+    /// Asks the monitors. The answer, or an errno and what they say of it.
+    pub async fn mon_command(&self, command: serde_json::Value) -> Result<std::result::Result<Vec<u8>, (i32, String)>> {
+        let (cluster, command) = (self.cluster.clone(), command.to_string());
+        let asked = command.clone();
+        let answer = blocking(move || cluster.mon_command(&asked, b"")).await?;
+        Ok(answer.map(|(output, _)| output).map_err(|error| {
+            let status = error.object.strip_prefix(&command).unwrap_or_default().trim_start_matches(": ").to_owned();
+            (error.errno, status)
+        }))
+    }
+
     /// The number of a pool.
     pub async fn pool_id(&self, name: &str) -> std::result::Result<PoolId, StoreError> {
         let (cluster, pool) = (self.cluster.clone(), name.to_owned());

@@ -2,7 +2,8 @@
 //!
 //! Owns: what is in force now, and what the pool said last. Does not own: what an option means (`settings.rs`), who takes a
 //! change up.
-use crate::{Error, Options, PoolMetadata, Result, Settings};
+use crate::api::config::image_config;
+use crate::{ConfigOption, Error, ErrorKind, Options, PoolMetadata, Result, Settings};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -38,6 +39,19 @@ impl LiveSettings {
         if let Ok(options) = self.pool.options().await {
             *self.pool_options.lock().unwrap_or_else(PoisonError::into_inner) = options;
         }
+    }
+
+    /// Every option that an image may override, with what holds: `config` is the opener's, `metadata` the image's.
+    pub(crate) async fn listed(
+        &self,
+        config: &(dyn Fn(&str) -> Option<String> + Sync),
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Vec<ConfigOption>> {
+        let pool = match self.pool.list().await {
+            Err(error) if error.kind == ErrorKind::Permission => BTreeMap::new(),
+            listed => listed?,
+        };
+        Ok(image_config(config, &pool, metadata))
     }
 
     /// Puts in force what the pool and the image say: the image's word counts more than the pool's, and that more than the

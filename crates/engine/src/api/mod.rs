@@ -2,10 +2,12 @@
 //!
 //! Owns: words and values. Does not own: anything that touches a store. It is the ground floor: it knows no other room.
 pub(crate) mod clock;
+pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod executor;
 pub(crate) mod features;
 pub(crate) mod info;
+pub(crate) mod io_limits;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod options;

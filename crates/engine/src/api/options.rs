@@ -2,16 +2,19 @@
 //!
 //! Owns: which options there are, what their text may be, which level counts more, what an override in metadata may be called.
 //! Does not own: what they mean for an open image (`settings.rs`), where their text comes from.
+mod defaults;
 mod known;
 
 use crate::api::error::invalid;
-use crate::{AckMode, Error, Result};
+use crate::{AckMode, Error, Features, Result};
+pub(crate) use defaults::DEFAULTS;
+pub(crate) use known::Level;
 use known::{KNOWN, Kind, Known};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the metadata key of an override starts with; the option's name follows (`conf_rbd_cache`).
-const OVERRIDE_PREFIX: &str = "conf_";
+pub(crate) const OVERRIDE_PREFIX: &str = "conf_";
 /// What lsd's own options start with: of these a name that nobody knows is a mistake.
 const OWN_PREFIX: &str = "lsd_";
 /// Options that decide what a crash may take: where one of them is not understood, nothing is acknowledged early.
@@ -136,12 +139,28 @@ impl Options {
 
 /// Checks what is about to become metadata of a pool or an image. `Invalid`: it is an override, and of no option that may be
 /// overridden there, or with text that is not understood.
-pub(crate) fn check_metadata(key: &str, value: &str) -> Result<()> {
+pub(crate) fn check_metadata(key: &str, value: &str, level: Level) -> Result<()> {
     match key.strip_prefix(OVERRIDE_PREFIX) {
         // librbd's rule: the prefix alone is a key like any other.
         None | Some("") => Ok(()),
-        Some(name) => find(name).ok_or_else(|| unknown(name))?.parse(value).map(drop),
+        Some(name) => match find(name) {
+            None => Err(unknown(name)),
+            Some(known) if known.level == Level::Pool && level == Level::Image => {
+                Err(invalid(format!("option {name:?} is of pools, not of images")))
+            }
+            Some(known) => known.parse(value).map(drop),
+        },
     }
+}
+
+/// Whose metadata may override an option; `None`: there is no such option.
+pub(crate) fn level_of(name: &str) -> Option<Level> {
+    find(name).map(|known| known.level)
+}
+
+/// Whether text is understood as a value of an option.
+pub(crate) fn is_understood(name: &str, text: &str) -> bool {
+    find(name).is_some_and(|known| known.parse(text).is_ok())
 }
 
 /// Those of some option names that start as lsd's own do and are none: somebody meant another.
@@ -176,6 +195,10 @@ impl Known {
             Kind::Word(words) => {
                 let word = words.iter().find(|word| **word == text.trim());
                 word.map(|word| Value::Word(word)).ok_or_else(|| format!("one of {}", words.join(", ")))
+            }
+            Kind::Features => {
+                let features = Features::from_text(text).map(|features| Value::Number(features.0));
+                features.ok_or_else(|| "names of features, or a number".to_owned())
             }
             Kind::Text => Ok(Value::Text),
         };

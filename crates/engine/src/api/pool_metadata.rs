@@ -3,7 +3,7 @@
 //! Owns: the keyed object `lsd_info` in the pool's default namespace. Does not own: what the options are (`options.rs`).
 use crate::api::error::{corrupt, invalid};
 use crate::api::limits::MAX_METADATA_BYTES;
-use crate::api::options;
+use crate::api::options::{self, Level, OVERRIDE_PREFIX};
 use crate::compiled_here;
 use crate::{Error, ErrorKind, Options, Result};
 use lsd_core::format::header::{decode_text, encode_text, key};
@@ -54,7 +54,7 @@ impl PoolMetadata {
     /// changes, or their cache is invalidated.
     #[compiled_here]
     pub async fn set(&self, name: &str, value: &str) -> Result<()> {
-        check(name, value)?;
+        check(name, value, Level::Pool)?;
         let update = KvUpdate::default().presence(KvPresence::Any).set(stored(name), encode_text(value));
         Ok(self.pool.kv_update(&Self::object(), update).await?)
     }
@@ -65,6 +65,19 @@ impl PoolMetadata {
         self.get(name).await?;
         let update = KvUpdate::default().presence(KvPresence::MustExist).remove(stored(name));
         Ok(self.pool.kv_update(&Self::object(), update).await?)
+    }
+
+    /// The overrides by the names of their options, as far as they are understood: what is made in the pool goes by them. To a user
+    /// who may not look there it says nothing.
+    #[compiled_here]
+    pub async fn overrides(&self) -> Result<BTreeMap<String, String>> {
+        let metadata = match self.list().await {
+            Err(error) if error.kind == ErrorKind::Permission => BTreeMap::new(),
+            listed => listed?,
+        };
+        let named = |(key, text): (String, String)| Some((key.strip_prefix(OVERRIDE_PREFIX)?.to_owned(), text));
+        let overrides = metadata.into_iter().filter_map(named);
+        Ok(overrides.filter(|(name, text)| options::is_understood(name, text)).collect())
     }
 
     /// What the pool says of its images' options. To a user who may not look there it says nothing.
@@ -78,11 +91,11 @@ impl PoolMetadata {
 }
 
 /// `Invalid`: no metadata of a pool or an image can be like that.
-pub(crate) fn check(name: &str, value: &str) -> Result<()> {
+pub(crate) fn check(name: &str, value: &str, level: Level) -> Result<()> {
     if name.is_empty() || name.len() > MAX_METADATA_BYTES || value.len() > MAX_METADATA_BYTES {
         return Err(invalid("metadata keys and values have 1 byte to 1 MiB"));
     }
-    options::check_metadata(name, value)
+    options::check_metadata(name, value, level)
 }
 
 fn stored(name: &str) -> String {

@@ -2,6 +2,7 @@
 //! of the image itself. The one place that says what an option means.
 //!
 //! Does not own: the options' names and what their text may be (`options.rs`).
+use crate::api::io_limits::IoLimits;
 use crate::{Options, Result};
 use lsd_core::gc::Thresholds;
 use lsd_core::units::MAX_SEGMENT_BYTES;
@@ -48,6 +49,8 @@ pub struct Settings {
     /// How much garbage there may be (`lsd_gc_start_percent`, `lsd_gc_stop_percent`, `lsd_gc_limit_percent` of the live
     /// bytes, `lsd_gc_least_live_bytes`).
     pub gc_thresholds: Thresholds,
+    /// How much may be read and written in a time (`rbd_qos_*`).
+    pub limits: IoLimits,
     /// What was said by name, for a higher level that says something else. What is set beside it holds as long as none does.
     pub given: Options,
 }
@@ -79,6 +82,7 @@ impl Default for Settings {
             checkpoint_log_bytes: 64 << 20,
             gc: true,
             gc_thresholds: THRESHOLDS,
+            limits: IoLimits::default(),
             given: Options::default(),
         }
     }
@@ -124,6 +128,7 @@ impl Settings {
             |place: &mut Duration, name: &str| *place = given.number(name).map_or(*place, Duration::from_millis);
         millis(&mut self.max_age, "lsd_max_age_ms");
         millis(&mut self.watch_timeout, "lsd_watch_timeout_ms");
+        self.limits.apply(&given);
         // librados always has a value for it, so only one that asks for more than the default says something.
         if let Some(age) = given.seconds("rbd_cache_max_dirty_age") {
             let own = given.number("lsd_max_age_ms").map_or(defaults.max_age, Duration::from_millis);

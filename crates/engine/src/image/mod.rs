@@ -3,6 +3,7 @@
 //! Owns: the public face. Does not own: what the calls do (`session/`, `write/`, `read/`).
 mod beside;
 mod children;
+mod data;
 mod deep_copy;
 mod group;
 mod kin;
@@ -22,15 +23,11 @@ use crate::read;
 use crate::recovery::open;
 use crate::session::Session;
 use crate::{
-    CheckReport, CloneOptions, CreateOptions, Error, ErrorKind, Extent, Features, ImageId, ImageInfo, ImageRef,
-    OpenOptions, Progress, SnapRef,
+    CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features, ImageId, ImageInfo,
+    ImageRef, OpenOptions, Progress, SnapRef,
 };
-use crate::{
-    ReadData, ReadTarget, RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, WriteData, check,
-    lifecycle,
-};
+use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, check, lifecycle};
 use beside::Counted;
-use bytes::Bytes;
 pub use deep_copy::DeepCopy;
 pub use group::GroupName;
 pub use kin::{Child, Parent};
@@ -222,53 +219,6 @@ impl Image {
         self.session.read_only
     }
 
-    /// `Invalid` outside the image (the whole range must lie inside it).
-    pub async fn read(&self, offset: u64, len: u64) -> Result<ReadData> {
-        self.session.read(offset, len).await.map_err(|error| error.during("read"))
-    }
-
-    /// The same into memory of the caller's: one pass over what came from the store instead of two. After `Corrupt` some of it may
-    /// have been given.
-    pub async fn read_into(&self, offset: u64, len: u64, target: &mut dyn ReadTarget) -> Result<()> {
-        self.session.read_into(offset, len, target).await.map_err(|error| error.during("read"))
-    }
-
-    /// `fua`: durable when it returns, whatever the acknowledgement mode. `ReadOnly`, `Invalid`, `NoSpace`, `Fenced`.
-    pub async fn write(&self, offset: u64, data: impl Into<WriteData>, fua: bool) -> Result<()> {
-        self.session.write(offset, data.into(), fua).await.map_err(|error| error.during("write"))
-    }
-
-    /// The range reads as zeroes afterwards and its space is given back.
-    pub async fn discard(&self, offset: u64, len: u64, fua: bool) -> Result<()> {
-        self.session.clear(offset, len, false, fua).await.map_err(|error| error.during("discard"))
-    }
-
-    /// The range reads as zeroes; `thick`: space stays allocated.
-    pub async fn write_zeroes(&self, offset: u64, len: u64, thick: bool, fua: bool) -> Result<()> {
-        if thick {
-            let zeroes = Bytes::from_static(&[0]);
-            return self.session.write_same(offset, len, zeroes, fua).await;
-        }
-        self.session.clear(offset, len, true, fua).await.map_err(|error| error.during("write-zeroes"))
-    }
-
-    /// Writes `pattern` over and over; `len` is a multiple of its length, else `Invalid`.
-    #[compiled_here]
-    pub async fn write_same(&self, offset: u64, len: u64, pattern: Bytes) -> Result<()> {
-        self.session.write_same(offset, len, pattern, false).await
-    }
-
-    /// Writes only if the present content equals `compare` (same length as `data`): else `Mismatch`.
-    #[compiled_here]
-    pub async fn compare_and_write(&self, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
-        self.session.compare_and_write(offset, compare, data).await
-    }
-
-    /// Everything acknowledged before the call is durable when it returns.
-    pub async fn flush(&self) -> Result<()> {
-        self.session.flush().await.map_err(|error| error.during("flush"))
-    }
-
     /// `Invalid` when it would shrink and `allow_shrink` is false, or beyond the largest image.
     #[compiled_here]
     pub async fn resize(&self, size: u64, allow_shrink: bool, progress: Progress<'async_recursion>) -> Result<()> {
@@ -402,6 +352,14 @@ impl Image {
             beside::check_kin(&self.session, &from.session)?;
         }
         beside::changes(&self.session, from.map(|from| &*from.session), offset..end, counted, each).await
+    }
+
+    /// Every option that an image may override, with what holds and who says so. `config`: what the opener says of an option; `None`:
+    /// nothing.
+    #[compiled_here]
+    pub async fn config(&self, config: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<Vec<ConfigOption>> {
+        self.session.check_open()?;
+        self.session.config(config).await
     }
 
     /// Names for moments of the image.

@@ -32,7 +32,9 @@ use crate::session::follow::{Followed, Follower};
 use crate::session::handover::{Ownership, Refusals};
 use crate::shared::Shared;
 use crate::shared::queue::{FairQueue, Underway};
-use crate::{AckMode, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent};
+use crate::{
+    AckMode, ConfigOption, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent,
+};
 use lsd_core::format::header::{ImageRecord, SnapRecord};
 use lsd_store::WatchId;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -196,6 +198,11 @@ impl Session {
         self.settings.now()
     }
 
+    pub(crate) async fn config(&self, config: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<Vec<ConfigOption>> {
+        let metadata = self.described().metadata.clone();
+        self.settings.listed(config, &metadata).await
+    }
+
     /// Takes up what the header says of the image, and tells of it if clients see a difference.
     pub(crate) fn describe(&self, header: &Header) {
         let fresh = Described::of(header);
@@ -279,6 +286,8 @@ impl Session {
     /// Who calls it again while it is at work waits for it, and goes on where it was dropped half-way.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.closed.store(true, Ordering::Release);
+        // What waits there finds the image closed.
+        self.shared.gate.lift();
         self.end.get_or_init(|| self.close_once()).await.clone()
     }
 

@@ -4,6 +4,7 @@
 //! themselves (`changes.rs`), what an owner remembers (`mailbox.rs`).
 use crate::api::error::{invalid, too_large};
 use crate::api::limits::{LOCK_POLL, OWNER_PATIENCE, REQUEST_POLL};
+use crate::api::options::Level;
 use crate::api::pool_metadata;
 use crate::checkpoint::Checkpointer;
 use crate::compiled_here;
@@ -50,7 +51,7 @@ impl Session {
     }
 
     pub(crate) async fn metadata_set(self: &Arc<Self>, name: &str, value: &str) -> Result<()> {
-        pool_metadata::check(name, value)?;
+        pool_metadata::check(name, value, Level::Image)?;
         self.look_at_header().await?;
         let from = self.described().metadata.get(name).cloned();
         let operation = Operation::SetMetadata { key: name.to_owned(), from, to: Some(value.to_owned()) };

@@ -1,4 +1,5 @@
 //! The state of an open image with those who wait for it to change.
+pub(crate) mod gate;
 mod leaves;
 pub(crate) mod locked;
 pub(crate) mod queue;
@@ -9,6 +10,7 @@ pub(crate) mod waiters;
 use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
 use crate::api::stats::{Counter, Counters};
 use crate::objects::checksums::ChecksumCache;
+use crate::shared::gate::Gate;
 use crate::shared::locked::{Held, Locked};
 use crate::shared::waiters::Waiters;
 use crate::{Error, ErrorKind, Result, Settings};
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
     pub(crate) checksums: ChecksumCache,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) gate: Gate,
     /// Log bytes before a checkpoint is considered.
     checkpoint_log_bytes: AtomicU64,
     /// Memory for leaves that no checkpoint has as they are.
@@ -79,6 +82,7 @@ impl Shared {
             leaf_reads: Default::default(),
             checksums: ChecksumCache::default(),
             counters,
+            gate: Gate::default(),
             checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),
             unstored_leaves_bytes: settings.map_cache_bytes.max(UNSTORED_LEAVES_LEAST_BYTES),
             unlocked: Notify::new(),
@@ -93,6 +97,7 @@ impl Shared {
     pub(crate) fn take_up(&self, settings: &Settings) {
         self.checkpoint_log_bytes.store(settings.checkpoint_log_bytes, Ordering::Relaxed);
         self.lock().buffers.set_capacity(settings.cache_bytes);
+        self.gate.set(&settings.limits, &self.image);
     }
 
     /// Short critical sections only; never held across I/O.

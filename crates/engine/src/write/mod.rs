@@ -2,12 +2,14 @@
 pub(crate) mod room;
 
 use crate::api::error::invalid;
+use crate::api::io_limits::Io;
 use crate::api::stats::Counter;
 use crate::api::write_data::WriteData;
 use crate::read::prefetch::task::Before;
 use crate::read::{self, Parts};
 use crate::session::{Session, waits_for_log};
 use crate::shared::locked::Locked;
+use crate::shared::queue::Passage;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
 use bytes::{Bytes, BytesMut};
 use lsd_core::format::record::{MAX_RECORD_BYTES, Record, RecordKind};
@@ -23,6 +25,17 @@ const STEP_CHUNKS: usize = (crate::shared::MIN_DIRTY_BYTES / MAX_RECORD_BYTES as
 const MADE_BYTES: u64 = 1 << 20;
 
 impl Session {
+    /// Waits until an operation exceeds no limit of the image. A change is under way from its call on, so that a flush covers it
+    /// (rule 21).
+    pub(crate) async fn admit(&self, io: Io, bytes: u64) -> Option<Passage<'_>> {
+        if self.shared.gate.is_open() {
+            return None;
+        }
+        let passage = (io == Io::Write).then(|| self.underway.enter());
+        Box::pin(self.shared.gate.pass(io, bytes)).await;
+        passage
+    }
+
     pub(crate) async fn read(self: &Arc<Self>, offset: u64, len: u64) -> Result<ReadData> {
         let read =
             self.read_parts(offset, len).await.and_then(|parts| parts.into_data(&self.shared, Keep::IfUsedAgain));

@@ -11,6 +11,7 @@ mod endurance;
 mod gc;
 mod groups;
 mod handover;
+mod io_limits;
 mod large_writes;
 mod model;
 mod patches;

@@ -11,10 +11,10 @@ use crate::runtime::process::core;
 use lsd_engine::{CloneFormat, CloneOptions, Features, Image, ImageRef, SnapRef};
 use std::ffi::{c_char, c_int, c_void};
 
-/// What `format` says, else the caller's setting `rbd_default_clone_format`, of which `auto` is 2: every client of lsd knows it.
+/// What `format` says, else the setting `rbd_default_clone_format`, of which `auto` is 2: every client of lsd knows it.
 /// EINVAL for any other number.
 pub fn clone_format(pool: &Pool, format: Option<u64>) -> Outcome<CloneFormat> {
-    let setting = || match pool.setting("rbd_default_clone_format").as_deref() {
+    let setting = || match pool.default_of("rbd_default_clone_format").as_deref() {
         Some("1") => 1,
         _ => 2,
     };
@@ -72,7 +72,7 @@ async fn clone_options(
         }
         data_pool = options.text(name::DATA_POOL);
     }
-    if let Some(pool_name) = data_pool.or_else(|| pool.setting("rbd_default_data_pool"))
+    if let Some(pool_name) = data_pool.or_else(|| pool.default_of("rbd_default_data_pool"))
         && !pool_name.is_empty()
     {
         clone.data_pool = Some(pool.pool_id_of(&pool_name)?);
@@ -117,6 +117,7 @@ unsafe fn clone(
     // SAFETY: the same contract.
     let (clone_name, pool) = unsafe { (string(c_name)?, Pool::adopt(c_ioctx)?) };
     let made = async {
+        pool.look_at_overrides().await?;
         let clone = clone_options(&pool, wanted, options, async || parent.features().await).await?;
         let from = (&parent.pool.store, &parent.image, &parent.snapshot);
         Image::clone_from(from, (&pool.store, &clone_name), &clone).await?;

@@ -77,6 +77,7 @@ async fn copy_to_new(
     options: Option<Ref<ImageOptions>>,
     progress: CallerProgress,
 ) -> Outcome<()> {
+    pool.look_at_overrides().await?;
     let create_options = layout_of_copy(source, &pool, options.as_deref())?;
     Image::create(&pool.store, &image_name, &create_options).await?;
     let open_options = pool.open_options(false)?;

@@ -31,14 +31,14 @@ impl Wanted {
     }
 }
 
-/// Fills what is not given from the `rbd_default_*` settings of the caller's cluster handle.
+/// Fills what is not given from the `rbd_default_*` settings of the pool, if that was looked at, and of the caller's cluster handle.
 pub fn create_options(
     pool: &Pool,
     size: u64,
     wanted: Wanted,
     options: Option<&ImageOptions>,
 ) -> Outcome<CreateOptions> {
-    let mut created = CreateOptions::from_settings(&|key| pool.setting(key)).map_err(told)?;
+    let mut created = CreateOptions::from_settings(&|key| pool.default_of(key)).map_err(told)?;
     created.size = size;
     if wanted.order != 0 {
         created.order = u8::try_from(wanted.order).map_err(|_| Errno::EDOM)?;
@@ -53,7 +53,7 @@ pub fn create_options(
         created.features &= !options.number(name::FEATURES_CLEAR).unwrap_or(0);
         data_pool = options.text(name::DATA_POOL);
     }
-    if let Some(pool_name) = data_pool.or_else(|| pool.setting("rbd_default_data_pool"))
+    if let Some(pool_name) = data_pool.or_else(|| pool.default_of("rbd_default_data_pool"))
         && !pool_name.is_empty()
     {
         created.data_pool = Some(pool.pool_id_of(&pool_name)?);
@@ -74,6 +74,7 @@ unsafe fn create(
 ) -> Outcome<u8> {
     // SAFETY: the same contract.
     let (image_name, pool) = unsafe { (string(image_name)?, Pool::adopt(io)?) };
+    core()?.block_on(pool.look_at_overrides())?;
     let create_options = create_options(&pool, size, wanted, options)?;
     core()?.block_on(Image::create(&pool.store, &image_name, &create_options))?;
     Ok(create_options.order)

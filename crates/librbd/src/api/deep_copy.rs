@@ -21,6 +21,7 @@ async fn copy(
     options: &ImageOptions,
     progress: CallerProgress,
 ) -> Outcome<()> {
+    pool.look_at_overrides().await?;
     let copy = DeepCopy {
         layout: layout_of_copy(source, &pool, Some(options))?,
         flatten: options.number(name::FLATTEN).is_some_and(|flatten| flatten > 0),

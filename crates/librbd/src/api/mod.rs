@@ -5,6 +5,7 @@
 mod children;
 mod clone;
 mod completion;
+mod config;
 mod copy;
 mod create;
 mod data;

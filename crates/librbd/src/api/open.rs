@@ -12,7 +12,7 @@ use crate::handles::slab::Ref;
 use crate::handles::view::View;
 use crate::runtime::process::core;
 use futures::FutureExt;
-use lsd_engine::{ImageId, ImageRef, SnapRef};
+use lsd_engine::{ImageId, ImageRef, SnapRef, client_config};
 use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
 
@@ -63,12 +63,13 @@ impl Request {
         let options = self.pool.open_options(self.read_only)?;
         let view = View::open(&self.pool.store, &self.image, options, self.snapshot.map(SnapRef::Name)).await?;
         let info = view.head().info();
+        let config = client_config(&|key| self.pool.setting(key));
         for fault in view.head().option_faults() {
             crate::ffi::log::line(&format_args!("{}: {fault}", info.name));
         }
         let read_only = self.read_only;
         tracing::debug!(target: "lsd::api", image = %info.name, op = "open", read_only, "a client opened it");
-        OpenImage::register(view, core, Layout::of(&info), self.pool.end())
+        OpenImage::register(view, core, Layout::of(&info), config, self.pool.end())
     }
 }
 

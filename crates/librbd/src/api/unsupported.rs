@@ -112,9 +112,7 @@ unsupported! {
     // Quiescing.
     rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
     rbd_quiesce_unwatch(rbd_image_t, u64);
-    // Pool and image configuration.
-    rbd_config_pool_list(rados_ioctx_t, *mut c_void, *mut c_int);
-    rbd_config_image_list(rbd_image_t, *mut c_void, *mut c_int);
+    // Pool statistics.
     rbd_pool_stats_option_add_uint64(rbd_pool_stats_t, c_int, *mut u64);
     rbd_pool_stats_get(rados_ioctx_t, rbd_pool_stats_t);
     // Others.
@@ -134,6 +132,4 @@ nothing_to_clean! {
     rbd_mirror_image_get_info_cleanup(*mut c_void);
     rbd_mirror_image_global_status_cleanup(*mut c_void);
     rbd_migration_status_cleanup(*mut c_void);
-    rbd_config_pool_list_cleanup(*mut c_void, c_int);
-    rbd_config_image_list_cleanup(*mut c_void, c_int);
 }

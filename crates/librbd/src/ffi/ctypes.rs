@@ -153,6 +153,15 @@ pub struct rbd_image_watcher_t {
     pub cookie: u64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_config_option_t {
+    pub name: *mut c_char,
+    pub value: *mut c_char,
+    /// An enum in C.
+    pub source: c_int,
+}
+
 /// The numbers of `tests/programs/capi_layout.c`, which compares them with the header.
 const _: () = {
     use std::mem::offset_of;
@@ -171,4 +180,5 @@ const _: () = {
     assert!(offset_of!(rbd_snap_group_namespace_t, group_snap_name) == 16);
     assert!(size_of::<rbd_group_snap_info2_t>() == 48 && offset_of!(rbd_group_snap_info2_t, image_snaps) == 40);
     assert!(size_of::<rbd_image_watcher_t>() == 24 && offset_of!(rbd_image_watcher_t, cookie) == 16);
+    assert!(size_of::<rbd_config_option_t>() == 24 && offset_of!(rbd_config_option_t, source) == 16);
 };

@@ -22,6 +22,8 @@ pub struct OpenImage {
     pub view: View,
     pub core: &'static Core,
     pub layout: Layout,
+    /// What the caller's cluster handle said of options when the image was opened, where that is not the default.
+    pub config: BTreeMap<&'static str, String>,
     poisoned: AtomicBool,
     closing: AtomicBool,
     in_flight: AtomicUsize,
@@ -50,11 +52,18 @@ pub fn image_of(handle: rbd_image_t) -> Outcome<Ref<OpenImage>> {
 
 impl OpenImage {
     /// Gives an open image a handle.
-    pub fn register(view: View, core: &'static Core, layout: Layout, pool_end: PoolEnd) -> Outcome<Ref<OpenImage>> {
+    pub fn register(
+        view: View,
+        core: &'static Core,
+        layout: Layout,
+        config: BTreeMap<&'static str, String>,
+        pool_end: PoolEnd,
+    ) -> Outcome<Ref<OpenImage>> {
         IMAGES.insert(OpenImage {
             view,
             core,
             layout,
+            config,
             poisoned: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -109,6 +118,7 @@ impl OpenImage {
     /// Waits for operations in flight, except inside a callback: that one is in flight itself.
     async fn drained(&self, inside_callback: bool) {
         self.closing.store(true, Ordering::SeqCst);
+        self.view.lift_limits();
         if inside_callback {
             return;
         }

@@ -5,7 +5,8 @@ use crate::runtime::process::{Core, core};
 use lsd_engine::{OpenOptions, PoolMetadata, Settings, unknown_options};
 use lsd_rados::{ClusterUse, IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A caller's pool and namespace, opened once more.
@@ -13,6 +14,8 @@ pub struct Pool {
     pub store: Arc<dyn ObjectStore>,
     io: IoCtx,
     core: &'static Core,
+    /// What the pool's metadata says, by the names of the options; once it was looked at.
+    overrides: OnceLock<BTreeMap<String, String>>,
 }
 
 impl Pool {
@@ -29,7 +32,7 @@ impl Pool {
         let io = unsafe { IoCtx::from_raw(io) }?;
         crate::ffi::log::start(&|key| io.cluster().conf_get(key));
         let store = Arc::new(RadosStore::new(io.clone(), core.handle().clone())?);
-        Ok(Self { store, io, core })
+        Ok(Self { store, io, core, overrides: OnceLock::new() })
     }
 
     /// To wait for the end of every use of this pool, after dropping it.
@@ -40,6 +43,20 @@ impl Pool {
     /// A setting of the caller's cluster handle; `lsd_*` ones from its ceph.conf, as far as that can be found.
     pub fn setting(&self, key: &str) -> Option<String> {
         self.io.cluster().conf_get(key)
+    }
+
+    /// Looks at what the pool says of what is made in it, for [`Pool::default_of`].
+    pub async fn look_at_overrides(&self) -> Outcome<()> {
+        let overrides = self.metadata()?.overrides().await?;
+        // Who looked before found the same.
+        let _ = self.overrides.set(overrides);
+        Ok(())
+    }
+
+    /// A setting for what is made in the pool (`rbd_default_*`): the pool's own word counts more than the caller's.
+    pub fn default_of(&self, key: &str) -> Option<String> {
+        let own = self.overrides.get().and_then(|overrides| overrides.get(key).cloned());
+        own.or_else(|| self.setting(key))
     }
 
     /// How images are opened with the settings of the caller's cluster handle. EINVAL, told on stderr: one of them is

@@ -112,6 +112,14 @@ impl View {
         if self.head.read_only() { Err(Errno::EROFS) } else { Ok(&self.head) }
     }
 
+    /// What the limits of the image hold back goes on: it is about to be closed.
+    pub fn lift_limits(&self) {
+        self.head.lift_limits();
+        if let Ok(Some(shown)) = self.shown() {
+            shown.image.lift_limits();
+        }
+    }
+
     /// Shows the head (`None`) or a snapshot from here on. Reads that have begun go on with what they began with. ENOENT: no
     /// such snapshot; the handle shows what it showed.
     pub async fn set(&self, snapshot: Option<SnapRef>) -> Outcome<()> {

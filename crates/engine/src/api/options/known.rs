@@ -16,7 +16,17 @@ pub(super) enum Kind {
     Bytes(u64, u64),
     Seconds,
     Word(&'static [&'static str]),
+    /// Names of features of a new image, or their number.
+    Features,
     Text,
+}
+
+/// Whose metadata may override an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Pool,
+    /// An image's, and its pool's.
+    Image,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,14 +35,20 @@ pub(super) struct Known {
     pub(super) kind: Kind,
     /// It has a meaning here. The others may be overridden all the same, as clients of librbd do, and change nothing.
     pub(super) counts: bool,
+    pub(super) level: Level,
 }
 
 const fn counts(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind, counts: true }
+    Known { name, kind, counts: true, level: Level::Image }
 }
 
 const fn without(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind, counts: false }
+    Known { name, kind, counts: false, level: Level::Image }
+}
+
+/// Of a pool only: what is made in it goes by those named `rbd_default_*`.
+const fn of_pool(name: &'static str, kind: Kind) -> Known {
+    Known { name, kind, counts: false, level: Level::Pool }
 }
 
 const NUMBER: Kind = Kind::Number(0, u64::MAX);
@@ -103,25 +119,25 @@ pub(super) const KNOWN: &[Known] = &[
     without("rbd_journal_object_max_in_flight_appends", NUMBER),
     without("rbd_journal_max_payload_bytes", BYTES),
     without("rbd_journal_max_concurrent_object_sets", NUMBER),
-    without("rbd_qos_iops_limit", NUMBER),
-    without("rbd_qos_bps_limit", NUMBER),
-    without("rbd_qos_read_iops_limit", NUMBER),
-    without("rbd_qos_write_iops_limit", NUMBER),
-    without("rbd_qos_read_bps_limit", NUMBER),
-    without("rbd_qos_write_bps_limit", NUMBER),
-    without("rbd_qos_iops_burst", NUMBER),
-    without("rbd_qos_bps_burst", NUMBER),
-    without("rbd_qos_read_iops_burst", NUMBER),
-    without("rbd_qos_write_iops_burst", NUMBER),
-    without("rbd_qos_read_bps_burst", NUMBER),
-    without("rbd_qos_write_bps_burst", NUMBER),
-    without("rbd_qos_iops_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_bps_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_read_iops_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_write_iops_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_read_bps_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_write_bps_burst_seconds", ONE_OR_MORE),
-    without("rbd_qos_schedule_tick_min", ONE_OR_MORE),
+    counts("rbd_qos_iops_limit", NUMBER),
+    counts("rbd_qos_bps_limit", NUMBER),
+    counts("rbd_qos_read_iops_limit", NUMBER),
+    counts("rbd_qos_write_iops_limit", NUMBER),
+    counts("rbd_qos_read_bps_limit", NUMBER),
+    counts("rbd_qos_write_bps_limit", NUMBER),
+    counts("rbd_qos_iops_burst", NUMBER),
+    counts("rbd_qos_bps_burst", NUMBER),
+    counts("rbd_qos_read_iops_burst", NUMBER),
+    counts("rbd_qos_write_iops_burst", NUMBER),
+    counts("rbd_qos_read_bps_burst", NUMBER),
+    counts("rbd_qos_write_bps_burst", NUMBER),
+    counts("rbd_qos_iops_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_bps_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_read_iops_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_write_iops_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_read_bps_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_write_bps_burst_seconds", ONE_OR_MORE),
+    counts("rbd_qos_schedule_tick_min", ONE_OR_MORE),
     without("rbd_qos_exclude_ops", Kind::Text),
     without("rbd_mtime_update_interval", NUMBER),
     without("rbd_atime_update_interval", NUMBER),
@@ -131,4 +147,36 @@ pub(super) const KNOWN: &[Known] = &[
     without("rbd_persistent_cache_size", Kind::Bytes(1 << 30, u64::MAX)),
     without("rbd_persistent_cache_path", Kind::Text),
     without("rbd_plugins", Kind::Text),
+    of_pool("rbd_default_clone_format", Kind::Word(&["1", "2", "auto"])),
+    of_pool("rbd_default_data_pool", Kind::Text),
+    of_pool("rbd_default_features", Kind::Features),
+    of_pool("rbd_default_order", NUMBER),
+    of_pool("rbd_default_stripe_count", NUMBER),
+    of_pool("rbd_default_stripe_unit", BYTES),
+    of_pool("rbd_journal_order", Kind::Number(12, 26)),
+    of_pool("rbd_journal_pool", Kind::Text),
+    of_pool("rbd_journal_splay_width", NUMBER),
+    of_pool("rbd_mirror_concurrent_image_deletions", ONE_OR_MORE),
+    of_pool("rbd_mirror_concurrent_image_syncs", NUMBER),
+    of_pool("rbd_mirror_delete_retry_interval", Kind::Seconds),
+    of_pool("rbd_mirror_image_perf_stats_prio", NUMBER),
+    of_pool("rbd_mirror_image_policy_migration_throttle", NUMBER),
+    of_pool("rbd_mirror_image_policy_rebalance_timeout", Kind::Seconds),
+    of_pool("rbd_mirror_image_policy_type", Kind::Word(&["none", "simple"])),
+    of_pool("rbd_mirror_image_policy_update_throttle_interval", Kind::Seconds),
+    of_pool("rbd_mirror_image_state_check_interval", ONE_OR_MORE),
+    of_pool("rbd_mirror_journal_commit_age", Kind::Seconds),
+    of_pool("rbd_mirror_journal_poll_age", Kind::Seconds),
+    of_pool("rbd_mirror_leader_heartbeat_interval", ONE_OR_MORE),
+    of_pool("rbd_mirror_leader_max_acquire_attempts_before_break", NUMBER),
+    of_pool("rbd_mirror_leader_max_missed_heartbeats", NUMBER),
+    of_pool("rbd_mirror_memory_autotune", Kind::Flag),
+    of_pool("rbd_mirror_memory_base", BYTES),
+    of_pool("rbd_mirror_memory_cache_autotune_interval", Kind::Seconds),
+    of_pool("rbd_mirror_memory_cache_min", BYTES),
+    of_pool("rbd_mirror_memory_cache_resize_interval", Kind::Seconds),
+    of_pool("rbd_mirror_memory_expected_fragmentation", Kind::Seconds),
+    of_pool("rbd_mirror_memory_target", BYTES),
+    of_pool("rbd_mirror_perf_stats_prio", NUMBER),
+    of_pool("rbd_mirror_sync_point_update_age", Kind::Seconds),
 ];

@@ -66,7 +66,7 @@ fn metadata_is_checked_only_where_it_overrides() {
         ("conf_", "x"),
         ("anything", "nonsense"),
     ] {
-        assert!(check_metadata(key, value).is_ok(), "{key} = {value}");
+        assert!(check_metadata(key, value, Level::Image).is_ok(), "{key} = {value}");
     }
     for (key, value) in [
         ("conf_rbd_cache", "nonsense"),
@@ -76,7 +76,11 @@ fn metadata_is_checked_only_where_it_overrides() {
         ("conf_osd_pool_default_size", "3"),
         ("conf_lsd_ack", "x"),
     ] {
-        assert_eq!(check_metadata(key, value).map_err(|error| error.kind), Err(ErrorKind::Invalid), "{key} = {value}");
+        assert_eq!(
+            check_metadata(key, value, Level::Image).map_err(|error| error.kind),
+            Err(ErrorKind::Invalid),
+            "{key} = {value}"
+        );
     }
 }
 
@@ -90,6 +94,24 @@ fn metadata_that_is_not_understood_is_told_and_weakens_nothing() {
     assert!(options.is_empty() && faults.len() == 1, "{options:?}");
     let (options, faults) = of("conf_of_another_program", "1");
     assert!(options.is_empty() && faults.len() == 1, "{options:?}");
-    let (options, faults) = of("conf_rbd_qos_iops_limit", "1");
+    let (options, faults) = of("conf_rbd_balance_snap_reads", "true");
     assert!(options.is_empty() && faults.is_empty(), "{options:?}");
+}
+
+#[test]
+fn what_is_made_in_a_pool_is_for_the_pool_to_say() {
+    assert!(check_metadata("conf_rbd_default_order", "23", Level::Pool).is_ok());
+    assert!(check_metadata("conf_rbd_default_order", "23", Level::Image).is_err());
+    assert!(check_metadata("conf_rbd_default_features", "layering", Level::Pool).is_ok());
+    assert!(check_metadata("conf_rbd_default_features", "nonsense", Level::Pool).is_err());
+}
+
+#[test]
+fn the_defaults_that_are_listed_are_understood_and_in_order() {
+    for (name, text) in DEFAULTS {
+        assert!(is_understood(name, text), "{name} = {text:?}");
+    }
+    assert!(DEFAULTS.is_sorted_by_key(|(name, _)| name));
+    let of_images = DEFAULTS.iter().filter(|(name, _)| level_of(name) == Some(Level::Image));
+    assert_eq!(of_images.filter(|(name, _)| name.starts_with("rbd_")).count(), 77, "as librbd 16.2 lists them");
 }
