@@ -9,6 +9,7 @@ mod common;
 mod cephx;
 mod cli_against_rbd;
 mod cli_clones;
+mod cli_config;
 mod cli_diffs;
 mod cli_dir;
 mod cli_directory;

@@ -41,6 +41,11 @@ fn groups_and_their_snapshots() {
 }
 
 #[test]
+fn settings_limits_features_and_upkeep() {
+    run(&requires_ceph!(), "capi_config");
+}
+
+#[test]
 fn snapshots_and_handles_that_show_one() {
     run(&requires_ceph!(), "capi_snapshots");
 }

@@ -7,7 +7,7 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
@@ -16,6 +16,7 @@ const PROGRAMS: [&str; 12] = [
     "capi_locks",
     "capi_trash",
     "capi_groups",
+    "capi_config",
     "capi_hygiene",
     "capi_misuse",
     "capi_threads",
@@ -85,6 +86,11 @@ fn the_trash() {
 #[test]
 fn groups() {
     run("capi_groups");
+}
+
+#[test]
+fn settings_and_upkeep() {
+    run("capi_config");
 }
 
 #[test]

@@ -201,8 +201,7 @@ static void unsupported(rbd_image_t image)
 	IS(rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, NULL, 0), -EOPNOTSUPP);
 	OK(rbd_is_exclusive_lock_owner(image, &owner));
 	IS(rbd_quiesce_watch(image, watch, watch, NULL, &number), -EOPNOTSUPP);
-	IS(rbd_sparsify(image, 4096), -EOPNOTSUPP);
-	IS(rbd_update_features(image, RBD_FEATURE_JOURNALING, 1), -EOPNOTSUPP);
+	IS(rbd_mirror_image_demote(image), -EOPNOTSUPP);
 }
 
 int main(int argc, char **argv)

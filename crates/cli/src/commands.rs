@@ -30,12 +30,14 @@ mod list;
 mod lock;
 mod merge_diff;
 mod namespace;
+mod object_map;
 mod perf;
 mod pool;
 mod remove;
 mod rename;
 mod resize;
 mod snap;
+mod sparsify;
 mod status;
 mod transfer;
 mod trash;
@@ -102,8 +104,11 @@ const COMMANDS: &[CommandSpec] = &[
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,
+    object_map::CHECK,
+    object_map::REBUILD,
     perf::SPEC,
     pool::INIT,
+    pool::STATS,
     remove::SPEC,
     rename::SPEC,
     resize::SPEC,
@@ -117,6 +122,7 @@ const COMMANDS: &[CommandSpec] = &[
     snap::ROLLBACK,
     snap::SET_LIMIT,
     snap::UNPROTECT,
+    sparsify::SPEC,
     status::SPEC,
     trash::LIST,
     trash::MOVE,

@@ -14,6 +14,7 @@ mod image;
 mod lifecycle;
 mod objects;
 mod ownership;
+mod pool_stats;
 mod read;
 mod reclaim;
 mod recovery;
@@ -50,6 +51,7 @@ pub use lifecycle::clone::{CloneFormat, CloneOptions};
 pub use lsd_core::format::header::{SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
 pub use lsd_core::rate::Limit;
+pub use pool_stats::{ImageCounts, PoolStats};
 pub use shared::seldom::Seldom;
 
 /// Called by long operations with (done, total) in operation-specific units; a returned error ends the

@@ -149,7 +149,11 @@ mod tests {
         }
         assert!(matches!(asked("trash mv rbd/a"), Request::Run(spec, _) if spec.words == ["trash", "move"]));
         assert!(matches!(asked("trash bogus"), Request::Help(_)));
-        assert!(matches!(asked("sparsify rbd/a"), Request::Fail(_)));
+        assert!(matches!(asked("sparsify rbd/a"), Request::Run(spec, _) if spec.words == ["sparsify"]));
+        assert!(
+            matches!(asked("config pool ls rbd"), Request::Run(spec, _) if spec.words == ["config", "pool", "list"])
+        );
+        assert!(matches!(asked("migration prepare rbd/a"), Request::Fail(_)));
         assert!(matches!(asked("deep cp rbd/a rbd/c"), Request::Run(spec, _) if spec.words == ["deep", "copy"]));
         assert!(matches!(asked("snap add rbd/a@b"), Request::Run(spec, _) if spec.words == ["snap", "create"]));
         for line in ["perf rbd/image", "perf image", "perf --interval 1 image"] {

@@ -1,8 +1,12 @@
-//! `lsd pool init`.
-use crate::command::options::POOL;
+//! `lsd pool init` and `lsd pool stats`.
+use crate::command::image_args::pool_place;
+use crate::command::options::{FORMAT, POOL, POOL_ONLY, POOL_SPEC};
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
 use crate::error::{Failure, Result};
+use crate::output::format::{Format, Tree};
+use crate::output::size;
 use crate::session::Session;
+use lsd_engine::{ImageCounts, PoolStats};
 use nix::libc;
 
 const POOL_NAME: Positional = Positional { name: "pool-name", help: "pool name" };
@@ -29,4 +33,41 @@ async fn init(session: &Session, parsed: &Parsed) -> Result<()> {
         libc::EPERM => Failure::new(error.errno, "pool already registered to a different application."),
         _ => Failure::errno("error registered application", error.errno),
     })
+}
+
+pub const STATS: CommandSpec = CommandSpec {
+    words: &["pool", "stats"],
+    alias: &[],
+    summary: "Display pool statistics.",
+    epilogue: "",
+    positionals: &[POOL_SPEC],
+    options: &[POOL_ONLY, FORMAT],
+    run: |session, parsed| Box::pin(stats(session, parsed)),
+};
+
+async fn stats(session: &Session, parsed: &Parsed) -> Result<()> {
+    let place = pool_place(parsed)?;
+    let format = Format::of(parsed)?;
+    let store = session.store(&place).await?;
+    let stats = PoolStats::of(&store).await;
+    let stats = stats.map_err(|error| Failure::engine("failed to query pool stats", &error))?;
+    let counts = |counts: &ImageCounts| {
+        Tree::Object(vec![
+            ("count", counts.images.into()),
+            ("provisioned_bytes", counts.provisioned_bytes.into()),
+            ("snap_count", counts.snapshots.into()),
+        ])
+    };
+    let tree = Tree::Object(vec![("images", counts(&stats.images)), ("trash", counts(&stats.trash))]);
+    format.print("stats", &tree, || plain(&stats))
+}
+
+fn plain(PoolStats { images, trash }: &PoolStats) -> String {
+    let line = |what: &str, of: &dyn Fn(&ImageCounts) -> String| {
+        let trashed = if trash.images > 0 { format!(" ({} in trash)", of(trash)) } else { String::new() };
+        format!("{what}: {}{trashed}\n", of(images))
+    };
+    line("Total Images", &|counts| counts.images.to_string())
+        + &line("Total Snapshots", &|counts| counts.snapshots.to_string())
+        + &line("Provisioned Size", &|counts| size::format(counts.provisioned_bytes))
 }

@@ -122,6 +122,8 @@ pub(crate) const LEAVES_TOGETHER_BYTES: u32 = 32 << 10;
 pub(crate) const IN_ORDER_LEAST_BYTES: u64 = 4 << 20;
 /// Leaves with content that one step of a walk through an image looks at; they are loaded side by side, 32 KiB each at most.
 pub(crate) const WALK_LEAVES: usize = 256;
+/// Bytes that sparsifying looks at in one go, and holds at most while it empties them; a larger block is looked at as a whole.
+pub(crate) const SPARSIFY_WINDOW: u64 = 4 << 20;
 /// Bytes of an image that are compared with what it was before a deep copy copies any of them: what differs there is in memory.
 pub(crate) const DEEP_COPY_WINDOW: u64 = 4 << 30;
 /// Bytes that a deep copy reads at a time.

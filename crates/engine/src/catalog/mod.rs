@@ -4,9 +4,10 @@ pub(crate) mod namespaces;
 mod trash;
 
 use crate::api::error::{corrupt, invalid};
-use crate::api::limits::{MAX_NAME_BYTES, NOTIFY_TIMEOUT};
+use crate::api::limits::{MAX_NAME_BYTES, NOTIFY_TIMEOUT, PARALLEL_OPS};
 use crate::compiled_here;
 use crate::{Error, ErrorKind, ImageId, Result};
+use futures::future::BoxFuture;
 use lsd_core::format::header::{decode_text, encode_text, key};
 use lsd_core::format::names;
 use lsd_core::format::notice::{self, Notice};
@@ -153,6 +154,25 @@ impl Catalog {
         // An opener that does not hear of it shows the old name until it reads the header again.
         let _ = self.store.notify(&header, news, NOTIFY_TIMEOUT).await;
         Ok(())
+    }
+
+    /// Lets those who have images open look at what the pool says of options. Who does not hear of it looks when the image's header
+    /// changes.
+    #[compiled_here]
+    pub async fn tell_of_options(&self) -> Result<()> {
+        let images = self.list().await?.into_iter().map(|entry| entry.id);
+        let all: Vec<ImageId> = images.chain(self.trash().await?.into_iter().map(|(id, _)| id)).collect();
+        for some in all.chunks(PARALLEL_OPS) {
+            let tellings: Vec<BoxFuture<'_, ()>> =
+                some.iter().map(|id| -> BoxFuture<'_, ()> { Box::pin(self.tell(id)) }).collect();
+            futures::future::join_all(tellings).await;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, id: &ImageId) {
+        let header: ObjectName = names::header(&id.0).into();
+        let _ = self.store.notify(&header, notice::encode(&Notice::HeaderChanged).into(), NOTIFY_TIMEOUT).await;
     }
 
     /// The directory is the truth; the header's copy of the name is for those who look at the header alone. Returns the header.

@@ -4,7 +4,7 @@
 //! waits for a limit (`shared/gate.rs`).
 use crate::api::io_limits::Io;
 use crate::compiled_here;
-use crate::{Image, ReadData, ReadTarget, Result, WriteData};
+use crate::{Image, Progress, ReadData, ReadTarget, Result, WriteData};
 use bytes::Bytes;
 
 impl Image {
@@ -56,6 +56,13 @@ impl Image {
     pub async fn compare_and_write(&self, offset: u64, compare: Bytes, data: Bytes) -> Result<()> {
         let _passage = self.session.admit(Io::Write, data.len() as u64).await;
         self.session.compare_and_write(offset, compare, data).await
+    }
+
+    /// What is stored of blocks (bytes of one: a power of two from 4096 to a client-visible object) that are all zeroes is given back,
+    /// beside others that write. Progress is in objects. `Invalid`, `ReadOnly`.
+    #[compiled_here]
+    pub async fn sparsify(&self, block: u64, progress: Progress<'async_recursion>) -> Result<()> {
+        self.session.sparsify(block, progress).await.map_err(|error| error.during("sparsify"))
     }
 
     /// Whatever the image's limits (`rbd_qos_*`) hold back goes on now, and nothing is limited any more: the image is about to be

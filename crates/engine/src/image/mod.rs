@@ -9,6 +9,7 @@ mod group;
 mod kin;
 mod locks;
 mod metadata;
+mod object_map;
 mod snapshots;
 mod trash;
 
@@ -414,7 +415,7 @@ impl Image {
         Locks::of(&self.session)
     }
 
-    /// Enables or disables features by librbd's rules: `Invalid` where they forbid it. `Unsupported`: journaling.
+    /// Enables or disables features by librbd's rules: `Invalid` where they forbid it.
     #[compiled_here]
     pub async fn update_features(&self, features: u64, enabled: bool) -> Result<()> {
         self.session.update_features(features, enabled).await

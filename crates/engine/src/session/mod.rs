@@ -13,6 +13,7 @@ mod own;
 pub(crate) mod requests;
 mod retry_moved;
 pub(crate) mod snapshots;
+mod sparsify;
 
 use crate::api::clock::Clock;
 use crate::api::live::LiveSettings;
@@ -258,6 +259,7 @@ impl Session {
     #[compiled_here]
     pub(crate) async fn refresh(&self) -> Result<()> {
         self.settings.look_at_pool().await;
+        self.take_up_options();
         let mut role = self.maintenance.lock().await;
         self.reload(&mut role).await
     }

@@ -67,7 +67,7 @@ impl Session {
         self.maintain(Operation::SetMetadata { key: name.to_owned(), from, to: None }, &|_, _| Ok(())).await
     }
 
-    /// librbd's rules of `rbd_update_features`. `Unsupported`: journaling.
+    /// librbd's rules of `rbd_update_features`.
     pub(crate) async fn update_features(self: &Arc<Self>, features: u64, enabled: bool) -> Result<()> {
         self.look_at_header().await?;
         let from = self.described().state.features;
@@ -178,6 +178,8 @@ impl Session {
                 left(repeated, &(described.state.features & mask), &(from & mask), &(to & mask))
             }
             Operation::Snap(operation) => self.left_of_snap(repeated, operation),
+            // What was done once does no harm twice.
+            Operation::Sparsify { .. } => Left::All,
             Operation::Flatten => {
                 let is_flat = described.ancestry.as_ref().is_none_or(|ancestry| ancestry.overlap.is_none());
                 if repeated && is_flat { Left::Nothing } else { Left::All }
@@ -199,6 +201,7 @@ impl Session {
             }
             Operation::Snap(operation) => self.carry_out_snap(checkpointer, operation).await,
             Operation::Flatten => self.flatten_owned(checkpointer, progress).await,
+            Operation::Sparsify { block } => self.sparsify_owned(*block, progress).await,
         }
     }
 
@@ -209,6 +212,13 @@ impl Session {
             mailbox.progress(id, done, total);
             Ok(())
         };
+        if let Operation::Sparsify { block } = request.operation {
+            if !mailbox.is_of(ownership) {
+                return;
+            }
+            let sparsified = self.sparsify_owned(block, &progress).await;
+            return self.answer(id, sparsified).await;
+        }
         // Most of a flatten needs no more than that this handle owns the image; what is left of it is done below.
         let mut is_adopted = false;
         if request.operation == Operation::Flatten {
@@ -227,6 +237,12 @@ impl Session {
             }
             self.carry_out(&checkpointer, &request.operation, request.repeated, &progress).await
         };
+        self.answer(id, result).await;
+    }
+
+    /// Tells a requester what became of its request.
+    async fn answer(&self, id: RequestId, result: Result<()>) {
+        let mailbox = &self.events.mailbox;
         match result {
             Ok(()) => {
                 self.published().await;
@@ -248,9 +264,6 @@ fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
     if features & !allowed != 0 || features == 0 {
         return Err(invalid("these features cannot be changed"));
     }
-    if features & Features::JOURNALING != 0 {
-        return Err(Error::new(ErrorKind::Unsupported, "journaling is not there yet"));
-    }
     // fast-diff and object-map come and go together.
     let pulled_in = features & MAPS != 0 && if enabled { now & MAPS == 0 } else { now & MAPS == MAPS };
     let mask = if pulled_in { features | MAPS } else { features };
@@ -258,8 +271,8 @@ fn features_to_change(now: u64, features: u64, enabled: bool) -> Result<u64> {
     if already != 0 {
         return Err(invalid("one of the features is in that state already"));
     }
-    if enabled && mask & MAPS != 0 && (now | mask) & Features::EXCLUSIVE_LOCK == 0 {
-        return Err(invalid("object-map needs exclusive-lock"));
+    if enabled && mask & (MAPS | Features::JOURNALING) != 0 && (now | mask) & Features::EXCLUSIVE_LOCK == 0 {
+        return Err(invalid("object-map and journaling need exclusive-lock"));
     }
     if !enabled && mask & Features::EXCLUSIVE_LOCK != 0 && now & !mask & (MAPS | Features::JOURNALING) != 0 {
         return Err(invalid("object-map and journaling need exclusive-lock"));
@@ -273,10 +286,10 @@ pub(crate) async fn serve(session: Weak<Session>, events: Arc<HeaderEvents>) {
         events.mailbox.request_came.notified().await;
         while let Some((request, ownership)) = events.mailbox.next_request() {
             let Some(session) = session.upgrade() else { return };
-            if request.operation == Operation::Flatten {
+            if matches!(request.operation, Operation::Flatten | Operation::Sparsify { .. }) {
                 // It may take hours: others are served meanwhile.
-                let flattening = session.clone();
-                session.spawn(async move { flattening.serve_one(request, ownership).await });
+                let serving = session.clone();
+                session.spawn(async move { serving.serve_one(request, ownership).await });
                 continue;
             }
             session.serve_one(request, ownership).await;

@@ -1,5 +1,6 @@
 //! The data path of an open image: what a client's read, write, discard and flush become.
 pub(crate) mod room;
+mod sparsify;
 
 use crate::api::error::invalid;
 use crate::api::io_limits::Io;

@@ -1,7 +1,9 @@
 //! Limits on reads and writes (`rbd_qos_*`): they hold, change while the image is open, and are in nobody's way.
 use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, read, settings};
 use bytes::Bytes;
-use lsd_engine::{ErrorKind, Limit, Limited, Settings};
+use lsd_engine::{Catalog, ErrorKind, Limit, Limited, PoolMetadata, Settings};
+use lsd_store::ObjectStore;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -140,4 +142,20 @@ async fn closing_waits_for_no_limit() {
         }
     }
     assert!(refused > 90, "{refused} writes were refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_says_what_holds_for_open_images_until_they_say_something_else() {
+    let cluster = cluster_with_image(64 * MIB).await;
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, content(1), false).await.unwrap();
+    PoolMetadata::new(store.clone()).set("conf_rbd_qos_iops_limit", "100").await.unwrap();
+    Catalog::new(store).tell_of_options().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let took = write(&client, 300).await;
+    assert!(took >= Duration::from_millis(2800), "300 writes took {took:?}");
+    client.image.metadata().set("conf_rbd_qos_iops_limit", "0").await.unwrap();
+    let took = write(&client, 300).await;
+    assert!(took < Duration::from_millis(500), "300 writes took {took:?}");
 }

@@ -27,3 +27,4 @@ mod snapshots;
 mod takeover;
 mod told;
 mod trash;
+mod upkeep;

@@ -6,6 +6,7 @@ use crate::ffi::panic::guard;
 use crate::handles::entry::with_image;
 use crate::handles::pool::Pool;
 use crate::runtime::process::core;
+use lsd_engine::{Catalog, Namespaces};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int};
 use std::ops::Bound;
@@ -112,6 +113,18 @@ fn told_if_invalid(error: lsd_engine::Error) -> Errno {
     if error.kind == lsd_engine::ErrorKind::Invalid { told(error) } else { error.into() }
 }
 
+/// Who has an image of the pool open goes by what the pool says now.
+async fn tell_images(pool: &Pool, key: &str) -> Outcome<()> {
+    if !key.starts_with("conf_") {
+        return Ok(());
+    }
+    let root = pool.in_namespace("")?;
+    for namespace in Namespaces::new(root.clone()).list().await? {
+        Catalog::new(pool.in_namespace(&namespace)?).tell_of_options().await?;
+    }
+    Ok(Catalog::new(root).tell_of_options().await?)
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_metadata_get(
     io_ctx: rados_ioctx_t,
@@ -139,6 +152,7 @@ pub unsafe extern "C" fn rbd_pool_metadata_set(
         // SAFETY: a live io context and strings by the contract of librbd.h.
         let (pool, key, value) = unsafe { (Pool::adopt(io_ctx)?, string(key)?, string(value)?) };
         core()?.block_on(pool.metadata()?.set(&key, &value)).map_err(told_if_invalid)?;
+        core()?.block_on(tell_images(&pool, &key))?;
         Ok(0)
     })
 }
@@ -150,6 +164,7 @@ pub unsafe extern "C" fn rbd_pool_metadata_remove(io_ctx: rados_ioctx_t, key: *c
         // SAFETY: a live io context and a string by the contract of librbd.h.
         let (pool, key) = unsafe { (Pool::adopt(io_ctx)?, string(key)?) };
         core()?.block_on(pool.metadata()?.remove(&key))?;
+        core()?.block_on(tell_images(&pool, &key))?;
         Ok(0)
     })
 }

@@ -29,5 +29,6 @@ mod snap_trash;
 mod snapshots;
 mod trash;
 mod unsupported;
+mod upkeep;
 mod version;
 mod watch;

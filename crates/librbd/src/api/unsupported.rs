@@ -3,7 +3,7 @@
 //! They are here so that every client finds its symbols; each gives -EOPNOTSUPP and touches nothing. What belongs to
 //! a result that is never given (a `_cleanup`) does nothing. A function leaves this file when it becomes real.
 use crate::ffi::ctypes::{
-    librbd_progress_fn_t, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t, rbd_pool_stats_t,
+    librbd_progress_fn_t, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t,
     rbd_update_callback_t,
 };
 use nix::libc::EOPNOTSUPP;
@@ -112,13 +112,6 @@ unsupported! {
     // Quiescing.
     rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
     rbd_quiesce_unwatch(rbd_image_t, u64);
-    // Pool statistics.
-    rbd_pool_stats_option_add_uint64(rbd_pool_stats_t, c_int, *mut u64);
-    rbd_pool_stats_get(rados_ioctx_t, rbd_pool_stats_t);
-    // Others.
-    rbd_rebuild_object_map(rbd_image_t, Progress, *mut c_void);
-    rbd_sparsify(rbd_image_t, usize);
-    rbd_sparsify_with_progress(rbd_image_t, usize, Progress, *mut c_void);
 }
 
 nothing_to_clean! {

@@ -7,7 +7,7 @@ use crate::output::format::Format;
 use crate::output::print;
 use crate::session::Session;
 use crate::spec::{Place, is_directory, parse_pool_spec};
-use lsd_engine::{ErrorKind, PoolMetadata, pool_config};
+use lsd_engine::{Catalog, ErrorKind, Namespaces, PoolMetadata, pool_config};
 
 const POOL_NAME: Positional = Positional { name: "pool-name", help: "pool name" };
 
@@ -65,18 +65,31 @@ async fn metadata(session: &Session, place: &Place) -> Result<PoolMetadata> {
     Ok(PoolMetadata::new(session.store(place).await?))
 }
 
+/// Who has an image of the pool open goes by what the pool says now.
+async fn tell_images(session: &Session, place: &Place) -> Result<()> {
+    let failed = |error: lsd_engine::Error| Failure::engine("failed to tell clients of the pool", &error);
+    let root = session.store(place).await?;
+    if let Place::Pool { pool, .. } = place {
+        for namespace in Namespaces::new(root.clone()).list().await.map_err(failed)? {
+            let inside = session.store(&Place::Pool { pool: pool.clone(), namespace }).await?;
+            Catalog::new(inside).tell_of_options().await.map_err(failed)?;
+        }
+    }
+    Catalog::new(root).tell_of_options().await.map_err(failed)
+}
+
 /// What a command is about. Which options there are the cluster says, so it is asked first.
-async fn subject(session: &Session, parsed: &Parsed) -> Result<(PoolMetadata, String)> {
+async fn subject(session: &Session, parsed: &Parsed) -> Result<(PoolMetadata, String, Place)> {
     let place = place(parsed)?;
     if matches!(place, Place::Pool { .. }) {
         session.connection().await?;
     }
     let key = key(session, parsed)?;
-    Ok((metadata(session, &place).await?, key))
+    Ok((metadata(session, &place).await?, key, place))
 }
 
 async fn get(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (metadata, key) = subject(session, parsed).await?;
+    let (metadata, key, _) = subject(session, parsed).await?;
     let value = metadata.get(&format!("{OVERRIDE}{key}")).await.map_err(|error| match error.kind {
         ErrorKind::NotFound => not_set(&key),
         _ => Failure::engine(&format!("failed to get {key}"), &error),
@@ -85,16 +98,18 @@ async fn get(session: &Session, parsed: &Parsed) -> Result<()> {
 }
 
 async fn set(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (metadata, key) = subject(session, parsed).await?;
+    let (metadata, key, place) = subject(session, parsed).await?;
     let value = parsed.next_positional().unwrap_or_default();
     let set = metadata.set(&format!("{OVERRIDE}{key}"), value).await;
-    set.map_err(|error| Failure::engine(&format!("failed to set {key}"), &error))
+    set.map_err(|error| Failure::engine(&format!("failed to set {key}"), &error))?;
+    tell_images(session, &place).await
 }
 
 async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (metadata, key) = subject(session, parsed).await?;
+    let (metadata, key, place) = subject(session, parsed).await?;
     let removed = metadata.remove(&format!("{OVERRIDE}{key}")).await;
-    removed.map_err(|error| Failure::errno(&format!("failed to remove {key}"), error.errno()))
+    removed.map_err(|error| Failure::errno(&format!("failed to remove {key}"), error.errno()))?;
+    tell_images(session, &place).await
 }
 
 async fn list(session: &Session, parsed: &Parsed) -> Result<()> {

@@ -32,6 +32,11 @@ pub enum Operation {
     Snap(SnapOperation),
     /// Of a clone.
     Flatten,
+    /// What is stored of blocks that are all zeroes is given back.
+    Sparsify {
+        /// Bytes.
+        block: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +88,10 @@ pub(super) fn put(out: &mut Vec<u8>, operation: &Operation) {
         }
         Operation::Snap(operation) => put_snap(out, operation),
         Operation::Flatten => out.put_u8(9),
+        Operation::Sparsify { block } => {
+            out.put_u8(10);
+            out.put_u64(*block);
+        }
     }
 }
 
@@ -137,6 +146,7 @@ pub(super) fn take(take: &mut Take<'_>) -> FormatResult<Operation> {
             Operation::Snap(SnapOperation::Limit { limit: is_some.then_some(limit) })
         }
         9 => Operation::Flatten,
+        10 => Operation::Sparsify { block: take.u64()? },
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("operation"))),
     };
     Ok(operation)

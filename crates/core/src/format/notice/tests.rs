@@ -15,6 +15,8 @@ fn notices() -> Vec<Notice> {
         request(Operation::Resize { from: 1, to: u64::MAX, allow_shrink: true }),
         request(Operation::SetMetadata { key: "key".into(), from, to }),
         request(Operation::SetFeatures { mask: 1, from: 2, to: 3 }),
+        request(Operation::Flatten),
+        request(Operation::Sparsify { block: 4096 }),
         Notice::RequestDone(id()),
         Notice::WhoIsThere,
         Notice::StatsWanted,

@@ -25,6 +25,8 @@ fn features_follow_librbds_rules() {
     assert_eq!(change(LOCK, Features::LAYERING, true), Err(ErrorKind::Invalid));
     assert_eq!(change(LOCK, Features::DEEP_FLATTEN, true), Err(ErrorKind::Invalid));
     assert_eq!(change(LOCK | Features::DEEP_FLATTEN, Features::DEEP_FLATTEN, false), Ok(Features::DEEP_FLATTEN));
-    assert_eq!(change(LOCK, Features::JOURNALING, true), Err(ErrorKind::Unsupported));
+    assert_eq!(change(LOCK, Features::JOURNALING, true), Ok(Features::JOURNALING));
+    assert_eq!(change(0, Features::JOURNALING, true), Err(ErrorKind::Invalid));
+    assert_eq!(change(LOCK | Features::JOURNALING, LOCK, false), Err(ErrorKind::Invalid));
     assert_eq!(change(LOCK, 0, true), Err(ErrorKind::Invalid));
 }
