@@ -105,14 +105,15 @@ object-map check foo
 = object-map rebuild foo
 feature disable foo exclusive-lock
 feature enable foo fast-diff object-map exclusive-lock
-info foo@a
+= info foo@a
 feature enable foo exclusive-lock fast-diff object-map journaling
+feature enable foo journaling
 = feature disable foo exclusive-lock
 feature disable foo journaling
 feature disable foo journaling
 feature enable foo data-pool
 feature enable foo bogus
-info foo
+= info foo
 snap limit set foo --limit 0
 snap limit set foo --limit 1
 snap limit clear foo

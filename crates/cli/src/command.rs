@@ -95,7 +95,15 @@ pub struct CommandSpec {
     pub run: Run,
 }
 
+/// What a positional argument is called that may be given several times.
+const REPEATED: &str = "features";
+
 impl CommandSpec {
+    /// True if the last positional argument may be given several times.
+    pub fn takes_more(&self) -> bool {
+        self.positionals.last().is_some_and(|last| last.name == REPEATED)
+    }
+
     /// Every option, in the order of the help.
     pub fn all_options(&self) -> impl Iterator<Item = &'static OptionSpec> {
         self.options.iter().flat_map(|group| group.iter())

@@ -119,6 +119,9 @@ fn usage(spec: &CommandSpec, options: &[&OptionSpec], name: &str) -> String {
         for positional in spec.positionals {
             let _ = write!(text, "<{}> ", positional.name);
         }
+        if let Some(last) = spec.positionals.last().filter(|_| spec.takes_more()) {
+            let _ = write!(text, "[<{}> ...] ", last.name);
+        }
     }
     text.push('\n');
     text

@@ -27,7 +27,7 @@ impl Parsed {
         command = command.arg(Arg::new(POSITIONALS).num_args(0..));
         let matches = command.try_get_matches_from(args).map_err(|error| usage_failure(&error))?;
         let positionals: Vec<String> = matches.get_many::<String>(POSITIONALS).into_iter().flatten().cloned().collect();
-        if positionals.len() > spec.positionals.len() {
+        if positionals.len() > spec.positionals.len() && !spec.takes_more() {
             return Err(Failure::usage("too many arguments"));
         }
         Ok(Self { matches, positionals, next: AtomicUsize::new(0) })
