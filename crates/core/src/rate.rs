@@ -1,7 +1,7 @@
 //! How much may pass in a time: a bucket of tokens with a burst, by librbd's rules.
 //!
 //! Owns: how many tokens there are at a time, and when there will be more. Does not own: the clock, who waits, what a token is.
-use std::time::Duration;
+use core::time::Duration;
 
 const NS_PER_SECOND: u128 = 1_000_000_000;
 

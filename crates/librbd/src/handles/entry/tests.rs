@@ -6,6 +6,7 @@ use crate::handles::view::View;
 use crate::runtime::process::core;
 use lsd_engine::{CreateOptions, Image, ImageRef, OpenOptions};
 use lsd_store::{MemoryCluster, ObjectStore};
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ fn open_image() -> *mut c_void {
         let image = ImageRef::Name("image".into());
         let view = View::open(&store, &image, OpenOptions::default(), None).await.unwrap();
         let layout = Layout::of(&view.head().info());
-        OpenImage::register(view, core, layout, PoolEnd::default()).unwrap().handle()
+        OpenImage::register(view, core, layout, BTreeMap::new(), PoolEnd::default()).unwrap().handle()
     })
 }
 
