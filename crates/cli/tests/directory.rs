@@ -125,7 +125,7 @@ async fn what_needs_no_snapshots_works_without_them() {
 async fn what_is_not_there_yet_says_so() {
     let bench = Bench::new();
     let spec = bench.spec("a");
-    for words in ["trash purge schedule ls", "mirror image status", "journal info", "object-map check"] {
+    for words in ["trash purge schedule ls", "mirror image status", "journal info", "encryption format"] {
         let args: Vec<&str> = words.split(' ').chain([spec.as_str()]).collect();
         let (code, message) = bench.fails(&args).await;
         assert_eq!(code, 95, "{words}");

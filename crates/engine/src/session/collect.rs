@@ -5,6 +5,7 @@ use super::Session;
 use crate::api::limits::{PINNED_LEAST_BYTES, PINNED_STORED_PERCENT};
 use crate::checkpoint::Checkpointer;
 use crate::collect::pinned::{self, Survey};
+use crate::ownership::takeover;
 use crate::{Error, ErrorKind, Progress, Result};
 use lsd_core::format::header::SnapRecord;
 use std::sync::Arc;
@@ -74,6 +75,10 @@ impl Session {
         match emptied {
             // A clone has come or gone: the snapshots stay as they were, and so do the segments.
             Err(_) if self.settled_snapshots().as_ref() != Some(&snapshots) => Ok(()),
+            // What snapshots need stays for as long as this owner has the image.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                Err(takeover::why_missing(&self.objects, self.epoch()?, error).await)
+            }
             emptied => emptied,
         }
     }

@@ -388,17 +388,18 @@ impl Work {
         let size = if random.random_bool(0.5) { disk.size } else { disk.address(last) };
         let beyond = disk.first_beyond(size.min(old))..disk.granules;
         let op = self.scenario.stamp();
-        {
-            let history = self.history();
-            let mut history = lock(&history);
-            history.resizing(size);
-            history.issue(self.client, Kind::Clear, op, beyond, None);
+        // Who was fenced stays in its old history, and asks whoever owns the image now.
+        let of_others =
+            || Some(self.scenario.owners.present()).filter(|present| !Arc::ptr_eq(present, &self.history()));
+        let asked = of_others();
+        for history in asked.iter().chain([&self.history()]) {
+            lock(history).resizing(size);
         }
+        lock(&self.history()).issue(self.client, Kind::Clear, op, beyond, None);
         let result = self.image.resize(size, true, &|_, _| Ok(())).await;
-        let history = self.history();
-        let mut history = lock(&history);
-        history.resized_to(result.is_ok().then_some(size));
-        drop(history);
+        let known = of_others().is_none() && asked.is_none();
+        lock(&self.history()).resized_to(result.is_ok().then_some(size).filter(|_| known));
+        asked.iter().for_each(|history| lock(history).resized_to(None));
         self.done("resize", &[op], result, true);
     }
 }

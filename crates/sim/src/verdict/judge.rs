@@ -72,8 +72,7 @@ impl Judge {
             ErrorKind::Invalid => contested,
             ErrorKind::ReadOnly => self.clones && doing == "snap-rollback",
             // Who was taken for dead, and still owns the image, may have resized it first.
-            // Who removes the snapshot forgets clones of which nothing is there yet (rule 36).
-            ErrorKind::Canceled => (contested && doing == "resize") || doing == "clone",
+            ErrorKind::Canceled => contested && doing == "resize",
             _ => false,
         };
         self.require(entitled, client, doing, error);
@@ -89,6 +88,8 @@ impl Judge {
             ErrorKind::Io { .. } => self.net.may_fail(),
             ErrorKind::NoSpace => self.was_full(client),
             ErrorKind::Fenced => contested,
+            // Who removes the snapshot forgets clones of which nothing is there yet (rule 36).
+            ErrorKind::Canceled => doing == "clone",
             // Somebody has asked for the image since it took it.
             ErrorKind::ReadOnly => doing == "snap-rollback",
             _ => false,

@@ -80,6 +80,11 @@ impl Owners {
         inner.participants.get(&client).map_or_else(|| inner.history.clone(), |client| client.history.clone())
     }
 
+    /// That of whoever owns the image now.
+    pub fn present(&self) -> SharedHistory {
+        self.lock().history.clone()
+    }
+
     /// A new owner found this content, which was checked: its history begins. Whoever lives and believes that it is the owner is fenced
     /// and stays in the old one; whoever has handed the image over may get it again. `end`: the first granule beyond the end.
     pub fn begin(&self, client: usize, image: &Image, found: Found, end: usize) {

@@ -17,7 +17,7 @@ use crate::checkpoint::rewrite::{Moves, Rewrite};
 use crate::objects::room;
 use crate::recovery::snapshot;
 use crate::shared::Shared;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use lsd_core::format::header::SnapRecord;
 use lsd_core::units::{Loc, SegmentNo, Seq};
 use lsd_state::log::{Stream, Writer};
@@ -62,7 +62,7 @@ impl Collector {
         for record in snapshots {
             let root = match snapshot::root_of(&self.objects, record).await {
                 Err(error) if error.kind == ErrorKind::Corrupt => {
-                    self.shared.tell_damage("collect", &error);
+                    self.tell_if_damaged(error).await?;
                     return Ok(Survey::default());
                 }
                 root => root?,
@@ -117,10 +117,7 @@ impl Collector {
         let places: Vec<Place> = self.places_of(&free, |leaf| leaves.contains(&leaf)).await?.into_iter().collect();
         match self.add_places(&places, &mut needed).await {
             // As in the survey: what that snapshot needs is not known. A repair finds it.
-            Err(error) if error.kind == ErrorKind::Corrupt => {
-                self.shared.tell_damage("collect", &error);
-                return Ok(());
-            }
+            Err(error) if error.kind == ErrorKind::Corrupt => return self.tell_if_damaged(error).await,
             added => added?,
         }
         needed.join();
@@ -185,15 +182,23 @@ impl Collector {
     }
 
     /// Damage is left where it is: a copy would give it a good checksum.
-    fn leave_damaged(&self, segment: SegmentNo, error: crate::Error) -> Result<()> {
-        match error.kind {
-            ErrorKind::Corrupt => {
-                self.shared.tell_damage("collect", &error);
-                self.damaged_pinned.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
-                Ok(())
-            }
-            _ => Err(error),
+    async fn leave_damaged(&self, segment: SegmentNo, error: Error) -> Result<()> {
+        self.tell_if_damaged(error).await?;
+        self.damaged_pinned.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
+        Ok(())
+    }
+
+    /// Passes on what is no damage. `Fenced`: a later owner has deleted what was looked for.
+    async fn tell_if_damaged(&self, error: Error) -> Result<()> {
+        if error.kind != ErrorKind::Corrupt {
+            return Err(error);
         }
+        let own = self.shared.lock().writer.as_ref().map(Writer::epoch);
+        if Some(self.objects.read_epoch().await?) != own {
+            return Err(error.with_kind(ErrorKind::Fenced));
+        }
+        self.shared.tell_damage("collect", &error);
+        Ok(())
     }
 }
 

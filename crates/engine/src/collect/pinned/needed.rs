@@ -127,7 +127,7 @@ impl Collector {
                     segments.insert(*segment);
                     leaves.extend(some);
                 }
-                Err(error) => self.leave_damaged(*segment, gone_is_damage(error))?,
+                Err(error) => self.leave_damaged(*segment, gone_is_damage(error)).await?,
             }
         }
         Ok((segments, leaves))
@@ -169,7 +169,7 @@ impl Collector {
     /// Adds what snapshots point at.
     pub(super) async fn add_places(&self, places: &[Place], needed: &mut Needed) -> Result<()> {
         for some in places.chunks(WALK_LEAVES) {
-            for leaf in self.objects.read_leaves(some).await? {
+            for leaf in self.objects.read_leaves(some).await.map_err(gone_is_damage)? {
                 let start = leaf.leaf.start();
                 let runs = leaf.content.runs();
                 needed.add(runs.map(|run| (start + u64::from(run.start), Some(run.loc), run.len.into())));
@@ -200,7 +200,7 @@ impl Collector {
                     if let Wanted::Ancestors(_) = needed.wanted {
                         return Err(error);
                     }
-                    self.leave_damaged(segment, error)?;
+                    self.leave_damaged(segment, error).await?;
                     needed.leave(segment);
                 }
             }
