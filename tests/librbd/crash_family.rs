@@ -58,12 +58,12 @@ struct Family {
     clones: BTreeMap<String, PathBuf>,
 }
 
-/// What one round did to the family: what is certain by now, and what a killed command may have done.
+/// What one round did to the family: what is certain by now, and what a command may have done that was killed, or was told that the image is busy.
 #[derive(Default)]
 struct Round {
     taken: BTreeSet<String>,
     cloned: BTreeMap<String, String>,
-    unsure: Option<Deed>,
+    unsure: Vec<Deed>,
 }
 
 impl Family {
@@ -134,6 +134,8 @@ impl Family {
         match deed {
             // A clone of it is being made or removed, or is flat already.
             Deed::Flatten(_) if refused(&[0, 22]) => {}
+            // The writer was faster: a user would try again.
+            _ if refused(&[16]) => round.unsure.push(deed),
             _ if ended.code != Some(0) => panic!("{deed:?}: {ended}"),
             Deed::Take(name) => drop(round.taken.insert(name)),
             Deed::Remove(name) => drop(self.snapshots.remove(&name)),
@@ -158,7 +160,7 @@ impl Family {
                 // It may have come to its end in between.
                 match killed.code {
                     Some(_) => self.done(deed, &killed, &mut round),
-                    None => round.unsure = Some(deed),
+                    None => round.unsure.push(deed),
                 }
                 return round;
             }
@@ -187,17 +189,19 @@ impl Family {
         let (snapshots, clones) = self.listed();
         let Round { taken, mut cloned, unsure } = round;
         let mut may_be = BTreeSet::new();
-        match unsure {
-            Some(Deed::Take(name)) => drop(may_be.insert(name)),
-            Some(Deed::Remove(name)) if !snapshots.contains(&name) => drop(self.snapshots.remove(&name)),
-            Some(Deed::Clone { snapshot, clone }) if clones.contains(&clone) => drop(cloned.insert(clone, snapshot)),
-            Some(Deed::RemoveClone(clone)) => {
-                // What has begun is ended.
-                let again = self.lsd(&["rm", "--no-progress", &self.named(&clone)]).run();
-                assert!(matches!(again.code, Some(0 | 2)), "{when}: {again}");
-                self.clones.remove(&clone);
+        for deed in unsure {
+            match deed {
+                Deed::Take(name) => drop(may_be.insert(name)),
+                Deed::Remove(name) if !snapshots.contains(&name) => drop(self.snapshots.remove(&name)),
+                Deed::Clone { snapshot, clone } if clones.contains(&clone) => drop(cloned.insert(clone, snapshot)),
+                Deed::RemoveClone(clone) => {
+                    // What has begun is ended.
+                    let again = self.lsd(&["rm", "--no-progress", &self.named(&clone)]).run();
+                    assert!(matches!(again.code, Some(0 | 2)), "{when}: {again}");
+                    self.clones.remove(&clone);
+                }
+                _ => {}
             }
-            _ => {}
         }
         for name in taken.iter().chain(may_be.intersection(&snapshots)) {
             let saved = self.dir.path().join(name);

@@ -48,8 +48,9 @@ pub(crate) async fn objects_of(store: &Arc<dyn ObjectStore>, header: &Header) ->
     Ok(Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid, line })
 }
 
-/// How often a load is tried again because the owner moved the image on under it.
-const LOAD_TRIES: u32 = 8;
+/// How often a load is tried again because the owner moved the image on under it: an owner that writes as fast as it can may commit a
+/// checkpoint in about the time of a load.
+const LOAD_TRIES: u32 = 64;
 
 /// The image as its last durable state has it, the segments which that was read from, and the header it belongs to.
 /// A live owner may delete what an old header names, so it is loaded again if the header says by then that the log begins elsewhere.
