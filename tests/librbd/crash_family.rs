@@ -4,23 +4,16 @@
 //!
 //! `LSD_TEST_KILL_ROUNDS` sets the number of kills (4), `LSD_TEST_SEED` the first seed; each round goes on with what the round before
 //! left.
+use super::crash_prefix::{BUSY_BEHIND, DEPTH, ENDLESS, FLUSH_EVERY, last_number, number_from_environment};
 use crate::common::{Ceph, Finished, Image, built, compiled_program, scratch_dir};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const ENDLESS: &str = "100000000";
-/// Small segments, a checkpoint for each megabyte of log, and garbage that is never worth keeping.
-const BUSY_BEHIND: [&str; 3] =
-    ["lsd_segment_bytes = 1048576", "lsd_checkpoint_log_bytes = 1048576", "lsd_gc_least_live_bytes = 1048576"];
 /// So many of each at most: more are only slower.
 const SNAPSHOTS: usize = 8;
 const CLONES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map(|text| text.parse().expect(name)).unwrap_or(default)
-}
 
 /// A random number of a seed's, each from the one before.
 struct Dice(u64);
@@ -250,17 +243,15 @@ impl Family {
             std::fs::copy(state, &base).unwrap();
         }
         let (pool, name, number) = (self.disk.pool.clone(), self.disk.name.clone(), seed.to_string());
-        let words = ["write", &pool, &name, state.to_str().unwrap(), &number, ENDLESS, "16", "150"];
+        let words = ["write", &pool, &name, state.to_str().unwrap(), &number, ENDLESS, DEPTH, FLUSH_EVERY];
         let mut writer = self.ceph.client(compiled_program("prefix")).args(words).start();
         writer.wait_for_text("flushed", PATIENCE);
         let until = Instant::now() + Duration::from_millis(self.dice.below(4000));
         let round = self.disturb(until);
         let killed = writer.kill();
         assert_eq!(killed.signal, Some(9), "seed {seed}: the writer ended by itself: {killed}");
-        let text = killed.text();
-        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-        let flushed = whole.lines().rev().find_map(|line| line.strip_prefix("flushed ")).unwrap();
-        let checked = self.prefix("check", &name, &[state.to_str().unwrap(), &number, flushed]);
+        let flushed = last_number(&killed, "flushed").unwrap();
+        let checked = self.prefix("check", &name, &[state.to_str().unwrap(), &number, &flushed.to_string()]);
         assert_eq!(checked.code, Some(0), "seed {seed}, {flushed} flushed: {checked}");
         self.look(seed, &base, round);
         if self.dice.below(4) == 0 {
@@ -293,10 +284,10 @@ fn snapshots_and_clones_stay_what_they_were_whatever_is_killed() {
     let disk = ceph.image_in(&pool, "family").create("16M");
     let dir = scratch_dir();
     let state = dir.path().join("state");
-    let first = from_environment("LSD_TEST_SEED", 5000);
+    let first = number_from_environment("LSD_TEST_SEED", 5000);
     let (snapshots, clones) = (BTreeMap::new(), BTreeMap::new());
     let mut family = Family { ceph, disk, dir, dice: Dice(first), count: 0, snapshots, clones };
-    for seed in first..first + from_environment("LSD_TEST_KILL_ROUNDS", 4) {
+    for seed in first..first + number_from_environment("LSD_TEST_KILL_ROUNDS", 4) {
         family.round(seed, &state);
         println!("seed {seed}: {} snapshots and {} clones", family.snapshots.len(), family.clones.len());
     }

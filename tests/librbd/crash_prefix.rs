@@ -8,16 +8,16 @@ use crate::common::{Ceph, Cmd, Finished, Image, compiled_program, scratch_dir};
 use std::path::Path;
 use std::time::Duration;
 
-const DEPTH: &str = "16";
-const FLUSH_EVERY: &str = "150";
+pub(super) const DEPTH: &str = "16";
+pub(super) const FLUSH_EVERY: &str = "150";
 /// More operations than a client can send before it is killed.
-const ENDLESS: &str = "100000000";
+pub(super) const ENDLESS: &str = "100000000";
 const NEVER_FLUSH: &str = ENDLESS;
 /// Small segments, a checkpoint for each megabyte of log, and garbage that is never worth keeping.
-const BUSY_BEHIND: [&str; 3] =
+pub(super) const BUSY_BEHIND: [&str; 3] =
     ["lsd_segment_bytes = 1048576", "lsd_checkpoint_log_bytes = 1048576", "lsd_gc_least_live_bytes = 1048576"];
 
-fn number_from_environment(name: &str, default: u64) -> u64 {
+pub(super) fn number_from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map(|text| text.parse().expect(name)).unwrap_or(default)
 }
 
@@ -27,7 +27,7 @@ fn prefix(image: &Image, words: &[&str], state: &Path, more: &[&str]) -> Cmd {
 }
 
 /// The number in the last whole line that begins with `word`.
-fn last_number(done: &Finished, word: &str) -> Option<u64> {
+pub(super) fn last_number(done: &Finished, word: &str) -> Option<u64> {
     let text = done.text();
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     whole.lines().rev().find_map(|line| line.strip_prefix(word)?.trim().parse().ok())

@@ -14,7 +14,7 @@ from cinder.volume import configuration, driver as base, qos_specs
 from cinder.volume.drivers import rbd as cinder_rbd
 from os_brick import privileged as brick_privileged
 
-from world import world
+from world import Content, world
 
 CONF = cfg.CONF
 BACKEND = "lsd"
@@ -82,6 +82,14 @@ def snapshot(of):
     return objects.Snapshot(
         CONTEXT, id=str(uuid.uuid4()), volume_id=of.id, volume=of, volume_size=of.size, status="available",
         encryption_key_id=None)
+
+
+def filled(cinder, seed, size=1, **more):
+    """A volume with content."""
+    made, content = volume(size, **more), Content.seeded(seed)
+    cinder.create_volume(made)
+    volumes.write(made.name, content)
+    return made, content
 
 
 class Glance:

@@ -6,7 +6,7 @@ import subprocess
 import rbd
 
 import world as common
-from cinder_driver import CONTEXT, Glance, driver, exception, images, snapshot, volume, volume_type, volumes
+from cinder_driver import CONTEXT, Glance, driver, exception, filled, images, snapshot, volume, volume_type, volumes
 from world import GIB, MIB, Content, equal, must_raise, step, world
 
 SECRET = "11" * 32
@@ -22,13 +22,6 @@ def file(name):
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-def filled(cinder, seed, size=1, **more):
-    made, content = volume(size, **more), Content.seeded(seed)
-    cinder.create_volume(made)
-    volumes.write(made.name, content)
-    return made, content
 
 
 @step

@@ -5,19 +5,11 @@ import eventlet
 import rbd
 
 import world as common
-from cinder_driver import CONTEXT, USER, driver, exception, others, snapshot, volume, volumes
+from cinder_driver import CONTEXT, USER, driver, exception, filled, others, snapshot, volume, volumes
 from world import GIB, MIB, Content, equal, must_raise, step, world
 
 DEFAULT_FEATURES = 61
 ELSEWHERE = (64 * MIB, 300 * MIB + 4096)
-
-
-def filled(cinder, seed, size=1, **more):
-    """A volume with content."""
-    made, content = volume(size, **more), Content.seeded(seed)
-    cinder.create_volume(made)
-    volumes.write(made.name, content)
-    return made, content
 
 
 @step

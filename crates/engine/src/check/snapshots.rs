@@ -12,7 +12,7 @@ use crate::{ErrorKind, Result};
 use lsd_core::format::header::SnapRecord;
 use lsd_core::format::root::SegmentEntry;
 use lsd_core::units::SegmentNo;
-use lsd_state::pins::{SnapshotPins, leaf_pages, pages_of_root};
+use lsd_state::pins::{SnapshotPins, pages_of_root};
 use lsd_state::segments::Segments;
 use lsd_state::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,8 +70,7 @@ struct Needs {
 /// `Corrupt`: its map does not verify, or its table says something else than its leaves.
 async fn look_into(objects: &Objects, header: &Header, record: &SnapRecord) -> Result<Needs> {
     let mut state = snapshot::state(objects, header, record, 0).await?;
-    let pages = state.view.map.stored_leaves().flat_map(|(_, place, _)| leaf_pages(place));
-    let pages = pages.filter(|(id, _)| objects.has_page(*id)).collect();
+    let pages = objects.own_pages(state.view.map.stored_leaves().map(|(_, place, _)| place));
     let mut needed = Needed::new();
     map::for_each_run(objects, &mut state, |_, run| {
         *needed.entry(run.loc.segment()).or_default() += u64::from(run.len);

@@ -6,15 +6,15 @@ use super::pages::Pages;
 use crate::Result;
 use crate::api::error::corrupt;
 use crate::api::limits::WALK_LEAVES;
-use crate::objects::{LoadedLeaf, Objects};
+use crate::objects::LoadedLeaf;
 use crate::recovery::snapshot;
 use crate::shared::Shared;
 use lsd_core::format::checkpoint::{LeafPlace, PageKind};
 use lsd_core::format::header::{CheckpointPointer, SnapRecord};
-use lsd_core::format::root::{LeafEntry, Root, SegmentEntry};
+use lsd_core::format::root::{Root, SegmentEntry};
 use lsd_core::map::Leaf;
 use lsd_core::units::{LeafNo, Loc, SegmentNo};
-use lsd_state::pins::{PageKey, Restored, leaf_pages, pages_of_root};
+use lsd_state::pins::{PageKey, Restored, pages_of_root};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where data was, and where its copy is.
@@ -134,13 +134,13 @@ async fn write_one(
     if moved.is_empty() {
         return Ok(None);
     }
-    let before = pages_in(objects, &root.leaves);
+    let before = objects.own_pages(root.leaves.iter().map(|entry| &entry.at));
     for entry in &mut root.leaves {
         if let Some(stored) = known.get(&(entry.leaf, entry.at)) {
             entry.at = stored.at;
         }
     }
-    let after = pages_in(objects, &root.leaves);
+    let after = objects.own_pages(root.leaves.iter().map(|entry| &entry.at));
     let (left, entered) = move_live(shared, &mut root, &moved);
     if let Some(entry) = root.segments.iter().find(|entry| what.emptied.contains(&entry.segment)) {
         let why = format!("snapshot {} points at more of segment {} than was found", record.id, entry.segment);
@@ -187,11 +187,6 @@ async fn store(
     }
     let moved = found.iter().map(|piece| (piece.from, piece.to.segment(), piece.len)).collect();
     Ok(Stored { at: pages.add_whole(leaf, &content).await?, moved })
-}
-
-/// The image's own pages that leaves are in.
-fn pages_in(objects: &Objects, leaves: &[LeafEntry]) -> BTreeSet<PageKey> {
-    leaves.iter().flat_map(|entry| leaf_pages(&entry.at)).filter(|(id, _)| objects.has_page(*id)).collect()
 }
 
 /// Makes the table say what the leaves do. Returns the segments that left it and those that came into it.

@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 use lsd_core::format::checkpoint::PageKind;
 use lsd_core::format::root::{LeafEntry, RootCounts, SegmentEntry};
 use lsd_core::units::LeafNo;
-use lsd_state::pins::{PageKey, leaf_pages};
+use lsd_state::pins::PageKey;
 use std::collections::BTreeSet;
 
 /// A walk through the leaves of the new root: those that the map has in its last one, and, before them, those in the new pages.
@@ -69,9 +69,7 @@ pub(super) async fn write(
     while let Some(entries) = walk.step().await {
         counts.leaves += entries.len();
         counts.patches += entries.iter().filter(|entry| entry.at.patch.is_some()).count();
-        // An ancestor's pages are kept by the snapshot that the image is a clone of.
-        let own = entries.iter().flat_map(|entry| leaf_pages(&entry.at)).filter(|(id, _)| objects.has_page(*id));
-        needed.extend(own);
+        needed.extend(objects.own_pages(entries.iter().map(|entry| &entry.at)));
     }
     let left: BTreeSet<PageKey> = left.difference(&needed).copied().collect();
     let pinned = purpose.pins_after(snapshots, &needed).for_root(&left);

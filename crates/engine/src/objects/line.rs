@@ -5,11 +5,13 @@
 use crate::objects::Objects;
 use crate::objects::pools::open_place;
 use crate::{ImageId, Result};
+use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{Ancestor, AncestryRecord};
 use lsd_core::units::CheckpointId;
 use lsd_state::lineage::{Ancestors, Whose};
+use lsd_state::pins::{PageKey, leaf_pages};
 use lsd_store::ObjectStore;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Cheap to clone.
@@ -65,5 +67,10 @@ impl Objects {
     /// Its pages are the image's own: nobody else's may be counted or deleted.
     pub(crate) fn has_page(&self, checkpoint: CheckpointId) -> bool {
         self.line.ancestors.of_checkpoint(checkpoint) == Whose::Own
+    }
+
+    /// The image's own pages that leaves are in: an ancestor's are kept by the snapshot that the image is a clone of.
+    pub(crate) fn own_pages<'a>(&self, leaves: impl Iterator<Item = &'a LeafPlace>) -> BTreeSet<PageKey> {
+        leaves.flat_map(leaf_pages).filter(|(id, _)| self.has_page(*id)).collect()
     }
 }

@@ -12,7 +12,7 @@ use lsd_core::format::header::{CheckpointPointer, LogRecord, SnapRecord};
 use lsd_core::format::root::Root;
 use lsd_core::map::ExtentMap;
 use lsd_core::units::{SegmentNo, SnapId};
-use lsd_state::pins::{PageKey, leaf_pages, pages_of_root};
+use lsd_state::pins::{PageKey, pages_of_root};
 use lsd_state::segments::Segments;
 use lsd_state::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,12 +48,7 @@ pub(crate) async fn needs(objects: &Objects, snapshot: &SnapRecord) -> Result<Ne
         id: snapshot.id,
         root: snapshot.root,
         segments: root.segments.iter().filter(|entry| entry.live > 0).map(|entry| entry.segment).collect(),
-        pages: root
-            .leaves
-            .iter()
-            .flat_map(|entry| leaf_pages(&entry.at))
-            .filter(|(id, _)| objects.has_page(*id))
-            .collect(),
+        pages: objects.own_pages(root.leaves.iter().map(|entry| &entry.at)),
     })
 }
 

@@ -82,6 +82,11 @@ impl Session {
         Ok(())
     }
 
+    /// The same behind a change that may have left a doubt: where it stays, it is looked into later.
+    pub(crate) async fn settle_behind(&self) -> Result<()> {
+        self.settle().await.inspect_err(|_| self.events.header_in_doubt.notify_one())
+    }
+
     pub(crate) async fn published(&self) {
         self.events.publish(UpdateEvent::Header);
         watch::notify(&self.objects, Notice::HeaderChanged).await;

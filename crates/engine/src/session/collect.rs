@@ -67,11 +67,7 @@ impl Session {
         // who asks which snapshots there are would wait for the copies.
         let changes = || self.in_doubt.store(true, Ordering::Release);
         let emptied = self.collector.empty_pinned(checkpointer, &snapshots, round, &changes).await;
-        let settled = self.settle().await;
-        if settled.is_err() {
-            self.events.header_in_doubt.notify_one();
-        }
-        settled?;
+        self.settle_behind().await?;
         match emptied {
             // A clone has come or gone: the snapshots stay as they were, and so do the segments.
             Err(_) if self.settled_snapshots().as_ref() != Some(&snapshots) => Ok(()),

@@ -76,10 +76,7 @@ impl Session {
         }
         let changes = || self.in_doubt.store(true, Ordering::Release);
         let adopted = self.collector.adopt_with_snapshots(checkpointer, snapshots.clone(), leaves, &changes).await;
-        if let Err(error) = self.settle().await {
-            self.events.header_in_doubt.notify_one();
-            return Err(error);
-        }
+        self.settle_behind().await?;
         match adopted {
             Err(error) if self.snapshots_to_flatten() != snapshots => Err(error.with_kind(ErrorKind::Busy)),
             adopted => adopted.map(|()| reached),

@@ -81,20 +81,23 @@ fn count_map_reads(gate: &Gate, most: usize) -> Arc<AtomicUsize> {
     count
 }
 
+/// Snapshot `first` has a block in each part of the image, `second` newer ones in its second half; `old` and `new` have all of it.
+async fn thin_out_twice(image: &Image, size: u64) {
+    for (from, seed, full, thin) in [(0, 1, "old", "first"), (size / 2, 100, "new", "second")] {
+        fill(image, from, size, seed).await;
+        image.snapshots().create(full).await.unwrap();
+        thin_out(image, from, size).await;
+        image.snapshots().create(thin).await.unwrap();
+    }
+}
+
 /// Copies of two rounds may lie in one segment, those of the second written later than what the first has moved.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_between_two_snapshots_is_told_though_both_were_moved() {
     let cluster = cluster_with_image(48 * MIB).await;
     let client = Client::open(&cluster, settings()).await;
     let image = &client.image;
-    fill(image, 0, 48 * MIB, 1).await;
-    image.snapshots().create("old").await.unwrap();
-    thin_out(image, 0, 48 * MIB).await;
-    image.snapshots().create("first").await.unwrap();
-    fill(image, 24 * MIB, 48 * MIB, 100).await;
-    image.snapshots().create("new").await.unwrap();
-    thin_out(image, 24 * MIB, 48 * MIB).await;
-    image.snapshots().create("second").await.unwrap();
+    thin_out_twice(image, 48 * MIB).await;
     let expected: Vec<(u64, u64)> = (24..48).map(|mib| (mib * MIB, BLOCK)).collect();
     for name in ["old", "new"] {
         image.snapshots().remove(name).await.unwrap();
@@ -380,14 +383,7 @@ async fn a_handle_from_before_a_move_tells_no_more_than_what_was_written() {
     let cluster = cluster_with_image(8 * MIB).await;
     let client = Client::open(&cluster, by_hand()).await;
     let image = &client.image;
-    fill(image, 0, 8 * MIB, 1).await;
-    image.snapshots().create("old").await.unwrap();
-    thin_out(image, 0, 8 * MIB).await;
-    image.snapshots().create("first").await.unwrap();
-    fill(image, 4 * MIB, 8 * MIB, 100).await;
-    image.snapshots().create("new").await.unwrap();
-    thin_out(image, 4 * MIB, 8 * MIB).await;
-    image.snapshots().create("second").await.unwrap();
+    thin_out_twice(image, 8 * MIB).await;
     let first = open_at(&client.store, "disk", Some("first"), settings()).await;
     read(&first, 0, 8 * MIB).await;
     for name in ["old", "new"] {

@@ -124,7 +124,10 @@ impl Collector {
         needed.leave_what_is_no_gain(round);
         let copies = self.copies_of_needed(&mut needed).await?;
         let segments = needed.into_segments();
-        if segments.is_empty() || !self.is_gain(&copies, &segments, round) {
+        let freed: u64 =
+            round.iter().filter(|sparse| segments.contains(&sparse.segment)).map(|sparse| sparse.len).sum();
+        let copied: u64 = copies.iter().map(|copy| copy.chunk.bytes()).sum();
+        if segments.is_empty() || !self.is_gain(&copies, freed) || !room::takes_copies(&*self.objects.data, copied) {
             return Ok(());
         }
         // 2. The copies go into the log. The head follows at once, and nothing takes them for dead until the snapshots do.
@@ -135,9 +138,6 @@ impl Collector {
         }
         self.shared.wait_durable(last).await?;
         // 3. One update of the header makes all snapshots follow.
-        let freed: u64 =
-            round.iter().filter(|sparse| segments.contains(&sparse.segment)).map(|sparse| sparse.len).sum();
-        let copied: u64 = copies.iter().map(|copy| copy.chunk.bytes()).sum();
         let count = segments.len();
         let rewrite = Rewrite { snapshots: free, leaves, moves, emptied: segments };
         self.shared.lock().force_when_full();
@@ -153,13 +153,10 @@ impl Collector {
     }
 
     /// What is needed may be more than the tables could tell, and what is written around it more than what lies around it now.
-    fn is_gain(&self, copies: &[Relocation], segments: &BTreeSet<SegmentNo>, round: &[Sparse]) -> bool {
-        let freed: u64 =
-            round.iter().filter(|sparse| segments.contains(&sparse.segment)).map(|sparse| sparse.len).sum();
+    fn is_gain(&self, copies: &[Relocation], freed: u64) -> bool {
         let segment_bytes = self.shared.lock().writer.as_ref().map_or(u32::MAX, Writer::segment_bytes);
         let stored = stored_bytes(copies, self.objects.alignment(), segment_bytes);
-        let needed = copies.iter().map(|copy| copy.chunk.bytes()).sum();
-        stored + stored / LEAST_GAIN_FRACTION < freed && room::takes_copies(&*self.objects.data, needed)
+        stored + stored / LEAST_GAIN_FRACTION < freed
     }
 
     async fn enter_all(&self, copies: &[Relocation], frees: bool, moves: &mut Moves) -> Result<Seq> {

@@ -59,11 +59,7 @@ impl Session {
         // Whatever becomes of it: until the header was read again nobody knows what is in it.
         self.in_doubt.store(true, Ordering::Release);
         let written = checkpointer.write(&self.objects, &self.shared, purpose).await;
-        let settled = self.settle().await;
-        if settled.is_err() {
-            self.events.header_in_doubt.notify_one();
-        }
-        written.and(settled)
+        written.and(self.settle_behind().await)
     }
 
     /// It is gone for everybody at once; its space comes back in the background. With clones it goes out of sight, and is removed with the
