@@ -27,5 +27,6 @@ mod openstack;
 mod qemu_img;
 mod qemu_io;
 mod rbd_fuse;
+mod snapshots_beside_writer;
 mod soak;
 mod tgt_rbd;

@@ -133,3 +133,30 @@ async fn what_is_not_there_yet_says_so() {
     }
     assert_eq!(bench.fails(&["create", &spec, "--size", "1", "--journal-pool", "p"]).await.0, 95);
 }
+
+/// What somebody meant to be kept apart must not be taken for the whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_has_no_namespaces_and_no_pools() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    bench.lsd(&["create", &a, "--size", "1M"]).await.unwrap();
+    let no_namespaces = (95, "a directory has no namespaces".to_owned());
+    assert_eq!(bench.fails(&["rm", "--no-progress", "--namespace", "ns", &a]).await, no_namespaces);
+    assert_eq!(bench.fails(&["snap", "purge", "--namespace", "ns", &a]).await, no_namespaces);
+    let directory = bench.spec("");
+    assert_eq!(bench.fails(&["ls", "--namespace", "ns", &directory]).await, no_namespaces);
+    assert_eq!(bench.fails(&["ls", "--namespace", "ns", "-p", &directory]).await, no_namespaces);
+    let (code, words) = bench.fails(&["rm", "--no-progress", "-p", "other", &a]).await;
+    assert_eq!((code, words.as_str()), (22, "a directory has no pools, but pool 'other' was given"));
+    // It may stand where a pool does.
+    bench.lsd(&["info", "-p", &directory, "--image", "a"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_lock_is_left_in_a_directory() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    bench.lsd(&["create", &a, "--size", "1M"]).await.unwrap();
+    let (code, words) = bench.fails(&["lock", "add", &a, "id"]).await;
+    assert_eq!((code, words.as_str()), (95, "a lock in a directory ends with the process that takes it"));
+}

@@ -102,3 +102,36 @@ fn stores_that_are_opened_at_the_same_time_open() {
     });
     assert!(errors.is_empty(), "{} of 800 opens failed, first: {}", errors.len(), errors[0]);
 }
+
+/// Clients take away what has no living owner, so a folder with others' files in the places of a store's parts becomes none.
+#[test]
+fn a_folder_in_which_others_keep_files_becomes_no_store() {
+    for taken in ["objects/a", "advisory/a", "clients/3", "tmp/1/precious", "tmp/9.fenced/q", "reserve"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join(taken);
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("folders");
+        std::fs::write(&file, "not lsd's").expect("write");
+        let refused = DirStore::open(directory.path()).expect_err("a store among others' files");
+        assert_eq!(refused.kind, StoreErrorKind::Invalid, "{taken}: {refused}");
+        assert_eq!(std::fs::read(&file).expect("read"), b"not lsd's", "{taken}");
+        assert!(!directory.path().join("lsd-store").exists(), "{taken}");
+    }
+}
+
+#[test]
+fn what_an_attempt_to_make_a_store_left_is_no_obstacle() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("tmp")).expect("folder");
+    std::fs::write(directory.path().join("tmp/lsd-store.1"), "half").expect("write");
+    store(directory.path());
+}
+
+#[test]
+fn there_is_no_store_in_a_store() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    store(directory.path());
+    for inside in ["image", "objects/image", "tmp/a"] {
+        let refused = DirStore::open(&directory.path().join(inside)).expect_err("a store in a store");
+        assert!(matches!(refused.kind, StoreErrorKind::Invalid), "{inside}: {refused}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::error::{Failure, Result};
 use crate::session::Location;
 use crate::spec::{Place, Spec, Strictness, is_directory, parse_pool_spec};
 use lsd_engine::{ImageId, ImageRef};
+use nix::libc;
 
 /// The image that is worked on or copied from, or the one that is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +62,12 @@ pub fn spec_of(parsed: &Parsed, role: Role, strictness: Strictness) -> Result<Sp
 pub fn spec_named(parsed: &Parsed, options: [&'static str; 4], strictness: Strictness) -> Result<Spec> {
     let [pool, namespace, image, snap] = options;
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    let mut found = Spec {
-        place: Place::Pool { pool: option(pool), namespace: option(namespace).unwrap_or_default() },
-        image: None,
-        snap: option(snap),
-    };
+    let place = place_by(option(pool), option(namespace))?;
+    let mut found = Spec { place, image: None, snap: option(snap) };
     // The image may be a whole specification, whichever way it was given; the option counts first.
     let text = option(image).or_else(|| parsed.next_positional().map(str::to_owned));
     if let Some(text) = text.filter(|text| !text.is_empty()) {
-        merge(&mut found, Spec::parse(&text, strictness)?);
+        merge(&mut found, Spec::parse(&text, strictness)?)?;
     }
     Ok(found)
 }
@@ -82,10 +80,40 @@ fn check_new_snap(strictness: Strictness, name: Option<&String>) -> Result<()> {
     }
 }
 
-/// Parts of the specification count more than the options.
-fn merge(found: &mut Spec, given: Spec) {
+/// `--pool` and `--namespace`; a directory may stand where a pool does, and has no namespaces.
+fn place_by(pool: Option<String>, namespace: Option<String>) -> Result<Place> {
+    match pool.as_deref().filter(|pool| is_directory(pool)).map(parse_pool_spec).transpose()? {
+        Some(directory) => without_namespace(namespace.as_deref()).map(|()| directory),
+        None => Ok(Place::Pool { pool, namespace: namespace.unwrap_or_default() }),
+    }
+}
+
+/// What somebody meant to be kept apart must not be taken for the whole.
+fn without_namespace(given: Option<&str>) -> Result<()> {
+    match given.filter(|name| !name.is_empty()) {
+        Some(_) => Err(Failure::new(libc::EOPNOTSUPP, "a directory has no namespaces")),
+        None => Ok(()),
+    }
+}
+
+/// `EINVAL` beside a pool, `EOPNOTSUPP` beside a namespace.
+fn without_pool(place: &Place) -> Result<()> {
+    match place {
+        Place::Pool { pool: Some(pool), .. } => {
+            Err(Failure::invalid(format!("a directory has no pools, but pool '{pool}' was given")))
+        }
+        Place::Pool { namespace, .. } => without_namespace(Some(namespace)),
+        Place::Directory(_) => Ok(()),
+    }
+}
+
+/// Parts of the specification count more than the options; but what a directory does not have must not be named.
+fn merge(found: &mut Spec, given: Spec) -> Result<()> {
     match (&mut found.place, given.place) {
-        (place, directory @ Place::Directory(_)) => *place = directory,
+        (place, directory @ Place::Directory(_)) => {
+            without_pool(place)?;
+            *place = directory;
+        }
         (Place::Pool { pool, namespace }, Place::Pool { pool: given_pool, namespace: given_namespace }) => {
             if given_pool.is_some() {
                 *pool = given_pool;
@@ -96,6 +124,7 @@ fn merge(found: &mut Spec, given: Spec) {
     }
     found.image = given.image;
     found.snap = given.snap.or_else(|| found.snap.take());
+    Ok(())
 }
 
 /// The image of a command; `EINVAL` if none was named, or a snapshot where there can be none, or none where there must be one.
@@ -133,19 +162,19 @@ pub fn by_name_or_id(parsed: &Parsed, snap: Snap) -> Result<(Location, ImageRef)
 }
 
 /// Where `--pool` and `--namespace` point, for an image that is named by its id.
-pub fn place_of(parsed: &Parsed) -> Place {
+pub fn place_of(parsed: &Parsed) -> Result<Place> {
     let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    Place::Pool { pool: option("pool"), namespace: option("namespace").unwrap_or_default() }
+    place_by(option("pool"), option("namespace"))
 }
 
 /// An image of the trash, which has an id and no name: `--image-id`, else the positional argument. `EINVAL` if there is neither.
 pub fn image_id(parsed: &Parsed) -> Result<(Place, ImageId)> {
-    let mut found = Spec { place: place_of(parsed), ..Spec::default() };
+    let mut found = Spec { place: place_of(parsed)?, ..Spec::default() };
     let given = parsed.get("image-id").filter(|id| !id.is_empty());
     let positional = parsed.next_positional().filter(|text| !text.is_empty());
     // Beside the option it says only which directory.
     if let Some(text) = positional.filter(|text| given.is_none() || is_directory(text)) {
-        merge(&mut found, Spec::parse(text, Strictness::Strict)?);
+        merge(&mut found, Spec::parse(text, Strictness::Strict)?)?;
     }
     let missing = || Failure::invalid("image id was not specified");
     let id = given.map(str::to_owned).or(found.image).ok_or_else(missing)?;
@@ -155,11 +184,14 @@ pub fn image_id(parsed: &Parsed) -> Result<(Place, ImageId)> {
 
 /// The pool of a command that works on one.
 pub fn pool_place(parsed: &Parsed) -> Result<Place> {
-    let option = |name: &str| parsed.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    let namespace = option("namespace").unwrap_or_default();
-    match parsed.next_positional().filter(|text| !text.is_empty()).map(parse_pool_spec).transpose()? {
-        Some(Place::Pool { pool, namespace: given }) if given.is_empty() => Ok(Place::Pool { pool, namespace }),
-        Some(place) => Ok(place),
-        None => Ok(place_of(parsed)),
+    let by_options = place_of(parsed)?;
+    let positional = parsed.next_positional().filter(|text| !text.is_empty()).map(parse_pool_spec).transpose()?;
+    match (positional, by_options) {
+        (Some(Place::Pool { pool, namespace: given }), Place::Pool { namespace, .. }) if given.is_empty() => {
+            Ok(Place::Pool { pool, namespace })
+        }
+        (Some(directory @ Place::Directory(_)), by_options) => without_pool(&by_options).map(|()| directory),
+        (Some(place), _) => Ok(place),
+        (None, by_options) => Ok(by_options),
     }
 }

@@ -89,7 +89,7 @@ impl Subject {
         let spec = match parsed.get("image-id") {
             Some(_) => {
                 let snap = parsed.get("snap").filter(|snap| !snap.is_empty()).map(str::to_owned);
-                Spec { place: place_of(parsed), snap, ..Spec::default() }
+                Spec { place: place_of(parsed)?, snap, ..Spec::default() }
             }
             None => spec_of(parsed, Role::Only, Strictness::Lenient)?,
         };

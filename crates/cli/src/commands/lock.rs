@@ -6,6 +6,7 @@ use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::table::{Align, Table};
 use crate::session::Session;
+use crate::spec::Place;
 use lsd_engine::{Error, ErrorKind};
 use lsd_store::{LockState, Locker};
 
@@ -52,6 +53,11 @@ async fn add(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = existing_image(parsed)?;
     let id = argument(parsed, "lock id was not specified")?;
     let tag = parsed.get("shared");
+    if let Place::Directory(_) = location.place {
+        // Nothing of it would be left: locks in a directory are those of living processes.
+        let reason = "a lock in a directory ends with the process that takes it";
+        return Err(Failure::new(nix::libc::EOPNOTSUPP, reason));
+    }
     let image = location.open_image(session, false).await?;
     let failed = |error: Error| match error.kind {
         ErrorKind::Busy | ErrorKind::Exists => {

@@ -3,9 +3,8 @@
 use crate::error::Failure;
 use nix::libc;
 
-/// First words of these commands; what stands behind them is not looked at. Some have another word that is known
-/// (`snap list`): those are found first.
-const NOT_YET: [&str; 13] = [
+/// First words of these commands; what stands behind them is not looked at.
+const NOT_YET: [&str; 10] = [
     "device",
     "showmapped",
     "map",
@@ -14,10 +13,7 @@ const NOT_YET: [&str; 13] = [
     "journal",
     "migration",
     "mirror",
-    "perf",
     "persistent-cache",
-    "pool",
-    "snap",
     "watch",
 ];
 

@@ -6,7 +6,7 @@ mod tombs;
 mod trash;
 
 pub use ancestry::{Ancestor, AncestryRecord, ChildRecord, ImagePlace, MAX_ANCESTORS};
-pub use group::{GroupRef, GroupSnapRecord, MemberId, MemberRecord, MemberState};
+pub use group::{GroupRef, GroupSnapRecord, GroupSnapState, MemberId, MemberRecord, MemberState};
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
 pub use trash::{TrashRecord, TrashSource};

@@ -3,10 +3,10 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    Ancestor, AncestryRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord, ImagePlace,
-    ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, SnapCounters, SnapNamespace, SnapRecord,
-    StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch,
-    encode_requires, encode_text,
+    Ancestor, AncestryRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord, GroupSnapState,
+    ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, SnapCounters, SnapNamespace,
+    SnapRecord, StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text,
+    encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -168,7 +168,7 @@ fn sample_member(state: MemberState) -> MemberRecord {
 fn sample_group_snapshot() -> GroupSnapRecord {
     let part = |pool, image: &str, id| (MemberId { pool, image: image.into() }, SnapId(id));
     let parts = vec![part(-1, "z", 4), part(3, "a", 0), part(3, "b", 9)];
-    GroupSnapRecord { id: "s1".into(), name: "grüße".into(), is_complete: true, time_ns: 5, parts }
+    GroupSnapRecord { id: "s1".into(), name: "grüße".into(), state: GroupSnapState::Complete, time_ns: 5, parts }
 }
 
 fn sample_trash() -> TrashRecord {

@@ -48,6 +48,8 @@ pub(crate) const APPEND_TRIES: u32 = 12;
 pub(crate) const HEADER_TRIES: u32 = 40;
 /// The same of a snapshot's clones, each of which was faster once: as many as are made or removed at once; then `Busy`.
 pub(crate) const TIE_TRIES: u32 = 2000;
+/// A batch that ages looks so often whether it may still grow as old as it might.
+pub(crate) const AGE_LOOK: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(8);
 /// Longest pause between tries that end in the store's time-out.

@@ -3,9 +3,9 @@
 //! Owns: what is in force now, and what the pool said last. Does not own: what an option means (`settings.rs`), who takes a
 //! change up.
 use crate::api::config::image_config;
-use crate::{ConfigOption, Error, ErrorKind, Options, PoolMetadata, Result, Settings};
+use crate::{ConfigOption, Error, Options, PoolMetadata, Result, Settings};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 #[derive(Debug)]
 pub(crate) struct LiveSettings {
@@ -14,6 +14,8 @@ pub(crate) struct LiveSettings {
     pool: PoolMetadata,
     pool_options: Mutex<Options>,
     now: RwLock<Settings>,
+    /// Held by whoever puts settings in force.
+    turn: Mutex<()>,
 }
 
 impl LiveSettings {
@@ -24,9 +26,15 @@ impl LiveSettings {
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self> {
         let pool_options = Mutex::new(pool.options().await?);
-        let live = Self { now: RwLock::new(opened_with.clone()), opened_with, pool, pool_options };
+        let (now, turn) = (RwLock::new(opened_with.clone()), Mutex::default());
+        let live = Self { now, opened_with, pool, pool_options, turn };
         live.take_up(metadata);
         Ok(live)
+    }
+
+    /// To be held while settings are taken up and put in force.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Not to be held: whoever changes the settings waits for it.
@@ -47,10 +55,7 @@ impl LiveSettings {
         config: &(dyn Fn(&str) -> Option<String> + Sync),
         metadata: &BTreeMap<String, String>,
     ) -> Result<Vec<ConfigOption>> {
-        let pool = match self.pool.list().await {
-            Err(error) if error.kind == ErrorKind::Permission => BTreeMap::new(),
-            listed => listed?,
-        };
+        let pool = self.pool.visible().await?;
         Ok(image_config(config, &pool, metadata))
     }
 

@@ -182,7 +182,7 @@ impl Known {
     fn parse(&self, text: &str) -> Result<Value> {
         let value = match self.kind {
             Kind::Flag => parse_flag(text).map(Value::Flag).ok_or_else(|| "true or false".to_owned()),
-            Kind::Number(least, most) => in_range(text.trim().parse().ok(), least, most),
+            Kind::Number(least, most) => in_range(parse_number(text), least, most),
             Kind::PowerOfTwo(least, most) => {
                 let number = text.trim().parse().ok().filter(|number: &u64| number.is_power_of_two());
                 in_range(number, least, most).map_err(|range| format!("a power of two, {range}"))
@@ -221,6 +221,13 @@ fn parse_flag(text: &str) -> Option<bool> {
         "false" | "no" | "off" => Some(false),
         text => text.parse::<i64>().ok().map(|number| number != 0),
     }
+}
+
+/// A number: decimal digits, perhaps with one of Ceph's suffixes for what counts no bytes, which are decimal (`10K` is 10,000).
+fn parse_number(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = ["", "K", "M", "G", "T", "P", "E"].iter().position(|known| *known == &text[digits.len()..])?;
+    digits.parse::<u64>().ok()?.checked_mul(1000_u64.checked_pow(power as u32)?)
 }
 
 /// Bytes: decimal digits, perhaps with one of Ceph's suffixes, which are all binary (`64K`, `4M`, `1Gi`).

@@ -28,26 +28,44 @@ impl PoolMetadata {
         names::POOL_METADATA.into()
     }
 
-    /// Every key with its value, sorted.
+    /// Every key with its value, sorted. `Corrupt`: one of them does not verify; the error names it.
     #[compiled_here]
     pub async fn list(&self) -> Result<BTreeMap<String, String>> {
+        self.read().await?.into_iter().map(|(name, value)| Ok((name, value?))).collect()
+    }
+
+    /// Each value by itself, so that a damaged one is in nobody's way but its own.
+    async fn read(&self) -> Result<BTreeMap<String, Result<String>>> {
         let values = match self.pool.kv_get(&Self::object(), key::META).await {
             Ok(values) => values,
             // A pool of which nothing was ever said.
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.into()),
         };
-        let entry = |(name, value): (&String, &bytes::Bytes)| {
-            let value = decode_text(value).map_err(|error| corrupt(&Self::object(), error))?;
-            Ok((name[key::META.len()..].to_owned(), value))
+        let entry = |(stored, value): (&String, &bytes::Bytes)| {
+            let name = stored[key::META.len()..].to_owned();
+            let place = ObjectName::from(format!("{}, key {stored:?}", Self::object()));
+            (name, decode_text(value).map_err(|error| corrupt(&place, error)))
         };
-        values.iter().map(entry).collect()
+        Ok(values.iter().map(entry).collect())
     }
 
-    /// `NotFound`.
+    /// Those that verify. The pool's images are opened and made whatever the others are.
+    async fn readable(&self) -> Result<BTreeMap<String, String>> {
+        let value = |(name, value): (String, Result<String>)| match value {
+            Ok(value) => Some((name, value)),
+            Err(error) => {
+                tracing::warn!(target: "lsd::header", op = "pool-metadata", %error, "a pool's metadata is ignored");
+                None
+            }
+        };
+        Ok(self.read().await?.into_iter().filter_map(value).collect())
+    }
+
+    /// `NotFound`, `Corrupt`.
     #[compiled_here]
     pub async fn get(&self, name: &str) -> Result<String> {
-        self.list().await?.remove(name).ok_or_else(|| not_found(name))
+        self.read().await?.remove(name).ok_or_else(|| not_found(name))?
     }
 
     /// `Invalid`: an override of an option with text that is not understood. Images that are open take it up when their header
@@ -62,7 +80,9 @@ impl PoolMetadata {
     /// `NotFound`.
     #[compiled_here]
     pub async fn remove(&self, name: &str) -> Result<()> {
-        self.get(name).await?;
+        if !self.read().await?.contains_key(name) {
+            return Err(not_found(name));
+        }
         let update = KvUpdate::default().presence(KvPresence::MustExist).remove(stored(name));
         Ok(self.pool.kv_update(&Self::object(), update).await?)
     }
@@ -71,22 +91,23 @@ impl PoolMetadata {
     /// who may not look there it says nothing.
     #[compiled_here]
     pub async fn overrides(&self) -> Result<BTreeMap<String, String>> {
-        let metadata = match self.list().await {
-            Err(error) if error.kind == ErrorKind::Permission => BTreeMap::new(),
-            listed => listed?,
-        };
+        let metadata = self.visible().await?;
         let named = |(key, text): (String, String)| Some((key.strip_prefix(OVERRIDE_PREFIX)?.to_owned(), text));
         let overrides = metadata.into_iter().filter_map(named);
         Ok(overrides.filter(|(name, text)| options::is_understood(name, text)).collect())
     }
 
+    /// Those that verify; nothing for a user who may not look there.
+    pub(crate) async fn visible(&self) -> Result<BTreeMap<String, String>> {
+        match self.readable().await {
+            Err(error) if error.kind == ErrorKind::Permission => Ok(BTreeMap::new()),
+            listed => listed,
+        }
+    }
+
     /// What the pool says of its images' options. To a user who may not look there it says nothing.
     pub(crate) async fn options(&self) -> Result<Options> {
-        match self.list().await {
-            Ok(metadata) => Ok(Options::of_metadata(&metadata).0),
-            Err(error) if error.kind == ErrorKind::Permission => Ok(Options::default()),
-            Err(error) => Err(error),
-        }
+        Ok(Options::of_metadata(&self.visible().await?).0)
     }
 }
 

@@ -29,8 +29,10 @@ use std::sync::Arc;
 
 /// How often an image that moved under the check is looked at again.
 const CHECK_TRIES: u32 = 3;
+/// The same where what was to be looked at was deleted meanwhile, which a busy owner does with every checkpoint; then `Busy`.
+const CHECK_GONE_TRIES: u32 = 40;
 
-/// `NotFound`: no such image. Damage is not an error, but what the report is about.
+/// `NotFound`: no such image; `Busy`: its owner was faster than the check, each time. Damage is not an error, but what the report is about.
 pub(crate) async fn check(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
@@ -38,16 +40,28 @@ pub(crate) async fn check(
 ) -> Result<CheckReport> {
     let id = open::resolve(store, image).await?;
     let by_name = matches!(image, ImageRef::Name(_));
-    let mut tries = 0;
+    let (mut tries, mut gone) = (0, 0);
     loop {
-        tries += 1;
         let before = header_values(store, &names::header(&id.0).into()).await?;
         if before.is_none() && !by_name {
             return Err(crate::Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
         }
-        let Examined { mut report, .. } = examine(store, &id, before.as_ref(), progress).await?;
+        let examined = examine(store, &id, before.as_ref(), progress).await;
         let after = header_values(store, &names::header(&id.0).into()).await?;
-        report.moving = before != after;
+        let moving = before != after;
+        let Examined { mut report, .. } = match examined {
+            Err(error) if moving && error.kind == ErrorKind::NotFound => {
+                gone += 1;
+                if gone == CHECK_GONE_TRIES {
+                    let reason = "the image is written faster than it can be looked at: look while it is not in use";
+                    return Err(crate::Error::new(ErrorKind::Busy, reason));
+                }
+                continue;
+            }
+            examined => examined?,
+        };
+        tries += 1;
+        report.moving = moving;
         if !report.moving || report.findings.is_empty() || tries == CHECK_TRIES {
             return Ok(report);
         }

@@ -5,7 +5,7 @@
 use crate::api::error::corrupt;
 use crate::catalog::groups::{check_length, no_group};
 use crate::{Error, ErrorKind, Result};
-use lsd_core::format::header::{GroupSnapRecord, MemberId, MemberRecord, encode_text};
+use lsd_core::format::header::{GroupSnapRecord, GroupSnapState, MemberId, MemberRecord, encode_text};
 use lsd_core::format::{FormatResult, names};
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
 use std::sync::Arc;
@@ -145,21 +145,31 @@ impl GroupObject {
         }
     }
 
-    /// `Exists`, `NotFound`, `Invalid`.
+    /// `Exists`, `NotFound`, `Invalid`; `Busy`: it is being taken or removed.
     pub(super) async fn rename_snapshot(&self, from: &GroupSnapRecord, name: &str) -> Result<()> {
         check_length(name, NO_NAME)?;
         if self.read().await?.snapshot(name).is_ok() {
             return Err(snapshot_exists(name));
         }
+        if from.state != GroupSnapState::Complete {
+            let reason = format!("the snapshot {:?} is not complete", from.name);
+            return Err(Error::new(ErrorKind::Busy, reason));
+        }
         self.change_snapshot(from, &GroupSnapRecord { name: name.to_owned(), ..from.clone() }).await
     }
 
+    /// `NotFound`: it is not as in `record` any more.
     pub(super) async fn drop_snapshot(&self, record: &GroupSnapRecord) -> Result<()> {
+        let key = format!("{SNAP}{}", record.id);
         let update = KvUpdate::default()
             .presence(KvPresence::MustExist)
-            .remove(format!("{SNAP}{}", record.id))
+            .expect(key.clone(), record.encode())
+            .remove(key)
             .remove(format!("{SNAP_NAME}{}", record.name));
-        Ok(self.store.kv_update(&self.object(), update).await?)
+        match self.store.kv_update(&self.object(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => Err(no_snapshot(&record.name)),
+            dropped => Ok(dropped?),
+        }
     }
 
     /// From here on nothing is added to the group.
@@ -177,7 +187,7 @@ impl GroupObject {
     }
 }
 
-fn no_snapshot(name: &str) -> Error {
+pub(super) fn no_snapshot(name: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("the group has no snapshot {name:?}"))
 }
 

@@ -8,7 +8,7 @@ use crate::api::clock::Clock;
 use crate::api::error::invalid;
 use crate::recovery::snapshot;
 use crate::{Error, ErrorKind, OpenOptions, Result};
-use lsd_core::format::header::{GroupSnapRecord, MemberId, SnapNamespace, SnapRecord};
+use lsd_core::format::header::{GroupSnapRecord, GroupSnapState, MemberId, SnapNamespace, SnapRecord};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -35,7 +35,7 @@ impl GroupObject {
 }
 
 fn check_same_images(record: &GroupSnapRecord, members: &[MemberId]) -> Result<()> {
-    if !record.is_complete {
+    if record.state != GroupSnapState::Complete {
         return Err(invalid(format!("the snapshot {:?} is incomplete", record.name)));
     }
     if !record.parts.iter().map(|(member, _)| member).eq(members) {

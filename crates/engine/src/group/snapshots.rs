@@ -3,12 +3,12 @@
 //! Owns: the order of the steps of taking and removing one. Does not own: holding the images (`held.rs`), the snapshot of one image
 //! (`session/snapshots/`).
 use super::held::{self, Held, Opened};
-use super::object::{Contents, GroupObject};
+use super::object::{Contents, GroupObject, no_snapshot};
 use crate::api::clock::Clock;
 use crate::objects::parallel;
 use crate::{Error, ErrorKind, OpenOptions, Result};
 use futures::FutureExt;
-use lsd_core::format::header::{GroupSnapRecord, MemberId, SnapNamespace};
+use lsd_core::format::header::{GroupSnapRecord, GroupSnapState, MemberId, SnapNamespace};
 use lsd_core::units::SnapId;
 use std::sync::Arc;
 
@@ -56,14 +56,14 @@ impl GroupObject {
             part_name: self.part_name(&record.id),
             id: record.id,
             name: record.name,
-            is_complete: record.is_complete,
+            is_complete: record.state == GroupSnapState::Complete,
             create_ns: record.time_ns,
             parts: record.parts.into_iter().map(part).collect(),
         }
     }
 
     /// First the entry, incomplete; then all images are held and each gets its part; then they are let go, and the entry is complete. What
-    /// fails is undone, the entry last. `Exists`.
+    /// fails is undone, the entry last. `Exists`; `NotFound`: it was removed meanwhile.
     pub(super) async fn take_snapshot(
         &self,
         name: &str,
@@ -73,19 +73,26 @@ impl GroupObject {
     ) -> Result<()> {
         let Contents { members, .. } = self.read().await?;
         let parts = members.into_iter().map(|member| (member.id, SnapId(0))).collect();
-        let record = GroupSnapRecord { id, name: name.to_owned(), is_complete: false, time_ns: clock.now_ns(), parts };
+        let record = GroupSnapRecord {
+            id,
+            name: name.to_owned(),
+            state: GroupSnapState::Incomplete,
+            time_ns: clock.now_ns(),
+            parts,
+        };
         self.add_snapshot(&record).await?;
         let ids: Vec<MemberId> = record.parts.iter().map(|(member, _)| member.clone()).collect();
         let images = match held::open_all(&self.store, &ids, options, clock).await {
             Ok(images) => images,
             Err(error) => {
-                self.drop_snapshot(&record).await?;
+                self.forget_snapshot(&record).await?;
                 return Err(error);
             }
         };
         let taken = self.take_parts(&record, &images).await;
         // The images are free again: writers go on while the rest is done.
-        let (ended, ()) = tokio::join!(self.end_taking(&record, taken), tell_and_close(&images));
+        let ended = self.end_taking(&record, taken, &images).await;
+        tell_and_close(&images).await;
         ended
     }
 
@@ -96,6 +103,8 @@ impl GroupObject {
         images: &[Opened],
     ) -> std::result::Result<Vec<SnapId>, (Error, bool)> {
         let held = held::hold(images).await.map_err(|error| (error, true))?;
+        // Whoever removes it from here on finds the parts, or waits for the images until they are there.
+        self.check_begun(record).await.map_err(|error| (error, true))?;
         let namespace = self.namespace(&record.id);
         let part_name = self.part_name(&record.id);
         let take = |held: &Held<'_>| {
@@ -119,16 +128,25 @@ impl GroupObject {
         &self,
         record: &GroupSnapRecord,
         taken: std::result::Result<Vec<SnapId>, (Error, bool)>,
+        images: &[Opened],
     ) -> Result<()> {
         match taken {
             Ok(ids) => {
                 let members = record.parts.iter().map(|(member, _)| member.clone());
-                let complete =
-                    GroupSnapRecord { is_complete: true, parts: members.zip(ids).collect(), ..record.clone() };
-                self.change_snapshot(record, &complete).await
+                let parts = members.zip(ids).collect();
+                let complete = GroupSnapRecord { state: GroupSnapState::Complete, parts, ..record.clone() };
+                let changed = self.change_snapshot(record, &complete).await;
+                if changed.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound) {
+                    // Somebody removed it meanwhile, and may have looked for the parts before they were there.
+                    let namespace = self.namespace(&record.id);
+                    for image in images {
+                        remove_part(image, &namespace).await?;
+                    }
+                }
+                changed
             }
             Err((error, true)) => {
-                self.drop_snapshot(record).await?;
+                self.forget_snapshot(record).await?;
                 Err(error)
             }
             // It stays as incomplete, and can be removed.
@@ -136,29 +154,61 @@ impl GroupObject {
         }
     }
 
-    /// First the entry says that it is incomplete, then the parts go, the entry last. Images that are gone have none.
+    /// `NotFound`: the entry is not any more as whoever takes the snapshot made it.
+    async fn check_begun(&self, record: &GroupSnapRecord) -> Result<()> {
+        match self.read().await?.snapshots.contains(record) {
+            true => Ok(()),
+            false => Err(no_snapshot(&record.name)),
+        }
+    }
+
+    /// First the entry says that it is being removed, so that whoever is taking it gives up; then the parts go, the entry last. Images that
+    /// are gone have none.
     pub(super) async fn remove_snapshot(
         &self,
         record: &GroupSnapRecord,
         options: &OpenOptions,
         clock: &Arc<dyn Clock>,
     ) -> Result<()> {
-        let begun = GroupSnapRecord { is_complete: false, ..record.clone() };
-        if record.is_complete {
+        let begun = GroupSnapRecord { state: GroupSnapState::Removing, ..record.clone() };
+        if *record != begun {
             self.change_snapshot(record, &begun).await?;
         }
         let namespace = self.namespace(&record.id);
+        // Whoever was taking it may be in the middle of that.
+        let may_grow = record.state != GroupSnapState::Complete;
         for (member, _) in &record.parts {
             let image = match held::open(&self.store, member, options, clock).await {
                 Err(error) if error.kind == ErrorKind::NotFound => continue,
                 image => image?,
             };
-            let removed = remove_part(&image, &namespace).await;
-            held::close_all(&[image]).await;
+            let images = [image];
+            let removed = match may_grow {
+                true => remove_when_held(&images, &namespace).await,
+                false => remove_part(&images[0], &namespace).await,
+            };
+            held::close_all(&images).await;
             removed?;
         }
-        self.drop_snapshot(&begun).await
+        self.forget_snapshot(&begun).await
     }
+
+    /// Where it is not as in `record` any more, somebody else removes it, or did.
+    async fn forget_snapshot(&self, record: &GroupSnapRecord) -> Result<()> {
+        match self.drop_snapshot(record).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            dropped => dropped,
+        }
+    }
+}
+
+/// Not before the image is given to this client: who takes the snapshot has its part in it by then, or never will.
+async fn remove_when_held(images: &[Opened], namespace: &SnapNamespace) -> Result<()> {
+    let held = held::hold(images).await?;
+    for held in &held {
+        undo(held.image, namespace).await?;
+    }
+    Ok(())
 }
 
 /// The image is held: takes its part away if it has it.

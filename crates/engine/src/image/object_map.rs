@@ -7,7 +7,8 @@ use crate::{Error, ErrorKind, Features, Image, ImageRef, Progress, Result, Sever
 
 impl Image {
     /// Looks at the map and at everything that it leads to, and changes nothing. Progress is in segments of the log. `Invalid`: the
-    /// image has no object-map feature; `Corrupt`: something is damaged, which [`Image::check`] names.
+    /// image has no object-map feature; `Corrupt`: something is damaged, which [`Image::check`] names; `Busy`: the image was written faster
+    /// than it could be looked at.
     #[compiled_here]
     pub async fn check_object_map(&self, progress: Progress<'async_recursion>) -> Result<()> {
         self.session.check_open()?;
@@ -17,6 +18,11 @@ impl Image {
         }
         let report = check::check(&self.session.objects.meta, &ImageRef::Id(info.id), progress).await?;
         match report.worst() {
+            // What was found may be what the owner deleted in the meantime.
+            Some(Severity::Corruption) if report.moving => {
+                let reason = format!("{}: the image is written faster than it can be looked at", info.name);
+                Err(Error::new(ErrorKind::Busy, reason))
+            }
             Some(Severity::Corruption) => {
                 let damaged = report.count(Severity::Corruption);
                 let reason = format!("{}: {damaged} things are damaged", info.name);

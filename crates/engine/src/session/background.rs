@@ -3,7 +3,7 @@
 //! Owns: when each of them is done, and what follows from a failure. Does not own: how; collection (`collect/`), hand-over
 //! (`handover.rs`), requests (`requests.rs`).
 use crate::ErrorKind;
-use crate::api::limits::{CHECKPOINT_TRIES, RETRY_MOST};
+use crate::api::limits::{AGE_LOOK, CHECKPOINT_TRIES, RETRY_MOST};
 use crate::api::live::LiveSettings;
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
@@ -13,6 +13,7 @@ use crate::session::Session;
 use crate::shared::Shared;
 use lsd_state::log::Writer;
 use std::sync::{Arc, Weak};
+use tokio::time::Instant;
 
 /// Whenever one is due.
 pub(crate) async fn write_checkpoints(
@@ -62,8 +63,14 @@ pub(crate) async fn seal_aged(shared: Arc<Shared>, settings: Arc<LiveSettings>) 
     loop {
         shared.batch_opened.notified().await;
         while let Some(first) = open(&shared) {
-            let max_age = settings.now().max_age;
-            tokio::time::sleep(max_age).await;
+            let since = Instant::now();
+            // The setting may become shorter meanwhile.
+            let left = || settings.now().max_age.saturating_sub(since.elapsed());
+            let mut rest = left();
+            while !rest.is_zero() && open(&shared) == Some(first) {
+                tokio::time::sleep(rest.min(AGE_LOOK)).await;
+                rest = left();
+            }
             let mut state = shared.lock();
             if state.writer.as_ref().and_then(Writer::open_first_seq) == Some(first) {
                 state.seal();

@@ -2,11 +2,12 @@
 //! header, guarded by the owner's epoch. Who carries one out, and for whom, is in `requests.rs`.
 use crate::api::error::invalid;
 use crate::api::limits::{APPEND_TRIES, RETRY_FIRST, RETRY_MOST};
+use crate::ownership::mailbox::Claim;
 use crate::ownership::takeover::guarded;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::shared::locked::Locked;
-use crate::{Error, ErrorKind, Progress, Result, UpdateEvent};
+use crate::{Error, ErrorKind, Features, Progress, Result, UpdateEvent};
 use lsd_core::format::header::{AncestryRecord, StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
@@ -196,6 +197,10 @@ impl Session {
     pub(crate) async fn set_features_owned(&self, features: u64) -> Result<()> {
         self.commit_state(|state| state.features = features).await?;
         self.shared.lock().view.features = features;
+        if features & Features::EXCLUSIVE_LOCK == 0 && self.by_hand.swap(false, Ordering::AcqRel) {
+            // Nobody could give it back: there is no lock to be managed any more.
+            self.events.mailbox.announce(Claim::Owner);
+        }
         Ok(())
     }
 }

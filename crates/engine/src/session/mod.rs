@@ -221,6 +221,8 @@ impl Session {
 
     /// The image's metadata or the pool's may have changed: puts in force what they say.
     pub(crate) fn take_up_options(&self) {
+        // One after the other, so that the last one to look has the last word.
+        let _turn = self.settings.turn();
         {
             let mut described = self.described();
             described.option_faults = self.settings.take_up(&described.metadata);

@@ -5,7 +5,7 @@
 use crate::api::limits::{SPARSIFY_WINDOW, WALK_LEAVES};
 use crate::read;
 use crate::session::Session;
-use crate::{Progress, ReadData, ReadPiece, Result};
+use crate::{Error, ErrorKind, Progress, ReadData, ReadPiece, Result};
 use lsd_core::units::Seq;
 use lsd_state::buffers::Keep;
 use std::ops::Range;
@@ -27,7 +27,10 @@ impl Session {
                 break;
             }
             let find = || read::first_extents(&self.objects, &self.shared, (at, size - at), WALK_LEAVES);
-            let extents = self.retry_if_moved(find).await?;
+            let extents = match self.retry_if_moved(find).await {
+                Err(error) if self.was_shrunk(&error, size) => continue,
+                found => found?,
+            };
             let end = extents.last().map_or(size, |extent| extent.offset + extent.len);
             for extent in extents.iter().filter(|extent| extent.data) {
                 let stop = (extent.offset + extent.len).next_multiple_of(block).min(size);
@@ -35,7 +38,11 @@ impl Session {
                 let mut from = at.max(extent.offset / block * block);
                 while from < stop {
                     let to = (from / window + 1).saturating_mul(window).min(stop);
-                    last = last.max(self.sparsify_range(from..to, block).await?);
+                    match self.sparsify_range(from..to, block).await {
+                        // Beyond its new end there is nothing to empty.
+                        Err(error) if self.was_shrunk(&error, to) => {}
+                        emptied => last = last.max(emptied?),
+                    }
                     from = to;
                     progress(to / object, objects(size))?;
                 }
@@ -45,6 +52,11 @@ impl Session {
             self.shared.trim_leaves(self.settings().map_cache_bytes);
         }
         self.shared.wait_durable(last).await
+    }
+
+    /// Whether something was refused because the image ends before `end` by now.
+    fn was_shrunk(&self, error: &Error, end: u64) -> bool {
+        error.kind == ErrorKind::Invalid && self.shared.lock().view.size < end
     }
 
     /// What starts and ends with a block, or at the end of the image.

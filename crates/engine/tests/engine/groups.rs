@@ -389,3 +389,45 @@ async fn a_rollback_brings_back_all_images_or_none() {
         Image::remove(&store, &named(name), &silent).await.unwrap();
     }
 }
+
+/// Wherever whoever takes it is in the meantime: after both have ended, the snapshot is there as a whole, or nothing of it is.
+#[tokio::test(start_paused = true)]
+async fn what_is_removed_while_it_is_taken_leaves_nothing_in_the_images() {
+    for (passing, all) in (0..16).flat_map(|passing| [(passing, false), (passing, true)]) {
+        let (cluster, groups) = group_of_three().await;
+        let (gate, behind) = stopped_after(&cluster, passing);
+        let taking = Groups::new(behind, options());
+        let taking = tokio::spawn(async move { taking.snap_create("g", "s").await });
+        // It may need fewer updates than pass.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let removing = groups.clone();
+        let removing =
+            tokio::spawn(
+                async move { if all { removing.remove("g").await } else { removing.snap_remove("g", "s").await } },
+            );
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        gate.open();
+        let (taken, removed) = (taking.await.unwrap(), removing.await.unwrap());
+        let is_listed = !all && !groups.snapshots("g").await.unwrap().is_empty();
+        assert!(!is_listed || removed.is_err(), "{passing}: it is there after its removal");
+        assert!(!is_listed || taken.is_ok(), "{passing}: it is there though {taken:?}");
+        for name in NAMES {
+            let count = snapshots_of(&store(&cluster), name).await;
+            assert_eq!(count, usize::from(is_listed), "{passing}, {all}: {name} after {taken:?} and {removed:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_is_being_taken_is_not_renamed() {
+    let (cluster, groups) = group_of_three().await;
+    let (gate, behind) = stopped_after(&cluster, 1);
+    let taking = Groups::new(behind, options());
+    let taking = tokio::spawn(async move { taking.snap_create("g", "s").await });
+    gate.until_waiting(1).await;
+    assert_eq!(kind(groups.snap_rename("g", "s", "t").await), Some(ErrorKind::Busy));
+    gate.open();
+    taking.await.unwrap().unwrap();
+    groups.snap_rename("g", "s", "t").await.unwrap();
+    assert_eq!(groups.snapshots("g").await.unwrap()[0].name, "t");
+}

@@ -114,7 +114,15 @@ fn told_if_invalid(error: lsd_engine::Error) -> Errno {
 }
 
 /// Who has an image of the pool open goes by what the pool says now.
-async fn tell_images(pool: &Pool, key: &str) -> Outcome<()> {
+///
+/// What was stored is stored, whether they can be told or not: they find it when they look.
+async fn tell_images(pool: &Pool, key: &str) {
+    if let Err(errno) = tell_all_images(pool, key).await {
+        tracing::warn!(target: "lsd::image", op = "pool-metadata", errno = errno.0, "not all images are told of a pool's metadata");
+    }
+}
+
+async fn tell_all_images(pool: &Pool, key: &str) -> Outcome<()> {
     if !key.starts_with("conf_") {
         return Ok(());
     }
@@ -152,7 +160,7 @@ pub unsafe extern "C" fn rbd_pool_metadata_set(
         // SAFETY: a live io context and strings by the contract of librbd.h.
         let (pool, key, value) = unsafe { (Pool::adopt(io_ctx)?, string(key)?, string(value)?) };
         core()?.block_on(pool.metadata()?.set(&key, &value)).map_err(told_if_invalid)?;
-        core()?.block_on(tell_images(&pool, &key))?;
+        core()?.block_on(tell_images(&pool, &key));
         Ok(0)
     })
 }
@@ -164,7 +172,7 @@ pub unsafe extern "C" fn rbd_pool_metadata_remove(io_ctx: rados_ioctx_t, key: *c
         // SAFETY: a live io context and a string by the contract of librbd.h.
         let (pool, key) = unsafe { (Pool::adopt(io_ctx)?, string(key)?) };
         core()?.block_on(pool.metadata()?.remove(&key))?;
-        core()?.block_on(tell_images(&pool, &key))?;
+        core()?.block_on(tell_images(&pool, &key));
         Ok(0)
     })
 }

@@ -9,8 +9,10 @@ use super::fault::{Fault, Outcome};
 use crate::{StoreErrorKind, StoreRoom};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::libc;
 use nix::sys::statvfs::fstatvfs;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -118,7 +120,9 @@ impl Room {
         let Ok(free) = self.free() else { return };
         if free.held < free.wanted && free.ordinary() >= REFILL_FREE_BYTES {
             let _turn = self.turn();
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.reserve);
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+            let file = options.open(&self.reserve);
             let length = i64::try_from(free.wanted).unwrap_or(i64::MAX);
             drop(file.map(|file| fallocate(&file, FallocateFlags::empty(), 0, length)));
         }
@@ -129,7 +133,8 @@ impl Room {
         if bytes == 0 {
             return Ok(false);
         }
-        let Ok(file) = OpenOptions::new().write(true).open(&self.reserve) else { return Ok(false) };
+        let opened = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&self.reserve);
+        let Ok(file) = opened else { return Ok(false) };
         let held = file.metadata()?.len();
         if held > 0 {
             file.set_len(held.saturating_sub(bytes))?;

@@ -184,20 +184,25 @@ fn flush_parent(path: &Path) -> Outcome<()> {
 /// one without it has parts only from an attempt that was cut short, and then they are empty. Nobody waits for anybody: two
 /// who do this at the same time do the same.
 fn prepare(path: &Path) -> Outcome<()> {
+    if is_store(path) {
+        return Ok(());
+    }
+    check_not_inside(path)?;
     create_directory(path).map_err(|fault| match fault.kind {
         StoreErrorKind::NotFound => fault.while_doing("the folder for it does not exist"),
         _ => fault,
     })?;
-    if is_store(path) {
-        return Ok(());
-    }
     for part in [OBJECTS, ADVISORY, CLIENTS, TEMPORARY] {
         let part = path.join(part);
         create_directory(&part)?;
-        if part.ends_with(OBJECTS) && fs::read_dir(&part)?.next().is_some() && !is_store(path) {
-            let detail = format!("{} holds something, but the directory has no {MARKER}", part.display());
-            return Err(Fault::new(StoreErrorKind::Invalid, detail));
+        if holds_foreign(&part)? && !is_store(path) {
+            return Err(not_ours(&part.display().to_string(), "holds something"));
         }
+    }
+    // A store grows it and gives its blocks up, so it must not be anybody's.
+    let reserve = path.join(RESERVE);
+    if reserve.symlink_metadata().is_ok() && !is_store(path) {
+        return Err(not_ours(&reserve.display().to_string(), "is there"));
     }
     let directory = File::open(path)?;
     directory.sync_all()?;
@@ -205,6 +210,37 @@ fn prepare(path: &Path) -> Outcome<()> {
     let temporary = path.join(TEMPORARY).join(format!("{MARKER}.{}", uuid::Uuid::new_v4()));
     NewFile::write(&temporary, &[&prelude.encode()])?.replace(&path.join(MARKER))?;
     Ok(directory.sync_all()?)
+}
+
+/// Clients take away what lies in these folders and has no living client, so nothing of others may be there. An attempt to make
+/// a store that was cut short leaves a marker that has no name yet.
+fn holds_foreign(part: &Path) -> Outcome<bool> {
+    for entry in fs::read_dir(part)? {
+        let name = entry?.file_name();
+        let is_cut_short = part.ends_with(TEMPORARY) && name.to_string_lossy().starts_with(MARKER);
+        if !is_cut_short {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn not_ours(what: &str, state: &str) -> Fault {
+    Fault::new(StoreErrorKind::Invalid, format!("{what} {state}, but the directory has no {MARKER}"))
+}
+
+/// `Invalid`: a store in a store would hide an image of the outer one, or lie among its files.
+fn check_not_inside(path: &Path) -> Outcome<()> {
+    // The folder itself may not be there yet.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(parent) = fs::canonicalize(parent) else { return Ok(()) };
+    match parent.ancestors().find(|outer| is_store(outer)) {
+        Some(outer) => {
+            let detail = format!("it is inside the store {}", outer.display());
+            Err(Fault::new(StoreErrorKind::Invalid, detail))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Says what is wrong with a directory that is to be a store.

@@ -95,13 +95,22 @@ impl MemberRecord {
     }
 }
 
+/// How far a snapshot of a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSnapState {
+    /// It is being taken, or that was broken off: some of the images may not have their part.
+    Incomplete,
+    Complete,
+    /// It is being removed, or that was broken off: whoever was taking it gives up.
+    Removing,
+}
+
 /// A snapshot of a group: one moment of all images that were in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSnapRecord {
     pub id: String,
     pub name: String,
-    /// False: some of the images may not have their part, or not any more.
-    pub is_complete: bool,
+    pub state: GroupSnapState,
     /// When it was begun, nanoseconds since 1970.
     pub time_ns: u64,
     /// The images, ascending, each with the id of its part; 0: not known.
@@ -113,7 +122,11 @@ impl GroupSnapRecord {
         let mut out = Vec::new();
         out.put_text(&self.id);
         out.put_text(&self.name);
-        out.put_u8(u8::from(self.is_complete));
+        out.put_u8(match self.state {
+            GroupSnapState::Incomplete => 0,
+            GroupSnapState::Complete => 1,
+            GroupSnapState::Removing => 2,
+        });
         out.put_u64(self.time_ns);
         out.put_u32(self.parts.len() as u32);
         for (member, snapshot) in &self.parts {
@@ -128,9 +141,10 @@ impl GroupSnapRecord {
         let refuse = |field| Err(FormatError::new(WHAT, Refusal::Value(field)));
         let mut take = Take::new(WHAT, open(WHAT, kind::GROUP_SNAPSHOT, bytes)?);
         let (id, name) = (take.text()?, take.text()?);
-        let is_complete = match take.u8()? {
-            0 => false,
-            1 => true,
+        let state = match take.u8()? {
+            0 => GroupSnapState::Incomplete,
+            1 => GroupSnapState::Complete,
+            2 => GroupSnapState::Removing,
             _ => return refuse("state"),
         };
         let time_ns = take.u64()?;
@@ -147,6 +161,6 @@ impl GroupSnapRecord {
         if id.is_empty() || name.is_empty() {
             return refuse("name");
         }
-        Ok(Self { id, name, is_complete, time_ns, parts })
+        Ok(Self { id, name, state, time_ns, parts })
     }
 }
