@@ -24,6 +24,9 @@ const NEWER: [&str; 14] = [
     "rbd_snap_trash_namespace_cleanup",
 ];
 
+/// What tells copies of the library from others.
+const MARKER: &str = "lsd_librbd_marker";
+
 /// librbd's functions in Ceph 16.2.15 with those above.
 const FUNCTIONS: usize = 294;
 
@@ -59,7 +62,7 @@ fn nothing_but_librbds_functions_leaks() {
     }
     let listed = Cmd::stock("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library()).ok().text();
     let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    let foreign: Vec<_> = names.filter(|name| !name.starts_with("rbd_")).collect();
+    let foreign: Vec<_> = names.filter(|name| !name.starts_with("rbd_") && *name != MARKER).collect();
     assert!(foreign.is_empty(), "clients would see {foreign:?}");
 }
 

@@ -24,6 +24,7 @@ mod libvirt_pool;
 mod live_migration;
 mod mixed_sizes;
 mod openstack;
+mod pass_through;
 mod qemu_img;
 mod qemu_io;
 mod rbd_fuse;

@@ -195,7 +195,6 @@ static void unsupported(rbd_image_t image)
 {
 	uint64_t number;
 	int owner;
-	IS(rbd_mirror_mode_set(io, RBD_MIRROR_MODE_DISABLED), -EOPNOTSUPP);
 	IS(rbd_mirror_image_enable2(image, RBD_MIRROR_IMAGE_MODE_SNAPSHOT), -EOPNOTSUPP);
 	IS(rbd_migration_execute(io, name), -EOPNOTSUPP);
 	IS(rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, NULL, 0), -EOPNOTSUPP);

@@ -36,7 +36,7 @@ pub use api::info::{
     CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, SnapRef, Timestamps, UpdateEvent,
 };
 pub use api::io_limits::{IoLimits, Limited};
-pub use api::options::{Options, unknown_options};
+pub use api::options::{DEFAULT_FORMAT_OPTION, Options, STOCK_LIBRARY_OPTION, unknown_options};
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
 pub use api::settings::{AckMode, Settings};

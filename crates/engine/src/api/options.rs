@@ -15,6 +15,10 @@ use std::time::Duration;
 
 /// What the metadata key of an override starts with; the option's name follows (`conf_rbd_cache`).
 pub(crate) const OVERRIDE_PREFIX: &str = "conf_";
+/// What a new image becomes, lsd's or RBD's: for a client of `librbd.so.1`, which passes on what is RBD's.
+pub const DEFAULT_FORMAT_OPTION: &str = "lsd_default_format";
+/// The file of the librbd that it passes it on to. Of the process, so nothing overrides it.
+pub const STOCK_LIBRARY_OPTION: &str = "lsd_stock_librbd";
 /// What lsd's own options start with: of these a name that nobody knows is a mistake.
 const OWN_PREFIX: &str = "lsd_";
 /// Options that decide what a crash may take: where one of them is not understood, nothing is acknowledged early.
@@ -165,7 +169,8 @@ pub(crate) fn is_understood(name: &str, text: &str) -> bool {
 
 /// Those of some option names that start as lsd's own do and are none: somebody meant another.
 pub fn unknown_options<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let is_unknown = |name: &&str| name.starts_with(OWN_PREFIX) && find(name).is_none();
+    let is_unknown =
+        |name: &&str| name.starts_with(OWN_PREFIX) && *name != STOCK_LIBRARY_OPTION && find(name).is_none();
     names.into_iter().filter(is_unknown).map(str::to_owned).collect()
 }
 

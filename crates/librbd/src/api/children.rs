@@ -44,7 +44,6 @@ fn named(image: &OpenImage, depth: Depth) -> Outcome<Vec<Named>> {
 
 /// The names of pools and of images, each with its terminating zero, without clones in the trash. Gives how many there are; ERANGE with
 /// the sizes needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_children(
     image: rbd_image_t,
     pools: *mut c_char,
@@ -76,7 +75,6 @@ pub unsafe extern "C" fn rbd_list_children(
 }
 
 /// Gives how many there are, and needs a place more for the end of the list: else ERANGE, with the places needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_children2(
     image: rbd_image_t,
     children: *mut rbd_child_info_t,
@@ -110,7 +108,6 @@ pub unsafe extern "C" fn rbd_list_children2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_child_cleanup(child: *mut rbd_child_info_t) {
     // SAFETY: null or one filled entry by the contract of librbd.h.
     if let Some(child) = unsafe { child.as_mut() } {
@@ -123,7 +120,6 @@ pub unsafe extern "C" fn rbd_list_child_cleanup(child: *mut rbd_child_info_t) {
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_children_cleanup(children: *mut rbd_child_info_t, num_children: usize) {
     if children.is_null() {
         return;
@@ -174,7 +170,6 @@ unsafe fn linked_images(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_children3(
     image: rbd_image_t,
     images: *mut rbd_linked_image_spec_t,
@@ -185,7 +180,6 @@ pub unsafe extern "C" fn rbd_list_children3(
 }
 
 /// The clones, their clones, and so on.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_descendants(
     image: rbd_image_t,
     images: *mut rbd_linked_image_spec_t,

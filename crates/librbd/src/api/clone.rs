@@ -126,7 +126,6 @@ unsafe fn clone(
     core()?.block_on(made)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_clone(
     p_ioctx: rados_ioctx_t,
     p_name: *const c_char,
@@ -141,7 +140,6 @@ pub unsafe extern "C" fn rbd_clone(
 }
 
 /// `c_order` 0 is the parent's.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_clone2(
     p_ioctx: rados_ioctx_t,
     p_name: *const c_char,
@@ -165,7 +163,6 @@ pub unsafe extern "C" fn rbd_clone2(
 }
 
 /// Options that are not set are as the parent has it.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_clone3(
     p_ioctx: rados_ioctx_t,
     p_name: *const c_char,
@@ -184,7 +181,6 @@ pub unsafe extern "C" fn rbd_clone3(
 }
 
 /// As rbd_clone3, of a snapshot by its id.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_clone4(
     p_ioctx: rados_ioctx_t,
     p_name: *const c_char,
@@ -205,12 +201,10 @@ pub unsafe extern "C" fn rbd_clone4(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_flatten(image: rbd_image_t) -> c_int {
     flatten(image, CallerProgress::NONE)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_flatten_with_progress(
     image: rbd_image_t,
     cb: Option<librbd_progress_fn_t>,

@@ -5,7 +5,6 @@ use crate::ffi::panic::guard;
 use crate::handles::completion::{Completion, completion_of, release};
 use std::ffi::{c_int, c_void};
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_create_completion(
     cb_arg: *mut c_void,
     complete_cb: Option<rbd_callback_t>,
@@ -22,12 +21,10 @@ pub unsafe extern "C" fn rbd_aio_create_completion(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_is_complete(c: rbd_completion_t) -> c_int {
     guard(|| Ok(c_int::from(completion_of(c)?.is_complete())))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_wait_for_complete(c: rbd_completion_t) -> c_int {
     guard(|| {
         completion_of(c)?.wait();
@@ -35,17 +32,14 @@ pub unsafe extern "C" fn rbd_aio_wait_for_complete(c: rbd_completion_t) -> c_int
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_get_return_value(c: rbd_completion_t) -> isize {
     guard(|| Ok(completion_of(c)?.result() as isize))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_get_arg(c: rbd_completion_t) -> *mut c_void {
     guard(|| Ok(completion_of(c)?.argument()))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_release(c: rbd_completion_t) {
     guard(|| release(c));
 }

@@ -57,7 +57,6 @@ unsafe fn clean_up(options: *mut rbd_config_option_t, max_options: c_int) {
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_config_pool_list(
     io_ctx: rados_ioctx_t,
     options: *mut rbd_config_option_t,
@@ -72,13 +71,11 @@ pub unsafe extern "C" fn rbd_config_pool_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_config_pool_list_cleanup(options: *mut rbd_config_option_t, max_options: c_int) {
     // SAFETY: the same contract.
     unsafe { clean_up(options, max_options) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_config_image_list(
     image: rbd_image_t,
     options: *mut rbd_config_option_t,
@@ -92,7 +89,6 @@ pub unsafe extern "C" fn rbd_config_image_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_config_image_list_cleanup(options: *mut rbd_config_option_t, max_options: c_int) {
     // SAFETY: the same contract.
     unsafe { clean_up(options, max_options) }

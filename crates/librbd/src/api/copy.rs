@@ -125,42 +125,6 @@ fn image_copy(source: &Ref<OpenImage>, target: &Ref<OpenImage>, progress: Caller
     Ok(0)
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_copy(image: rbd_image_t, dest_io_ctx: rados_ioctx_t, destname: *const c_char) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { copy(image, dest_io_ctx, destname, None, CallerProgress::NONE) }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_copy2(src: rbd_image_t, dest: rbd_image_t) -> c_int {
-    copy_to_open(src, dest, CallerProgress::NONE)
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_copy3(
-    src: rbd_image_t,
-    dest_io_ctx: rados_ioctx_t,
-    destname: *const c_char,
-    dest_opts: rbd_image_options_t,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { copy(src, dest_io_ctx, destname, Some(dest_opts), CallerProgress::NONE) }
-}
-
-/// `sparse_size` has no meaning: what is not written in the source is not written in the copy.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_copy4(
-    src: rbd_image_t,
-    dest_io_ctx: rados_ioctx_t,
-    destname: *const c_char,
-    dest_opts: rbd_image_options_t,
-    _sparse_size: usize,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { copy(src, dest_io_ctx, destname, Some(dest_opts), CallerProgress::NONE) }
-}
-
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_copy_with_progress(
     image: rbd_image_t,
     dest_p: rados_ioctx_t,
@@ -172,7 +136,6 @@ pub unsafe extern "C" fn rbd_copy_with_progress(
     unsafe { copy(image, dest_p, destname, None, CallerProgress::new(cb, cbdata)) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_copy_with_progress2(
     src: rbd_image_t,
     dest: rbd_image_t,
@@ -182,20 +145,6 @@ pub unsafe extern "C" fn rbd_copy_with_progress2(
     copy_to_open(src, dest, CallerProgress::new(cb, cbdata))
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_copy_with_progress3(
-    image: rbd_image_t,
-    dest_p: rados_ioctx_t,
-    destname: *const c_char,
-    dest_opts: rbd_image_options_t,
-    cb: Option<librbd_progress_fn_t>,
-    cbdata: *mut c_void,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { copy(image, dest_p, destname, Some(dest_opts), CallerProgress::new(cb, cbdata)) }
-}
-
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_copy_with_progress4(
     image: rbd_image_t,
     dest_p: rados_ioctx_t,

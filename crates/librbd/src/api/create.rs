@@ -100,7 +100,6 @@ unsafe fn create_with_order(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_create(
     io: rados_ioctx_t,
     image_name: *const c_char,
@@ -111,7 +110,6 @@ pub unsafe extern "C" fn rbd_create(
     unsafe { create_with_order(io, image_name, size, order, Wanted::default()) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_create2(
     io: rados_ioctx_t,
     image_name: *const c_char,
@@ -124,7 +122,6 @@ pub unsafe extern "C" fn rbd_create2(
     unsafe { create_with_order(io, image_name, size, order, wanted) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_create3(
     io: rados_ioctx_t,
     image_name: *const c_char,
@@ -140,7 +137,6 @@ pub unsafe extern "C" fn rbd_create3(
 }
 
 /// The option `order` is set to the order that was chosen.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_create4(
     io: rados_ioctx_t,
     image_name: *const c_char,
@@ -156,13 +152,11 @@ pub unsafe extern "C" fn rbd_create4(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_remove(io: rados_ioctx_t, image_name: *const c_char) -> c_int {
     // SAFETY: the same contract.
     unsafe { rbd_remove_with_progress(io, image_name, None, std::ptr::null_mut()) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_remove_with_progress(
     io: rados_ioctx_t,
     image_name: *const c_char,
@@ -179,7 +173,6 @@ pub unsafe extern "C" fn rbd_remove_with_progress(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_rename(
     src_io_ctx: rados_ioctx_t,
     srcname: *const c_char,
@@ -193,13 +186,11 @@ pub unsafe extern "C" fn rbd_rename(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_resize(image: rbd_image_t, size: u64) -> c_int {
     resize(image, size, true, CallerProgress::NONE)
 }
 
 /// EINVAL if it would shrink the image and `allow_shrink` is false.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_resize2(
     image: rbd_image_t,
     size: u64,
@@ -210,7 +201,6 @@ pub unsafe extern "C" fn rbd_resize2(
     resize(image, size, allow_shrink, CallerProgress::new(cb, cbdata))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_resize_with_progress(
     image: rbd_image_t,
     size: u64,

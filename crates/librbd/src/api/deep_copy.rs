@@ -41,18 +41,6 @@ async fn copy(
     Ok(())
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_deep_copy(
-    src: rbd_image_t,
-    dest_io_ctx: rados_ioctx_t,
-    destname: *const c_char,
-    dest_opts: rbd_image_options_t,
-) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { rbd_deep_copy_with_progress(src, dest_io_ctx, destname, dest_opts, None, std::ptr::null_mut()) }
-}
-
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_deep_copy_with_progress(
     image: rbd_image_t,
     dest_io_ctx: rados_ioctx_t,

@@ -194,7 +194,6 @@ fn tell_part(
     Ok(())
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate(
     image: rbd_image_t,
     fromsnapname: *const c_char,
@@ -208,7 +207,6 @@ pub unsafe extern "C" fn rbd_diff_iterate(
 }
 
 /// ENOENT: no such snapshot to start from; EINVAL: it is younger than what the handle shows.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate2(
     image: rbd_image_t,
     fromsnapname: *const c_char,
@@ -228,7 +226,6 @@ pub unsafe extern "C" fn rbd_diff_iterate2(
 }
 
 /// As rbd_diff_iterate2. `from_snap_id` 0 is the beginning of time. EINVAL for an unknown flag.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_diff_iterate3(
     image: rbd_image_t,
     from_snap_id: u64,

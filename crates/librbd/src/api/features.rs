@@ -20,7 +20,6 @@ pub fn from_text(text: &str) -> Outcome<u64> {
     Ok(Features::from_text(text).ok_or(Errno::EINVAL)?.0)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_features_to_string(features: u64, str_features: *mut c_char, size: *mut usize) -> c_int {
     guard(|| {
         let text = to_text(features)?;
@@ -29,7 +28,6 @@ pub unsafe extern "C" fn rbd_features_to_string(features: u64, str_features: *mu
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_features_from_string(str_features: *const c_char, features: *mut u64) -> c_int {
     guard(|| {
         // SAFETY: a string and a place by the contract of librbd.h.

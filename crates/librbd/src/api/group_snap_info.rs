@@ -53,7 +53,6 @@ fn info2((snapshot, names): &(GroupSnapshot, Vec<String>)) -> rbd_group_snap_inf
 }
 
 /// Gives 0, and the number of snapshots in `num_entries`; ENOENT for a group that is not there.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_list2(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -70,7 +69,6 @@ pub unsafe extern "C" fn rbd_group_snap_list2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_list2_cleanup(snaps: *mut rbd_group_snap_info2_t, num_entries: usize) {
     for place in (0..num_entries).filter(|_| !snaps.is_null()) {
         // SAFETY: `num_entries` filled entries by the contract of librbd.h.
@@ -78,7 +76,6 @@ pub unsafe extern "C" fn rbd_group_snap_list2_cleanup(snaps: *mut rbd_group_snap
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_get_info(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -100,7 +97,6 @@ pub unsafe extern "C" fn rbd_group_snap_get_info(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_get_info_cleanup(group_snap: *mut rbd_group_snap_info2_t) {
     // SAFETY: null or a filled struct by the contract of librbd.h.
     let Some(info) = (unsafe { group_snap.as_mut() }) else { return };

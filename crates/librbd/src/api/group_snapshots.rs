@@ -3,9 +3,7 @@
 //! Owns: the arguments of the calls. Does not own: what such a snapshot is (the engine), its parts one by one (`group_snap_info.rs`).
 use crate::api::groups::{check_size, groups_of, nothing_if_missing, put_all};
 use crate::ffi::caller::{clear, duplicate, fetch, put, release, string};
-use crate::ffi::ctypes::{
-    librbd_progress_fn_t, rados_ioctx_t, rbd_group_snap_info_t, rbd_image_t, rbd_snap_group_namespace_t,
-};
+use crate::ffi::ctypes::{Progress, rados_ioctx_t, rbd_group_snap_info_t, rbd_image_t, rbd_snap_group_namespace_t};
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
 use crate::ffi::progress::CallerProgress;
@@ -14,8 +12,6 @@ use crate::runtime::process::core;
 use lsd_engine::GroupSnapshot;
 use std::ffi::{c_char, c_int, c_void};
 
-type Progress = Option<librbd_progress_fn_t>;
-
 /// `RBD_SNAP_CREATE_SKIP_QUIESCE` and `RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR`: one of them at a time. Nothing can be quiesced.
 const CREATE_FLAGS: [u32; 3] = [0, 1 << 0, 1 << 1];
 
@@ -23,7 +19,6 @@ pub(super) fn state(snapshot: &GroupSnapshot) -> c_int {
     c_int::from(snapshot.is_complete)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_create(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -34,7 +29,6 @@ pub unsafe extern "C" fn rbd_group_snap_create(
 }
 
 /// EINVAL for a flag that is unknown, and for both at once.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_create2(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -52,7 +46,6 @@ pub unsafe extern "C" fn rbd_group_snap_create2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_remove(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -66,7 +59,6 @@ pub unsafe extern "C" fn rbd_group_snap_remove(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_rename(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -84,7 +76,6 @@ pub unsafe extern "C" fn rbd_group_snap_rename(
 }
 
 /// Gives the number of snapshots, of a group that is not there 0.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_list(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -108,7 +99,6 @@ pub unsafe extern "C" fn rbd_group_snap_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_list_cleanup(
     snaps: *mut rbd_group_snap_info_t,
     group_snap_info_size: usize,
@@ -126,7 +116,6 @@ pub unsafe extern "C" fn rbd_group_snap_list_cleanup(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_rollback(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -137,7 +126,6 @@ pub unsafe extern "C" fn rbd_group_snap_rollback(
 }
 
 /// `cb` is told of images, and can still cancel before the first.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_snap_rollback_with_progress(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -156,7 +144,6 @@ pub unsafe extern "C" fn rbd_group_snap_rollback_with_progress(
 }
 
 /// ERANGE for a struct of another size; EINVAL for a snapshot that is no part of a group's; ENOENT where one of them is gone.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_group_namespace(
     image: rbd_image_t,
     snap_id: u64,
@@ -185,7 +172,6 @@ pub unsafe extern "C" fn rbd_snap_get_group_namespace(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_group_namespace_cleanup(
     group_snap: *mut rbd_snap_group_namespace_t,
     group_snap_size: usize,

@@ -17,7 +17,7 @@ const INCOMPLETE: c_int = 1;
 
 /// # Safety
 /// A live io context.
-pub(super) unsafe fn groups_of(io: rados_ioctx_t) -> Outcome<Groups> {
+pub unsafe fn groups_of(io: rados_ioctx_t) -> Outcome<Groups> {
     // SAFETY: the same contract.
     let pool = unsafe { Pool::adopt(io) }?;
     Ok(Groups::new(pool.store.clone(), pool.open_options(false)?))
@@ -71,7 +71,6 @@ pub(super) unsafe fn check_size<T>(size: usize, places: *mut usize) -> Outcome<(
     Err(Errno::ERANGE)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_create(p: rados_ioctx_t, name: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: a live io context and a string by the contract of librbd.h.
@@ -82,7 +81,6 @@ pub unsafe extern "C" fn rbd_group_create(p: rados_ioctx_t, name: *const c_char)
 }
 
 /// Its snapshots go with it. One that is not there is no error, as in librbd.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_remove(p: rados_ioctx_t, name: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: a live io context and a string by the contract of librbd.h.
@@ -95,7 +93,6 @@ pub unsafe extern "C" fn rbd_group_remove(p: rados_ioctx_t, name: *const c_char)
 }
 
 /// Names, each with its terminating zero; gives the bytes written. ERANGE with the size needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_list(p: rados_ioctx_t, names: *mut c_char, size: *mut usize) -> c_int {
     guard(|| {
         // SAFETY: a live io context by the contract of librbd.h.
@@ -106,7 +103,6 @@ pub unsafe extern "C" fn rbd_group_list(p: rados_ioctx_t, names: *mut c_char, si
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_rename(
     p: rados_ioctx_t,
     src_name: *const c_char,
@@ -120,7 +116,6 @@ pub unsafe extern "C" fn rbd_group_rename(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_get_id(
     p: rados_ioctx_t,
     group_name: *const c_char,
@@ -150,7 +145,6 @@ unsafe fn both(group_p: rados_ioctx_t, image_p: rados_ioctx_t) -> Outcome<(Group
 }
 
 /// One that is in the group already stays. EEXIST: it is in another.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_image_add(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -168,7 +162,6 @@ pub unsafe extern "C" fn rbd_group_image_add(
 }
 
 /// EBADF: it is in another group.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_image_remove(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -179,7 +172,6 @@ pub unsafe extern "C" fn rbd_group_image_remove(
     guard(|| unsafe { remove_image(group_p, group_name, image_p, ImageRef::Name(string(image_name)?)) })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_image_remove_by_id(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -205,7 +197,6 @@ unsafe fn remove_image(
 }
 
 /// Gives the number of images, of a group that is not there 0.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_image_list(
     group_p: rados_ioctx_t,
     group_name: *const c_char,
@@ -233,7 +224,6 @@ pub unsafe extern "C" fn rbd_group_image_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_image_list_cleanup(
     images: *mut rbd_group_image_info_t,
     group_image_info_size: usize,
@@ -252,7 +242,6 @@ pub unsafe extern "C" fn rbd_group_image_list_cleanup(
 }
 
 /// An image in no group: an empty name and pool -1, as librbd. ERANGE for a struct of another size.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_group(
     image: rbd_image_t,
     group_info: *mut rbd_group_info_t,
@@ -274,7 +263,6 @@ pub unsafe extern "C" fn rbd_get_group(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_group_info_cleanup(group_info: *mut rbd_group_info_t, group_info_size: usize) -> c_int {
     guard(|| {
         if group_info_size != size_of::<rbd_group_info_t>() {

@@ -10,7 +10,6 @@ use std::ffi::{c_char, c_int};
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Fills at most `infosize` bytes, so that callers built against a shorter struct are served too.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_stat(image: rbd_image_t, info: *mut rbd_image_info_t, infosize: usize) -> c_int {
     with_image(image, |image| {
         if info.is_null() {
@@ -41,7 +40,6 @@ pub unsafe extern "C" fn rbd_stat(image: rbd_image_t, info: *mut rbd_image_info_
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident -> $type:ty = $of:expr;)*) => {$(
         $(#[$doc])*
-        #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(image: rbd_image_t, place: *mut $type) -> c_int {
             with_image(image, |image| {
                 let of: fn(&ImageInfo) -> $type = $of;
@@ -69,7 +67,6 @@ pub fn time(ns: u64) -> timespec {
 }
 
 /// Of what the handle shows. ENOENT: a snapshot that was removed meanwhile.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_flags(image: rbd_image_t, flags: *mut u64) -> c_int {
     with_image(image, |image| {
         // SAFETY: a place for the number by the contract of librbd.h.
@@ -78,7 +75,6 @@ pub unsafe extern "C" fn rbd_get_flags(image: rbd_image_t, flags: *mut u64) -> c
 }
 
 /// Of what the handle shows.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_size(image: rbd_image_t, size: *mut u64) -> c_int {
     with_image(image, |image| {
         // SAFETY: a place for the number by the contract of librbd.h.
@@ -86,7 +82,6 @@ pub unsafe extern "C" fn rbd_get_size(image: rbd_image_t, size: *mut u64) -> c_i
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_name(image: rbd_image_t, name: *mut c_char, name_len: *mut usize) -> c_int {
     with_image(image, |image| {
         // SAFETY: a buffer of that size by the contract of librbd.h.
@@ -94,7 +89,6 @@ pub unsafe extern "C" fn rbd_get_name(image: rbd_image_t, name: *mut c_char, nam
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_id(image: rbd_image_t, id: *mut c_char, id_len: usize) -> c_int {
     with_image(image, |image| {
         // SAFETY: a buffer of that size by the contract of librbd.h.
@@ -103,7 +97,6 @@ pub unsafe extern "C" fn rbd_get_id(image: rbd_image_t, id: *mut c_char, id_len:
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_block_name_prefix(
     image: rbd_image_t,
     prefix: *mut c_char,
@@ -116,7 +109,6 @@ pub unsafe extern "C" fn rbd_get_block_name_prefix(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_data_pool_id(image: rbd_image_t) -> i64 {
     with_image(image, |image| Ok(image.view.head().info().data_pool.0))
 }

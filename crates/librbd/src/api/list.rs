@@ -17,7 +17,6 @@ unsafe fn images(io: rados_ioctx_t) -> Outcome<Vec<CatalogEntry>> {
 }
 
 /// Names, each with its terminating zero; gives the bytes written. ERANGE with the size needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list(io: rados_ioctx_t, names: *mut c_char, size: *mut usize) -> c_int {
     guard(|| {
         // SAFETY: the contract of librbd.h.
@@ -28,7 +27,6 @@ pub unsafe extern "C" fn rbd_list(io: rados_ioctx_t, names: *mut c_char, size: *
 }
 
 /// ERANGE with the number of images if there are more than `max_images`.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list2(io: rados_ioctx_t, specs: *mut rbd_image_spec_t, max_images: *mut usize) -> c_int {
     guard(|| {
         // SAFETY: a number by the contract of librbd.h.
@@ -52,7 +50,6 @@ pub unsafe extern "C" fn rbd_list2(io: rados_ioctx_t, specs: *mut rbd_image_spec
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_spec_cleanup(image: *mut rbd_image_spec_t) {
     // SAFETY: null or one filled spec by the contract of librbd.h.
     if let Some(spec) = unsafe { image.as_mut() } {
@@ -64,7 +61,6 @@ pub unsafe extern "C" fn rbd_image_spec_cleanup(image: *mut rbd_image_spec_t) {
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_spec_list_cleanup(images: *mut rbd_image_spec_t, num_images: usize) {
     if images.is_null() {
         return;
@@ -75,7 +71,6 @@ pub unsafe extern "C" fn rbd_image_spec_list_cleanup(images: *mut rbd_image_spec
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_linked_image_spec_cleanup(image: *mut rbd_linked_image_spec_t) {
     // SAFETY: null or one filled spec by the contract of librbd.h.
     if let Some(spec) = unsafe { image.as_mut() } {
@@ -89,7 +84,6 @@ pub unsafe extern "C" fn rbd_linked_image_spec_cleanup(image: *mut rbd_linked_im
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_linked_image_spec_list_cleanup(images: *mut rbd_linked_image_spec_t, num_images: usize) {
     if images.is_null() {
         return;
@@ -100,7 +94,6 @@ pub unsafe extern "C" fn rbd_linked_image_spec_list_cleanup(images: *mut rbd_lin
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_spec_cleanup(snap: *mut rbd_snap_spec_t) {
     // SAFETY: null or one filled spec by the contract of librbd.h.
     if let Some(spec) = unsafe { snap.as_mut() } {

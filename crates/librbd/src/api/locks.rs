@@ -20,7 +20,6 @@ fn lockable(image: &OpenImage) -> Outcome<()> {
 }
 
 /// Asks the cluster: ESHUTDOWN if this client was fenced off.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owner: *mut c_int) -> c_int {
     with_image(image, |image| {
         // SAFETY: a place by the contract of librbd.h.
@@ -34,7 +33,6 @@ pub unsafe extern "C" fn rbd_is_exclusive_lock_owner(image: rbd_image_t, is_owne
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) -> c_int {
     with_image(image, |image| {
         exclusive_only(lock_mode)?;
@@ -44,7 +42,6 @@ pub unsafe extern "C" fn rbd_lock_acquire(image: rbd_image_t, lock_mode: c_int) 
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_release(image: rbd_image_t) -> c_int {
     with_image(image, |image| {
         lockable(image)?;
@@ -54,7 +51,6 @@ pub unsafe extern "C" fn rbd_lock_release(image: rbd_image_t) -> c_int {
 }
 
 /// The owner's address. ENOENT if there is none; ERANGE with the number of owners if there is no room.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_get_owners(
     image: rbd_image_t,
     lock_mode: *mut c_int,
@@ -82,7 +78,6 @@ pub unsafe extern "C" fn rbd_lock_get_owners(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_get_owners_cleanup(lock_owners: *mut *mut c_char, lock_owner_count: usize) {
     if lock_owners.is_null() {
         return;
@@ -94,7 +89,6 @@ pub unsafe extern "C" fn rbd_lock_get_owners_cleanup(lock_owners: *mut *mut c_ch
 }
 
 /// Fences the owner at this address off the cluster. ENOENT: nobody owns the image; EBUSY: somebody else does.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_break(image: rbd_image_t, lock_mode: c_int, lock_owner: *const c_char) -> c_int {
     with_image(image, |image| {
         exclusive_only(lock_mode)?;
@@ -106,7 +100,6 @@ pub unsafe extern "C" fn rbd_lock_break(image: rbd_image_t, lock_mode: c_int, lo
 }
 
 /// Sizes are set to what is needed, also with ERANGE; gives the number of lockers.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_list_lockers(
     image: rbd_image_t,
     exclusive: *mut c_int,
@@ -139,7 +132,6 @@ pub unsafe extern "C" fn rbd_list_lockers(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_exclusive(image: rbd_image_t, cookie: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -149,7 +141,6 @@ pub unsafe extern "C" fn rbd_lock_exclusive(image: rbd_image_t, cookie: *const c
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_lock_shared(image: rbd_image_t, cookie: *const c_char, tag: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
@@ -159,7 +150,6 @@ pub unsafe extern "C" fn rbd_lock_shared(image: rbd_image_t, cookie: *const c_ch
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_unlock(image: rbd_image_t, cookie: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -170,7 +160,6 @@ pub unsafe extern "C" fn rbd_unlock(image: rbd_image_t, cookie: *const c_char) -
 }
 
 /// EINVAL if `client` is no client's name; else its holder is fenced off the cluster and the lock is free.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_break_lock(image: rbd_image_t, client: *const c_char, cookie: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
@@ -182,7 +171,6 @@ pub unsafe extern "C" fn rbd_break_lock(image: rbd_image_t, client: *const c_cha
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_features(image: rbd_image_t, features: u64, enabled: u8) -> c_int {
     with_image(image, |image| {
         image.view.writable()?;

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int};
 use std::ops::Bound;
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_metadata_get(
     image: rbd_image_t,
     key: *const c_char,
@@ -28,7 +27,6 @@ pub unsafe extern "C" fn rbd_metadata_get(
 }
 
 /// EINVAL for an override of an option (`conf_*`) that is none, or whose text is not understood.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_metadata_set(image: rbd_image_t, key: *const c_char, value: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: strings by the contract of librbd.h.
@@ -39,7 +37,6 @@ pub unsafe extern "C" fn rbd_metadata_set(image: rbd_image_t, key: *const c_char
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_metadata_remove(image: rbd_image_t, key: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -51,7 +48,6 @@ pub unsafe extern "C" fn rbd_metadata_remove(image: rbd_image_t, key: *const c_c
 }
 
 /// Keys after `start`, at most `max` of them (0: all). Both sizes are set to what is needed before ERANGE.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_metadata_list(
     image: rbd_image_t,
     start: *const c_char,
@@ -75,7 +71,7 @@ type Buffer = (*mut c_char, *mut usize);
 ///
 /// # Safety
 /// The contract of rbd_metadata_list.
-unsafe fn put_page(
+pub unsafe fn put_page(
     all: impl FnOnce() -> Outcome<BTreeMap<String, String>>,
     start: *const c_char,
     max: u64,
@@ -133,7 +129,6 @@ async fn tell_all_images(pool: &Pool, key: &str) -> Outcome<()> {
     Ok(Catalog::new(root).tell_of_options().await?)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_metadata_get(
     io_ctx: rados_ioctx_t,
     key: *const c_char,
@@ -150,7 +145,6 @@ pub unsafe extern "C" fn rbd_pool_metadata_get(
 }
 
 /// EINVAL for an override of an option (`conf_*`) that is none, or whose text is not understood.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_metadata_set(
     io_ctx: rados_ioctx_t,
     key: *const c_char,
@@ -166,7 +160,6 @@ pub unsafe extern "C" fn rbd_pool_metadata_set(
 }
 
 /// ENOENT.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_metadata_remove(io_ctx: rados_ioctx_t, key: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: a live io context and a string by the contract of librbd.h.
@@ -178,7 +171,6 @@ pub unsafe extern "C" fn rbd_pool_metadata_remove(io_ctx: rados_ioctx_t, key: *c
 }
 
 /// As rbd_metadata_list.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_metadata_list(
     io_ctx: rados_ioctx_t,
     start: *const c_char,

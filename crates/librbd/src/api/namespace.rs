@@ -23,7 +23,6 @@ unsafe fn arguments(io: rados_ioctx_t, name: *const c_char) -> Outcome<(Pool, St
 }
 
 /// EEXIST if it is there, EINVAL for an empty name.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_namespace_create(io: rados_ioctx_t, namespace_name: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: the same contract.
@@ -34,7 +33,6 @@ pub unsafe extern "C" fn rbd_namespace_create(io: rados_ioctx_t, namespace_name:
 }
 
 /// EBUSY if it has images, ENOENT if it is not there.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_namespace_remove(io: rados_ioctx_t, namespace_name: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: the same contract.
@@ -46,7 +44,6 @@ pub unsafe extern "C" fn rbd_namespace_remove(io: rados_ioctx_t, namespace_name:
 }
 
 /// Names, each with its terminating zero; gives the bytes written. ERANGE with the size needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_namespace_list(
     io: rados_ioctx_t,
     namespace_names: *mut c_char,
@@ -61,7 +58,6 @@ pub unsafe extern "C" fn rbd_namespace_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_namespace_exists(
     io: rados_ioctx_t,
     namespace_name: *const c_char,

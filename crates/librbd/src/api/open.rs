@@ -1,5 +1,5 @@
 //! Opening and closing images.
-use crate::ffi::caller::{optional_string, put, string};
+use crate::ffi::caller::{optional_string, string};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_completion_t, rbd_image_t};
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
@@ -17,15 +17,16 @@ use std::ffi::{c_char, c_int};
 use std::panic::AssertUnwindSafe;
 
 /// What to open, taken from the arguments in the caller's call.
-struct Request {
+pub struct Request {
     pool: Pool,
     image: ImageRef,
     snapshot: Option<String>,
     read_only: bool,
 }
 
+/// What an image is called by.
 #[derive(Clone, Copy)]
-enum By {
+pub enum By {
     Name,
     Id,
 }
@@ -33,7 +34,7 @@ enum By {
 impl Request {
     /// # Safety
     /// The contract of rbd_open.
-    unsafe fn new(
+    pub unsafe fn new(
         io: rados_ioctx_t,
         which: *const c_char,
         snap_name: *const c_char,
@@ -49,7 +50,8 @@ impl Request {
         Ok(Self { pool, image, snapshot, read_only })
     }
 
-    async fn run(self) -> Outcome<Ref<OpenImage>> {
+    /// ENOENT: no such image or snapshot.
+    pub async fn run(self) -> Outcome<Ref<OpenImage>> {
         let end = self.pool.end();
         let opened = self.attempt().await;
         if opened.is_err() {
@@ -73,110 +75,7 @@ impl Request {
     }
 }
 
-/// # Safety
-/// The contract of rbd_open.
-unsafe fn open(
-    io: rados_ioctx_t,
-    which: *const c_char,
-    image: *mut rbd_image_t,
-    snap_name: *const c_char,
-    by: By,
-    read_only: bool,
-) -> c_int {
-    guard(|| {
-        if image.is_null() {
-            return Err(Errno::EINVAL);
-        }
-        // SAFETY: the same contract.
-        let request = unsafe { Request::new(io, which, snap_name, by, read_only) }?;
-        let opened = core()?.block_on(request.run())?;
-        // SAFETY: not null, and the caller's to be written.
-        unsafe { put(image, opened.handle()) }
-    })
-}
-
-/// The caller's `rbd_image_t` of an open that is under way.
-struct Place(*mut rbd_image_t);
-
-// SAFETY: the caller leaves the place to the operation until it is complete.
-unsafe impl Send for Place {}
-
-impl Place {
-    fn set(&self, handle: rbd_image_t) {
-        // SAFETY: `aio_open` checked for null; valid until the operation is complete.
-        unsafe { self.0.write(handle) };
-    }
-}
-
-/// # Safety
-/// The contract of rbd_aio_open.
-unsafe fn aio_open(
-    io: rados_ioctx_t,
-    which: *const c_char,
-    image: *mut rbd_image_t,
-    snap_name: *const c_char,
-    c: rbd_completion_t,
-    (by, read_only): (By, bool),
-) -> c_int {
-    guard(|| {
-        if image.is_null() {
-            return Err(Errno::EINVAL);
-        }
-        // SAFETY: the same contract.
-        let request = unsafe { Request::new(io, which, snap_name, by, read_only) }?;
-        let (core, place) = (core()?, Place(image));
-        let completion = arm(c)?;
-        core.handle().spawn(async move {
-            let opened = AssertUnwindSafe(request.run()).catch_unwind().await.unwrap_or(Err(Errno::EIO));
-            let result = match opened {
-                Ok(opened) => {
-                    place.set(opened.handle());
-                    0
-                }
-                Err(errno) => -i64::from(errno.0),
-            };
-            Done { completion, image: None, result }.send(core);
-        });
-        Ok(0)
-    })
-}
-
-macro_rules! open_entries {
-    ($($sync:ident $async:ident $by:expr, $read_only:expr;)*) => {$(
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $sync(
-            io: rados_ioctx_t,
-            which: *const c_char,
-            image: *mut rbd_image_t,
-            snap_name: *const c_char,
-        ) -> c_int {
-            // SAFETY: the same contract.
-            unsafe { open(io, which, image, snap_name, $by, $read_only) }
-        }
-
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $async(
-            io: rados_ioctx_t,
-            which: *const c_char,
-            image: *mut rbd_image_t,
-            snap_name: *const c_char,
-            c: rbd_completion_t,
-        ) -> c_int {
-            // SAFETY: the same contract.
-            unsafe { aio_open(io, which, image, snap_name, c, ($by, $read_only)) }
-        }
-    )*};
-}
-
-open_entries! {
-    rbd_open rbd_aio_open By::Name, false;
-    rbd_open_by_id rbd_aio_open_by_id By::Id, false;
-    rbd_open_read_only rbd_aio_open_read_only By::Name, true;
-    rbd_open_by_id_read_only rbd_aio_open_by_id_read_only By::Id, true;
-}
-
 /// Waits for operations in flight, flushes and closes. The handle is gone afterwards, also after an error.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_close(image: rbd_image_t) -> c_int {
     guard(|| {
         let image = take_handle(image)?;
@@ -186,7 +85,6 @@ pub unsafe extern "C" fn rbd_close(image: rbd_image_t) -> c_int {
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_close(image: rbd_image_t, c: rbd_completion_t) -> c_int {
     guard(|| {
         let completion = arm(c)?;

@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_int};
 /// Whether an option is text; EINVAL for an unknown one.
 fn is_text(option: c_int) -> Outcome<bool> {
     match option {
-        name::JOURNAL_POOL | name::DATA_POOL => Ok(true),
+        name::JOURNAL_POOL | name::DATA_POOL | name::LSD_FORMAT => Ok(true),
         name::FORMAT..=name::MIRROR_IMAGE_MODE => Ok(false),
         _ => Err(Errno::EINVAL),
     }
@@ -19,7 +19,6 @@ fn expect_text(option: c_int, text: bool) -> Outcome<()> {
     if is_text(option)? == text { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_create(opts: *mut rbd_image_options_t) {
     guard(|| {
         // SAFETY: a place for a handle by the contract of librbd.h.
@@ -27,12 +26,10 @@ pub unsafe extern "C" fn rbd_image_options_create(opts: *mut rbd_image_options_t
     });
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_destroy(opts: rbd_image_options_t) {
     guard(|| take_options(opts).map(drop));
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_set_string(
     opts: rbd_image_options_t,
     optname: c_int,
@@ -47,7 +44,6 @@ pub unsafe extern "C" fn rbd_image_options_set_string(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_set_uint64(opts: rbd_image_options_t, optname: c_int, optval: u64) -> c_int {
     guard(|| {
         let options = options_of(opts)?;
@@ -58,7 +54,6 @@ pub unsafe extern "C" fn rbd_image_options_set_uint64(opts: rbd_image_options_t,
 }
 
 /// ENOENT if it is not set, E2BIG if it does not fit.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_get_string(
     opts: rbd_image_options_t,
     optname: c_int,
@@ -77,7 +72,6 @@ pub unsafe extern "C" fn rbd_image_options_get_string(
 }
 
 /// ENOENT if it is not set.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_get_uint64(
     opts: rbd_image_options_t,
     optname: c_int,
@@ -91,7 +85,6 @@ pub unsafe extern "C" fn rbd_image_options_get_uint64(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_is_set(
     opts: rbd_image_options_t,
     optname: c_int,
@@ -106,7 +99,6 @@ pub unsafe extern "C" fn rbd_image_options_is_set(
 }
 
 /// ENOENT if it is not set.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_unset(opts: rbd_image_options_t, optname: c_int) -> c_int {
     guard(|| {
         let options = options_of(opts)?;
@@ -115,13 +107,11 @@ pub unsafe extern "C" fn rbd_image_options_unset(opts: rbd_image_options_t, optn
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_clear(opts: rbd_image_options_t) {
     guard(|| options_of(opts).map(|options| options.values().clear()));
 }
 
 /// 1 if nothing is set.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_image_options_is_empty(opts: rbd_image_options_t) -> c_int {
     guard(|| Ok(c_int::from(options_of(opts)?.values().is_empty())))
 }

@@ -19,7 +19,6 @@ fn pool_name(image: &OpenImage, parent: &Parent) -> Outcome<String> {
 }
 
 /// 0 without a parent. ENOENT as in rbd_get_flags.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_overlap(image: rbd_image_t, overlap: *mut u64) -> c_int {
     with_image(image, |image| {
         let shown = image.view.image()?;
@@ -29,7 +28,6 @@ pub unsafe extern "C" fn rbd_get_overlap(image: rbd_image_t, overlap: *mut u64) 
 }
 
 /// Both places are cleared first, since callers clean them up whatever this gives.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_parent(
     image: rbd_image_t,
     parent_image: *mut rbd_linked_image_spec_t,
@@ -66,7 +64,6 @@ pub unsafe extern "C" fn rbd_get_parent(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_parent_info(
     image: rbd_image_t,
     parent_poolname: *mut c_char,
@@ -82,7 +79,6 @@ pub unsafe extern "C" fn rbd_get_parent_info(
     unsafe { parent_info(image, [pool, name, (std::ptr::null_mut(), 0), snap]) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_get_parent_info2(
     image: rbd_image_t,
     parent_poolname: *mut c_char,

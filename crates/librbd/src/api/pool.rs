@@ -1,7 +1,7 @@
 //! Preparing a pool, and its statistics.
 use crate::ffi::caller::put;
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_pool_stats_t};
-use crate::ffi::errno::Errno;
+use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
 use crate::handles::pool::Pool;
 use crate::handles::slab::{Handled, Slab};
@@ -15,7 +15,6 @@ use std::sync::{Mutex, PoisonError};
 const APPLICATION: &str = "rbd";
 
 /// Names the pool's application; EPERM if it is another's, unless forced. A pool needs nothing else.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_init(io: rados_ioctx_t, force: bool) -> c_int {
     guard(|| {
         // SAFETY: the same contract.
@@ -24,6 +23,9 @@ pub unsafe extern "C" fn rbd_pool_init(io: rados_ioctx_t, force: bool) -> c_int 
         Ok(0)
     })
 }
+
+/// How many statistics there are.
+pub const STATS: usize = 8;
 
 /// The statistics that a caller wants, and where to put each.
 pub struct WantedStats(Mutex<BTreeMap<c_int, Place>>);
@@ -34,41 +36,38 @@ struct Place(*mut u64);
 // SAFETY: it is written only within rbd_pool_stats_get, by the thread that called it.
 unsafe impl Send for Place {}
 
-static STATS: Slab<WantedStats> = Slab::new();
+static STATISTICS: Slab<WantedStats> = Slab::new();
 
 impl Handled for WantedStats {
     const TAG: u64 = 0xa;
     fn slab() -> &'static Slab<Self> {
-        &STATS
+        &STATISTICS
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_stats_create(stats: *mut rbd_pool_stats_t) {
     guard(|| {
         if stats.is_null() {
             return Err(Errno::EINVAL);
         }
-        let wanted = STATS.insert(WantedStats(Mutex::default()))?;
+        let wanted = STATISTICS.insert(WantedStats(Mutex::default()))?;
         // SAFETY: a place by the contract of librbd.h.
         unsafe { put(stats, wanted.handle()) }.map(drop)
     });
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_stats_destroy(stats: rbd_pool_stats_t) {
-    guard(|| STATS.remove(stats).map(drop));
+    guard(|| STATISTICS.remove(stats).map(drop));
 }
 
 /// ENOENT for a statistic that there is not. The first place counts.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_pool_stats_option_add_uint64(
     stats: rbd_pool_stats_t,
     stat_option: c_int,
     stat_val: *mut u64,
 ) -> c_int {
     guard(|| {
-        let wanted = STATS.get(stats)?;
+        let wanted = STATISTICS.get(stats)?;
         if stat_val.is_null() {
             return Err(Errno::EINVAL);
         }
@@ -81,19 +80,22 @@ pub unsafe extern "C" fn rbd_pool_stats_option_add_uint64(
     })
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_pool_stats_get(io: rados_ioctx_t, stats: rbd_pool_stats_t) -> c_int {
-    guard(|| {
-        let wanted = STATS.get(stats)?;
-        // SAFETY: a live io context by the contract of librbd.h.
-        let pool = unsafe { Pool::adopt(io) }?;
-        let found = core()?.block_on(PoolStats::of(&pool.store))?;
-        for (option, place) in &*wanted.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            // SAFETY: the caller keeps the place until it destroys the handle, by the contract of librbd.h.
-            unsafe { place.0.write(number(&found, *option).unwrap_or_default()) };
-        }
-        Ok(0)
-    })
+/// Gives what the caller wants of lsd's images and of `more`, which has as many numbers, by librbd.h's.
+///
+/// # Safety
+/// The contract of rbd_pool_stats_get.
+pub unsafe fn give_stats(io: rados_ioctx_t, stats: rbd_pool_stats_t, more: &[u64; STATS]) -> Outcome<c_int> {
+    let wanted = STATISTICS.get(stats)?;
+    // SAFETY: a live io context by the contract of librbd.h.
+    let pool = unsafe { Pool::adopt(io) }?;
+    let found = core()?.block_on(PoolStats::of(&pool.store))?;
+    for (option, place) in &*wanted.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let more = usize::try_from(*option).ok().and_then(|option| more.get(option)).copied().unwrap_or_default();
+        let sum = number(&found, *option).unwrap_or_default().saturating_add(more);
+        // SAFETY: the caller keeps the place until it destroys the handle, by the contract of librbd.h.
+        unsafe { place.0.write(sum) };
+    }
+    Ok(0)
 }
 
 /// By librbd.h's `rbd_pool_stat_option_t`.

@@ -21,7 +21,6 @@ fn original_name(image: &OpenImage, id: u64) -> Outcome<String> {
 }
 
 /// ERANGE if it does not fit.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_trash_namespace(
     image: rbd_image_t,
     snap_id: u64,
@@ -37,7 +36,6 @@ pub unsafe extern "C" fn rbd_snap_get_trash_namespace(
 }
 
 /// ERANGE for a struct of another size.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_trash_namespace2(
     image: rbd_image_t,
     snap_id: u64,
@@ -59,7 +57,6 @@ pub unsafe extern "C" fn rbd_snap_get_trash_namespace2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_trash_namespace_cleanup(
     trash_snap: *mut rbd_snap_trash_namespace_t,
     trash_snap_size: usize,

@@ -4,7 +4,7 @@
 //! image a call goes to (`handles/view.rs`).
 use crate::api::info::time;
 use crate::ffi::caller::{clear, duplicate, fetch, optional_string, put, put_sized_text, release, string};
-use crate::ffi::ctypes::{librbd_progress_fn_t, rbd_image_t, rbd_snap_info_t};
+use crate::ffi::ctypes::{Progress, rbd_image_t, rbd_snap_info_t};
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::progress::CallerProgress;
 use crate::handles::entry::with_image;
@@ -13,8 +13,6 @@ use crate::handles::slab::Ref;
 use lsd_engine::{SnapInfo, SnapNamespace, SnapRef};
 use nix::libc::timespec;
 use std::ffi::{c_char, c_int, c_void};
-
-type Progress = Option<librbd_progress_fn_t>;
 
 /// librbd's number of "no snapshot": the present state of the image.
 const NO_SNAPSHOT: u64 = u64::MAX - 1;
@@ -36,7 +34,6 @@ pub fn find_by_id(image: &OpenImage, id: u64) -> Outcome<SnapInfo> {
 }
 
 /// Gives the number of snapshots, and needs a place more than that for the end of the list: else ERANGE, with the places needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_list(
     image: rbd_image_t,
     snaps: *mut rbd_snap_info_t,
@@ -66,7 +63,6 @@ pub unsafe extern "C" fn rbd_snap_list(
 }
 
 /// Gives back the names of a list, up to its end. The list itself is the caller's.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_list_end(mut snaps: *mut rbd_snap_info_t) {
     // SAFETY: null, or a list that ends with an entry without a name, by the contract of librbd.h.
     while let Some(snap) = unsafe { snaps.as_mut() }.filter(|snap| !snap.name.is_null()) {
@@ -80,7 +76,6 @@ pub unsafe extern "C" fn rbd_snap_list_end(mut snaps: *mut rbd_snap_info_t) {
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_exists(image: rbd_image_t, snapname: *const c_char, exists: *mut bool) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -93,14 +88,12 @@ pub unsafe extern "C" fn rbd_snap_exists(image: rbd_image_t, snapname: *const c_
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_create(image: rbd_image_t, snapname: *const c_char) -> c_int {
     // SAFETY: the same contract.
     unsafe { rbd_snap_create2(image, snapname, 0, None, std::ptr::null_mut()) }
 }
 
 /// EINVAL for a flag that is unknown, and for both at once. `cb` would be told of clients that are quiesced; there are none.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_create2(
     image: rbd_image_t,
     snap_name: *const c_char,
@@ -119,14 +112,12 @@ pub unsafe extern "C" fn rbd_snap_create2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_remove(image: rbd_image_t, snapname: *const c_char) -> c_int {
     // SAFETY: the same contract.
     unsafe { rbd_snap_remove2(image, snapname, 0, None, std::ptr::null_mut()) }
 }
 
 /// Flags that librbd does not know it ignores. `cb` is told how many clones were flattened.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_remove2(
     image: rbd_image_t,
     snap_name: *const c_char,
@@ -154,7 +145,6 @@ pub unsafe extern "C" fn rbd_snap_remove2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_remove_by_id(image: rbd_image_t, snap_id: u64) -> c_int {
     with_image(image, |image| {
         find_by_id(image, snap_id)?;
@@ -163,7 +153,6 @@ pub unsafe extern "C" fn rbd_snap_remove_by_id(image: rbd_image_t, snap_id: u64)
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_rename(
     image: rbd_image_t,
     snapname: *const c_char,
@@ -177,7 +166,6 @@ pub unsafe extern "C" fn rbd_snap_rename(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_protect(image: rbd_image_t, snap_name: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -187,7 +175,6 @@ pub unsafe extern "C" fn rbd_snap_protect(image: rbd_image_t, snap_name: *const 
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_unprotect(image: rbd_image_t, snap_name: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -197,7 +184,6 @@ pub unsafe extern "C" fn rbd_snap_unprotect(image: rbd_image_t, snap_name: *cons
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_is_protected(
     image: rbd_image_t,
     snap_name: *const c_char,
@@ -209,14 +195,12 @@ pub unsafe extern "C" fn rbd_snap_is_protected(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_rollback(image: rbd_image_t, snapname: *const c_char) -> c_int {
     // SAFETY: the same contract.
     unsafe { rbd_snap_rollback_with_progress(image, snapname, None, std::ptr::null_mut()) }
 }
 
 /// The map is exchanged in one step, however large the image is: `cb` is told of its beginning, and can still cancel it then.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_rollback_with_progress(
     image: rbd_image_t,
     snapname: *const c_char,
@@ -238,7 +222,6 @@ pub unsafe extern "C" fn rbd_snap_rollback_with_progress(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_limit(image: rbd_image_t, limit: *mut u64) -> c_int {
     with_image(image, |image| {
         let found = image.core.block_on(image.view.head().snapshots().limit())?;
@@ -247,7 +230,6 @@ pub unsafe extern "C" fn rbd_snap_get_limit(image: rbd_image_t, limit: *mut u64)
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_set_limit(image: rbd_image_t, limit: u64) -> c_int {
     with_image(image, |image| {
         let limit = (limit != NO_LIMIT).then_some(limit);
@@ -257,7 +239,6 @@ pub unsafe extern "C" fn rbd_snap_set_limit(image: rbd_image_t, limit: u64) -> c
 }
 
 /// Null or "" is the present state.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_set(image: rbd_image_t, snapname: *const c_char) -> c_int {
     with_image(image, |image| {
         // SAFETY: null or a string by the contract of librbd.h.
@@ -266,7 +247,6 @@ pub unsafe extern "C" fn rbd_snap_set(image: rbd_image_t, snapname: *const c_cha
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_set_by_id(image: rbd_image_t, snap_id: u64) -> c_int {
     with_image(image, |image| show(image, (snap_id != NO_SNAPSHOT).then_some(SnapRef::Id(snap_id))))
 }
@@ -277,7 +257,6 @@ fn show(image: &Ref<OpenImage>, snapshot: Option<SnapRef>) -> Outcome<c_int> {
 }
 
 /// ENOENT comes with librbd's number of none.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_id(image: rbd_image_t, snapname: *const c_char, snap_id: *mut u64) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
@@ -289,7 +268,6 @@ pub unsafe extern "C" fn rbd_snap_get_id(image: rbd_image_t, snapname: *const c_
 }
 
 /// ENOENT comes with an empty name.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_name(
     image: rbd_image_t,
     snap_id: u64,
@@ -305,7 +283,6 @@ pub unsafe extern "C" fn rbd_snap_get_name(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_timestamp(image: rbd_image_t, snap_id: u64, timestamp: *mut timespec) -> c_int {
     with_image(image, |image| {
         let found = find_by_id(image, snap_id)?;
@@ -323,7 +300,6 @@ pub fn namespace_number(namespace: &SnapNamespace) -> c_int {
     }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_snap_get_namespace_type(
     image: rbd_image_t,
     snap_id: u64,

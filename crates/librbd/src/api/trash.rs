@@ -41,7 +41,6 @@ fn info(entry: &TrashEntry) -> rbd_trash_image_info_t {
 }
 
 /// `delay`: seconds. EBUSY while somebody has the image open.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_move(io: rados_ioctx_t, name: *const c_char, delay: u64) -> c_int {
     guard(|| {
         // SAFETY: a live io context and a string by the contract of librbd.h.
@@ -51,7 +50,6 @@ pub unsafe extern "C" fn rbd_trash_move(io: rados_ioctx_t, name: *const c_char, 
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_get(
     io: rados_ioctx_t,
     id: *const c_char,
@@ -69,7 +67,6 @@ pub unsafe extern "C" fn rbd_trash_get(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_get_cleanup(info: *mut rbd_trash_image_info_t) {
     // SAFETY: null or one filled entry by the contract of librbd.h.
     if let Some(info) = unsafe { info.as_mut() } {
@@ -82,7 +79,6 @@ pub unsafe extern "C" fn rbd_trash_get_cleanup(info: *mut rbd_trash_image_info_t
 }
 
 /// Gives the number of entries; ERANGE with that number if there are more than `num_entries`.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_list(
     io: rados_ioctx_t,
     entries: *mut rbd_trash_image_info_t,
@@ -112,7 +108,6 @@ pub unsafe extern "C" fn rbd_trash_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_list_cleanup(entries: *mut rbd_trash_image_info_t, num_entries: usize) {
     if entries.is_null() {
         return;
@@ -123,15 +118,8 @@ pub unsafe extern "C" fn rbd_trash_list_cleanup(entries: *mut rbd_trash_image_in
     }
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rbd_trash_purge(io: rados_ioctx_t, expire_ts: time_t, threshold: f32) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { rbd_trash_purge_with_progress(io, expire_ts, threshold, None, std::ptr::null_mut()) }
-}
-
 /// `expire_ts`: seconds since 1970; 0: now. `threshold`: the part of the pool that may be used, -1: whatever is used. EINVAL outside
 /// 0 to 1, EOPNOTSUPP for any other than -1.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     io: rados_ioctx_t,
     expire_ts: time_t,
@@ -154,14 +142,12 @@ pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_remove(io: rados_ioctx_t, id: *const c_char, force: bool) -> c_int {
     // SAFETY: the same contract.
     unsafe { rbd_trash_remove_with_progress(io, id, force, None, std::ptr::null_mut()) }
 }
 
 /// EPERM before its time has come, unless `force`.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_remove_with_progress(
     io: rados_ioctx_t,
     id: *const c_char,
@@ -180,7 +166,6 @@ pub unsafe extern "C" fn rbd_trash_remove_with_progress(
 }
 
 /// Without a name it gets its own again.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_restore(io: rados_ioctx_t, id: *const c_char, name: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: a live io context and strings by the contract of librbd.h.

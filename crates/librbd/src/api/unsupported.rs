@@ -3,18 +3,13 @@
 //! They are here so that every client finds its symbols; each gives -EOPNOTSUPP and touches nothing. What belongs to
 //! a result that is never given (a `_cleanup`) does nothing. A function leaves this file when it becomes real.
 use crate::ffi::ctypes::{
-    librbd_progress_fn_t, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t,
-    rbd_update_callback_t,
+    Progress, Update, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t,
 };
 use nix::libc::EOPNOTSUPP;
 use std::ffi::{c_char, c_int, c_void};
 
-type Progress = Option<librbd_progress_fn_t>;
-type Update = Option<rbd_update_callback_t>;
-
 macro_rules! unsupported {
     ($($name:ident($($type:ty),*);)*) => {$(
-        #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($(_: $type),*) -> c_int {
             -EOPNOTSUPP
         }
@@ -23,7 +18,6 @@ macro_rules! unsupported {
 
 macro_rules! nothing_to_clean {
     ($($name:ident($($type:ty),*) $(-> $zero:ident)?;)*) => {$(
-        #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($(_: $type),*) $(-> $zero)? {
             $(0 as $zero)?
         }
@@ -31,7 +25,6 @@ macro_rules! nothing_to_clean {
 }
 
 /// Answers a question that is never asked: no quiesce watch can be set.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
 
 unsupported! {

@@ -5,12 +5,10 @@ use crate::handles::entry::with_image;
 use std::ffi::{c_int, c_void};
 
 /// EINVAL: `sparse_size` is no power of two from 4096 to the size of an object; EROFS.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_sparsify(image: rbd_image_t, sparse_size: usize) -> c_int {
     sparsify(image, sparse_size, CallerProgress::NONE)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_sparsify_with_progress(
     image: rbd_image_t,
     sparse_size: usize,
@@ -30,7 +28,6 @@ fn sparsify(image: rbd_image_t, sparse_size: usize, progress: CallerProgress) ->
 }
 
 /// EINVAL without the feature object-map; EROFS; EIO: the map, or what it leads to, is damaged.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_rebuild_object_map(
     image: rbd_image_t,
     cb: Option<librbd_progress_fn_t>,

@@ -7,7 +7,6 @@ use std::ffi::c_int;
 const VERSION: (c_int, c_int, c_int) = (1, 20, 0);
 
 /// Null places are left out.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_version(major: *mut c_int, minor: *mut c_int, extra: *mut c_int) {
     for (place, number) in [(major, VERSION.0), (minor, VERSION.1), (extra, VERSION.2)] {
         // SAFETY: null or a place by the contract of librbd.h.

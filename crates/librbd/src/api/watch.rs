@@ -8,7 +8,6 @@ use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 /// ERANGE with the number of watchers if there are more than `max_watchers`.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_watchers_list(
     image: rbd_image_t,
     watchers: *mut rbd_image_watcher_t,
@@ -39,7 +38,6 @@ pub unsafe extern "C" fn rbd_watchers_list(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watcher_t, num_watchers: usize) {
     if watchers.is_null() {
         return;
@@ -51,7 +49,6 @@ pub unsafe extern "C" fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watc
 }
 
 /// Calls `watch_cb` on the completion thread after each change of the image's header.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_watch(
     image: rbd_image_t,
     handle: *mut u64,
@@ -75,7 +72,6 @@ pub unsafe extern "C" fn rbd_update_watch(
 }
 
 /// ENOENT if there is no such listener.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_update_unwatch(image: rbd_image_t, handle: u64) -> c_int {
     with_image(image, |image| {
         image.end_listener(handle)?;

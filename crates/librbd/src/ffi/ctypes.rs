@@ -12,6 +12,9 @@ pub type rbd_completion_t = *mut c_void;
 pub type rbd_callback_t = unsafe extern "C" fn(rbd_completion_t, *mut c_void);
 pub type librbd_progress_fn_t = unsafe extern "C" fn(u64, u64, *mut c_void) -> c_int;
 pub type rbd_update_callback_t = unsafe extern "C" fn(*mut c_void);
+/// As arguments, where null is nobody.
+pub type Progress = Option<librbd_progress_fn_t>;
+pub type Update = Option<rbd_update_callback_t>;
 
 pub const RBD_MAX_BLOCK_NAME_SIZE: usize = 24;
 pub const RBD_MAX_IMAGE_NAME_SIZE: usize = 96;

@@ -11,7 +11,7 @@ macro_rules! errnos {
         impl Errno { $(pub const $name: Errno = Errno(libc::$name);)* }
     };
 }
-errnos!(E2BIG EBADF EDOM EINVAL EIO ENOENT ENOMEM EOPNOTSUPP ERANGE EROFS);
+errnos!(E2BIG EBADF EBUSY EDOM EEXIST EINVAL EIO ENOENT ENOMEM EOPNOTSUPP ERANGE EROFS);
 
 impl From<lsd_engine::Error> for Errno {
     fn from(error: lsd_engine::Error) -> Self {

@@ -75,6 +75,11 @@ impl Completion {
         })
     }
 
+    /// It may be armed again: its operation was not started.
+    pub fn disarm(&self) {
+        self.state.store(FRESH, Ordering::Release);
+    }
+
     /// Also while the callback runs, as librbd has it.
     pub fn is_complete(&self) -> bool {
         self.state.load(Ordering::Acquire) >= CALLBACK

@@ -24,6 +24,8 @@ pub mod name {
     pub const FLATTEN: c_int = 11;
     pub const CLONE_FORMAT: c_int = 12;
     pub const MIRROR_IMAGE_MODE: c_int = 13;
+    /// Not librbd's: `lsd` or `rbd`, what the image becomes. Far from where librbd's may grow to.
+    pub const LSD_FORMAT: c_int = 0x6c73_6400;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,6 +88,15 @@ impl Pool {
         Ok(self.io.cluster().pool_lookup(name)?)
     }
 
+    /// Whether there is an object of that name in the pool and namespace.
+    pub async fn has_object(&self, name: &str) -> Outcome<bool> {
+        match self.io.stat(name).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.errno == Errno::ENOENT.0 => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Names the pool's application. EPERM if it has another, unless forced.
     pub fn enable_application(&self, name: &str, force: bool) -> Outcome<()> {
         Ok(self.io.application_enable(name, force)?)

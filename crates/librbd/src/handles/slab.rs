@@ -96,13 +96,19 @@ impl<T: Handled> Slab<T> {
         chunk.get((index % CHUNK_SLOTS) as usize)
     }
 
+    /// Whether a handle is of this kind, alive or not.
+    #[inline]
+    pub fn is_kind(handle: *mut c_void) -> bool {
+        handle as usize as u64 >> (32 + GENERATION_BITS) == T::TAG
+    }
+
     fn find(&'static self, handle: *mut c_void) -> Result<(&'static Slot<T>, u32, u64), Errno> {
         if handle.is_null() {
             return Err(Errno::EINVAL);
         }
         let bits = handle as usize as u64;
         let number = (bits & u64::from(u32::MAX)) as u32;
-        if bits >> (32 + GENERATION_BITS) != T::TAG || number == 0 {
+        if !Self::is_kind(handle) || number == 0 {
             return Err(Errno::EBADF);
         }
         let slot = self.existing(number - 1).ok_or(Errno::EBADF)?;

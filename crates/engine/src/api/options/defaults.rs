@@ -6,6 +6,7 @@
 pub(crate) const DEFAULTS: &[(&str, &str)] = &[
     ("lsd_ack", "writeback"),
     ("lsd_checkpoint_log_bytes", "67108864"),
+    ("lsd_default_format", "lsd"),
     ("lsd_gc", "true"),
     ("lsd_gc_least_live_bytes", "1073741824"),
     ("lsd_gc_limit_percent", "49"),

@@ -1,4 +1,5 @@
 //! The options that there are.
+use crate::api::options::DEFAULT_FORMAT_OPTION;
 use crate::api::settings::MOST_SEGMENT_BYTES;
 
 pub(super) const JOURNAL: &str = "journal";
@@ -147,6 +148,7 @@ pub(super) const KNOWN: &[Known] = &[
     without("rbd_persistent_cache_size", Kind::Bytes(1 << 30, u64::MAX)),
     without("rbd_persistent_cache_path", Kind::Text),
     without("rbd_plugins", Kind::Text),
+    of_pool(DEFAULT_FORMAT_OPTION, Kind::Word(&["lsd", "rbd"])),
     of_pool("rbd_default_clone_format", Kind::Word(&["1", "2", "auto"])),
     of_pool("rbd_default_data_pool", Kind::Text),
     of_pool("rbd_default_features", Kind::Features),

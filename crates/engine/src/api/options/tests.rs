@@ -104,6 +104,10 @@ fn what_is_made_in_a_pool_is_for_the_pool_to_say() {
     assert!(check_metadata("conf_rbd_default_order", "23", Level::Image).is_err());
     assert!(check_metadata("conf_rbd_default_features", "layering", Level::Pool).is_ok());
     assert!(check_metadata("conf_rbd_default_features", "nonsense", Level::Pool).is_err());
+    assert!(check_metadata("conf_lsd_default_format", "rbd", Level::Pool).is_ok());
+    assert!(check_metadata("conf_lsd_default_format", "qcow2", Level::Pool).is_err());
+    assert!(check_metadata("conf_lsd_default_format", "rbd", Level::Image).is_err());
+    assert!(check_metadata("conf_lsd_stock_librbd", "/librbd.so.1", Level::Pool).is_err());
 }
 
 #[test]

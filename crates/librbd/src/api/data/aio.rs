@@ -76,7 +76,6 @@ fn submit_write(
     with_image(image, |image| submit(image, c, Success::Zero, operation::write(image.clone(), off, source?, flags)))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_read(
     image: rbd_image_t,
     off: u64,
@@ -87,7 +86,6 @@ pub unsafe extern "C" fn rbd_aio_read(
     submit_read(image, off, CallerMemory::buffer(buf, len), c)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_read2(
     image: rbd_image_t,
     off: u64,
@@ -99,7 +97,6 @@ pub unsafe extern "C" fn rbd_aio_read2(
     submit_read(image, off, CallerMemory::buffer(buf, len), c)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_readv(
     image: rbd_image_t,
     iov: *const libc::iovec,
@@ -111,7 +108,6 @@ pub unsafe extern "C" fn rbd_aio_readv(
     submit_read(image, off, unsafe { CallerMemory::iovecs(iov, iovcnt) }, c)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_write(
     image: rbd_image_t,
     off: u64,
@@ -122,7 +118,6 @@ pub unsafe extern "C" fn rbd_aio_write(
     submit_write(image, off, CallerMemory::buffer(buf, len), c, OpFlags::default())
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_write2(
     image: rbd_image_t,
     off: u64,
@@ -135,7 +130,6 @@ pub unsafe extern "C" fn rbd_aio_write2(
 }
 
 /// The checksum saves librbd work on the wire; the log has its own checksums, so here it is not needed.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_write_with_crc32c(
     image: rbd_image_t,
     off: u64,
@@ -148,7 +142,6 @@ pub unsafe extern "C" fn rbd_aio_write_with_crc32c(
     submit_write(image, off, CallerMemory::buffer(buf, len), c, op_flags.into())
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_writev(
     image: rbd_image_t,
     iov: *const libc::iovec,
@@ -160,12 +153,10 @@ pub unsafe extern "C" fn rbd_aio_writev(
     submit_write(image, off, unsafe { CallerMemory::iovecs(iov, iovcnt) }, c, OpFlags::default())
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_discard(image: rbd_image_t, off: u64, len: u64, c: rbd_completion_t) -> c_int {
     with_image(image, |image| submit(image, c, Success::Zero, operation::discard(image.clone(), off, len)))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_write_zeroes(
     image: rbd_image_t,
     off: u64,
@@ -180,7 +171,6 @@ pub unsafe extern "C" fn rbd_aio_write_zeroes(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_writesame(
     image: rbd_image_t,
     off: u64,
@@ -197,7 +187,6 @@ pub unsafe extern "C" fn rbd_aio_writesame(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_compare_and_write(
     image: rbd_image_t,
     off: u64,
@@ -217,7 +206,6 @@ pub unsafe extern "C" fn rbd_aio_compare_and_write(
 }
 
 /// EINVAL if the two vectors differ in length.
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_compare_and_writev(
     image: rbd_image_t,
     off: u64,
@@ -242,7 +230,6 @@ pub unsafe extern "C" fn rbd_aio_compare_and_writev(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_flush(image: rbd_image_t, c: rbd_completion_t) -> c_int {
     with_image(image, |image| submit(image, c, Success::Zero, operation::flush(image.clone())))
 }

@@ -16,13 +16,11 @@ fn wait(image: &Ref<OpenImage>, operation: impl Future<Output = Outcome<u64>>) -
     image.core.block_on(operation).map(|bytes| bytes as isize)
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_read(image: rbd_image_t, ofs: u64, len: usize, buf: *mut c_char) -> isize {
     // SAFETY: the same contract.
     unsafe { rbd_read2(image, ofs, len, buf, 0) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_read2(
     image: rbd_image_t,
     ofs: u64,
@@ -33,13 +31,11 @@ pub unsafe extern "C" fn rbd_read2(
     with_image(image, |image| wait(image, operation::read(image.clone(), ofs, CallerMemory::buffer(buf, len)?)))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_write(image: rbd_image_t, ofs: u64, len: usize, buf: *const c_char) -> isize {
     // SAFETY: the same contract.
     unsafe { rbd_write2(image, ofs, len, buf, 0) }
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_write2(
     image: rbd_image_t,
     ofs: u64,
@@ -53,7 +49,6 @@ pub unsafe extern "C" fn rbd_write2(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_discard(image: rbd_image_t, ofs: u64, len: u64) -> c_int {
     with_image(image, |image| {
         let len = within_int(len)?;
@@ -61,7 +56,6 @@ pub unsafe extern "C" fn rbd_discard(image: rbd_image_t, ofs: u64, len: u64) -> 
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_write_zeroes(
     image: rbd_image_t,
     ofs: u64,
@@ -74,7 +68,6 @@ pub unsafe extern "C" fn rbd_write_zeroes(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_writesame(
     image: rbd_image_t,
     ofs: u64,
@@ -90,7 +83,6 @@ pub unsafe extern "C" fn rbd_writesame(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_compare_and_write(
     image: rbd_image_t,
     ofs: u64,
@@ -108,12 +100,10 @@ pub unsafe extern "C" fn rbd_compare_and_write(
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_flush(image: rbd_image_t) -> c_int {
     with_image(image, |image| wait(image, operation::flush(image.clone())).map(|_| 0))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_invalidate_cache(image: rbd_image_t) -> c_int {
     with_image(image, |image| {
         image.core.block_on(image.view.invalidate_cache())?;
@@ -121,7 +111,6 @@ pub unsafe extern "C" fn rbd_invalidate_cache(image: rbd_image_t) -> c_int {
     })
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_read_iterate(
     image: rbd_image_t,
     ofs: u64,
@@ -132,7 +121,6 @@ pub unsafe extern "C" fn rbd_read_iterate(
     with_image(image, |image| read_iterate(image, ofs, len as u64, cb, arg))
 }
 
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_read_iterate2(
     image: rbd_image_t,
     ofs: u64,

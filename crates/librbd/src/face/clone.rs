@@ -1,0 +1,182 @@
+//! Clones, and images that are migrated: of the kind of what they are made of.
+//!
+//! Owns: that a clone and its parent are of one kind, for now. Does not own: the making.
+use crate::api::{clone, unsupported};
+use crate::face::formats::{Format, asked_for, may_make, of_new};
+use crate::face::names::is_stock;
+use crate::ffi::caller::string;
+use crate::ffi::ctypes::{rados_ioctx_t, rbd_image_options_t};
+use crate::ffi::errno::{Errno, Outcome};
+use crate::ffi::panic::guard;
+use crate::handles::options::{ImageOptions, options_of};
+use crate::handles::pool::Pool;
+use crate::stock::functions;
+use crate::stock::options::StockOptions;
+use std::ffi::{c_char, c_int};
+
+/// An image by its pool and name, as a caller has it.
+type Named = (rados_ioctx_t, *const c_char);
+
+/// The kind of the source, and so of what is made of it. EOPNOTSUPP: the options ask for the other. EEXIST: an image of the other
+/// kind has the name.
+///
+/// # Safety
+/// Live io contexts and strings, by the contract of librbd.h.
+unsafe fn kind(source: Named, made: Named, options: Option<&ImageOptions>) -> Outcome<Format> {
+    // SAFETY: the same contract.
+    let (from, pool) = unsafe { (string(source.1)?, Pool::adopt(source.0)?) };
+    let format = Format::of_kind(is_stock(&pool, &from)?);
+    if asked_for(options)?.is_some_and(|asked| asked != format) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    // SAFETY: the same contract.
+    let (name, pool) = unsafe { (string(made.1)?, Pool::adopt(made.0)?) };
+    may_make(&pool, &name, format)?;
+    Ok(format)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_clone(
+    p_ioctx: rados_ioctx_t,
+    p_name: *const c_char,
+    p_snapname: *const c_char,
+    c_ioctx: rados_ioctx_t,
+    c_name: *const c_char,
+    features: u64,
+    c_order: *mut c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the same contract.
+        let make = match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), None) }? {
+            Format::Lsd => clone::rbd_clone,
+            Format::Rbd => functions::rbd_clone,
+        };
+        // SAFETY: the same contract.
+        Ok(unsafe { make(p_ioctx, p_name, p_snapname, c_ioctx, c_name, features, c_order) })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_clone2(
+    p_ioctx: rados_ioctx_t,
+    p_name: *const c_char,
+    p_snapname: *const c_char,
+    c_ioctx: rados_ioctx_t,
+    c_name: *const c_char,
+    features: u64,
+    c_order: *mut c_int,
+    stripe_unit: u64,
+    stripe_count: c_int,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the same contract.
+        let make = match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), None) }? {
+            Format::Lsd => clone::rbd_clone2,
+            Format::Rbd => functions::rbd_clone2,
+        };
+        // SAFETY: the same contract.
+        Ok(unsafe { make(p_ioctx, p_name, p_snapname, c_ioctx, c_name, features, c_order, stripe_unit, stripe_count) })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_clone3(
+    p_ioctx: rados_ioctx_t,
+    p_name: *const c_char,
+    p_snapname: *const c_char,
+    c_ioctx: rados_ioctx_t,
+    c_name: *const c_char,
+    c_opts: rbd_image_options_t,
+) -> c_int {
+    guard(|| {
+        let options = options_of(c_opts)?;
+        // SAFETY: the same contract.
+        match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }? {
+            // SAFETY: the same contract.
+            Format::Lsd => Ok(unsafe { clone::rbd_clone3(p_ioctx, p_name, p_snapname, c_ioctx, c_name, c_opts) }),
+            Format::Rbd => {
+                let stock = StockOptions::like(&options)?;
+                // SAFETY: the same contract, with options of the stock library.
+                Ok(unsafe { functions::rbd_clone3(p_ioctx, p_name, p_snapname, c_ioctx, c_name, stock.raw()) })
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_clone4(
+    p_ioctx: rados_ioctx_t,
+    p_name: *const c_char,
+    p_snap_id: u64,
+    c_ioctx: rados_ioctx_t,
+    c_name: *const c_char,
+    c_opts: rbd_image_options_t,
+) -> c_int {
+    guard(|| {
+        let options = options_of(c_opts)?;
+        // SAFETY: the same contract.
+        match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }? {
+            // SAFETY: the same contract.
+            Format::Lsd => Ok(unsafe { clone::rbd_clone4(p_ioctx, p_name, p_snap_id, c_ioctx, c_name, c_opts) }),
+            Format::Rbd => {
+                let stock = StockOptions::like(&options)?;
+                // SAFETY: the same contract, with options of the stock library.
+                Ok(unsafe { functions::rbd_clone4(p_ioctx, p_name, p_snap_id, c_ioctx, c_name, stock.raw()) })
+            }
+        }
+    })
+}
+
+/// The source's own name may be taken again: it gives it away.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_migration_prepare(
+    ioctx: rados_ioctx_t,
+    image_name: *const c_char,
+    dest_ioctx: rados_ioctx_t,
+    dest_image_name: *const c_char,
+    opts: rbd_image_options_t,
+) -> c_int {
+    guard(|| {
+        let options = options_of(opts)?;
+        // SAFETY: the same contract.
+        match unsafe { kind((ioctx, image_name), (dest_ioctx, dest_image_name), Some(&options)) }? {
+            Format::Lsd => {
+                // SAFETY: the same contract.
+                Ok(unsafe { unsupported::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, opts) })
+            }
+            Format::Rbd => {
+                let stock = StockOptions::like(&options)?;
+                let raw = stock.raw();
+                // SAFETY: the same contract, with options of the stock library.
+                Ok(unsafe { functions::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, raw) })
+            }
+        }
+    })
+}
+
+/// Its source is no image, so it is made as one from nothing is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rbd_migration_prepare_import(
+    source_spec: *const c_char,
+    dest_ioctx: rados_ioctx_t,
+    dest_image_name: *const c_char,
+    opts: rbd_image_options_t,
+) -> c_int {
+    guard(|| {
+        let options = options_of(opts)?;
+        // SAFETY: the same contract.
+        let (name, pool) = unsafe { (string(dest_image_name)?, Pool::adopt(dest_ioctx)?) };
+        match of_new(&pool, &name, Some(&options))? {
+            Format::Lsd => {
+                // SAFETY: the same contract.
+                Ok(unsafe { unsupported::rbd_migration_prepare_import(source_spec, dest_ioctx, dest_image_name, opts) })
+            }
+            Format::Rbd => {
+                let stock = StockOptions::like(&options)?;
+                let raw = stock.raw();
+                // SAFETY: the same contract, with options of the stock library.
+                Ok(unsafe { functions::rbd_migration_prepare_import(source_spec, dest_ioctx, dest_image_name, raw) })
+            }
+        }
+    })
+}

@@ -1,0 +1,196 @@
+//! The stock library, loaded once, at the first need.
+//!
+//! Owns: the loading, and that it is never this library itself. Does not own: where it is looked for (`search.rs`), its functions
+//! (`symbol.rs`).
+use crate::stock::search::candidates;
+use lsd_engine::STOCK_LIBRARY_OPTION;
+use nix::libc;
+use std::ffi::{CStr, CString, OsStr, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Names the file, as the option does in ceph.conf, and counts more; without either it is searched.
+const PATH_VARIABLE: &str = "LSD_STOCK_LIBRBD";
+
+/// Exported by every copy of this library, and by nothing else.
+const MARKER: &CStr = c"lsd_librbd_marker";
+
+/// Tells copies of this library from others. No client calls it.
+#[unsafe(no_mangle)]
+pub extern "C" fn lsd_librbd_marker() {}
+
+#[derive(Debug)]
+pub struct Library {
+    handle: *mut c_void,
+    path: PathBuf,
+}
+
+// SAFETY: a handle of dlopen(), which any thread may use; the library is never closed.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+static LIBRARY: OnceLock<Library> = OnceLock::new();
+/// Who holds it is loading.
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// The library, if somebody needed it before.
+pub fn loaded() -> Option<&'static Library> {
+    LIBRARY.get()
+}
+
+/// The library, loaded now if that was not needed before. `setting`: a setting of the caller's cluster handle. The error says why
+/// there is none, file by file.
+pub fn load(setting: &dyn Fn(&str) -> Option<String>) -> Result<&'static Library, String> {
+    if let Some(library) = loaded() {
+        return Ok(library);
+    }
+    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = loaded() {
+        return Ok(library);
+    }
+    let named =
+        std::env::var(PATH_VARIABLE).ok().filter(|path| !path.is_empty()).or_else(|| setting(STOCK_LIBRARY_OPTION));
+    let mut reasons = Vec::new();
+    for path in candidates(named.as_deref()) {
+        match Library::open(&path) {
+            Ok(library) => {
+                tracing::info!(target: "lsd::api", path = %library.path.display(), "the stock librbd is loaded");
+                return Ok(LIBRARY.get_or_init(|| library));
+            }
+            Err(reason) => reasons.push(format!("{}: {reason}", path.display())),
+        }
+    }
+    Err(if reasons.is_empty() { "no librbd.so.1 in the system's folders".to_owned() } else { reasons.join("; ") })
+}
+
+impl Library {
+    fn open(path: &Path) -> Result<Self, String> {
+        if !path.is_absolute() {
+            return Err("a path from the root is needed".to_owned());
+        }
+        if is_this_library(path) {
+            return Err("that is lsd's own library".to_owned());
+        }
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "no path".to_owned())?;
+        let flags = flags()?;
+        // SAFETY: a C string; what the library runs when it is loaded is what a client of it would run.
+        let handle = unsafe { libc::dlopen(name.as_ptr(), flags) };
+        if handle.is_null() {
+            return Err(error_of_dl());
+        }
+        let library = Self { handle, path: path.to_owned() };
+        let wrong = if library.address(MARKER).is_some() {
+            "that is a copy of lsd's own library"
+        } else if library.address(c"rbd_open").is_none() {
+            "that is no librbd"
+        } else {
+            return Ok(library);
+        };
+        // SAFETY: opened above, and nothing of it was taken.
+        unsafe { libc::dlclose(handle) };
+        Err(wrong.to_owned())
+    }
+
+    /// Where a function is; `None`: an older library that does not have it.
+    pub fn address(&self, name: &CStr) -> Option<ptr::NonNull<c_void>> {
+        // SAFETY: a handle that is open, and a C string.
+        ptr::NonNull::new(unsafe { libc::dlsym(self.handle, name.as_ptr()) })
+    }
+}
+
+/// All symbols now, so that a library that does not fit fails here; none of them offered to others; and its own before those of
+/// the process, for that may have this library's functions, which are called alike.
+///
+/// Its own before those of the process is also libc's malloc() before another that the process has in its place: memory would go
+/// back to the one that it is not from. So such a process gets it without, and not at all if it has this library's functions, too.
+fn flags() -> Result<c_int, String> {
+    let base = libc::RTLD_NOW | libc::RTLD_LOCAL;
+    match (has_own_malloc(), offers_our_functions()) {
+        (false, _) => Ok(base | libc::RTLD_DEEPBIND),
+        (true, false) => Ok(base),
+        (true, true) => {
+            Err("this process has a malloc() that is not libc's, and lsd's library in front of all others: \
+                             without one of the two it can be loaded"
+                .to_owned())
+        }
+    }
+}
+
+/// A symbol as a library that is loaded finds it: the program's, then those that everybody may use.
+fn global(name: &CStr) -> *mut c_void {
+    // SAFETY: null is the program itself.
+    let program = unsafe { libc::dlopen(ptr::null(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+    if program.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a handle that is open, and a C string.
+    let found = unsafe { libc::dlsym(program, name.as_ptr()) };
+    // SAFETY: opened above.
+    unsafe { libc::dlclose(program) };
+    found
+}
+
+fn offers_our_functions() -> bool {
+    !global(MARKER).is_null()
+}
+
+/// Whether malloc() is not libc's.
+fn has_own_malloc() -> bool {
+    let malloc = file_of(global(c"malloc"));
+    malloc.is_some() && malloc != file_of(global(c"gnu_get_libc_version"))
+}
+
+/// The file that an address is in.
+fn file_of(address: *mut c_void) -> Option<PathBuf> {
+    // SAFETY: a structure of pointers, for which null is a value.
+    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked for; a structure to fill.
+    if address.is_null() || unsafe { libc::dladdr(address, &mut found) } == 0 || found.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's own string, which stays while the file is loaded.
+    Some(OsStr::from_bytes(unsafe { CStr::from_ptr(found.dli_fname) }.to_bytes()).into())
+}
+
+fn is_this_library(path: &Path) -> bool {
+    let here = lsd_librbd_marker as extern "C" fn() as *mut c_void;
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let own = file_of(here).and_then(|own| identity(&own));
+    own.is_some() && own == identity(path)
+}
+
+fn error_of_dl() -> String {
+    // SAFETY: the thread's last error, or null.
+    let text = unsafe { libc::dlerror() };
+    if text.is_null() {
+        return "it cannot be loaded".to_owned();
+    }
+    // SAFETY: a C string that stays until the next call of this thread.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_librbd_is_refused_with_the_reason() {
+        let no_file = Library::open(Path::new("/nowhere/librbd.so.1")).unwrap_err();
+        assert!(no_file.contains("cannot open"), "{no_file}");
+        assert_eq!(Library::open(Path::new("librbd.so.1")).unwrap_err(), "a path from the root is needed");
+        let libc = file_of(global(c"malloc")).unwrap();
+        assert_eq!(Library::open(&libc).unwrap_err(), "that is no librbd");
+    }
+
+    #[test]
+    fn this_very_file_is_never_taken() {
+        let own = std::env::current_exe().unwrap();
+        assert!(is_this_library(&own));
+        assert_eq!(Library::open(&own).unwrap_err(), "that is lsd's own library");
+        assert!(!has_own_malloc());
+    }
+}
