@@ -12,6 +12,7 @@ mod collect;
 mod group;
 mod image;
 mod lifecycle;
+mod migration;
 mod objects;
 mod ownership;
 mod pool_stats;
@@ -48,9 +49,10 @@ pub use check::{CheckReport, Checked, Fault, Finding, RepairOptions, RepairRepor
 pub use group::{GroupImage, GroupSnapshot, GroupSnapshotPart, Groups};
 pub use image::{Child, DeepCopy, GroupName, Image, Locks, Metadata, Parent, SnapInfo, Snapshots, Trash, TrashEntry};
 pub use lifecycle::clone::{CloneFormat, CloneOptions};
-pub use lsd_core::format::header::{SnapNamespace, TrashSource};
+pub use lsd_core::format::header::{MigrationState, SnapNamespace, TrashSource};
 pub use lsd_core::gc::{Space, Thresholds};
 pub use lsd_core::rate::Limit;
+pub use migration::{MigrationOptions, MigrationSide, MigrationStatus, Migrations};
 pub use pool_stats::{ImageCounts, PoolStats};
 pub use shared::seldom::Seldom;
 

@@ -27,29 +27,51 @@ pub struct Home {
 
 /// The images above one, the oldest first. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Ancestors(Arc<[Ancestor]>);
+pub struct Ancestors {
+    all: Arc<[Ancestor]>,
+    /// The last one is the source of the migration that the image is the destination of: what lies there counts as the image's own to
+    /// its users, and is as young as that.
+    has_source: bool,
+}
 
 impl Ancestors {
     pub fn new(ancestors: Vec<Ancestor>) -> Self {
-        Self(ancestors.into())
+        Self { all: ancestors.into(), has_source: false }
+    }
+
+    /// The same with the source of a migration, which is the youngest of them.
+    pub fn with_source(mut ancestors: Vec<Ancestor>, source: Ancestor) -> Self {
+        ancestors.push(source);
+        Self { all: ancestors.into(), has_source: true }
     }
 
     pub fn all(&self) -> &[Ancestor] {
-        &self.0
+        &self.all
+    }
+
+    /// The source of a migration.
+    pub fn is_source(&self, whose: Whose) -> bool {
+        matches!(whose, Whose::Ancestor(index) if self.has_source && usize::from(index) + 1 == self.all.len())
+    }
+
+    /// To its users it is the image's own: not what a clone shows of its parent.
+    pub fn is_users_own(&self, segment: SegmentNo) -> bool {
+        let whose = self.of_segment(segment);
+        whose == Whose::Own || self.is_source(whose)
     }
 
     pub fn of_segment(&self, segment: SegmentNo) -> Whose {
-        let index = self.0.partition_point(|ancestor| ancestor.last_segment < segment);
+        let index = self.all.partition_point(|ancestor| ancestor.last_segment < segment);
         self.whose(index)
     }
 
     pub fn of_checkpoint(&self, checkpoint: CheckpointId) -> Whose {
-        let index = self.0.partition_point(|ancestor| ancestor.last_checkpoint < checkpoint);
+        let index = self.all.partition_point(|ancestor| ancestor.last_checkpoint < checkpoint);
         self.whose(index)
     }
 
     fn whose(&self, index: usize) -> Whose {
-        if index < self.0.len() { Whose::Ancestor(index as u16) } else { Whose::Own }
+        if index < self.all.len() { Whose::Ancestor(index as u16) } else { Whose::Own }
     }
 }
 
@@ -73,6 +95,15 @@ impl Lineage {
     /// The image's own numbers are higher than this one.
     pub fn last_of_ancestors(&self) -> SegmentNo {
         self.ancestors.all().last().map_or(SegmentNo(0), |parent| parent.last_segment)
+    }
+
+    pub fn ancestors(&self) -> &Ancestors {
+        &self.ancestors
+    }
+
+    /// It lies in the source of a migration.
+    pub fn is_sources(&self, segment: SegmentNo) -> bool {
+        self.ancestors.is_source(self.ancestors.of_segment(segment))
     }
 
     pub fn is_own(&self, segment: SegmentNo) -> bool {

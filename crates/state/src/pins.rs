@@ -7,7 +7,7 @@
 //! has to read the snapshots' maps to know what they need. Whatever else may need a segment or a page (a clone, a window of the past,
 //! a client of the log) becomes a part of [`Pins`] and a variant of [`Pin`]; nobody can then ask without it.
 use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::format::header::{CheckpointPointer, LogRecord};
+use lsd_core::format::header::{Ancestor, CheckpointPointer, LogRecord};
 use lsd_core::format::root::{PinnedPage, SegmentEntry};
 use lsd_core::units::{CheckpointId, SegmentNo, SnapId};
 use std::collections::btree_map::Entry;
@@ -26,6 +26,8 @@ pub enum Pin {
     Snapshot,
     /// It has copies that snapshots' maps are about to point at (rule 37).
     Moving,
+    /// The destination of a migration may need it (rule 38).
+    Migration,
     /// What the committed map needs was not looked at.
     Unknown,
 }
@@ -47,6 +49,26 @@ pub struct SnapshotPins {
     pages: BTreeMap<PageKey, u32>,
     /// Segments with copies that no map points at yet.
     moving: BTreeSet<SegmentNo>,
+    /// Of the source of a migration.
+    frozen: Option<Frozen>,
+}
+
+/// What the source of a migration had when that began: the numbers up to these. The destination's maps may point at any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    pub last_segment: SegmentNo,
+    pub last_checkpoint: CheckpointId,
+}
+
+impl Frozen {
+    pub fn has_page(&self, (checkpoint, _): PageKey) -> bool {
+        checkpoint <= self.last_checkpoint
+    }
+
+    /// The bounds in the source's record of the migration.
+    pub fn of(source: &Ancestor) -> Self {
+        Self { last_segment: source.last_segment, last_checkpoint: source.last_checkpoint }
+    }
 }
 
 /// How a snapshot's map is stored elsewhere from now on.
@@ -64,7 +86,19 @@ impl SnapshotPins {
     pub fn new(roots: impl IntoIterator<Item = (SnapId, CheckpointPointer)>, pages: &[PinnedPage]) -> Self {
         let pinned = pages.iter().filter(|page| page.pins > 0);
         let pages = pinned.map(|page| (page.key(), page.pins)).collect();
-        Self { roots: roots.into_iter().collect(), pages, moving: BTreeSet::new() }
+        Self { roots: roots.into_iter().collect(), pages, moving: BTreeSet::new(), frozen: None }
+    }
+
+    /// The image is the source of a migration.
+    #[must_use]
+    pub fn with_frozen(self, frozen: Option<Frozen>) -> Self {
+        Self { frozen, ..self }
+    }
+
+    /// Of these pages, those that are only kept for the destination of a migration.
+    pub fn kept_frozen(&self, pages: &[PageKey]) -> Vec<PageKey> {
+        let is_frozen = |page: &&PageKey| self.frozen.is_some_and(|frozen| frozen.has_page(**page));
+        pages.iter().filter(is_frozen).copied().collect()
     }
 
     /// A snapshot with this root needs these pages with leaves, too.
@@ -167,6 +201,17 @@ impl Pins {
         Self { replay_from: log.replay_from, pages: None, snapshots: SnapshotPins::default() }
     }
 
+    /// The same of an image that is, or may be, the source of a migration.
+    #[must_use]
+    pub fn with_frozen(self, frozen: Option<Frozen>) -> Self {
+        Self { snapshots: self.snapshots.with_frozen(frozen), ..self }
+    }
+
+    /// Of these pages, those that are only kept for the destination of a migration.
+    pub fn kept_frozen(&self, pages: &[PageKey]) -> Vec<PageKey> {
+        self.snapshots.kept_frozen(pages)
+    }
+
     /// The same for pages, too. `leaves`: where the leaves of the committed root are. `snapshots`: as the header has them by then.
     pub fn new(log: &LogRecord, leaves: BTreeSet<PageKey>, snapshots: SnapshotPins) -> Self {
         let mut pages = leaves;
@@ -182,7 +227,11 @@ impl Pins {
         match entry {
             SegmentEntry { live: 1.., .. } => Some(Pin::Map),
             SegmentEntry { pins: 1.., .. } => Some(Pin::Snapshot),
-            _ => self.snapshots.moving.contains(&entry.segment).then_some(Pin::Moving),
+            _ if self.snapshots.moving.contains(&entry.segment) => Some(Pin::Moving),
+            _ => {
+                let is_frozen = |frozen: Frozen| entry.segment <= frozen.last_segment;
+                self.snapshots.frozen.is_some_and(is_frozen).then_some(Pin::Migration)
+            }
         }
     }
 
@@ -190,7 +239,11 @@ impl Pins {
     pub fn page(&self, page: PageKey) -> Option<Pin> {
         match &self.pages {
             Some(pages) if pages.contains(&page) => Some(Pin::Map),
-            Some(_) => self.snapshots.has(page).then_some(Pin::Snapshot),
+            Some(_) if self.snapshots.has(page) => Some(Pin::Snapshot),
+            Some(_) => {
+                let is_frozen = |frozen: Frozen| frozen.has_page(page);
+                self.snapshots.frozen.is_some_and(is_frozen).then_some(Pin::Migration)
+            }
             None => Some(Pin::Unknown),
         }
     }

@@ -116,8 +116,20 @@
 //!     Tests: `copies_for_snapshots_stay_until_their_maps_follow`,
 //!     `a_clone_that_is_made_while_its_snapshot_moves_takes_the_map_that_is_in_force`,
 //!     `a_snapshot_that_got_a_clone_meanwhile_is_not_moved`.
+//! 38. *The source of a migration stays as it is until the destination needs it no more* (`migration/`, [`crate::pins`]): it is frozen in one
+//!     update of the header, which expects what was seen of it and raises the epoch, so that nobody becomes its owner. An abort, which
+//!     writes to it, deletes nothing of what it had then: the destination's maps may point at it.
+//!     Tests: `who_opened_a_source_before_does_not_become_its_owner`, `what_a_destination_shows_stays_while_its_source_gets_writes_back`.
+//! 39. *The source goes only behind the update that says that no committed map of the destination leads to it* ([`may_go`], `session/migrate.rs`): not
+//!     the head's, nor a snapshot's; and what the log brings behind that checkpoint lies in the destination. Clones of the destination
+//!     come only behind that update, too.
+//!     Tests: `a_source_goes_only_when_the_destination_has_everything`, `snapshots_of_a_destination_need_its_source_until_they_are_copied`.
+//! 40. *The destination of an aborted migration goes only when the source has, durably, what was written to it* (`migration/abort.rs`): it is taken from
+//!     its writers first, as rule 25 has it, and cannot be opened any more before the source deletes anything again.
+//!     Tests: `an_aborted_migration_loses_no_write`, `who_has_a_destination_open_does_not_write_to_it_behind_an_abort`.
 use crate::limits::CREATE_WINDOW;
-use lsd_core::units::{Epoch, SegmentNo, Seq};
+use crate::lineage::Ancestors;
+use lsd_core::units::{CheckpointId, Epoch, SegmentNo, Seq};
 
 /// Rule 2. A record is durable when everything up to it is: a later batch may land before an earlier one, and recovery
 /// drops what lies beyond a gap.
@@ -161,6 +173,11 @@ pub fn may_copy(is_closing: bool) -> bool {
 /// first of those beyond keeps the old owner from acknowledging anything more, the others keep its late segments out of the pool.
 pub fn tombstone_range(first: SegmentNo, last_seen: SegmentNo) -> std::ops::RangeInclusive<u64> {
     first.0..=last_seen.0 + CREATE_WINDOW
+}
+
+/// Rule 39. `maps`: the checkpoints whose pages the destination's committed maps are in. What they point at was copied before them.
+pub fn may_go(line: &Ancestors, mut maps: impl Iterator<Item = CheckpointId>) -> bool {
+    maps.all(|checkpoint| !line.is_source(line.of_checkpoint(checkpoint)))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
 mod ancestry;
 mod group;
+mod migration;
 mod snapshot;
 mod tombs;
 mod trash;
 
 pub use ancestry::{Ancestor, AncestryRecord, ChildRecord, ImagePlace, MAX_ANCESTORS};
 pub use group::{GroupRef, GroupSnapRecord, GroupSnapState, MemberId, MemberRecord, MemberState};
+pub use migration::{MigrationRecord, MigrationRole, MigrationState};
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
 pub use tombs::{MAX_TOMBS, Tomb, Tombs};
 pub use trash::{TrashRecord, TrashSource};
@@ -23,12 +25,15 @@ pub const HEADER_VERSION: u16 = 1;
 const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
 /// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
 /// own before it is used.
-pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES;
+pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION;
 /// The image has, or had, snapshots: segments and pages that its map does not point at may be needed.
 pub const REQUIRES_SNAPSHOTS: u64 = 1;
 /// The image may be a clone, or one of its snapshots may have clones: numbers may be an ancestor's, and a snapshot may be needed from
 /// outside of the image.
 pub const REQUIRES_CLONES: u64 = 2;
+/// The image is the source or the destination of a migration: the source must not change, and the destination's map may point at what is
+/// the source's.
+pub const REQUIRES_MIGRATION: u64 = 4;
 
 /// Keys of the header object. `client.` is kept for journal clients.
 pub mod key {
@@ -63,6 +68,9 @@ pub mod key {
     /// The group that the image is in; absent: in none.
     pub const GROUP: &str = "group";
 
+    /// Of the source and of the destination of a migration, as long as that lasts.
+    pub const MIGRATION: &str = "migration";
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }
@@ -84,6 +92,7 @@ mod kind {
     pub const GROUP_REF: u16 = 20;
     pub const GROUP_MEMBER: u16 = 21;
     pub const GROUP_SNAPSHOT: u16 = 22;
+    pub const MIGRATION: u16 = 23;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {

@@ -4,9 +4,9 @@ use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPoi
 use super::codec::crc32c;
 use super::header::{
     Ancestor, AncestryRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord, GroupSnapState,
-    ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, SnapCounters, SnapNamespace,
-    SnapRecord, StateRecord, Tomb, Tombs, TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text,
-    encode_epoch, encode_requires, encode_text,
+    ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, MigrationRecord, MigrationRole,
+    MigrationState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs, TrashRecord, TrashSource,
+    decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -216,6 +216,19 @@ fn sample_ancestry() -> AncestryRecord {
     AncestryRecord { snapshot: SnapId(7), overlap: Some(5), ancestors: vec![ancestor(40, 1), ancestor(40, 2)] }
 }
 
+fn sample_migration(role: MigrationRole, state: MigrationState) -> MigrationRecord {
+    MigrationRecord {
+        role,
+        state,
+        description: "42% complete".into(),
+        other: sample_place(),
+        name: "alt".into(),
+        flatten: true,
+        last_snapshot: SnapId(7),
+        source: sample_ancestry().ancestors.remove(1),
+    }
+}
+
 fn sample_child() -> ChildRecord {
     ChildRecord { snapshot: SnapId(7), place: sample_place(), is_strict: true, time_ns: 5 }
 }
@@ -277,6 +290,11 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
         ("header-ancestry", sample_ancestry().encode(), include_bytes!("../../testdata/v3/header-ancestry.bin")),
         ("header-child", sample_child().encode(), include_bytes!("../../testdata/v3/header-child.bin")),
         (
+            "header-migration",
+            sample_migration(MigrationRole::Destination, MigrationState::Executing).encode(),
+            include_bytes!("../../testdata/v3/header-migration.bin"),
+        ),
+        (
             "header-snapshots",
             SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
@@ -322,6 +340,7 @@ const V3: &[&str] = &[
     "header-snapshot-clones",
     "header-ancestry",
     "header-child",
+    "header-migration",
     "header-snapshots",
     "header-group",
     "header-group-member",
@@ -383,6 +402,13 @@ fn everything_comes_back() {
     for overlap in [None, Some(0)] {
         let ancestry = AncestryRecord { overlap, ..sample_ancestry() };
         assert_eq!(AncestryRecord::decode(&ancestry.encode()).unwrap(), ancestry);
+    }
+    use MigrationState::{Aborting, Executed, Executing, Prepared, Preparing, Returned};
+    for state in [Preparing, Prepared, Executing, Executed, Aborting, Returned] {
+        for role in [MigrationRole::Source, MigrationRole::Destination] {
+            let migration = sample_migration(role, state);
+            assert_eq!(MigrationRecord::decode(&migration.encode()).unwrap(), migration);
+        }
     }
     assert_eq!(ChildRecord::decode(&sample_child().encode()).unwrap(), sample_child());
     assert_eq!(TrashRecord::decode(&sample_trash().encode()).unwrap(), sample_trash());
@@ -561,6 +587,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = GroupRef::decode(bytes);
     let _ = MemberRecord::decode(bytes);
     let _ = GroupSnapRecord::decode(bytes);
+    let _ = MigrationRecord::decode(bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.

@@ -321,6 +321,11 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         slot.stored.as_ref().map(|stored| &stored.at)
     }
 
+    /// The next checkpoint stores the leaf anew, though nothing of it changed.
+    pub fn store_anew(&mut self, leaf: LeafNo) -> Result<(), NotLoaded> {
+        self.slots.change(leaf, (0, LEAF_SPAN_BYTES), |_| ())
+    }
+
     /// Every leaf that may have content, loaded or not; ascending.
     pub fn leaves(&self) -> impl Iterator<Item = LeafNo> {
         self.leaves_in(LeafNo(0)..=LeafNo(u32::MAX))

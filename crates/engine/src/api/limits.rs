@@ -130,6 +130,8 @@ pub(crate) const SPARSIFY_WINDOW: u64 = 4 << 20;
 pub(crate) const DEEP_COPY_WINDOW: u64 = 4 << 30;
 /// Bytes that a deep copy reads at a time.
 pub(crate) const DEEP_COPY_CHUNK: u64 = 4 << 20;
+/// How often an executed migration writes down how far it is.
+pub(crate) const MIGRATION_TOLD_EVERY: Duration = Duration::from_secs(1);
 /// Chunks in flight: with [`DEEP_COPY_CHUNK`] it bounds the memory of a deep copy.
 pub(crate) const DEEP_COPY_IN_FLIGHT: usize = 8;
 /// Records that replay applies together, once their leaves are loaded.

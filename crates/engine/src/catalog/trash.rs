@@ -46,6 +46,55 @@ impl Catalog {
         }
     }
 
+    /// The same, and another image takes its place in the same update, under the same name or another. `Exists`, `NotFound`.
+    pub(crate) async fn replace_by(
+        &self,
+        id: &ImageId,
+        record: &TrashRecord,
+        (name, successor): (&str, &ImageId),
+    ) -> Result<()> {
+        check_name(name)?;
+        let (name_key, id_key) = (format!("{NAME_KEY}{}", record.name), format!("{ID_KEY}{id}"));
+        let new_key = format!("{NAME_KEY}{name}");
+        let mut update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(name_key.clone(), encode_text(&id.0))
+            .remove(id_key)
+            .set(format!("{TRASH_KEY}{id}"), record.encode());
+        if new_key != name_key {
+            update = update.expect(new_key.clone(), "").remove(name_key);
+        }
+        let update = update
+            .set(new_key.clone(), encode_text(&successor.0))
+            .set(format!("{ID_KEY}{successor}"), encode_text(name));
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => {
+                match name != record.name && self.id_of(name).await.is_ok() {
+                    true => Err(Error::new(ErrorKind::Exists, format!("image {name:?} exists"))),
+                    false => Err(not_found(&record.name)),
+                }
+            }
+            replaced => Ok(replaced?),
+        }
+    }
+
+    /// The image has its name again, which another one has: that has none from here on. `NotFound`: one of them is not as it was.
+    pub(crate) async fn replace_back(&self, id: &ImageId, record: &TrashRecord, other: &ImageId) -> Result<()> {
+        let (name_key, trash_key) = (format!("{NAME_KEY}{}", record.name), format!("{TRASH_KEY}{id}"));
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(name_key.clone(), encode_text(&other.0))
+            .expect(trash_key.clone(), record.encode())
+            .remove(trash_key)
+            .remove(format!("{ID_KEY}{other}"))
+            .set(name_key, encode_text(&id.0))
+            .set(format!("{ID_KEY}{id}"), encode_text(&record.name));
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
+            replaced => Ok(replaced?),
+        }
+    }
+
     /// The image has a name again. `Exists`: another image has it. `NotFound`: it is not in the trash any more.
     pub(crate) async fn restore(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
         check_name(name)?;

@@ -192,7 +192,7 @@ async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Res
         return Ok(None);
     }
     // Nor does it know what a parent has.
-    if header.ancestry.is_some() {
+    if header.ancestry.is_some() || header.migration.is_some() {
         return Ok(None);
     }
     let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);

@@ -4,8 +4,8 @@ use crate::objects::header::{Header, Snapshots};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{
-    AncestryRecord, ChildRecord, GroupRef, ImageRecord, LogRecord, SnapCounters, SnapRecord, StateRecord, Tombs,
-    decode_epoch, decode_text, key,
+    AncestryRecord, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters, SnapRecord,
+    StateRecord, Tombs, decode_epoch, decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
@@ -39,6 +39,11 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     if has_parent && ancestry.is_none() {
         return None;
     }
+    let is_migrating = values.values.contains_key(key::MIGRATION);
+    let migration = if is_migrating { values.decode(key::MIGRATION, MigrationRecord::decode) } else { None };
+    if is_migrating && migration.is_none() {
+        return None;
+    }
     let mut children = Vec::new();
     for child in values.values.keys().filter(|name| name.starts_with(key::CHILD)) {
         children.extend(values.decode(child, ChildRecord::decode));
@@ -67,6 +72,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         ancestry,
         children,
         group,
+        migration,
         removing: false,
     };
     if let Some(why) = contradiction(id, &header) {

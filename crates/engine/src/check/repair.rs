@@ -89,6 +89,7 @@ pub(crate) async fn repair(
         report.discarding_helps = !options.discard_damaged && only_metadata_is_lost(&report.before);
         return Ok(refused(report, "nothing else holds the values of the header that do not verify"));
     };
+    header.check_not_migrating()?;
     let objects = Objects { id, ..open::objects_of(store, &header).await? };
     let events = Arc::new(HeaderEvents::default());
     let watch = watch::watch(&objects, &events, options.watch_timeout).await?;

@@ -159,6 +159,7 @@ impl Checkpointer {
         left.extend(purpose.lets_go(booked.changed()));
         // Rule 34: what is an ancestor's is never counted nor deleted here.
         left.retain(|(id, _)| objects.has_page(*id));
+        left.extend(shared.lock().kept_frozen());
         let root = root::write(shared, pages, taken.stored(), (capture, &left), purpose).await?;
         let root_pages = pages.count() - first_root_page;
         let pointer = CheckpointPointer { id, frontier: capture.covers, first_root_page, root_pages };
@@ -185,6 +186,9 @@ impl Checkpointer {
             state.root_bytes = root.bytes as u64;
             state.set_log(log.clone());
             booked.commit(&mut state);
+            // Nobody else would know of them when the migration is over.
+            let left: Vec<PageKey> = left.iter().copied().collect();
+            state.left_pages = state.snapshots.kept_frozen(&left);
             state.snapshots.clone()
         };
         taken.commit().await;
@@ -260,7 +264,7 @@ impl Checkpointer {
     ) -> Result<()> {
         let update = guarded(self.epoch).expect(key::LOG, former.encode()).set(key::LOG, log.encode());
         let update = match &log.checkpoint {
-            Some(root) => purpose.add_to(update, capture.moment.size, root, capture.last_segment),
+            Some(root) => purpose.add_to(update, capture.moment.size, root, (objects, capture.last_segment)),
             None => update,
         };
         Ok(objects.meta.kv_update(&objects.header(), update).await?)

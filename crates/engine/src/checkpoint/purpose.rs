@@ -5,6 +5,7 @@
 use crate::Result;
 use crate::checkpoint::pages::Pages;
 use crate::checkpoint::rewrite::{self, Rewrite, Rewritten};
+use crate::objects::Objects;
 use crate::objects::header::Header;
 use crate::recovery::snapshot::{Needs, SnapMap};
 use crate::shared::Shared;
@@ -172,13 +173,21 @@ impl Purpose {
     }
 
     /// The rest of the update. `size`: of the image, bytes; `root`: the checkpoint's; `last`: the highest segment number of its table.
-    pub(super) fn add_to(&self, update: KvUpdate, size: u64, root: &CheckpointPointer, last: SegmentNo) -> KvUpdate {
+    /// `objects`: the image's.
+    pub(super) fn add_to(
+        &self,
+        update: KvUpdate,
+        size: u64,
+        root: &CheckpointPointer,
+        (objects, last): (&Objects, SegmentNo),
+    ) -> KvUpdate {
+        let requires = encode_requires(objects.requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES));
         match self {
             Purpose::Running | Purpose::Clean | Purpose::Rewrite(_) => update,
             // Rule 37: a clone that came meanwhile has the map of before.
             Purpose::Rewritten(snapshots) => {
                 // Their records say now up to which segment they point, as those of before there were clones did not.
-                let update = update.set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES));
+                let update = update.set(key::REQUIRES, requires);
                 snapshots.iter().fold(update, |update, Rewritten { before, after, .. }| {
                     update.expect(key::snap(before.id), before.encode()).set(key::snap(after.id), after.encode())
                 })
@@ -188,7 +197,7 @@ impl Purpose {
                 .expect(key::snap(new.id), "")
                 .set(key::snap(new.id), new.record(size, *root, last).encode())
                 .set(key::SNAP_COUNTERS, new.counters.encode())
-                .set(key::REQUIRES, encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES)),
+                .set(key::REQUIRES, requires),
             Purpose::Release(needs) => update.remove(key::snap(needs.id)),
             Purpose::Rollback(target) => {
                 let update =

@@ -131,7 +131,9 @@ async fn write_one(
     }
     let moved: Vec<(SegmentNo, SegmentNo, u32)> =
         concerned.iter().filter_map(|leaf| known.get(leaf)).flat_map(|stored| stored.moved.clone()).collect();
-    if moved.is_empty() {
+    // What lies in the pages of the source of a migration moves, too.
+    let is_elsewhere = |(leaf, at): &(LeafNo, LeafPlace)| known.get(&(*leaf, *at)).is_some_and(|now| now.at != *at);
+    if moved.is_empty() && !concerned.iter().any(is_elsewhere) && !objects.is_sources_page(record.root.id) {
         return Ok(None);
     }
     let before = objects.own_pages(root.leaves.iter().map(|entry| &entry.at));
@@ -178,7 +180,8 @@ async fn store(
     LoadedLeaf { leaf, at, mut content, .. }: LoadedLeaf,
 ) -> Result<Stored> {
     let found = moves.of(&content);
-    if found.is_empty() {
+    let (objects, _) = pages.whose();
+    if found.is_empty() && !objects.is_sources_leaf(&at) {
         return Ok(Stored { at, moved: Vec::new() });
     }
     let mut superseded = Vec::new();

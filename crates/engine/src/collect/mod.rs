@@ -5,7 +5,7 @@
 //! `throttle.rs`), segments that snapshots need (`pinned/`), what lives in a segment (`survey.rs`), reading it (`fetch.rs`), sorting (`sort.rs`), entering
 //! copies into the log (`state/relocation.rs`), deleting (`checkpoint/`). The lock is never held across I/O, and a
 //! round has a bounded size.
-mod adopt;
+pub(crate) mod adopt;
 mod fetch;
 pub(crate) mod pinned;
 mod sort;

@@ -8,7 +8,6 @@ use crate::session::Session;
 use crate::{Extent as Change, Result};
 use lsd_core::map::Extent;
 use lsd_core::units::{LeafNo, Loc, Seq};
-use lsd_state::lineage::Whose;
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
@@ -76,12 +75,12 @@ pub(super) async fn changes(
     let unmoved = from.and_then(|from| unmoved_since(session, from));
     let ancestors = session.objects.ancestors();
     // What an ancestor wrote is older than anything that the image itself has: where the other has it elsewhere, it was flattened.
-    let is_ancestors = |loc: Loc| ancestors.of_segment(loc.segment()) != Whose::Own;
+    let is_ancestors = |loc: Loc| !ancestors.is_users_own(loc.segment());
     let is_old = |loc: Loc| {
         let newest = session.shared.lock().segments.newest(loc.segment()).known();
         unmoved.is_some_and(|since| is_ancestors(loc) || newest.is_some_and(|newest| newest <= since))
     };
-    let counts = |loc: &Loc| counted == Counted::All || ancestors.of_segment(loc.segment()) == Whose::Own;
+    let counts = |loc: &Loc| counted == Counted::All || ancestors.is_users_own(loc.segment());
     for some in leaves.chunks(WALK_LEAVES) {
         let ours = of(session, some).await?;
         let theirs = match from {

@@ -21,7 +21,7 @@ use crate::lifecycle::clone::{self, Wanted};
 use crate::lifecycle::remove;
 use crate::ownership::watch;
 use crate::read;
-use crate::recovery::open;
+use crate::recovery::open::{self, Found};
 use crate::session::Session;
 use crate::{
     CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features, ImageId, ImageInfo,
@@ -31,6 +31,7 @@ use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEve
 use beside::Counted;
 pub use deep_copy::DeepCopy;
 pub use group::GroupName;
+pub(crate) use kin::open_options as kin_open_options;
 pub use kin::{Child, Parent};
 pub use locks::Locks;
 use lsd_core::format::names;
@@ -48,7 +49,7 @@ use uuid::Uuid;
 /// crash: nothing that was flushed is lost.
 #[derive(Clone, Debug)]
 pub struct Image {
-    session: Arc<Session>,
+    pub(crate) session: Arc<Session>,
 }
 
 impl Image {
@@ -111,6 +112,14 @@ impl Image {
         clock: Arc<dyn Clock>,
     ) -> Result<Image> {
         let found = open::find(store, image).await?;
+        if !options.read_only && options.snapshot.is_none() {
+            found.header.check_writable()?;
+        }
+        Self::open_found(found, options, clock).await
+    }
+
+    /// The same of what was found, whatever migration it is in.
+    pub(crate) async fn open_found(found: Found, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Image> {
         let name = found.header.name.clone();
         match Session::open(found, options.clone(), clock).await {
             Ok(session) => {
@@ -180,13 +189,14 @@ impl Image {
         // librbd keeps these beside what they say; here they follow from it.
         let by_group = if described.group.is_some() { Features::OP_GROUP } else { 0 };
         let op_features = described.state.op_features | described.snapshots.op_features() | by_group;
+        let migrating = if described.migration.is_some() { Features::MIGRATING } else { 0 };
         let operations = if op_features == 0 { 0 } else { Features::OPERATIONS };
         ImageInfo {
             id: self.session.objects.id.clone(),
             name: described.name,
             size: self.size(),
             order: record.order,
-            features: described.state.features | operations,
+            features: described.state.features | operations | migrating,
             op_features,
             flags: described.state.flags,
             stripe_unit: record.stripe_unit,

@@ -3,6 +3,7 @@
 //! Owns: what may be moved, brought back and removed when, as librbd has it. Does not own: the entries (`catalog/trash.rs`), removing
 //! an image (`lifecycle/`).
 use crate::api::clock::{Clock, SystemClock};
+use crate::api::error::invalid;
 use crate::compiled_here;
 use crate::lifecycle::{self, remove};
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
@@ -64,6 +65,7 @@ impl Trash {
     #[compiled_here]
     pub async fn put(&self, name: &str, delay: Duration) -> Result<()> {
         let id = self.catalog().id_of(name).await?;
+        remove::check_not_migrating(&self.store, &id).await?;
         remove::check_not_kept(&self.store, &id, name).await?;
         let deleted_ns = self.clock.now_ns();
         let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
@@ -80,6 +82,10 @@ impl Trash {
     #[compiled_here]
     pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
+        if record.source == TrashSource::Migration {
+            let reason = format!("{}: the source of a migration comes back when that is aborted", record.name);
+            return Err(invalid(reason));
+        }
         let name = name.unwrap_or(&record.name);
         self.catalog().restore(id, &record, name).await?;
         self.catalog().write_name(id, name).await.map(drop)

@@ -77,6 +77,7 @@ async fn clone_once(
 ) -> Result<ImageId> {
     check_same_cluster(parent_store, store)?;
     let found = open::find(parent_store, parent).await?;
+    found.header.check_may_have_clones()?;
     let snapshot = found.header.snapshots.find(snapshot)?;
     let is_strict = options.format == CloneFormat::Protected;
     check_parent(&snapshot, is_strict)?;
@@ -134,7 +135,7 @@ async fn clone_once(
 }
 
 /// `Invalid`: one of them is a directory, and the other is not that one.
-fn check_same_cluster(parent: &Arc<dyn ObjectStore>, clone: &Arc<dyn ObjectStore>) -> Result<()> {
+pub(crate) fn check_same_cluster(parent: &Arc<dyn ObjectStore>, clone: &Arc<dyn ObjectStore>) -> Result<()> {
     let has_pools = |store: &Arc<dyn ObjectStore>| store.pool_id().0 >= 0;
     let is_same = match (has_pools(parent), has_pools(clone)) {
         (true, true) => true,

@@ -61,7 +61,12 @@ pub(crate) async fn create(
 }
 
 /// Makes the header of a new image.
-fn first_header(name: &str, record: &ImageRecord, state: &StateRecord, (epoch, log): (Epoch, &LogRecord)) -> KvUpdate {
+pub(crate) fn first_header(
+    name: &str,
+    record: &ImageRecord,
+    state: &StateRecord,
+    (epoch, log): (Epoch, &LogRecord),
+) -> KvUpdate {
     KvUpdate::default()
         .presence(KvPresence::MustCreate)
         .set(key::IMAGE, record.encode())
@@ -72,7 +77,7 @@ fn first_header(name: &str, record: &ImageRecord, state: &StateRecord, (epoch, l
 }
 
 /// What never changes about the image, and its features.
-async fn image_record(
+pub(crate) async fn image_record(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     uuid: Uuid,
@@ -115,12 +120,14 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
         // What an earlier removal has left need not be where the header leads to.
         taken => {
             if let Some(header) = taken.ok().and_then(|values| Header::decode(&object, &values).ok()) {
+                header.check_not_migrating()?;
                 give_back_if_needed(store, &object, &header).await?;
             }
             return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await;
         }
     };
     let found = open::described_by(store, Header::decode(&object, &values)?).await?;
+    found.header.check_not_migrating()?;
     found.header.snapshots.check_none(&found.header.name)?;
     remove::until_unused(store, &object, &found.header.name).await?;
     remove::evict_owner(&found).await?;
@@ -137,6 +144,34 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
     }
     let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
     delete(store, &id, Some(name), doomed, progress).await
+}
+
+/// Removes one image of a migration, which nobody can open any more, with its snapshots, and goes on where that was broken off. `name`: what
+/// leads to it, if anything does. `Busy`: somebody became its owner.
+pub(crate) async fn remove_migrated(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    name: Option<String>,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let object: ObjectName = names::header(&id.0).into();
+    let values = match store.kv_get(&object, "").await {
+        // Only the name may be left of it.
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            return delete(store, id, name, Doomed::new(), progress).await;
+        }
+        // Somebody's mark that there is none.
+        Ok(values) if !values.contains_key(key::IMAGE) => {
+            return delete(store, id, name, Doomed::new(), progress).await;
+        }
+        values => values?,
+    };
+    if !values.contains_key(key::REMOVING) {
+        remove::take(store, &object, &values).await?;
+    }
+    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    let doomed = objects_of(&open::described_by(store, header).await?).await?;
+    delete(store, id, name, doomed, progress).await
 }
 
 /// `NotEmpty`, `InGroup`: somebody was faster than the removal and took a snapshot, or put it into a group, so the image is given back.

@@ -60,6 +60,14 @@ pub(crate) async fn check_not_kept(store: &Arc<dyn ObjectStore>, id: &ImageId, n
     }
 }
 
+/// `Busy`: it is in a migration. What does not verify is in none.
+pub(crate) async fn check_not_migrating(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<()> {
+    match open::find(store, &ImageRef::Id(id.clone())).await {
+        Ok(found) => found.header.check_not_migrating(),
+        Err(_) => Ok(()),
+    }
+}
+
 /// `InGroup`: the image is in a group that is there.
 pub(crate) async fn check_in_no_group(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<()> {
     let Some(group) = &header.group else { return Ok(()) };
@@ -121,6 +129,9 @@ pub(crate) async fn remove_by_walking(
     };
     if let Some(values) = &values {
         check_understood(&header, values)?;
+        if let Ok(header) = Header::decode(&header, values) {
+            header.check_not_migrating()?;
+        }
         check_no_clones(store, &id, values).await?;
     }
     let to_take = values.as_ref().filter(|values| !values.contains_key(key::REMOVING));

@@ -1,7 +1,7 @@
 //! The part of the header that clients see, as an open image has it.
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
-use lsd_core::format::header::{AncestryRecord, GroupRef, StateRecord};
+use lsd_core::format::header::{AncestryRecord, GroupRef, MigrationRecord, StateRecord};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub(crate) struct Described {
     /// Of a clone.
     pub(crate) ancestry: Option<AncestryRecord>,
     pub(crate) group: Option<GroupRef>,
+    pub(crate) migration: Option<MigrationRecord>,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -26,12 +27,14 @@ impl Described {
             snapshots: header.snapshots.clone(),
             ancestry: header.ancestry.clone(),
             group: header.group.clone(),
+            migration: header.migration.clone(),
             option_faults: Vec::new(),
         }
     }
 
     /// True if clients see the same; times are no part of it.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        let state_of = |described: &Self| described.migration.as_ref().map(|migration| migration.state);
         let seen = |state: &StateRecord| (state.size, state.features, state.op_features, state.flags);
         self.name == other.name
             && seen(&self.state) == seen(&other.state)
@@ -39,5 +42,6 @@ impl Described {
             && self.snapshots == other.snapshots
             && self.ancestry == other.ancestry
             && self.group == other.group
+            && state_of(self) == state_of(other)
     }
 }

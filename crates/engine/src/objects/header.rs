@@ -3,8 +3,9 @@ use crate::api::error::corrupt;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Features, Result, SnapRef};
 use lsd_core::format::header::{
-    AncestryRecord, CheckpointPointer, ChildRecord, GroupRef, ImageRecord, LogRecord, REQUIRES_KNOWN, SnapCounters,
-    SnapNamespace, SnapRecord, StateRecord, Tombs, decode_epoch, decode_requires, decode_text, key,
+    AncestryRecord, CheckpointPointer, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord, MigrationRole,
+    MigrationState, REQUIRES_KNOWN, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tombs, decode_epoch,
+    decode_requires, decode_text, key,
 };
 use lsd_core::format::{FormatError, FormatResult, Refusal};
 use lsd_core::units::{Epoch, SnapId};
@@ -106,6 +107,8 @@ pub(crate) struct Header {
     pub(crate) children: Vec<ChildRecord>,
     /// The group that the image is in, if that is still there (`catalog/groups.rs`).
     pub(crate) group: Option<GroupRef>,
+    /// Of the source and of the destination of a migration.
+    pub(crate) migration: Option<MigrationRecord>,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -127,6 +130,37 @@ impl Header {
             return Err(Error::new(ErrorKind::NotFound, reason));
         }
         Ok(self)
+    }
+
+    /// Rule 38. `ReadOnly`, as librbd has it: the image is the source of a migration, or the destination of one that is being aborted.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        let why = match self.migration.as_ref().map(|migration| (migration.role, migration.state)) {
+            None | Some((_, MigrationState::Returned)) => return Ok(()),
+            Some((MigrationRole::Source, _)) => "image being migrated",
+            Some((MigrationRole::Destination, MigrationState::Aborting)) => "the image's migration is being aborted",
+            Some((MigrationRole::Destination, _)) => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::ReadOnly, format!("{}: {why}", self.name)))
+    }
+
+    /// `ReadOnly`: the image is the source of a migration; `Busy`: it is the destination. So it is neither removed, nor moved to the
+    /// trash, nor repaired.
+    pub(crate) fn check_not_migrating(&self) -> Result<()> {
+        self.check_writable()?;
+        match &self.migration {
+            Some(migration) if migration.state != MigrationState::Returned => {
+                Err(Error::new(ErrorKind::Busy, format!("{}: image in migration state", self.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `Busy`: what a clone of it would point at may be the source's of a migration, or is about to go.
+    pub(crate) fn check_may_have_clones(&self) -> Result<()> {
+        match self.migration.as_ref().map(|migration| (migration.role, migration.state)) {
+            Some((MigrationRole::Destination, MigrationState::Executed)) => Ok(()),
+            _ => self.check_not_migrating(),
+        }
     }
 
     /// `Corrupt`: a value is missing or does not verify. `Unsupported`: as [`check_understood`] has it.
@@ -155,6 +189,7 @@ impl Header {
             ancestry: values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)).transpose().map_err(bad)?,
             children: children(values).map_err(bad)?,
             group: group(values).map_err(bad)?,
+            migration: migration(values).map_err(bad)?,
             removing: values.contains_key(key::REMOVING),
         })
     }
@@ -180,6 +215,10 @@ pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()
 
 pub(crate) fn group(values: &KvMap) -> FormatResult<Option<GroupRef>> {
     values.get(key::GROUP).map(|value| GroupRef::decode(value)).transpose()
+}
+
+pub(crate) fn migration(values: &KvMap) -> FormatResult<Option<MigrationRecord>> {
+    values.get(key::MIGRATION).map(|value| MigrationRecord::decode(value)).transpose()
 }
 
 /// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking

@@ -6,10 +6,12 @@ use crate::objects::Objects;
 use crate::objects::pools::open_place;
 use crate::{ImageId, Result};
 use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::format::header::{Ancestor, AncestryRecord};
+use lsd_core::format::header::{
+    Ancestor, AncestryRecord, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION,
+};
 use lsd_core::units::CheckpointId;
 use lsd_state::lineage::{Ancestors, Whose};
-use lsd_state::pins::{PageKey, leaf_pages};
+use lsd_state::pins::{Frozen, PageKey, leaf_pages};
 use lsd_store::ObjectStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,16 +21,28 @@ use std::sync::Arc;
 pub(crate) struct Line {
     ancestors: Ancestors,
     objects: Arc<[Objects]>,
+    /// The migration that the image is the source or the destination of, as it was when the line was opened.
+    migration: Option<Arc<MigrationRecord>>,
+    /// This is who aborts the migration: the only one that writes to its source.
+    is_migrator: bool,
 }
 
 impl Line {
     /// `NotFound`: a pool is gone.
-    pub(crate) async fn open(store: &Arc<dyn ObjectStore>, ancestry: Option<&AncestryRecord>) -> Result<Self> {
-        let Some(ancestry) = ancestry else { return Ok(Self::default()) };
+    pub(crate) async fn open(
+        store: &Arc<dyn ObjectStore>,
+        ancestry: Option<&AncestryRecord>,
+        migration: Option<&MigrationRecord>,
+    ) -> Result<Self> {
+        let above = ancestry.map(|ancestry| ancestry.ancestors.clone()).unwrap_or_default();
+        let ancestors = match migration {
+            Some(migration) if needs_source(migration) => Ancestors::with_source(above, migration.source.clone()),
+            _ => Ancestors::new(above),
+        };
         // A chain of a hundred clones is most often in one pool.
         let mut pools: BTreeMap<(i64, String), Arc<dyn ObjectStore>> = BTreeMap::new();
-        let mut objects = Vec::with_capacity(ancestry.ancestors.len());
-        for Ancestor { place, uuid, data_pool, .. } in &ancestry.ancestors {
+        let mut objects = Vec::with_capacity(ancestors.all().len());
+        for Ancestor { place, uuid, data_pool, .. } in ancestors.all() {
             let mut stores = Vec::with_capacity(2);
             for pool in [place.pool, *data_pool] {
                 let key = (pool, place.namespace.clone());
@@ -41,14 +55,55 @@ impl Line {
             let [meta, data] = [0, 1].map(|index: usize| stores[index].clone());
             objects.push(Objects { meta, data, id: ImageId(place.id.clone()), uuid: *uuid, line: Self::default() });
         }
-        Ok(Self { ancestors: Ancestors::new(ancestry.ancestors.clone()), objects: objects.into() })
+        let migration = migration.cloned().map(Arc::new);
+        Ok(Self { ancestors, objects: objects.into(), migration, is_migrator: false })
     }
+}
+
+/// The maps of a destination may lead to the source.
+fn needs_source(migration: &MigrationRecord) -> bool {
+    use MigrationState::{Aborting, Executing, Prepared, Preparing};
+    migration.role == MigrationRole::Destination
+        && matches!(migration.state, Preparing | Prepared | Executing | Aborting)
 }
 
 impl Objects {
     /// Whose numbers are whose.
     pub(crate) fn ancestors(&self) -> Ancestors {
         self.line.ancestors.clone()
+    }
+
+    /// The same, of who aborts the migration that the image is in.
+    #[must_use]
+    pub(crate) fn of_migrator(mut self) -> Self {
+        self.line.is_migrator = true;
+        self
+    }
+
+    pub(crate) fn is_migrators(&self) -> bool {
+        self.line.is_migrator
+    }
+
+    /// What the image requires of who touches it beside these bits, as long as it is in a migration.
+    pub(crate) fn requires(&self, bits: u64) -> u64 {
+        bits | if self.line.migration.is_some() { REQUIRES_MIGRATION } else { 0 }
+    }
+
+    /// Rule 38: what nobody deletes, as long as the image is the source of a migration.
+    pub(crate) fn frozen(&self) -> Option<Frozen> {
+        let migration = self.line.migration.as_ref()?;
+        let is_source = migration.role == MigrationRole::Source && migration.state != MigrationState::Returned;
+        is_source.then(|| Frozen::of(&migration.source))
+    }
+
+    /// The pages of this checkpoint are among those of the source of a migration.
+    pub(crate) fn is_sources_page(&self, checkpoint: CheckpointId) -> bool {
+        self.line.ancestors.is_source(self.line.ancestors.of_checkpoint(checkpoint))
+    }
+
+    /// A leaf is, or a part of it.
+    pub(crate) fn is_sources_leaf(&self, at: &LeafPlace) -> bool {
+        at.pointers().any(|at| self.is_sources_page(at.checkpoint))
     }
 
     /// Those of the image itself or of an ancestor.

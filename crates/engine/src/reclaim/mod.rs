@@ -73,7 +73,9 @@ pub(crate) async fn delete_what_is_left(objects: &Objects, shared: &Shared) {
     if !pages.is_empty() {
         let snapshots = shared.lock().snapshots.clone();
         let pins = Pins::new(&log, stored_pages(shared).await, snapshots);
+        let frozen = pins.kept_frozen(&pages);
         delete_pages(objects, &pins, pages).await;
+        shared.lock().left_pages.extend(frozen);
     }
 }
 

@@ -52,10 +52,10 @@ pub(crate) async fn load_checkpoint(
     let mut state = state.with_ancestors(objects.ancestors());
     state.view.features = header.state.features;
     state.view.rolled_back = header.snapshots.counters.rolled_back;
-    state.snapshots = SnapshotPins::new(header.snapshots.roots(), pages);
+    state.snapshots = SnapshotPins::new(header.snapshots.roots(), pages).with_frozen(objects.frozen());
     state.left_pages = pages.iter().filter(|page| page.pins == 0).map(PinnedPage::key).collect();
     state.root_bytes = root_bytes;
-    let pins = Pins::of_log(log);
+    let pins = Pins::of_log(log).with_frozen(objects.frozen());
     let dead = counted.iter().filter(|entry| pins.segment(entry).is_none());
     state.dead = dead.map(|entry| entry.segment).collect();
     Ok(state)

@@ -12,6 +12,7 @@ use lsd_core::format::header::{CheckpointPointer, LogRecord, SnapRecord};
 use lsd_core::format::root::Root;
 use lsd_core::map::ExtentMap;
 use lsd_core::units::{SegmentNo, SnapId};
+use lsd_state::lineage::Whose;
 use lsd_state::pins::{PageKey, pages_of_root};
 use lsd_state::segments::Segments;
 use lsd_state::state::State;
@@ -77,7 +78,10 @@ pub(crate) async fn state(
 
 /// `Corrupt`: it does not verify, or is of another moment.
 pub(crate) async fn root_of(objects: &Objects, snapshot: &SnapRecord) -> Result<Root> {
-    let (root, _) = read_root(objects, &snapshot.root).await?;
+    let (mut root, _) = read_root(objects, &snapshot.root).await?;
+    // Of the destination of a migration: what the source's table counts is counted there.
+    let ancestors = objects.ancestors();
+    root.segments.retain(|entry| ancestors.of_segment(entry.segment) == Whose::Own);
     match root.moment {
         Some(moment) if moment.size == snapshot.size => Ok(root),
         _ => Err(corrupt(&objects.header(), format!("the map of snapshot {} is of another moment", snapshot.id))),

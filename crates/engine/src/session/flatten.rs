@@ -5,6 +5,7 @@
 use crate::api::error::invalid;
 use crate::api::limits::ADOPT_ROUND_LEAVES;
 use crate::checkpoint::Checkpointer;
+use crate::collect::adopt::Reach;
 use crate::session::{Session, give_back};
 use crate::ties::tie;
 use crate::{ErrorKind, Features, Progress, Result};
@@ -16,6 +17,26 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Whose data an image takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// That of the images that it is a clone of: its snapshots follow where they have deep-flatten.
+    Parents,
+    /// That of the source of its migration.
+    Sources,
+    /// Both.
+    All,
+}
+
+impl Adopted {
+    fn reach(self) -> Reach {
+        match self {
+            Adopted::Parents | Adopted::All => Reach::Ancestors,
+            Adopted::Sources => Reach::Source,
+        }
+    }
+}
+
 impl Session {
     /// `Invalid`: it is no clone; `ReadOnly`. Progress is in objects.
     pub(crate) async fn flatten(self: &Arc<Self>, progress: Progress<'_>) -> Result<()> {
@@ -26,7 +47,7 @@ impl Session {
             if self.own_if_free(&mut role).await? { role.checkpointer() } else { None }
         };
         let Some(checkpointer) = checkpointer else { return self.maintain(Operation::Flatten, progress).await };
-        match self.adopt(&checkpointer, progress).await {
+        match self.adopt(&checkpointer, Adopted::Parents, progress).await {
             Err(error) if self.owns() => return Err(error),
             // Whoever has the image by now goes on with it.
             Err(_) => return self.maintain(Operation::Flatten, progress).await,
@@ -50,49 +71,74 @@ impl Session {
         has_any && described.state.features & Features::DEEP_FLATTEN != 0
     }
 
-    /// Ranges in which a flatten's snapshots have leaves, as much as one step takes.
-    async fn rounds_of_leaves(&self) -> Result<Vec<Range<u32>>> {
+    /// Ranges in which these snapshots have leaves, as much as one step takes; one at least.
+    async fn rounds_of_leaves(&self, whose: Adopted) -> Result<Vec<Range<u32>>> {
         let leaves: Vec<LeafNo> =
-            self.collector.leaves_of_all(&self.snapshots_to_flatten()).await?.into_iter().collect();
+            self.collector.leaves_of_all(&self.snapshots_to_adopt(whose)).await?.into_iter().collect();
         let range = |some: &[LeafNo]| some[0].0..some[some.len() - 1].0.saturating_add(1);
-        Ok(leaves.chunks(ADOPT_ROUND_LEAVES).map(range).collect())
+        let mut rounds: Vec<Range<u32>> = leaves.chunks(ADOPT_ROUND_LEAVES).map(range).collect();
+        if rounds.is_empty() {
+            rounds.push(0..0);
+        }
+        Ok(rounds)
     }
 
-    /// Snapshots that a flatten reaches: not those with clones of their own, whose maps point where this one does.
-    fn snapshots_to_flatten(&self) -> Vec<SnapRecord> {
+    /// Snapshots that this reaches: not those with clones of their own, whose maps point where this one does.
+    pub(super) fn snapshots_to_adopt(&self, whose: Adopted) -> Vec<SnapRecord> {
         let described = self.described();
-        let reaches = |record: &&SnapRecord| record.overlap.is_some() && record.children == 0 && !record.is_removing;
+        let reaches = |record: &&SnapRecord| {
+            let is_meant = record.overlap.is_some() || whose != Adopted::Parents;
+            is_meant && record.children == 0 && !record.is_removing
+        };
         described.snapshots.all.values().filter(reaches).cloned().collect()
+    }
+
+    fn adopts_snapshots(&self, whose: Adopted) -> bool {
+        match whose {
+            Adopted::Parents => self.flattens_snapshots(),
+            Adopted::Sources | Adopted::All => !self.snapshots_to_adopt(whose).is_empty(),
+        }
     }
 
     /// Copies what snapshots have of the ancestors' in these leaves. Returns of which snapshots. With the maintenance lock held, by the
     /// owner. `Busy`: a clone of a snapshot has come meanwhile.
-    async fn adopt_snapshots_in(&self, checkpointer: &Checkpointer, leaves: Range<u32>) -> Result<BTreeSet<SnapId>> {
+    async fn adopt_snapshots_in(
+        &self,
+        checkpointer: &Checkpointer,
+        whose: Adopted,
+        leaves: Range<u32>,
+    ) -> Result<BTreeSet<SnapId>> {
         self.settle().await?;
-        let snapshots = self.snapshots_to_flatten();
+        let snapshots = self.snapshots_to_adopt(whose);
         let reached = snapshots.iter().map(|record| record.id).collect();
         if snapshots.is_empty() {
             return Ok(reached);
         }
         let changes = || self.in_doubt.store(true, Ordering::Release);
-        let adopted = self.collector.adopt_with_snapshots(checkpointer, snapshots.clone(), leaves, &changes).await;
+        let adopted = self
+            .collector
+            .adopt_with_snapshots(checkpointer, (snapshots.clone(), whose.reach()), leaves, &changes)
+            .await;
         self.settle_behind().await?;
         match adopted {
-            Err(error) if self.snapshots_to_flatten() != snapshots => Err(error.with_kind(ErrorKind::Busy)),
+            Err(error) if self.snapshots_to_adopt(whose) != snapshots => Err(error.with_kind(ErrorKind::Busy)),
             adopted => adopted.map(|()| reached),
         }
     }
 
-    /// The snapshots that a flatten reaches have nothing of the ancestors' any more. With the maintenance lock held, by the owner.
-    async fn flatten_snapshots(&self, checkpointer: &Checkpointer) -> Result<()> {
-        if !self.flattens_snapshots() {
+    /// The snapshots that this reaches have nothing of these any more. With the maintenance lock held, by the owner.
+    pub(super) async fn adopt_all_snapshots(&self, checkpointer: &Checkpointer, whose: Adopted) -> Result<()> {
+        if !self.adopts_snapshots(whose) {
             return Ok(());
         }
-        let mut ids: BTreeSet<SnapId> = self.snapshots_to_flatten().iter().map(|record| record.id).collect();
-        for range in self.rounds_of_leaves().await? {
+        let mut ids: BTreeSet<SnapId> = self.snapshots_to_adopt(whose).iter().map(|record| record.id).collect();
+        for range in self.rounds_of_leaves(whose).await? {
             // One that had a clone for a while has parts that were left where they are, also where that clone is gone by the end.
-            let reached = self.adopt_snapshots_in(checkpointer, range).await?;
+            let reached = self.adopt_snapshots_in(checkpointer, whose, range).await?;
             ids.retain(|id| reached.contains(id));
+        }
+        if whose == Adopted::Sources {
+            return Ok(());
         }
         for id in ids {
             let flat = |record: &SnapRecord| match record.children {
@@ -105,12 +151,17 @@ impl Session {
     }
 
     /// Copies what the image still has of its ancestors', most of it without holding up other maintenance.
-    pub(crate) async fn adopt(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
-        if self.flattens_snapshots() {
+    pub(crate) async fn adopt(
+        &self,
+        checkpointer: &Checkpointer,
+        whose: Adopted,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        if self.adopts_snapshots(whose) {
             // Their roots stay where they are only while nobody moves or removes them.
             let rounds = {
                 let _role = self.maintenance.lock().await;
-                self.rounds_of_leaves().await?
+                self.rounds_of_leaves(whose).await?
             };
             for range in rounds {
                 // Others change snapshots between the rounds.
@@ -118,24 +169,35 @@ impl Session {
                 if role.checkpointer().is_none() {
                     break;
                 }
-                self.adopt_snapshots_in(checkpointer, range).await?;
+                self.adopt_snapshots_in(checkpointer, whose, range).await?;
             }
         }
-        self.adopt_head(checkpointer, progress).await
+        self.adopt_head(checkpointer, whose, progress).await
     }
 
-    async fn adopt_head(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
+    pub(super) async fn adopt_head(
+        &self,
+        checkpointer: &Checkpointer,
+        whose: Adopted,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         let order = self.image.order;
         let in_objects = |done: u64, total: u64| progress(done >> order, total.div_ceil(1 << order));
-        self.collector.adopt(checkpointer, &in_objects).await
+        self.collector.adopt(checkpointer, whose.reach(), &in_objects).await
     }
 
     /// With the maintenance lock held, by the owner.
     pub(crate) async fn flatten_owned(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         self.check_has_parent()?;
         // 1. What is left to copy; a checkpoint then needs nothing of an ancestor's.
-        self.flatten_snapshots(checkpointer).await?;
-        self.adopt_head(checkpointer, progress).await?;
+        self.adopt_all_snapshots(checkpointer, Adopted::Parents).await?;
+        self.adopt_head(checkpointer, Adopted::Parents, progress).await?;
+        self.end_being_clone().await
+    }
+
+    /// What is left to do of an image whose committed maps lead to none of its parents any more. With the maintenance lock held, by the
+    /// owner.
+    pub(super) async fn end_being_clone(&self) -> Result<()> {
         // 2. The image is no clone any more.
         let described = self.described().clone();
         if let Some(ancestry) = described.ancestry {

@@ -9,6 +9,7 @@ mod flatten;
 pub(crate) mod follow;
 pub(crate) mod give_back;
 pub(crate) mod handover;
+mod migrate;
 mod own;
 pub(crate) mod requests;
 mod retry_moved;

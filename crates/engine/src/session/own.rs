@@ -142,6 +142,10 @@ impl Session {
     /// Rule 6: raise, read the header, fence, read the log, commit, and only then write.
     async fn take_over(&self, seen: Option<&Tails>) -> Result<(Epoch, AbortHandle)> {
         let header = Header::read(&self.objects).await?;
+        // Rule 38. Who begins a migration raises the epoch: who looked before that raises none.
+        if !self.objects.is_migrators() {
+            header.check_writable()?;
+        }
         let epoch = takeover::raise_epoch(&self.objects, &header).await?;
         // Until then the old owner could commit a checkpoint and delete what the header named before.
         let header = Header::read(&self.objects).await?;

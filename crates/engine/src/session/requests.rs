@@ -11,6 +11,7 @@ use crate::compiled_here;
 use crate::ownership::mailbox::Pending;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
+use crate::session::flatten::Adopted;
 use crate::{Error, ErrorKind, Features, Progress, Result};
 use futures::future::BoxFuture;
 use lsd_core::format::notice::{Answer, Notice, Operation, RequestId};
@@ -179,7 +180,7 @@ impl Session {
             }
             Operation::Snap(operation) => self.left_of_snap(repeated, operation),
             // What was done once does no harm twice.
-            Operation::Sparsify { .. } => Left::All,
+            Operation::Sparsify { .. } | Operation::Migrate => Left::All,
             Operation::Flatten => {
                 let is_flat = described.ancestry.as_ref().is_none_or(|ancestry| ancestry.overlap.is_none());
                 if repeated && is_flat { Left::Nothing } else { Left::All }
@@ -201,6 +202,7 @@ impl Session {
             }
             Operation::Snap(operation) => self.carry_out_snap(checkpointer, operation).await,
             Operation::Flatten => self.flatten_owned(checkpointer, progress).await,
+            Operation::Migrate => self.migrate_owned(checkpointer, progress).await,
             Operation::Sparsify { block } => self.sparsify_owned(*block, progress).await,
         }
     }
@@ -221,10 +223,15 @@ impl Session {
         }
         // Most of a flatten needs no more than that this handle owns the image; what is left of it is done below.
         let mut is_adopted = false;
-        if request.operation == Operation::Flatten {
+        let whose = match request.operation {
+            Operation::Flatten => Some(Adopted::Parents),
+            Operation::Migrate => self.adopted_in_migration(),
+            _ => None,
+        };
+        if let Some(whose) = whose {
             let checkpointer = self.maintenance.lock().await.checkpointer();
             if let Some(checkpointer) = checkpointer {
-                is_adopted = self.adopt(&checkpointer, &progress).await.is_ok();
+                is_adopted = self.adopt(&checkpointer, whose, &progress).await.is_ok();
             }
         }
         let progress = |done, total| progress(if is_adopted { total } else { done }, total);
@@ -286,7 +293,7 @@ pub(crate) async fn serve(session: Weak<Session>, events: Arc<HeaderEvents>) {
         events.mailbox.request_came.notified().await;
         while let Some((request, ownership)) = events.mailbox.next_request() {
             let Some(session) = session.upgrade() else { return };
-            if matches!(request.operation, Operation::Flatten | Operation::Sparsify { .. }) {
+            if matches!(request.operation, Operation::Flatten | Operation::Migrate | Operation::Sparsify { .. }) {
                 // It may take hours: others are served meanwhile.
                 let serving = session.clone();
                 session.spawn(async move { serving.serve_one(request, ownership).await });

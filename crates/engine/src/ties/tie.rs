@@ -8,8 +8,8 @@ use crate::objects::pools::open_place;
 use crate::ownership::watch;
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{
-    Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapNamespace, SnapRecord,
-    encode_requires, key,
+    Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS,
+    SnapNamespace, SnapRecord, encode_requires, key,
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
@@ -69,15 +69,39 @@ impl ParentHeader {
     /// demands that; `Outdated`: its map is not the one that the child takes, whose checkpoint is `map`; `Busy`. `last_segment`: the last one
     /// that the snapshot's map points into.
     pub(crate) async fn tie(&self, child: &ChildRecord, map: CheckpointId, last_segment: SegmentNo) -> Result<()> {
-        let change = |seen: &Seen| {
-            let header = seen.header.clone().in_use()?;
-            let before = header.snapshots.find(&SnapRef::Id(child.snapshot.0))?;
-            check_parent(&before, child.is_strict)?;
+        let check = |before: &SnapRecord| {
+            check_parent(before, child.is_strict)?;
             // Rule 37.
             if before.root.id != map {
                 let reason = format!("snapshot {:?}: its map was moved meanwhile", before.name);
                 return Err(Error::new(ErrorKind::Outdated, reason));
             }
+            Ok(())
+        };
+        self.tie_if(child, last_segment, check).await
+    }
+
+    /// Makes the snapshot stay for one more child, which is the destination of the migration of another one: that keeps the snapshot as
+    /// it is, also where it was removed. `NotFound`, `Invalid`, `Busy`.
+    pub(crate) async fn tie_beside(&self, child: &ChildRecord, last_segment: SegmentNo) -> Result<()> {
+        let check = |before: &SnapRecord| match child.is_strict && !before.is_protected {
+            true => check_parent(before, true),
+            false => Ok(()),
+        };
+        self.tie_if(child, last_segment, check).await
+    }
+
+    async fn tie_if(
+        &self,
+        child: &ChildRecord,
+        last_segment: SegmentNo,
+        check: impl Fn(&SnapRecord) -> Result<()>,
+    ) -> Result<()> {
+        let change = |seen: &Seen| {
+            let header = seen.header.clone().in_use()?;
+            header.check_may_have_clones()?;
+            let before = header.snapshots.find(&SnapRef::Id(child.snapshot.0))?;
+            check(&before)?;
             let mut after = before.clone();
             after.children += 1;
             after.strict_children += u32::from(child.is_strict);
@@ -87,7 +111,11 @@ impl ParentHeader {
             }
             let update =
                 self.expecting(seen, &before).expect(key::child(child), "").set(key::child(child), child.encode());
-            let requires = encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES);
+            let kept = if header.migration.is_some() { REQUIRES_MIGRATION } else { 0 };
+            let requires = encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES | kept);
+            // The source of a migration gets no clones any more.
+            let migration = seen.values.get(key::MIGRATION).cloned().unwrap_or_default();
+            let update = update.expect(key::MIGRATION, migration);
             Ok(Some(update.set(key::snap(before.id), after.encode()).set(key::REQUIRES, requires)))
         };
         let is_there = |seen: &Seen| seen.values.contains_key(&key::child(child));

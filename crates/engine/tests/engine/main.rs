@@ -13,6 +13,7 @@ mod groups;
 mod handover;
 mod io_limits;
 mod large_writes;
+mod migration;
 mod model;
 mod patches;
 mod pinned;

@@ -7,6 +7,7 @@ mod common;
 mod handover;
 mod log;
 mod lost;
+mod migration;
 mod moved;
 mod removal;
 mod sizes;

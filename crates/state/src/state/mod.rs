@@ -183,6 +183,11 @@ impl State {
         self.buffers.clear_clean();
     }
 
+    /// Pages that a checkpoint let go of, and that are kept for the destination of a migration.
+    pub fn kept_frozen(&self) -> Vec<PageKey> {
+        self.snapshots.kept_frozen(&self.left_pages)
+    }
+
     /// As committed in the header.
     pub fn log(&self) -> &LogRecord {
         &self.log

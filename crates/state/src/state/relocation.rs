@@ -95,8 +95,10 @@ impl State {
         self.superseded.clear();
         let moved = self.view.map.replace_if(range, from, to, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);
-        // A copy is as old as what it is a copy of; what an ancestor wrote is older than anything that the image itself has.
-        let newest = match self.view.lineage.is_own(from.segment()) {
+        // A copy is as old as what it is a copy of; what an ancestor wrote is older than anything that the image itself has. Of the
+        // source of a migration nothing is known: it may have been written behind any of the snapshots.
+        let lineage = &self.view.lineage;
+        let newest = match lineage.is_own(from.segment()) || lineage.is_sources(from.segment()) {
             true => self.segments.newest(from.segment()),
             false => Newest::from(Seq(0)),
         };

@@ -21,13 +21,13 @@ pub struct ImagePlace {
 }
 
 impl ImagePlace {
-    fn put(&self, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.put_u64(self.pool.cast_unsigned());
         out.put_text(&self.namespace);
         out.put_text(&self.id);
     }
 
-    fn take(take: &mut Take<'_>) -> FormatResult<Self> {
+    pub(super) fn take(take: &mut Take<'_>) -> FormatResult<Self> {
         Ok(Self { pool: take.u64()?.cast_signed(), namespace: take.text()?, id: take.text()? })
     }
 }
@@ -45,6 +45,29 @@ pub struct Ancestor {
     pub last_checkpoint: CheckpointId,
     /// Who wrote its segments.
     pub epochs: Vec<EpochStart>,
+}
+
+impl Ancestor {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        self.place.put(out);
+        out.extend_from_slice(&self.uuid.0);
+        out.put_u64(self.data_pool.cast_unsigned());
+        out.put_u64(self.last_segment.0);
+        out.put_u32(self.last_checkpoint.epoch);
+        out.put_u32(self.last_checkpoint.number);
+        put_epochs(out, &self.epochs);
+    }
+
+    pub(super) fn take(take: &mut Take<'_>, what: &'static str) -> FormatResult<Self> {
+        Ok(Self {
+            place: ImagePlace::take(take)?,
+            uuid: ImageUuid(take.array()?),
+            data_pool: take.u64()?.cast_signed(),
+            last_segment: SegmentNo(take.u64()?),
+            last_checkpoint: CheckpointId { epoch: take.u32()?, number: take.u32()? },
+            epochs: take_epochs(take, what)?,
+        })
+    }
 }
 
 /// Of whom an image is a clone. It is there as long as the image, or a snapshot of it, needs something of an ancestor.
@@ -65,13 +88,7 @@ impl AncestryRecord {
         put_overlap(&mut out, self.overlap);
         out.put_u32(self.ancestors.len() as u32);
         for ancestor in &self.ancestors {
-            ancestor.place.put(&mut out);
-            out.extend_from_slice(&ancestor.uuid.0);
-            out.put_u64(ancestor.data_pool.cast_unsigned());
-            out.put_u64(ancestor.last_segment.0);
-            out.put_u32(ancestor.last_checkpoint.epoch);
-            out.put_u32(ancestor.last_checkpoint.number);
-            put_epochs(&mut out, &ancestor.epochs);
+            ancestor.put(&mut out);
         }
         seal(kind::ANCESTRY, &out)
     }
@@ -86,14 +103,7 @@ impl AncestryRecord {
         }
         let mut ancestors: Vec<Ancestor> = Vec::with_capacity(count);
         for _ in 0..count {
-            let next = Ancestor {
-                place: ImagePlace::take(&mut take)?,
-                uuid: ImageUuid(take.array()?),
-                data_pool: take.u64()?.cast_signed(),
-                last_segment: SegmentNo(take.u64()?),
-                last_checkpoint: CheckpointId { epoch: take.u32()?, number: take.u32()? },
-                epochs: take_epochs(&mut take, WHAT)?,
-            };
+            let next = Ancestor::take(&mut take, WHAT)?;
             let follows =
                 |last: &Ancestor| last.last_segment <= next.last_segment && last.last_checkpoint < next.last_checkpoint;
             if !ancestors.last().is_none_or(follows) {

@@ -37,6 +37,8 @@ pub enum Operation {
         /// Bytes.
         block: u64,
     },
+    /// Of the destination of a migration: what lies in the source is copied.
+    Migrate,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub(super) fn put(out: &mut Vec<u8>, operation: &Operation) {
             out.put_u8(10);
             out.put_u64(*block);
         }
+        Operation::Migrate => out.put_u8(11),
     }
 }
 
@@ -147,6 +150,7 @@ pub(super) fn take(take: &mut Take<'_>) -> FormatResult<Operation> {
         }
         9 => Operation::Flatten,
         10 => Operation::Sparsify { block: take.u64()? },
+        11 => Operation::Migrate,
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("operation"))),
     };
     Ok(operation)

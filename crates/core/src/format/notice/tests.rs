@@ -17,6 +17,7 @@ fn notices() -> Vec<Notice> {
         request(Operation::SetFeatures { mask: 1, from: 2, to: 3 }),
         request(Operation::Flatten),
         request(Operation::Sparsify { block: 4096 }),
+        request(Operation::Migrate),
         Notice::RequestDone(id()),
         Notice::WhoIsThere,
         Notice::StatsWanted,

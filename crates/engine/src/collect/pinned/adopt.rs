@@ -2,6 +2,7 @@
 //!
 //! Owns: which bytes those are, part by part of the image. Does not own: what only the head has (`collect/adopt.rs`), what follows from
 //! it (`session/flatten.rs`).
+use super::super::adopt::Reach;
 use super::{Collector, Moving, Needed, Place, batches};
 use crate::Result;
 use crate::checkpoint::Checkpointer;
@@ -29,7 +30,7 @@ impl Collector {
     pub(crate) async fn adopt_with_snapshots(
         &self,
         checkpointer: &Checkpointer,
-        snapshots: Vec<SnapRecord>,
+        (snapshots, reach): (Vec<SnapRecord>, Reach),
         range: Range<u32>,
         changes: &(dyn Fn() + Sync),
     ) -> Result<()> {
@@ -43,9 +44,12 @@ impl Collector {
         let _moving = Moving(&self.shared);
         let (mut moves, mut last, mut leaves) = (Moves::default(), Seq(0), BTreeSet::new());
         for leaf in numbers {
-            let mut needed = Needed::of_ancestors(lineage.clone());
+            let mut needed = Needed::of_ancestors(lineage.clone(), reach);
             let stored: Vec<Place> = places.iter().filter(|place| place.0 == leaf).copied().collect();
             self.add_places(&stored, &mut needed).await?;
+            if stored.iter().any(|(_, at)| self.objects.is_sources_leaf(at)) {
+                leaves.insert(leaf);
+            }
             if needed.is_empty() {
                 continue;
             }
@@ -61,7 +65,8 @@ impl Collector {
             }
             leaves.insert(leaf);
         }
-        if leaves.is_empty() {
+        let is_sources = |record: &SnapRecord| self.objects.is_sources_page(record.root.id);
+        if leaves.is_empty() && !snapshots.iter().any(is_sources) {
             return Ok(());
         }
         self.shared.wait_durable(last).await?;

@@ -1,6 +1,7 @@
 //! What of some segments the head and the snapshots point at, together.
 //!
 //! Owns: finding it, by the leaves that the segments' own records name, and reading it. Does not own: what is done with it.
+use super::super::adopt::Reach;
 use super::super::fetch::fetch;
 use super::super::survey::{LiveExtent, Survey};
 use super::{Collector, Sparse};
@@ -20,14 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Wanted {
     Segments(BTreeSet<SegmentNo>),
     /// What lies in segments of ancestors.
-    Ancestors(Lineage),
+    Ancestors(Lineage, Reach),
 }
 
 impl Wanted {
     fn has(&self, loc: Loc) -> bool {
         match self {
             Wanted::Segments(segments) => segments.contains(&loc.segment()),
-            Wanted::Ancestors(lineage) => !lineage.is_own(loc.segment()),
+            Wanted::Ancestors(lineage, reach) => reach.has(lineage, loc.segment()),
         }
     }
 }
@@ -47,8 +48,8 @@ impl Needed {
         Self { wanted: Wanted::Segments(segments), extents: Vec::new() }
     }
 
-    pub(super) fn of_ancestors(lineage: Lineage) -> Self {
-        Self { wanted: Wanted::Ancestors(lineage), extents: Vec::new() }
+    pub(super) fn of_ancestors(lineage: Lineage, reach: Reach) -> Self {
+        Self { wanted: Wanted::Ancestors(lineage, reach), extents: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,7 +60,7 @@ impl Needed {
     pub(super) fn into_segments(self) -> BTreeSet<SegmentNo> {
         match self.wanted {
             Wanted::Segments(segments) => segments,
-            Wanted::Ancestors(_) => BTreeSet::new(),
+            Wanted::Ancestors(..) => BTreeSet::new(),
         }
     }
 
@@ -197,7 +198,7 @@ impl Collector {
                 Ok(found) => copies.extend(found.settled),
                 Err(error) => {
                     let error = gone_is_damage(error);
-                    if let Wanted::Ancestors(_) = needed.wanted {
+                    if let Wanted::Ancestors(..) = needed.wanted {
                         return Err(error);
                     }
                     self.leave_damaged(segment, error).await?;

@@ -1,0 +1,157 @@
+//! Rules 38 to 40: an image that moves, and what is still needed of where it was.
+use super::*;
+use crate::common::Gate;
+use lsd_engine::{ImageRef, MigrationOptions, Migrations};
+use std::sync::Arc;
+
+fn options() -> OpenOptions {
+    OpenOptions { settings: settings(), ..OpenOptions::default() }
+}
+
+fn migrations(store: &Arc<dyn ObjectStore>) -> Migrations {
+    Migrations::new(store.clone(), options())
+}
+
+fn silent(_: u64, _: u64) -> Result<(), Error> {
+    Ok(())
+}
+
+fn fresh(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
+    Arc::new(cluster.client())
+}
+
+/// Within its name's place.
+async fn prepare_through(store: Arc<dyn ObjectStore>) -> Result<(), Error> {
+    migrations(&store).prepare("disk", (&store, "disk"), &MigrationOptions::default()).await.map(drop)
+}
+
+/// `disk` with these blocks, which nobody has open.
+async fn image_with(blocks: &[(u64, u64)]) -> MemoryCluster {
+    let cluster = cluster_with_image(8 * MIB).await;
+    let client = Client::open(&cluster, settings()).await;
+    for (block, seed) in blocks {
+        put(&client.image, *block, *seed).await;
+    }
+    client.image.close().await.unwrap();
+    cluster
+}
+
+/// The first update of a header behind the first lock that was given back: an image is frozen then.
+fn freezing() -> impl FnMut(Op, &str) -> bool + Send {
+    let mut is_closed = false;
+    move |op, name| {
+        is_closed |= op == Op::Unlock;
+        is_closed && is_header(op, name)
+    }
+}
+
+/// Somebody opens the image when nobody was found who has it open, before it is frozen.
+#[tokio::test(start_paused = true)]
+async fn who_opened_a_source_before_does_not_become_its_owner() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(freezing());
+    let preparing = tokio::spawn(prepare_through(gate.clone()));
+    gate.until_waiting(1).await;
+    let client = Client::open(&cluster, settings()).await;
+    gate.open();
+    preparing.await.unwrap().unwrap();
+    if client.image.write(0, content(9), true).await.is_ok() {
+        expect(&cluster, "a write was durable", &[(0, 9)]).await;
+    }
+    expect(&cluster, "it was there before", &[(0, 1)]).await;
+}
+
+/// The destination goes back to what the source has, when a snapshot of its own has taken the place of that.
+#[tokio::test(start_paused = true)]
+async fn what_a_destination_shows_stays_while_its_source_gets_writes_back() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.snapshots().create("s").await.unwrap();
+    client.image.close().await.unwrap();
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 0, 2).await;
+    client.image.snapshots().create("t").await.unwrap();
+    client.image.snapshots().rollback("s").await.unwrap();
+    client.image.snapshots().remove("s").await.unwrap();
+    client.image.close().await.unwrap();
+    if let Err(error) = migrations(&fresh(&cluster)).abort("disk", &silent).await {
+        panic!("what the destination showed is lost: {error}");
+    }
+    expect(&cluster, "it was there before", &[(0, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_goes_only_when_the_destination_has_everything() {
+    let cluster = image_with(&[(0, 1), (63, 2)]).await;
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let _ = migrations(&fresh(&cluster)).commit("disk", &silent).await;
+    expect(&cluster, "it was there before", &[(0, 1), (63, 2)]).await;
+    migrations(&fresh(&cluster)).execute("disk", &silent).await.unwrap();
+    migrations(&fresh(&cluster)).commit("disk", &silent).await.unwrap();
+    expect(&cluster, "it was there before", &[(0, 1), (63, 2)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_of_a_destination_need_its_source_until_they_are_copied() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.snapshots().create("s").await.unwrap();
+    put(&client.image, 0, 2).await;
+    client.image.close().await.unwrap();
+    prepare_through(fresh(&cluster)).await.unwrap();
+    migrations(&fresh(&cluster)).execute("disk", &silent).await.unwrap();
+    migrations(&fresh(&cluster)).commit("disk", &silent).await.unwrap();
+    expect(&cluster, "it was there before", &[(0, 2)]).await;
+    let client = Client::open(&cluster, settings()).await;
+    if let Err(error) = client.image.snapshots().rollback("s").await {
+        panic!("a snapshot is lost: {error}");
+    }
+    expect(&cluster, "it was there at the snapshot", &[(0, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aborted_migration_loses_no_write() {
+    let cluster = image_with(&[(0, 1)]).await;
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 5, 6).await;
+    client.image.flush().await.unwrap();
+    client.crash(&cluster);
+    migrations(&fresh(&cluster)).abort("disk", &silent).await.unwrap();
+    expect(&cluster, "it was flushed", &[(0, 1), (5, 6)]).await;
+}
+
+/// Somebody opens the destination when nobody was found who has it open, before it is frozen, and writes when the source has all
+/// else.
+#[tokio::test(start_paused = true)]
+async fn who_has_a_destination_open_does_not_write_to_it_behind_an_abort() {
+    let cluster = image_with(&[(0, 1)]).await;
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 5, 6).await;
+    client.image.close().await.unwrap();
+    let gate = Gate::new(Arc::new(cluster.client()));
+    // Nobody has to make the destination clean: what is frozen is the first header that is changed.
+    gate.close(is_header);
+    let store: Arc<dyn ObjectStore> = gate.clone();
+    let aborting = tokio::spawn(async move { migrations(&store).abort("disk", &silent).await });
+    gate.until_waiting(1).await;
+    let client = Client::open(&cluster, settings()).await;
+    let frozen = gate.take();
+    gate.close(|op, _| op == Op::Unlock);
+    frozen.arrive();
+    gate.until_waiting(1).await;
+    let is_written = client.image.write(7 * BLOCK, content(8), true).await.is_ok();
+    gate.open();
+    let _ = aborting.await.unwrap();
+    client.crash(&cluster);
+    if is_written {
+        expect(&cluster, "a write was durable", &[(7, 8)]).await;
+    }
+    let _ = migrations(&fresh(&cluster)).abort("disk", &silent).await;
+    expect(&cluster, "it was flushed", &[(0, 1), (5, 6)]).await;
+    let by_name = ImageRef::Name("disk".into());
+    assert!(Image::open(&fresh(&cluster), &by_name, &options()).await.is_ok());
+}
