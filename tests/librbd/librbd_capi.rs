@@ -56,6 +56,11 @@ fn clones_and_deep_copies() {
 }
 
 #[test]
+fn migrations() {
+    run(&requires_ceph!(), "capi_migration");
+}
+
+#[test]
 fn the_exclusive_lock_and_advisory_locks() {
     run(&requires_ceph!(), "capi_locks");
 }

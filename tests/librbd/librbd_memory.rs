@@ -7,12 +7,13 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
     "capi_snapshots",
     "capi_clones",
+    "capi_migration",
     "capi_locks",
     "capi_trash",
     "capi_groups",
@@ -71,6 +72,11 @@ fn snapshots() {
 #[test]
 fn clones() {
     run("capi_clones");
+}
+
+#[test]
+fn migrations() {
+    run("capi_migration");
 }
 
 #[test]

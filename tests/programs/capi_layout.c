@@ -30,6 +30,8 @@ LAYOUT(rbd_snap_group_namespace_t, 24);
 PLACE(rbd_snap_group_namespace_t, group_snap_name, 16);
 LAYOUT(rbd_image_watcher_t, 24);
 PLACE(rbd_image_watcher_t, cookie, 16);
+LAYOUT(rbd_image_migration_status_t, 80);
+PLACE(rbd_image_migration_status_t, state, 64);
 LAYOUT(rbd_config_option_t, 24);
 PLACE(rbd_config_option_t, source, 16);
 

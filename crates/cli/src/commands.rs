@@ -29,6 +29,7 @@ mod layout;
 mod list;
 mod lock;
 mod merge_diff;
+mod migration;
 mod namespace;
 mod object_map;
 mod perf;
@@ -101,6 +102,10 @@ const COMMANDS: &[CommandSpec] = &[
     lock::LIST,
     lock::REMOVE,
     merge_diff::SPEC,
+    migration::ABORT,
+    migration::COMMIT,
+    migration::EXECUTE,
+    migration::PREPARE,
     namespace::CREATE,
     namespace::LIST,
     namespace::REMOVE,

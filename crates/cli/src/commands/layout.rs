@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use crate::interchange::image::ImageHeader;
 use crate::output::{size, warn_named};
 use crate::session::Session;
-use lsd_engine::{CloneFormat, CloneOptions, CreateOptions, Features, ImageInfo};
+use lsd_engine::{CloneFormat, CloneOptions, CreateOptions, Features, ImageInfo, MigrationOptions};
 use lsd_store::{ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::sync::Arc;
@@ -132,6 +132,18 @@ impl Layout {
             },
             id: None,
         })
+    }
+
+    /// Options for the destination of a migration. What was not asked for is as in the source, which has these features.
+    pub async fn for_migration(
+        &self,
+        session: &Session,
+        store: &Arc<dyn ObjectStore>,
+        sources: u64,
+    ) -> Result<MigrationOptions> {
+        let CloneOptions { format, order, features, stripe, data_pool, .. } =
+            self.for_clone(session, store, sources).await?;
+        Ok(MigrationOptions { order, features, stripe, data_pool, flatten: false, format })
     }
 
     async fn apply(

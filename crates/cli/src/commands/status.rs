@@ -1,4 +1,5 @@
 //! `lsd status`: who has an image open.
+use super::migration::Shown;
 use super::perf::counters;
 use crate::command::image_args::{Snap, by_name_or_id};
 use crate::command::options::{FORMAT, IMAGE_ID, IMAGE_SPEC, ONE_IMAGE};
@@ -40,6 +41,10 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         true => Some(counters::totals(image.client_stats().await.map_err(failed)?)),
         false => None,
     };
+    let migration = match image.migration().await.map_err(failed)? {
+        Some(status) => Some(Shown::of(&store, status).await.map_err(failed)?),
+        None => None,
+    };
     let describe = |watcher: &Watcher| {
         Tree::Object(vec![
             ("address", watcher.addr.as_str().into()),
@@ -49,9 +54,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     };
     let list = Tree::List("watcher", watchers.iter().map(describe).collect());
     let mut fields = vec![("watchers", list)];
+    fields.extend(migration.as_ref().map(|migration| ("migration", migration.tree())));
     fields.extend(counted.as_ref().map(|clients| ("counters", counters::tree(clients))));
     let counted = || counted.as_ref().map(|clients| counters::plain(clients, "COUNTER")).unwrap_or_default();
-    format.print("status", &Tree::Object(fields), || plain(&watchers) + &counted())?;
+    let migrating = || migration.as_ref().map(Shown::plain).unwrap_or_default();
+    format.print("status", &Tree::Object(fields), || plain(&watchers) + &migrating() + &counted())?;
     image.close().await.map_err(failed)
 }
 

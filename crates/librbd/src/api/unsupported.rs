@@ -2,9 +2,7 @@
 //!
 //! They are here so that every client finds its symbols; each gives -EOPNOTSUPP and touches nothing. What belongs to
 //! a result that is never given (a `_cleanup`) does nothing. A function leaves this file when it becomes real.
-use crate::ffi::ctypes::{
-    Progress, Update, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t,
-};
+use crate::ffi::ctypes::{Update, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t};
 use nix::libc::EOPNOTSUPP;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -88,16 +86,7 @@ unsupported! {
     rbd_mirror_remote_namespace_get(rados_ioctx_t, *mut c_char, *mut usize);
     rbd_mirror_remote_namespace_set(rados_ioctx_t, *const c_char);
     // Migration.
-    rbd_migration_prepare(rados_ioctx_t, *const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
     rbd_migration_prepare_import(*const c_char, rados_ioctx_t, *const c_char, rbd_image_options_t);
-    rbd_migration_execute(rados_ioctx_t, *const c_char);
-    rbd_migration_execute_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
-    rbd_migration_abort(rados_ioctx_t, *const c_char);
-    rbd_migration_abort_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
-    rbd_migration_commit(rados_ioctx_t, *const c_char);
-    rbd_migration_commit_with_progress(rados_ioctx_t, *const c_char, Progress, *mut c_void);
-    rbd_migration_status(rados_ioctx_t, *const c_char, *mut c_void, usize);
-    rbd_get_migration_source_spec(rbd_image_t, *mut c_char, *mut usize);
     // Encryption.
     rbd_encryption_format(rbd_image_t, c_int, *mut c_void, usize);
     rbd_encryption_load(rbd_image_t, c_int, *mut c_void, usize);
@@ -117,5 +106,4 @@ nothing_to_clean! {
     rbd_snap_mirror_namespace_cleanup(*mut c_void, usize) -> c_int;
     rbd_mirror_image_get_info_cleanup(*mut c_void);
     rbd_mirror_image_global_status_cleanup(*mut c_void);
-    rbd_migration_status_cleanup(*mut c_void);
 }

@@ -1,7 +1,7 @@
 //! Clones, and images that are migrated: of the kind of what they are made of.
 //!
 //! Owns: that a clone and its parent are of one kind, for now. Does not own: the making.
-use crate::api::{clone, unsupported};
+use crate::api::{clone, migration, unsupported};
 use crate::face::formats::{Format, asked_for, may_make, of_new};
 use crate::face::names::is_stock;
 use crate::ffi::caller::string;
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn rbd_migration_prepare(
         match unsafe { kind((ioctx, image_name), (dest_ioctx, dest_image_name), Some(&options)) }? {
             Format::Lsd => {
                 // SAFETY: the same contract.
-                Ok(unsafe { unsupported::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, opts) })
+                Ok(unsafe { migration::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, opts) })
             }
             Format::Rbd => {
                 let stock = StockOptions::like(&options)?;

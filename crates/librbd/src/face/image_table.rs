@@ -1,7 +1,9 @@
 //! What an image says of itself and is told to do, but for its data, snapshots and locks.
 //!
 //! Owns: which functions there are. Does not own: who does them (`macros.rs`).
-use crate::api::{children, clone, config, create, groups, info, metadata, parent, unsupported, upkeep, watch};
+use crate::api::{
+    children, clone, config, create, groups, info, metadata, migration, parent, unsupported, upkeep, watch,
+};
 use crate::ffi::ctypes::{
     Progress, Update, rbd_child_info_t, rbd_config_option_t, rbd_group_info_t, rbd_image_info_t, rbd_image_t,
     rbd_image_watcher_t, rbd_linked_image_spec_t, rbd_snap_spec_t,
@@ -82,7 +84,7 @@ functions! {
     ) -> c_int;
 
     image fn unsupported::rbd_quiesce_complete(image: rbd_image_t, handle: u64, r: c_int);
-    image fn unsupported::rbd_get_migration_source_spec(
+    image fn migration::rbd_get_migration_source_spec(
         image: rbd_image_t, source_spec: *mut c_char, max_len: *mut usize
     ) -> c_int;
     image fn unsupported::rbd_encryption_format(

@@ -1,7 +1,7 @@
 //! Functions of a pool that go to the library that has what they name: an image, an entry of the trash, a group.
 //!
 //! Owns: which functions there are. Does not own: how it is found (`names.rs`).
-use crate::api::{create, group_snap_info, group_snapshots, groups, trash, unsupported};
+use crate::api::{create, group_snap_info, group_snapshots, groups, migration, trash};
 use crate::ffi::ctypes::{
     Progress, rados_ioctx_t, rbd_group_image_info_t, rbd_group_snap_info_t, rbd_group_snap_info2_t,
     rbd_trash_image_info_t,
@@ -69,20 +69,20 @@ functions! {
         io: rados_ioctx_t, id: *const c_char, force: bool, cb: Progress, cbdata: *mut c_void
     ) -> c_int;
 
-    named fn unsupported::rbd_migration_execute(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
-    named fn unsupported::rbd_migration_execute_with_progress(
+    named fn migration::rbd_migration_execute(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
+    named fn migration::rbd_migration_execute_with_progress(
         ioctx: rados_ioctx_t, image_name: *const c_char, cb: Progress, cbdata: *mut c_void
     ) -> c_int;
-    named fn unsupported::rbd_migration_abort(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
-    named fn unsupported::rbd_migration_abort_with_progress(
+    named fn migration::rbd_migration_abort(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
+    named fn migration::rbd_migration_abort_with_progress(
         ioctx: rados_ioctx_t, image_name: *const c_char, cb: Progress, cbdata: *mut c_void
     ) -> c_int;
-    named fn unsupported::rbd_migration_commit(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
-    named fn unsupported::rbd_migration_commit_with_progress(
+    named fn migration::rbd_migration_commit(ioctx: rados_ioctx_t, image_name: *const c_char) -> c_int;
+    named fn migration::rbd_migration_commit_with_progress(
         ioctx: rados_ioctx_t, image_name: *const c_char, cb: Progress, cbdata: *mut c_void
     ) -> c_int;
-    named fn unsupported::rbd_migration_status(
+    named fn migration::rbd_migration_status(
         ioctx: rados_ioctx_t, image_name: *const c_char, status: *mut c_void, status_size: usize
     ) -> c_int;
-    theirs fn unsupported::rbd_migration_status_cleanup(status: *mut c_void);
+    own fn migration::rbd_migration_status_cleanup(status: *mut c_void);
 }

@@ -165,6 +165,22 @@ pub struct rbd_config_option_t {
     pub source: c_int,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct rbd_image_migration_status_t {
+    pub source_pool_id: i64,
+    pub source_pool_namespace: *mut c_char,
+    pub source_image_name: *mut c_char,
+    pub source_image_id: *mut c_char,
+    pub dest_pool_id: i64,
+    pub dest_pool_namespace: *mut c_char,
+    pub dest_image_name: *mut c_char,
+    pub dest_image_id: *mut c_char,
+    /// An enum in C.
+    pub state: c_int,
+    pub state_description: *mut c_char,
+}
+
 /// The numbers of `tests/programs/capi_layout.c`, which compares them with the header.
 const _: () = {
     use std::mem::offset_of;
@@ -183,5 +199,7 @@ const _: () = {
     assert!(offset_of!(rbd_snap_group_namespace_t, group_snap_name) == 16);
     assert!(size_of::<rbd_group_snap_info2_t>() == 48 && offset_of!(rbd_group_snap_info2_t, image_snaps) == 40);
     assert!(size_of::<rbd_image_watcher_t>() == 24 && offset_of!(rbd_image_watcher_t, cookie) == 16);
+    assert!(size_of::<rbd_image_migration_status_t>() == 80);
+    assert!(offset_of!(rbd_image_migration_status_t, state) == 64);
     assert!(size_of::<rbd_config_option_t>() == 24 && offset_of!(rbd_config_option_t, source) == 16);
 };

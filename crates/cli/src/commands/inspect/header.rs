@@ -7,8 +7,8 @@ use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::header::{
-    CheckpointPointer, GroupRef, ImageRecord, LogRecord, SnapCounters, StateRecord, Tombs, decode_epoch,
-    decode_requires, decode_text, key,
+    CheckpointPointer, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters, StateRecord, Tombs,
+    decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_engine::Features;
@@ -32,6 +32,10 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
             subject.value(key::GROUP, GroupRef::decode).map(|group| vec![("group", group_tree(&group))]),
             key::GROUP,
         );
+    }
+    if subject.header.contains_key(key::MIGRATION) {
+        let migration = subject.value(key::MIGRATION, MigrationRecord::decode);
+        view.add(migration.map(|migration| vec![("migration", migration_tree(&migration))]), key::MIGRATION);
     }
     view.add_snapshots(&subject);
     if subject.header.contains_key(key::TOMBS) {
@@ -146,6 +150,22 @@ pub fn checkpoint_tree(checkpoint: &CheckpointPointer) -> Tree {
 fn group_tree(group: &GroupRef) -> Tree {
     let pool = u64::try_from(group.pool).map_or_else(|_| Tree::from("none"), Tree::Number);
     Tree::Object(vec![("pool", pool), ("id", group.group.as_str().into())])
+}
+
+fn migration_tree(migration: &MigrationRecord) -> Tree {
+    let pool = u64::try_from(migration.other.pool).map_or_else(|_| Tree::from("none"), Tree::Number);
+    Tree::Object(vec![
+        ("role", format!("{:?}", migration.role).to_lowercase().into()),
+        ("state", format!("{:?}", migration.state).to_lowercase().into()),
+        ("state_description", migration.description.as_str().into()),
+        ("other_pool", pool),
+        ("other_namespace", migration.other.namespace.as_str().into()),
+        ("other_id", migration.other.id.as_str().into()),
+        ("other_name", migration.name.as_str().into()),
+        ("flatten", Tree::Bool(migration.flatten)),
+        ("sources_last_segment", migration.source.last_segment.0.into()),
+        ("sources_last_checkpoint", migration.source.last_checkpoint.to_string().into()),
+    ])
 }
 
 fn tombs_tree(tombs: &Tombs) -> Tree {

@@ -4,7 +4,9 @@ use super::header::checkpoint_tree;
 use crate::commands::features::flag_names;
 use crate::output::format::Tree;
 use crate::output::time;
-use lsd_core::format::header::{REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, key};
+use lsd_core::format::header::{
+    REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, key,
+};
 use lsd_engine::Features;
 
 /// Each key of a snapshot in the header with its record, or why it has none.
@@ -61,6 +63,7 @@ pub fn requires_tree(bits: u64) -> Tree {
     let name = |bit: u32| match 1_u64 << bit {
         REQUIRES_SNAPSHOTS => "snapshots".to_owned(),
         REQUIRES_CLONES => "clones".to_owned(),
+        REQUIRES_MIGRATION => "migration".to_owned(),
         _ => format!("bit {bit}"),
     };
     Tree::List("name", (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1).map(|bit| name(bit).into()).collect())
