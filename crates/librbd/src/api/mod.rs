@@ -19,6 +19,7 @@ pub mod info;
 pub mod list;
 pub mod locks;
 pub mod metadata;
+pub mod mirror;
 pub mod namespace;
 pub mod notify;
 pub mod open;
