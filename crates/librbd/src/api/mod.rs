@@ -22,6 +22,7 @@ pub mod metadata;
 pub mod mirror;
 pub mod namespace;
 pub mod notify;
+pub mod only_cxx;
 pub mod open;
 pub mod options;
 pub mod parent;
