@@ -1,11 +1,12 @@
 //! `lsd` and Ceph's own `rbd`, side by side on one cluster: the same command lines must print the same, on both
-//! streams, and end with the same code. Each works on its own images, which do not see each other.
+//! streams, and end with the same code. Each works on its own images, which do not see each other. The same for `rbd` on our
+//! library beside `rbd` on the system's (`rbd_on_library.rs`).
 use crate::common::{Ceph, Cmd, built, pattern, scratch_dir};
 
 /// Command lines in the order they run. `{pool}`, `{other}`: pools; `{dir}`: a folder of the program's own with the file
 /// `in`; `{id:NAME}`: the id of an image, of the trash or not. A line that starts with `=` need only agree in its exit code: lsd says
 /// more there.
-const LIFE: &str = "
+pub const LIFE: &str = "
 ls
 ls -l
 ls -l --format json
@@ -99,7 +100,7 @@ info bar
 ls --format json
 ";
 
-const LAYOUTS: &str = "
+pub const LAYOUTS: &str = "
 create t1 --size 1T
 create t2 --size 1.5G
 create t3 --size 10752K
@@ -160,7 +161,7 @@ create u21 --size 8 --bogus_default_order 23
 ls
 ";
 
-const CONTENT: &str = "
+pub const CONTENT: &str = "
 import
 import {dir}/nofile
 import {dir}/nofile z
@@ -223,7 +224,7 @@ du {other}
 du in g
 ";
 
-const USAGE: &str = "
+pub const USAGE: &str = "
 info
 info foo bar
 info foo --bogus
@@ -276,7 +277,7 @@ namespace remove --namespace n2
 namespace ls
 ";
 
-const LOCKS: &str = "
+pub const LOCKS: &str = "
 create foo --size 10
 lock ls foo
 lock ls foo --format json
@@ -319,23 +320,40 @@ feature disable nobaz exclusive-lock
 = info baz
 ";
 
-/// Two pools of this test's own, removed at the end.
+/// What is compared with `rbd` on the system's library.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Program {
+    Lsd,
+    RbdOnOurs,
+}
+
+/// Two pools for each side of the comparison, removed at the end. Their names are of one length, and so are the columns of tables.
 struct Pools {
     ceph: Ceph,
-    names: [String; 2],
+    rbd: [String; 2],
+    other: [String; 2],
 }
 
 impl Pools {
-    fn make(ceph: &Ceph, hint: &str) -> Self {
-        let names = ["a", "b"].map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
-        names.iter().for_each(|name| ceph.make_pool(name));
-        Self { ceph: ceph.clone(), names }
+    /// `lsd`'s images and those of stock librbd do not see each other, so they share pools; this shows that they do not.
+    fn make(ceph: &Ceph, hint: &str, program: Program) -> Self {
+        let named = |parts: [&str; 2]| parts.map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
+        let rbd = named(["a", "b"]);
+        let other = if program == Program::Lsd { rbd.clone() } else { named(["y", "z"]) };
+        let pools = Self { ceph: ceph.clone(), rbd, other };
+        pools.names().for_each(|name| ceph.make_pool(name));
+        pools
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let more = if self.rbd == self.other { &[][..] } else { &self.other };
+        self.rbd.iter().chain(more)
     }
 }
 
 impl Drop for Pools {
     fn drop(&mut self) {
-        self.names.iter().for_each(|name| self.ceph.remove_pool(name));
+        self.names().for_each(|name| self.ceph.remove_pool(name));
     }
 }
 
@@ -350,9 +368,49 @@ struct Said {
 /// Keeps librbd's log off standard error: a thread of its own writes it there, into the middle of rbd's words.
 const NO_LOG: &str = "--log_to_stderr=false --err_to_stderr=false";
 
-/// Runs a script with both programs and fails with every difference.
+/// A side of the comparison: the program, and what it works in.
+struct Side<'a> {
+    ceph: &'a Ceph,
+    program: Option<Program>,
+    pools: &'a [String; 2],
+    dir: std::path::PathBuf,
+}
+
+impl Side<'_> {
+    fn call(&self, words: &[String]) -> Cmd {
+        let cmd = match self.program {
+            None => self.ceph.stock("rbd"),
+            Some(Program::Lsd) => self.ceph.client(built("lsd")),
+            Some(Program::RbdOnOurs) => self.ceph.client("rbd"),
+        };
+        cmd.args(words).env("CEPH_ARGS", format!("--rbd_default_pool={} {NO_LOG}", self.pools[0]))
+    }
+
+    fn run(&self, line: &str) -> Said {
+        let line = line.replace("{pool}", &self.pools[0]).replace("{other}", &self.pools[1]);
+        let line = line.replace("{dir}", self.dir.to_str().unwrap());
+        let words: Vec<String> = words(&line).iter().map(|word| with_id(word, &|words| self.call(words))).collect();
+        let mut said = said(self.call(&words), self.program);
+        if line.starts_with("trash l") && !line.contains("--format") {
+            said.out = without_first_cells(&said.out);
+        }
+        let folder = self.dir.file_name().unwrap().to_str().unwrap();
+        for text in [&mut said.out, &mut said.err] {
+            *text = text.replace(&self.pools[0], "{pool}").replace(&self.pools[1], "{other}");
+            *text = text.replace(&format!("/{folder}/"), "/lsd/");
+        }
+        said
+    }
+}
+
+/// Runs a script with `rbd` and `lsd`, and fails with every difference.
 pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
-    let pools = Pools::make(ceph, hint);
+    compare_with(ceph, hint, script, Program::Lsd, &[]);
+}
+
+/// The same with any program. The command lines in `differs` must differ.
+pub fn compare_with(ceph: &Ceph, hint: &str, script: &str, program: Program, differs: &[&str]) {
+    let pools = Pools::make(ceph, hint, program);
     let dir = scratch_dir();
     let mut input = pattern(9_000_000, 5);
     input.resize(12_000_000, 0);
@@ -360,33 +418,19 @@ pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
         std::fs::create_dir(dir.path().join(program)).unwrap();
         std::fs::write(dir.path().join(program).join("in"), &input).unwrap();
     }
+    let stock = Side { ceph, program: None, pools: &pools.rbd, dir: dir.path().join("rbd") };
+    let ours = Side { ceph, program: Some(program), pools: &pools.other, dir: dir.path().join("lsd") };
     let mut differences = Vec::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (exactly, line) = match line.strip_prefix("= ") {
             Some(line) => (false, line),
             None => (true, line),
         };
-        let run = |program: &str| {
-            let own = dir.path().join(program);
-            let line = line.replace("{pool}", &pools.names[0]).replace("{other}", &pools.names[1]);
-            let line = line.replace("{dir}", own.to_str().unwrap());
-            let call = |words: &[String]| {
-                let cmd = if program == "rbd" { ceph.stock("rbd") } else { ceph.client(built("lsd")) };
-                let args = format!("--rbd_default_pool={} {NO_LOG}", pools.names[0]);
-                cmd.args(words).env("CEPH_ARGS", args)
-            };
-            let words: Vec<String> = words(&line).iter().map(|word| with_id(word, &call)).collect();
-            let mut said = said(call(&words), program);
-            if line.starts_with("trash l") && !line.contains("--format") {
-                said.out = without_first_cells(&said.out);
-            }
-            said
-        };
-        let (rbd, lsd) = (run("rbd"), run("lsd"));
-        assert!(!lsd.err.contains("panicked"), "{line}: {}", lsd.err);
-        let differ = if exactly { rbd != lsd } else { rbd.code != lsd.code };
-        if differ {
-            differences.push(format!("{line}\n  rbd: {rbd:?}\n  lsd: {lsd:?}"));
+        let (rbd, ours) = (stock.run(line), ours.run(line));
+        assert!(!ours.err.contains("panicked"), "{line}: {}", ours.err);
+        let differ = if exactly { rbd != ours } else { rbd.code != ours.code };
+        if differ != differs.contains(&line) {
+            differences.push(format!("{line}\n  rbd:  {rbd:?}\n  ours: {ours:?}"));
         }
     }
     for file in ["e1", "e2", "e3"].map(|name| dir.path().join("lsd").join(name)).iter().filter(|file| file.exists()) {
@@ -419,10 +463,16 @@ fn without_first_cells(table: &str) -> String {
     rows.join("\n")
 }
 
-fn said(cmd: Cmd, program: &str) -> Said {
+fn said(cmd: Cmd, program: Option<Program>) -> Said {
     let done = cmd.run();
     assert!(!done.timed_out && done.signal.is_none(), "{done}");
-    Said { code: done.code, out: plain(&done.text(), program), err: plain(&done.errors(), program) }
+    let mut errors = done.errors();
+    if program == Some(Program::RbdOnOurs) {
+        // Our library tells the reason of an error, in a line of its own.
+        errors = errors.split_inclusive('\n').filter(|line| !line.starts_with("lsd: ")).collect();
+    }
+    let name = if program == Some(Program::Lsd) { "lsd" } else { "rbd" };
+    Said { code: done.code, out: plain(&done.text(), name), err: plain(&errors, name) }
 }
 
 /// Replaces names of programs, ids and times, and leaves of progress only how it ended.
@@ -434,8 +484,8 @@ fn plain(text: &str, program: &str) -> String {
     };
     let mut plain = String::new();
     for line in text.split_inclusive('\n') {
-        let line = line.rsplit('\r').next().unwrap_or(line).replace("/rbd/", "/lsd/");
-        plain.push_str(&without_times(&without_ids(&without_snapshot_id(&line))));
+        let line = line.rsplit('\r').next().unwrap_or(line);
+        plain.push_str(&without_times(&without_ids(&without_snapshot_id(line))));
     }
     plain
 }

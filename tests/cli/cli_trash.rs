@@ -5,7 +5,7 @@ use crate::common::built;
 use serde_json::Value;
 
 /// In, out, and what is shown meanwhile.
-const THERE_AND_BACK: &str = "
+pub const THERE_AND_BACK: &str = "
 create foo --size 10
 create baz --size 10
 trash mv
@@ -79,7 +79,7 @@ ls
 trash ls -l
 ";
 
-const GONE: &str = "
+pub const GONE: &str = "
 create foo --size 10
 create kept --size 10
 create late --size 10
@@ -156,6 +156,19 @@ trash purge {pool}
 trash ls {pool}/n
 trash purge --no-progress --pool {pool} --namespace n
 namespace rm {pool}/n
+create grandparent --size 4
+snap create grandparent@s --no-progress
+clone grandparent@s parent --rbd-default-clone-format 2
+snap rm grandparent@s --no-progress
+snap create parent@s --no-progress
+clone parent@s child --rbd-default-clone-format 2
+snap rm parent@s --no-progress
+trash mv grandparent
+trash mv parent
+trash purge --no-progress
+trash mv child
+trash purge --no-progress
+trash ls
 ";
 
 #[test]

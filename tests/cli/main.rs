@@ -24,3 +24,4 @@ mod cli_migration;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;
+mod rbd_on_library;

@@ -53,18 +53,22 @@ pub fn scratch_dir() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("lsd-test-").tempdir().unwrap()
 }
 
-/// Compiles `tests/programs/NAME.c` against the installed headers of librbd and librados, and returns the program.
+/// Compiles `tests/programs/NAME.c` or `NAME.cc` against the installed headers of librbd and librados, and returns the program.
 ///
 /// Each run of the tests compiles anew: a program that an earlier run left says nothing about its source and the header beside it.
 pub fn compiled_program(name: &str) -> PathBuf {
     static COMPILED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(format!("{name}.c"));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    let (mut source, mut compiler) = (sources.join(format!("{name}.c")), ["cc", "-std=c11"]);
+    if !source.exists() {
+        (source, compiler) = (sources.join(format!("{name}.cc")), ["c++", "-std=c++17"]);
+    }
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut compiled = COMPILED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if !compiled.contains(name) {
         let fresh = program.with_extension(std::process::id().to_string());
-        Cmd::new("cc")
-            .args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-o"])
+        Cmd::new(compiler[0])
+            .args([compiler[1], "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-o"])
             .arg(&fresh)
             .arg(&source)
             .args(["-lrbd", "-lrados"])

@@ -61,7 +61,7 @@ impl Cmd {
         Self { command, stdin: Vec::new(), timeout: DEFAULT_TIMEOUT }
     }
 
-    /// `program` with the system's libraries: Ceph's own tools use librbd's C++ interface, which is not ours.
+    /// `program` with the system's libraries.
     pub fn stock(program: impl AsRef<OsStr>) -> Self {
         let mut cmd = Self::new(program);
         cmd.command.env_remove("LD_LIBRARY_PATH");

@@ -1,5 +1,5 @@
 //! Ceph's own Python tests of RBD, through Debian's binding and the tested library. Owns: their run, and that each test ends as
-//! `ceph_python.left_out` beside this file says. Does not own: the tests, which are fetched (`tests/ceph_python/fetch`), nor how
+//! `ceph_python.left_out` beside this file says. Does not own: the tests, which are fetched (`tests/ceph_sources`), nor how
 //! they come to run with an older binding (`tests/ceph_python/binding.py`).
 //!
 //! A line of the list: how the test ends here, how it ends with the system's library (`LSD_TEST_LIBDIR=`), its name, the reason.
@@ -71,7 +71,8 @@ fn offences(ended: &Outcomes, expected: &Expected) -> Vec<String> {
 fn fetched(tools: &Path) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ceph-python");
     let by_hand = std::env::var_os("LSD_TEST_CEPH_PYTHON").filter(|folder| !folder.is_empty());
-    Cmd::stock(tools.join("fetch")).arg(&dir).args(by_hand).timeout(FETCH_TIMEOUT).ok();
+    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ceph_sources");
+    Cmd::stock(fetch).arg(tools.join("SUMS")).arg(&dir).args(by_hand).timeout(FETCH_TIMEOUT).ok();
     dir
 }
 

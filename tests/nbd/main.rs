@@ -6,3 +6,4 @@ mod common;
 mod nbd_commands;
 mod nbd_kernel;
 mod nbd_tools;
+mod rbd_nbd;

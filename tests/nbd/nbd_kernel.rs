@@ -1,18 +1,22 @@
 //! `lsd-nbd map` in a guest kernel (tests/vm): a whole life of a block device, from map to unmap.
 use crate::common::{Ceph, Cmd, Finished, built};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const GUEST_TIMEOUT: u64 = 240;
 
 /// Runs a bash script in the guest; `$NBD` is lsd-nbd, `$1` the image.
 fn in_guest(ceph: &Ceph, script: &str, image: &str) -> Finished {
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run-in-guest");
     let script = format!("set -eux; NBD={}; modprobe nbd nbds_max=4\n{script}", built("lsd-nbd").display());
-    Cmd::stock(guest)
+    run_in_guest(Cmd::stock, ceph, &script, image)
+}
+
+/// Runs a bash script in the guest, which has the library path that `command` gives; `$1` is the image.
+pub fn run_in_guest(command: fn(PathBuf) -> Cmd, ceph: &Ceph, script: &str, image: &str) -> Finished {
+    command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run-in-guest"))
         .env("CEPH_CONF", &ceph.conf)
         .env("LSD_VM_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm"))
-        .args(["-t", &GUEST_TIMEOUT.to_string(), "--", "bash", "-c", &script, "bash", image])
+        .args(["-t", &GUEST_TIMEOUT.to_string(), "--", "bash", "-c", script, "bash", image])
         .timeout(Duration::from_secs(GUEST_TIMEOUT + 30))
         .ok()
 }

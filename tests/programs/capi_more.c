@@ -26,6 +26,27 @@ static void version_and_times(rbd_image_t image)
 	IS(flags, 0);
 }
 
+static void not_mirrored(rbd_image_t image)
+{
+	rbd_mirror_mode_t mode = RBD_MIRROR_MODE_POOL;
+	rbd_mirror_image_info_t info, later;
+	rbd_completion_t c;
+
+	OK(rbd_mirror_mode_get(io, &mode));
+	IS(mode, RBD_MIRROR_MODE_DISABLED);
+	IS(rbd_mirror_image_get_info(image, &info, sizeof(info) - 1), -ERANGE);
+	OK(rbd_mirror_image_get_info(image, &info, sizeof(info)));
+	TRUE(info.state == RBD_MIRROR_IMAGE_DISABLED && !info.primary && !strcmp(info.global_id, ""));
+	rbd_mirror_image_get_info_cleanup(&info);
+	OK(rbd_aio_create_completion(NULL, NULL, &c));
+	OK(rbd_aio_mirror_image_get_info(image, &later, sizeof(later), c));
+	OK(rbd_aio_wait_for_complete(c));
+	OK(rbd_aio_get_return_value(c));
+	rbd_aio_release(c);
+	IS(later.state, RBD_MIRROR_IMAGE_DISABLED);
+	rbd_mirror_image_get_info_cleanup(&later);
+}
+
 static void what_no_image_has(rbd_image_t image)
 {
 	char text[64], texts[64];
@@ -60,6 +81,7 @@ static void what_no_image_has(rbd_image_t image)
 	rbd_linked_image_spec_cleanup(spec);
 	rbd_snap_spec_cleanup(&snap);
 	IS(rbd_get_parent_info2(image, text, 64, text, 64, text, 64, text, 64), -ENOENT);
+	not_mirrored(image);
 	len = len2 = 64;
 	IS(rbd_list_children(image, text, &len, texts, &len2), 0);
 	IS(len + len2, 0);

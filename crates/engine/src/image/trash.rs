@@ -98,22 +98,30 @@ impl Trash {
     pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let is_due = |entry: &TrashEntry| entry.source == TrashSource::User && entry.deferred_until_ns <= by_ns;
-        let due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
-        let mut done = 0;
-        let mut stayed = None;
-        for entry in &due {
-            match self.remove(&entry.id, true, &|_, _| Ok(())).await {
-                Ok(()) => {
-                    done += 1;
-                    progress(done, due.len() as u64)?;
+        let mut due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
+        let (mut done, total) = (0, due.len() as u64);
+        loop {
+            let (mut stayed, mut reason, before) = (Vec::new(), None, done);
+            for entry in due {
+                match self.remove(&entry.id, true, &|_, _| Ok(())).await {
+                    Ok(()) => {
+                        done += 1;
+                        progress(done, total)?;
+                    }
+                    Err(error) if matches!(error.kind, ErrorKind::NotEmpty | ErrorKind::Busy | ErrorKind::InGroup) => {
+                        stayed.push(entry);
+                        reason = Some(error);
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) if matches!(error.kind, ErrorKind::NotEmpty | ErrorKind::Busy | ErrorKind::InGroup) => {
-                    stayed = Some(error)
-                }
-                Err(error) => return Err(error),
+            }
+            match reason {
+                None => return Ok(()),
+                // A clone that went may have been what held its parent.
+                Some(_) if done > before => due = stayed,
+                Some(error) => return Err(error),
             }
         }
-        stayed.map_or(Ok(()), Err)
     }
 
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;

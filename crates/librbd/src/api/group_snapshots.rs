@@ -1,7 +1,7 @@
 //! Snapshots of groups, and what an image says of its parts in them.
 //!
 //! Owns: the arguments of the calls. Does not own: what such a snapshot is (the engine), its parts one by one (`group_snap_info.rs`).
-use crate::api::groups::{check_size, groups_of, nothing_if_missing, put_all};
+use crate::api::groups::{check_size, groups_and_end, groups_of, nothing_if_missing, put_all};
 use crate::ffi::caller::{clear, duplicate, fetch, put, release, string};
 use crate::ffi::ctypes::{Progress, rados_ioctx_t, rbd_group_snap_info_t, rbd_image_t, rbd_snap_group_namespace_t};
 use crate::ffi::errno::{Errno, Outcome};
@@ -37,11 +37,15 @@ pub unsafe extern "C" fn rbd_group_snap_create2(
 ) -> c_int {
     guard(|| {
         // SAFETY: a live io context and strings by the contract of librbd.h.
-        let (groups, name, snap) = unsafe { (groups_of(group_p)?, string(group_name)?, string(snap_name)?) };
+        let ((groups, end), name, snap) =
+            unsafe { (groups_and_end(group_p)?, string(group_name)?, string(snap_name)?) };
         if !CREATE_FLAGS.contains(&flags) {
             return Err(Errno::EINVAL);
         }
-        core()?.block_on(groups.snap_create(&name, &snap))?;
+        let made = core()?.block_on(groups.snap_create(&name, &snap));
+        drop(groups);
+        core()?.block_on(end.reached());
+        made?;
         Ok(0)
     })
 }
@@ -53,8 +57,12 @@ pub unsafe extern "C" fn rbd_group_snap_remove(
 ) -> c_int {
     guard(|| {
         // SAFETY: a live io context and strings by the contract of librbd.h.
-        let (groups, name, snap) = unsafe { (groups_of(group_p)?, string(group_name)?, string(snap_name)?) };
-        core()?.block_on(groups.snap_remove(&name, &snap))?;
+        let ((groups, end), name, snap) =
+            unsafe { (groups_and_end(group_p)?, string(group_name)?, string(snap_name)?) };
+        let removed = core()?.block_on(groups.snap_remove(&name, &snap));
+        drop(groups);
+        core()?.block_on(end.reached());
+        removed?;
         Ok(0)
     })
 }
@@ -135,10 +143,14 @@ pub unsafe extern "C" fn rbd_group_snap_rollback_with_progress(
 ) -> c_int {
     guard(|| {
         // SAFETY: a live io context and strings by the contract of librbd.h.
-        let (groups, name, snap) = unsafe { (groups_of(group_p)?, string(group_name)?, string(snap_name)?) };
+        let ((groups, end), name, snap) =
+            unsafe { (groups_and_end(group_p)?, string(group_name)?, string(snap_name)?) };
         let progress = CallerProgress::new(cb, cbdata);
         let report = |done, total| progress.report(done, total);
-        core()?.block_on(groups.rollback(&name, &snap, &report))?;
+        let rolled_back = core()?.block_on(groups.rollback(&name, &snap, &report));
+        drop(groups);
+        core()?.block_on(end.reached());
+        rolled_back?;
         Ok(0)
     })
 }

@@ -7,7 +7,7 @@ use crate::ffi::ctypes::{rados_ioctx_t, rbd_group_image_info_t, rbd_group_info_t
 use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
 use crate::handles::entry::with_image;
-use crate::handles::pool::Pool;
+use crate::handles::pool::{Pool, PoolEnd};
 use crate::runtime::process::core;
 use lsd_engine::{GroupImage, Groups, ImageId, ImageRef};
 use std::ffi::{c_char, c_int};
@@ -21,6 +21,17 @@ pub unsafe fn groups_of(io: rados_ioctx_t) -> Outcome<Groups> {
     // SAFETY: the same contract.
     let pool = unsafe { Pool::adopt(io) }?;
     Ok(Groups::new(pool.store.clone(), pool.open_options(false)?))
+}
+
+/// The same for what opens images, with the end of all use of the pool: callers shut their cluster handle down after such a call.
+///
+/// # Safety
+/// A live io context.
+pub(super) unsafe fn groups_and_end(io: rados_ioctx_t) -> Outcome<(Groups, PoolEnd)> {
+    // SAFETY: the same contract.
+    let pool = unsafe { Pool::adopt(io) }?;
+    let end = pool.end();
+    Ok((Groups::new(pool.store.clone(), pool.open_options(false)?), end))
 }
 
 /// What is listed of a group that is not there is nothing, as in librbd.

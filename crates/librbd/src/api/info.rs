@@ -20,7 +20,7 @@ pub unsafe extern "C" fn rbd_stat(image: rbd_image_t, info: *mut rbd_image_info_
         let mut answer = rbd_image_info_t {
             size,
             obj_size: object_size,
-            num_objs: size.div_ceil(object_size),
+            num_objs: image.layout.objects(size),
             order: c_int::from(told.order),
             block_name_prefix: Default::default(),
             parent_pool: -1,

@@ -29,7 +29,6 @@ unsupported! {
     // Mirroring.
     rbd_mirror_site_name_get(rados_t, *mut c_char, *mut usize);
     rbd_mirror_site_name_set(rados_t, *const c_char);
-    rbd_mirror_mode_get(rados_ioctx_t, *mut c_int);
     rbd_mirror_mode_set(rados_ioctx_t, c_int);
     rbd_mirror_uuid_get(rados_ioctx_t, *mut c_char, *mut usize);
     rbd_mirror_peer_bootstrap_create(rados_ioctx_t, *mut c_char, *mut usize);
@@ -71,14 +70,12 @@ unsupported! {
     rbd_mirror_image_resync(rbd_image_t);
     rbd_mirror_image_create_snapshot(rbd_image_t, *mut u64);
     rbd_mirror_image_create_snapshot2(rbd_image_t, u32, *mut u64);
-    rbd_mirror_image_get_info(rbd_image_t, *mut c_void, usize);
     rbd_mirror_image_get_mode(rbd_image_t, *mut c_int);
     rbd_mirror_image_get_global_status(rbd_image_t, *mut c_void, usize);
     rbd_mirror_image_get_status(rbd_image_t, *mut c_void, usize);
     rbd_mirror_image_get_instance_id(rbd_image_t, *mut c_char, *mut usize);
     rbd_aio_mirror_image_promote(rbd_image_t, bool, rbd_completion_t);
     rbd_aio_mirror_image_demote(rbd_image_t, rbd_completion_t);
-    rbd_aio_mirror_image_get_info(rbd_image_t, *mut c_void, usize, rbd_completion_t);
     rbd_aio_mirror_image_get_mode(rbd_image_t, *mut c_int, rbd_completion_t);
     rbd_aio_mirror_image_get_global_status(rbd_image_t, *mut c_void, usize, rbd_completion_t);
     rbd_aio_mirror_image_get_status(rbd_image_t, *mut c_void, usize, rbd_completion_t);
@@ -104,6 +101,5 @@ nothing_to_clean! {
     rbd_mirror_image_instance_id_list_cleanup(*mut *mut c_char, *mut *mut c_char, usize);
     rbd_mirror_image_info_list_cleanup(*mut *mut c_char, *mut c_void, usize);
     rbd_snap_mirror_namespace_cleanup(*mut c_void, usize) -> c_int;
-    rbd_mirror_image_get_info_cleanup(*mut c_void);
     rbd_mirror_image_global_status_cleanup(*mut c_void);
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: which functions there are. Does not own: who does them (`macros.rs`).
 use crate::api::{
-    children, clone, config, create, groups, info, metadata, migration, parent, unsupported, upkeep, watch,
+    children, clone, config, create, groups, info, metadata, migration, only_cxx, parent, unsupported, upkeep, watch,
 };
 use crate::ffi::ctypes::{
     Progress, Update, rbd_child_info_t, rbd_config_option_t, rbd_group_info_t, rbd_image_info_t, rbd_image_t,
@@ -103,6 +103,7 @@ functions! {
     image fn upkeep::rbd_sparsify_with_progress(
         image: rbd_image_t, sparse_size: usize, cb: Progress, cbdata: *mut c_void
     ) -> c_int;
+    image fn only_cxx::lsd_check_object_map(image: rbd_image_t, cb: Progress, cbdata: *mut c_void) -> c_int;
     image fn upkeep::rbd_rebuild_object_map(image: rbd_image_t, cb: Progress, cbdata: *mut c_void) -> c_int;
 
     image fn watch::rbd_watchers_list(

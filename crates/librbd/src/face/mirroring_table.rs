@@ -1,14 +1,14 @@
-//! Mirroring: nobody's but the stock library's. Without one, each function is as `api/unsupported.rs` has it.
+//! Mirroring: nobody's but the stock library's. Without one, each function is as `api/mirror.rs` and `api/unsupported.rs` have it.
 //!
 //! Owns: which functions there are. Does not own: who does them (`macros.rs`).
-use crate::api::unsupported;
-use crate::ffi::ctypes::{rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_t};
+use crate::api::{mirror, unsupported};
+use crate::ffi::ctypes::{rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_t, rbd_mirror_image_info_t};
 use std::ffi::{c_char, c_int, c_void};
 
 functions! {
     cluster fn unsupported::rbd_mirror_site_name_get(cluster: rados_t, name: *mut c_char, max_len: *mut usize) -> c_int;
     cluster fn unsupported::rbd_mirror_site_name_set(cluster: rados_t, name: *const c_char) -> c_int;
-    stock fn unsupported::rbd_mirror_mode_get(io_ctx: rados_ioctx_t, mirror_mode: *mut c_int) -> c_int;
+    stock fn mirror::rbd_mirror_mode_get(io_ctx: rados_ioctx_t, mirror_mode: *mut c_int) -> c_int;
     stock fn unsupported::rbd_mirror_mode_set(io_ctx: rados_ioctx_t, mirror_mode: c_int) -> c_int;
     stock fn unsupported::rbd_mirror_uuid_get(io_ctx: rados_ioctx_t, uuid: *mut c_char, max_len: *mut usize) -> c_int;
     stock fn unsupported::rbd_mirror_peer_bootstrap_create(
@@ -92,8 +92,8 @@ functions! {
     image fn unsupported::rbd_mirror_image_resync(image: rbd_image_t) -> c_int;
     image fn unsupported::rbd_mirror_image_create_snapshot(image: rbd_image_t, snap_id: *mut u64) -> c_int;
     image fn unsupported::rbd_mirror_image_create_snapshot2(image: rbd_image_t, flags: u32, snap_id: *mut u64) -> c_int;
-    image fn unsupported::rbd_mirror_image_get_info(
-        image: rbd_image_t, mirror_image_info: *mut c_void, info_size: usize
+    image fn mirror::rbd_mirror_image_get_info(
+        image: rbd_image_t, mirror_image_info: *mut rbd_mirror_image_info_t, info_size: usize
     ) -> c_int;
     image fn unsupported::rbd_mirror_image_get_mode(image: rbd_image_t, mode: *mut c_int) -> c_int;
     image fn unsupported::rbd_mirror_image_get_global_status(
@@ -107,8 +107,8 @@ functions! {
     ) -> c_int;
     aio fn unsupported::rbd_aio_mirror_image_promote(image: rbd_image_t, force: bool; c: rbd_completion_t) -> c_int;
     aio fn unsupported::rbd_aio_mirror_image_demote(image: rbd_image_t; c: rbd_completion_t) -> c_int;
-    aio fn unsupported::rbd_aio_mirror_image_get_info(
-        image: rbd_image_t, mirror_image_info: *mut c_void, info_size: usize; c: rbd_completion_t
+    aio fn mirror::rbd_aio_mirror_image_get_info(
+        image: rbd_image_t, mirror_image_info: *mut rbd_mirror_image_info_t, info_size: usize; c: rbd_completion_t
     ) -> c_int;
     aio fn unsupported::rbd_aio_mirror_image_get_mode(
         image: rbd_image_t, mode: *mut c_int; c: rbd_completion_t
@@ -143,6 +143,6 @@ functions! {
     theirs fn unsupported::rbd_snap_mirror_namespace_cleanup(
         mirror_snap: *mut c_void, mirror_snap_size: usize
     ) -> c_int;
-    theirs fn unsupported::rbd_mirror_image_get_info_cleanup(mirror_image_info: *mut c_void);
+    theirs fn mirror::rbd_mirror_image_get_info_cleanup(mirror_image_info: *mut rbd_mirror_image_info_t);
     theirs fn unsupported::rbd_mirror_image_global_status_cleanup(mirror_image_global_status: *mut c_void);
 }

@@ -4,8 +4,8 @@
 //!
 //! Owns: which functions there are. Does not own: what they do (layer `api`).
 use crate::api::{
-    children, completion, config, features, group_snap_info, group_snapshots, groups, list, locks, options, pool,
-    snap_trash, snapshots, trash, version, watch,
+    children, completion, config, features, group_snap_info, group_snapshots, groups, list, locks, only_cxx, options,
+    pool, snap_trash, snapshots, trash, version, watch,
 };
 use crate::ffi::ctypes::{
     rados_ioctx_t, rbd_callback_t, rbd_child_info_t, rbd_completion_t, rbd_config_option_t, rbd_group_image_info_t,
@@ -74,6 +74,10 @@ functions! {
     own fn options::rbd_image_options_unset(opts: rbd_image_options_t, optname: c_int) -> c_int;
     own fn options::rbd_image_options_clear(opts: rbd_image_options_t);
     own fn options::rbd_image_options_is_empty(opts: rbd_image_options_t) -> c_int;
+
+    own fn only_cxx::lsd_image_options_share(
+        opts: rbd_image_options_t, shared: *mut rbd_image_options_t
+    ) -> c_int;
 
     own fn pool::rbd_pool_init(io: rados_ioctx_t, force: bool) -> c_int;
     own fn pool::rbd_pool_stats_create(stats: *mut rbd_pool_stats_t);

@@ -103,6 +103,14 @@ pub struct rbd_group_info_t {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+pub struct rbd_mirror_image_info_t {
+    pub global_id: *mut c_char,
+    pub state: c_int,
+    pub primary: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub struct rbd_group_image_info_t {
     pub name: *mut c_char,
     pub pool: i64,
@@ -193,6 +201,7 @@ const _: () = {
     assert!(size_of::<rbd_snap_spec_t>() == 24 && offset_of!(rbd_snap_spec_t, name) == 16);
     assert!(size_of::<rbd_snap_info_t>() == 24 && offset_of!(rbd_snap_info_t, name) == 16);
     assert!(size_of::<rbd_group_info_t>() == 16 && offset_of!(rbd_group_info_t, pool) == 8);
+    assert!(size_of::<rbd_mirror_image_info_t>() == 16 && offset_of!(rbd_mirror_image_info_t, primary) == 12);
     assert!(size_of::<rbd_group_image_info_t>() == 24 && offset_of!(rbd_group_image_info_t, state) == 16);
     assert!(size_of::<rbd_group_snap_info_t>() == 16 && offset_of!(rbd_group_snap_info_t, state) == 8);
     assert!(size_of::<rbd_snap_group_namespace_t>() == 24);

@@ -25,6 +25,12 @@ impl Layout {
         self.object_size * self.stripe_count
     }
 
+    /// How many objects an image of that size is spread over: those striped together are used from the first on.
+    pub fn objects(&self, size: u64) -> u64 {
+        let (whole, rest) = (size / self.period(), size % self.period());
+        whole * self.stripe_count + rest.div_ceil(self.stripe_unit).min(self.stripe_count)
+    }
+
     /// Each object is one piece of the image.
     pub fn plain(&self) -> bool {
         self.stripe_count == 1 || self.stripe_unit == self.object_size
@@ -54,6 +60,18 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_counted_as_far_as_something_is_in_them() {
+        let striped = Layout { object_size: 64, stripe_unit: 8, stripe_count: 3 };
+        for (size, objects) in [(0, 0), (1, 1), (8, 1), (9, 2), (17, 3), (192, 3), (193, 4), (384, 6), (400, 8)] {
+            assert_eq!(striped.objects(size), objects, "{size}");
+        }
+        let plain = Layout { object_size: 64, stripe_unit: 64, stripe_count: 1 };
+        for (size, objects) in [(0, 0), (1, 1), (64, 1), (65, 2), (640, 10)] {
+            assert_eq!(plain.objects(size), objects, "{size}");
+        }
+    }
 
     #[test]
     fn locate_and_address_are_inverse() {

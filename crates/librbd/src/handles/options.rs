@@ -7,7 +7,7 @@ use crate::ffi::errno::Outcome;
 use crate::handles::slab::{Handled, Ref, Slab};
 use std::collections::BTreeMap;
 use std::ffi::c_int;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The names (numbers) of options, as in librbd.h.
 pub mod name {
@@ -35,7 +35,7 @@ pub enum Value {
 }
 
 #[derive(Debug, Default)]
-pub struct ImageOptions(Mutex<BTreeMap<c_int, Value>>);
+pub struct ImageOptions(Arc<Mutex<BTreeMap<c_int, Value>>>);
 
 static OPTIONS: Slab<ImageOptions> = Slab::new();
 
@@ -60,6 +60,11 @@ impl ImageOptions {
     /// A new handle without options.
     pub fn register() -> Outcome<Ref<ImageOptions>> {
         OPTIONS.insert(ImageOptions::default())
+    }
+
+    /// Another handle of the same options.
+    pub fn share(&self) -> Outcome<Ref<ImageOptions>> {
+        OPTIONS.insert(ImageOptions(self.0.clone()))
     }
 
     pub fn values(&self) -> MutexGuard<'_, BTreeMap<c_int, Value>> {
