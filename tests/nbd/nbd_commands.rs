@@ -1,29 +1,6 @@
 //! `lsd-nbd map`, `unmap` and `list-mapped` on the directory store in a guest kernel: what they print, and what is left
-//! when things go wrong.
-use crate::common::{Cmd, Finished, built};
-use std::path::Path;
-use std::time::Duration;
-
-const GUEST_TIMEOUT: u64 = 120;
-
-/// Runs a bash script in the guest, with a 64 MiB image `$SPEC`; a command behind `fails` has to fail, with 1.
-fn in_guest(script: &str) -> Finished {
-    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run-in-guest");
-    let prelude = r#"set -euxo pipefail
-        fails() { local code=0; "$@" 2>/tmp/said || code=$?; cat /tmp/said; [ $code = 1 ]; }
-        says() { grep -qxF "$1" /tmp/said; }
-        mkdir /dev/shm/store
-        SPEC=dir:/dev/shm/store/disk
-        $LSD create --size 64M $SPEC
-    "#;
-    let (lsd, nbd) = (built("lsd"), built("lsd-nbd"));
-    let script = format!("LSD={}; NBD={}\n{prelude}\n{script}", lsd.display(), nbd.display());
-    Cmd::stock(guest)
-        .env("LSD_VM_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm"))
-        .args(["-t", &GUEST_TIMEOUT.to_string(), "--", "bash", "-c", &script])
-        .timeout(Duration::from_secs(GUEST_TIMEOUT + 30))
-        .ok()
-}
+//! when things go wrong. What `attach` and `detach` do is in `nbd_attach.rs`.
+use super::in_guest;
 
 #[test]
 fn devices_are_listed_and_found_by_image_or_device() {
@@ -37,7 +14,8 @@ fn devices_are_listed_and_found_by_image_or_device() {
         pid=$(cat /sys/block/nbd0/pid)
         row='{"id":'$pid',"pool":"dir:/dev/shm/store","namespace":"","image":"disk","snap":"","device":"/dev/nbd0","cookie":"a-cookie"}'
         [ "$($NBD list-mapped --format json)" = "[$row]" ]
-        [ "$($NBD list-mapped | awk 'NR == 1 { print $1, $6 } NR == 2 { print $1, $6 }' | paste -s)" = "id device	$pid /dev/nbd0" ]
+        # An empty cell is empty, as in rbd-nbd; but for the snapshot's.
+        [ "$($NBD list-mapped | awk 'NR == 1 { print $1, $6 } NR == 2 { print $1, $4, $5 }' | paste -s)" = "id device	$pid - /dev/nbd0" ]
         # The daemon has let go of its caller.
         [ "$(ps -o sid= -p $pid | tr -d ' ')" = $pid ]
         [ "$(readlink /proc/$pid/fd/0 /proc/$pid/fd/1 /proc/$pid/fd/2 | sort -u)" = /dev/null ]
@@ -46,7 +24,8 @@ fn devices_are_listed_and_found_by_image_or_device() {
         fails $NBD unmap $SPEC; says "lsd-nbd: $SPEC is not mapped"
         # A device that is free already is what was asked for, as for rbd-nbd.
         $NBD unmap /dev/nbd0; rbd-nbd unmap /dev/nbd0
-        fails rbd-nbd unmap /dev/nbd99; fails $NBD unmap /dev/nbd99
+        fails rbd-nbd unmap /dev/nbd99
+        fails $NBD unmap /dev/nbd99; says "lsd-nbd: failed to open device: /dev/nbd99"
         fails $NBD unmap /dev/sda; says "lsd-nbd: invalid device path: /dev/sda (expected /dev/nbd{num})"
         [ ! -e /proc/$pid ]
         dev=$($NBD map --device /dev/nbd9 $SPEC)
@@ -65,7 +44,6 @@ fn map_says_what_is_wrong_and_leaves_nothing() {
         fails $NBD map --device /dev/sda $SPEC; says "lsd-nbd: invalid device path: /dev/sda (expected /dev/nbd{num})"
         fails $NBD map; says "lsd-nbd: must specify image-or-snap-spec"
         fails $NBD map $SPEC more; says "lsd-nbd: unknown args: more"
-        fails $NBD attach --device /dev/nbd0 $SPEC
         $LSD create --size 8M dir:/dev/shm/store/other
         $NBD map --device /dev/nbd3 $SPEC
         fails $NBD map --device /dev/nbd3 dir:/dev/shm/store/other; grep -q 'failed to map: .*busy' /tmp/said
@@ -77,12 +55,14 @@ fn map_says_what_is_wrong_and_leaves_nothing() {
         until [ -e /sys/block/nbd1/pid ]; do sleep 0.05; done
         fails $NBD unmap /dev/nbd1; says "lsd-nbd: /dev/nbd1 is not mapped"
         [ -e /sys/block/nbd1/pid ]
+        $NBD unmap --force /dev/nbd1
+        [ ! -e /sys/block/nbd1/pid ]
         "#,
     );
 }
 
 #[test]
-fn signals_end_a_device_and_a_killed_daemon_can_be_cleared() {
+fn a_signal_closes_the_image_and_a_killed_daemon_can_be_cleared() {
     in_guest(
         r#"
         dev=$($NBD map $SPEC)
@@ -91,6 +71,10 @@ fn signals_end_a_device_and_a_killed_daemon_can_be_cleared() {
         pid=$(cat /sys/block/nbd0/pid)
         kill -TERM $pid
         while [ -e /proc/$pid ]; do sleep 0.05; done
+        # The device waits for another process, as rbd-nbd's.
+        [ -e /sys/block/nbd0/pid ]
+        [ "$($NBD list-mapped)" = "" ]
+        $NBD unmap $dev
         [ ! -e /sys/block/nbd0/pid ]
         # Closed in order: what was written without a flush is there.
         dev=$($NBD map --exclusive $SPEC)
@@ -151,6 +135,8 @@ fn a_device_in_use_is_not_taken_away() {
         [ "$(cat /tmp/mnt/file)" = kept ]
         pid=$(cat /sys/block/nbd0/pid)
         $NBD unmap --force $dev
+        # It has ended; its parent may not have collected it yet.
+        for _ in $(seq 100); do [ -e /proc/$pid ] || break; sleep 0.05; done
         [ ! -e /proc/$pid ]
         "#,
     );
@@ -200,6 +186,94 @@ fn a_daemon_writes_the_log_to_the_end() {
         grep -F ' INFO lsd::api: mapped image=disk device=/dev/nbd0 op=map' /dev/shm/log
         $NBD unmap $SPEC
         grep -F ' INFO lsd::api: unmapped image=disk device=/dev/nbd0 op=unmap' /dev/shm/log
+        "#,
+    );
+}
+
+#[test]
+fn a_snapshot_by_name_or_id_and_a_device_without_discards() {
+    in_guest(
+        r#"
+        head -c 1M /dev/urandom >/tmp/data
+        dev=$($NBD map $SPEC --notrim)
+        [ "$(cat /sys/block/nbd0/queue/discard_max_bytes)" = 0 ]
+        dd if=/tmp/data of=$dev bs=64k oflag=direct conv=fsync status=none
+        $NBD unmap $dev
+        $LSD snap create --no-progress $SPEC@s
+        id=$($LSD snap ls --format json $SPEC | jq .[0].id)
+        dev=$($NBD map $SPEC)
+        [ "$(cat /sys/block/nbd0/queue/discard_max_bytes)" != 0 ]
+        blkdiscard $dev
+        named=$($NBD map $SPEC@s)
+        numbered=$($NBD map $SPEC --snap-id $id)
+        for snapshot in $named $numbered; do
+            cmp -n 1M $snapshot /tmp/data
+            [ "$(cat /sys/block/${snapshot#/dev/}/ro)" = 1 ]
+        done
+        [ "$($NBD list-mapped --format json | jq -r '.[].snap' | paste -s -d,)" = ",s,@$id" ]
+        fails $NBD map $SPEC@s --snap-id $id; says "lsd-nbd: use either snapname or snapid, not both"
+        fails $NBD map $SPEC --snap-id 999; says "error setting snapshot context: (2) No such file or directory"
+        $NBD unmap $SPEC --snap-id $id
+        fails $NBD unmap $SPEC --device /dev/nbd7; says "lsd-nbd: $SPEC is not mapped"
+        $NBD unmap $SPEC@s
+        $NBD unmap $SPEC
+        [ "$($NBD list-mapped)" = "" ]
+        "#,
+    );
+}
+
+#[test]
+fn several_connections_serve_one_device() {
+    in_guest(
+        r#"
+        sockets() { ls -l /proc/$(cat /sys/block/nbd0/pid)/fd | grep -c 'socket:'; }
+        dev=$($NBD map $SPEC)
+        with_one=$(sockets)
+        $NBD unmap $dev
+        dev=$($NBD map $SPEC --connections 3 --pid-file /dev/shm/pid)
+        pid=$(cat /sys/block/nbd0/pid)
+        [ "$(cat /dev/shm/pid)" = $pid ]
+        [ $(sockets) = $((with_one + 2)) ]
+        fio --name=v --filename=$dev --size=8M --rw=randwrite --bs=8k --ioengine=libaio --iodepth=16 --numjobs=3 \
+            --offset_increment=8M --direct=1 --verify=crc32c --minimal >/dev/null
+        $NBD unmap $dev
+        [ ! -e /proc/$pid ] && [ ! -e /dev/shm/pid ]
+        "#,
+    );
+}
+
+/// The words and places of rbd: `rbd` calls the program beside it.
+#[test]
+fn lsd_maps_as_rbd_does() {
+    in_guest(
+        r#"
+        dev=$($LSD device map $SPEC --cookie c --show-cookie -o io-timeout=9,notrim)
+        [ "$dev" = "/dev/nbd0 c" ]
+        pid=$(cat /sys/block/nbd0/pid)
+        tr '\0' ' ' </proc/$pid/cmdline | grep -F " map $SPEC --show-cookie --cookie c --io-timeout=9 --notrim "
+        [ "$($LSD showmapped --format json)" = "$($NBD list-mapped --format json)" ]
+        [ "$($LSD device list -t nbd)" = "$($NBD list-mapped)" ]
+        $LSD device detach -t nbd $SPEC
+        code=0; $LSD device attach $SPEC --device /dev/nbd0 2>/tmp/said || code=$?
+        [ $code = 22 ]; says "lsd: must specify --cookie <arg> or --force to proceed"
+        [ "$($LSD device attach $SPEC --device /dev/nbd0 --cookie c)" = /dev/nbd0 ]
+        $LSD unmap /dev/nbd0
+        code=0; $LSD unmap $SPEC 2>/tmp/said || code=$?
+        [ $code = 22 ]; says "lsd-nbd: $SPEC is not mapped"
+        says "lsd: lsd-nbd failed with error: $(realpath $NBD): exit status: 1"
+        code=0; $LSD map -t krbd $SPEC 2>/tmp/said || code=$?
+        [ $code = 95 ]
+        # In the place of both.
+        mkdir /dev/shm/bin; ln -s $LSD /dev/shm/bin/rbd; ln -s $NBD /dev/shm/bin/rbd-nbd
+        export PATH=/dev/shm/bin:$PATH
+        [ "$(rbd map $SPEC --device-type nbd)" = /dev/nbd0 ]
+        [ "$(rbd device list --format=json --device-type nbd | jq -r '.[0].device')" = /dev/nbd0 ]
+        rbd unmap --device-type nbd $SPEC
+        code=0; rbd unmap --device-type nbd $SPEC 2>/tmp/said || code=$?
+        [ $code = 22 ]; says "rbd-nbd: $SPEC is not mapped"
+        fails rbd-nbd unmap $SPEC; says "rbd-nbd: $SPEC is not mapped"
+        rbd-nbd --help | grep -q -- '--cookie'
+        rbd-nbd --help | head -1 | grep -q '^Usage: rbd-nbd '
         "#,
     );
 }

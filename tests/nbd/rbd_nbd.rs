@@ -1,11 +1,9 @@
 //! Ceph's own, unmodified `rbd-nbd` on our library, in a guest kernel (tests/vm), by itself and as `rbd device map -t nbd` calls it.
-use crate::common::{Ceph, Cmd};
-use crate::nbd_kernel::run_in_guest;
+use crate::common::Ceph;
 
 /// Runs a bash script in the guest, with our library first; `$1` is the image.
 fn in_guest(ceph: &Ceph, script: &str, image: &str) {
-    let script = format!("set -eux; modprobe nbd nbds_max=4\n{script}");
-    run_in_guest(Cmd::new, ceph, &script, image);
+    super::in_guest_on_library(ceph, &format!("modprobe nbd nbds_max=4; set -- '{image}'\n{script}"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod create;
 mod deep_copy;
+mod device;
 mod diff;
 mod disk_usage;
 mod export;
@@ -67,6 +68,11 @@ const COMMANDS: &[CommandSpec] = &[
     copy::SPEC,
     create::SPEC,
     deep_copy::SPEC,
+    device::ATTACH_SPEC,
+    device::DETACH_SPEC,
+    device::LIST_SPEC,
+    device::MAP_SPEC,
+    device::UNMAP_SPEC,
     diff::SPEC,
     disk_usage::SPEC,
     export::SPEC,

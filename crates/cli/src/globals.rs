@@ -117,6 +117,18 @@ impl Globals {
         paths
     }
 
+    /// A command line that says the same, for a program that takes the same options.
+    pub fn to_words(&self) -> Vec<String> {
+        let named = [("conf", &self.conf), ("cluster", &self.cluster), ("name", &self.name)];
+        let given = named.into_iter().filter_map(|(option, value)| Some((option, value.as_ref()?)));
+        let mut words: Vec<String> = given.flat_map(|(option, value)| [format!("--{option}"), value.clone()]).collect();
+        for (key, value) in &self.overrides {
+            let switch = SWITCHES.iter().find(|(_, name, on)| name == key && on == value);
+            words.push(switch.map_or_else(|| format!("--{key}={value}"), |(option, ..)| (*option).to_owned()));
+        }
+        words
+    }
+
     /// The last value given for a setting.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.overrides.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())

@@ -13,10 +13,16 @@ pub mod session;
 pub mod spec;
 
 use error::Failure;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The `lsd` command, from the process's arguments to its exit code.
 pub fn lsd_main() -> ExitCode {
+    let name = std::env::args_os().next();
+    // In rbd's place it has rbd's name in what it says, which programs look for.
+    if name.as_deref().and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == "rbd") {
+        output::set_program("rbd");
+    }
     let args: Result<Vec<String>, _> = std::env::args_os().skip(1).map(|arg| arg.into_string()).collect();
     let done = match args {
         Ok(args) => run_to_end(command::dispatch::run(args)),

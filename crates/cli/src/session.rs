@@ -228,8 +228,23 @@ impl Session {
     }
 
     async fn open(&self, location: &Location, image: ImageRef, read_only: bool, hold_moment: bool) -> Result<Image> {
+        self.open_at(location, image, location.snap.clone().map(SnapRef::Name), read_only, hold_moment).await
+    }
+
+    /// Opens a snapshot that the location does not name.
+    pub async fn open_snapshot(&self, location: &Location, snapshot: SnapRef) -> Result<Image> {
+        self.open_at(location, ImageRef::Name(location.image.clone()), Some(snapshot), true, false).await
+    }
+
+    async fn open_at(
+        &self,
+        location: &Location,
+        image: ImageRef,
+        snapshot: Option<SnapRef>,
+        read_only: bool,
+        hold_moment: bool,
+    ) -> Result<Image> {
         let store = self.store(&location.place).await?;
-        let snapshot = location.snap.clone().map(SnapRef::Name);
         let at_snapshot = snapshot.is_some();
         let options = OpenOptions { hold_moment, snapshot, ..self.open_options(&location.place, read_only).await? };
         let image = match Image::open(&store, &image, &options).await {

@@ -7,11 +7,21 @@ use lsd_engine::{Image, ReadPiece};
 /// Serves an image. Dropping it does not close the image.
 pub struct ImageDevice {
     image: Image,
+    durable_writes: bool,
 }
 
 impl ImageDevice {
     pub fn new(image: Image) -> Self {
-        Self { image }
+        Self { image, durable_writes: false }
+    }
+
+    /// Every write is durable when it returns, as if it had FUA: for a client that outlives this process and takes what was
+    /// acknowledged for written, whoever serves it next. A discard is not waited for: whatever comes after it and is durable
+    /// makes it so too.
+    #[must_use]
+    pub fn with_durable_writes(mut self) -> Self {
+        self.durable_writes = true;
+        self
     }
 }
 
@@ -42,7 +52,7 @@ impl Device for ImageDevice {
     }
 
     fn write(&self, offset: u64, data: Bytes, fua: bool) -> BoxFuture<'_, Result<(), DeviceError>> {
-        Box::pin(async move { Ok(self.image.write(offset, data, fua).await?) })
+        Box::pin(async move { Ok(self.image.write(offset, data, fua || self.durable_writes).await?) })
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), DeviceError>> {
@@ -54,7 +64,10 @@ impl Device for ImageDevice {
     }
 
     fn write_zeroes(&self, offset: u64, len: u32, no_hole: bool, fua: bool) -> BoxFuture<'_, Result<(), DeviceError>> {
-        Box::pin(async move { Ok(self.image.write_zeroes(offset, len.into(), no_hole, fua).await?) })
+        Box::pin(async move {
+            let fua = fua || self.durable_writes;
+            Ok(self.image.write_zeroes(offset, len.into(), no_hole, fua).await?)
+        })
     }
 
     fn extents(&self, offset: u64, len: u32) -> BoxFuture<'_, Result<Vec<Extent>, DeviceError>> {

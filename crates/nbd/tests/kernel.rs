@@ -3,7 +3,7 @@ mod common;
 use common::{FileDevice, pattern, run};
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, Netlink, Params, sysfs};
 use lsd_nbd::proto::{ExportInfo, Session};
-use lsd_nbd::server::{Bounds, Guests, Stopper, serve_session, transmission_flags};
+use lsd_nbd::server::{Bounds, Guests, SessionEnd, Stopper, serve_session, transmission_flags};
 use lsd_nbd::{Device, kernel::KernelError};
 use nix::libc;
 use std::os::unix::fs::FileExt;
@@ -35,7 +35,7 @@ fn ioctl_device() {
 
 struct Served {
     stopper: Stopper,
-    serving: tokio::task::JoinHandle<()>,
+    serving: tokio::task::JoinHandle<SessionEnd>,
     params: Params,
     socket: UnixStream,
 }
@@ -92,7 +92,8 @@ fn guest_netlink_device() {
         let device = Arc::new(FileDevice::create(file, 32 * MIB + 512));
         let mut served = serve(device.clone());
         served.params.cookie = Some("a-cookie".into());
-        let mut attached = kernel::attach(None, &served.params, served.socket.into()).unwrap();
+        served.params.dead_connection_timeout_s = Some(60);
+        let mut attached = kernel::attach(None, &served.params, vec![served.socket.into()]).unwrap();
         let index = attached.index;
         assert_eq!(sysfs::size(index), Some(32 * MIB + 512));
         let in_use = sysfs::in_use();
@@ -102,18 +103,34 @@ fn guest_netlink_device() {
         use_device(&attached, file, &device).await;
 
         let second = serve(device.clone());
-        let busy = kernel::attach(Some(index), &second.params, second.socket.into()).err().unwrap();
+        let busy = kernel::attach(Some(index), &second.params, vec![second.socket.into()]).err().unwrap();
         assert_eq!(busy.errno(), Some(libc::EBUSY), "{busy}");
         second.serving.await.unwrap();
 
         attached.resize(48 * MIB).unwrap();
         assert_eq!(sysfs::size(index), Some(48 * MIB));
+
+        // The server goes without a word; what is asked meanwhile waits for the next one.
+        served.serving.abort();
+        let _ = served.serving.await;
+        drop(attached);
+        let reader = tokio::task::spawn_blocking(move || {
+            run("dd", &[&format!("if={index}"), "of=/dev/null", "bs=64k", "count=9", "iflag=direct"])
+        });
+        let mut third = serve(device.clone());
+        third.params.cookie = Some("another".into());
+        let wrong = kernel::reattach(index, &third.params, vec![third.socket.into()]).err().unwrap();
+        assert_eq!(wrong.errno(), Some(libc::EINVAL), "{wrong}");
+        let mut fourth = serve(device.clone());
+        fourth.params.cookie = Some("a-cookie".into());
+        let attached = kernel::reattach(index, &fourth.params, vec![fourth.socket.into()]).unwrap();
+        reader.await.unwrap();
         kernel::detach(index).unwrap();
-        served.serving.await.unwrap();
+        assert_eq!(fourth.serving.await.unwrap(), SessionEnd::Disconnected);
         attached.finish();
         assert_eq!(sysfs::in_use(), []);
         assert!(Netlink::open().unwrap().disconnect(DeviceIndex(99)).is_err());
-        drop(served.stopper);
+        drop((served.stopper, third.stopper, fourth.stopper));
     });
 }
 
@@ -126,19 +143,20 @@ fn guest_ioctl_device() {
         let file = Path::new("/dev/shm/disk");
         let device = Arc::new(FileDevice::create(file, 32 * MIB));
         let served = serve(device.clone());
-        let mut attached = kernel::attach_by_ioctl(None, &served.params, served.socket.into()).unwrap();
+        let mut attached = kernel::attach_by_ioctl(None, &served.params, vec![served.socket.into()]).unwrap();
         assert_eq!(attached.index, DeviceIndex(0));
         use_device(&attached, file, &device).await;
 
         let second = serve(device.clone());
-        let busy = kernel::attach_by_ioctl(Some(attached.index), &second.params, second.socket.into()).err().unwrap();
+        let busy =
+            kernel::attach_by_ioctl(Some(attached.index), &second.params, vec![second.socket.into()]).err().unwrap();
         assert_eq!(busy.errno(), Some(libc::EBUSY), "{busy}");
         let third = serve(Arc::new(FileDevice::create(Path::new("/dev/shm/other"), MIB).read_only()));
-        let mut other = kernel::attach_by_ioctl(None, &third.params, third.socket.into()).unwrap();
+        let mut other = kernel::attach_by_ioctl(None, &third.params, vec![third.socket.into()]).unwrap();
         assert_eq!(other.index, DeviceIndex(1));
         assert_eq!(std::fs::read_to_string("/sys/block/nbd1/ro").unwrap().trim(), "1");
         let fourth = serve(device.clone());
-        let full = kernel::attach_by_ioctl(None, &fourth.params, fourth.socket.into()).err().unwrap();
+        let full = kernel::attach_by_ioctl(None, &fourth.params, vec![fourth.socket.into()]).err().unwrap();
         assert_eq!(full.errno(), Some(libc::EBUSY), "{full}");
 
         attached.resize(16 * MIB).unwrap();

@@ -63,6 +63,11 @@ impl Parsed {
         number.map(Some).map_err(wrong)
     }
 
+    /// The next positional argument that nobody took yet, which is left there.
+    pub fn peek_positional(&self) -> Option<&str> {
+        self.positionals.get(self.next.load(Ordering::Relaxed)).map(String::as_str)
+    }
+
     /// The next positional argument that nobody took yet.
     pub fn next_positional(&self) -> Option<&str> {
         let index = self.next.load(Ordering::Relaxed);

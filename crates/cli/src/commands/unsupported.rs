@@ -4,8 +4,7 @@ use crate::error::Failure;
 use nix::libc;
 
 /// First words of these commands; what stands behind them is not looked at.
-const NOT_YET: [&str; 9] =
-    ["device", "showmapped", "map", "unmap", "encryption", "journal", "mirror", "persistent-cache", "watch"];
+const NOT_YET: [&str; 5] = ["encryption", "journal", "mirror", "persistent-cache", "watch"];
 
 /// Longer words for such commands that begin with those of one that is there, which they would be taken for.
 const NOT_YET_LONGER: [&[&str]; 8] = [

@@ -65,3 +65,14 @@ fn the_level_of_the_log_is_a_setting_of_our_own() {
         assert_eq!((globals.overrides, rest), (settings.to_vec(), vec![]));
     }
 }
+
+#[test]
+fn another_program_is_told_the_same() {
+    let line = ["--id", "u", "-c", "/c", "-m", "1.2.3.4", "--keyfile=/k", "--no-mon-config", "--log-level", "info"];
+    let (globals, _) = split(&line, &[]).unwrap();
+    let words = globals.to_words();
+    let wanted = "--conf /c --name client.u --mon_host=1.2.3.4 --keyfile=/k --no-mon-config --lsd_log_level=info";
+    assert_eq!(words.join(" "), wanted);
+    let again: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert_eq!(split(&again, &[]).unwrap().0, globals);
+}

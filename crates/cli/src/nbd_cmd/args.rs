@@ -1,4 +1,7 @@
 //! The command line of `lsd-nbd`: options may stand anywhere, as in rbd-nbd.
+//!
+//! Owns: which options there are, what their values may be, the words for what is wrong with them. Does not own: which command
+//! takes which (the commands).
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::output::format::Format;
@@ -18,16 +21,26 @@ pub(crate) struct Options {
     pub read_only: bool,
     /// Be the image's writer from the start, not from the first write on.
     pub exclusive: bool,
+    /// The device takes no discards.
+    pub no_trim: bool,
+    /// Acknowledge writes as the image's settings say, and not when they are durable.
+    pub writeback: bool,
+    /// Do not wait for udev.
+    pub no_udev: bool,
     /// Seconds.
     pub io_timeout: Option<u64>,
     /// Seconds.
     pub reattach_timeout: Option<u64>,
     pub nbds_max: Option<u32>,
     pub max_part: Option<u32>,
+    /// How many sockets the driver gets.
+    pub connections: Option<u32>,
     pub cookie: Option<String>,
     pub show_cookie: bool,
+    pub snap_id: Option<u64>,
     pub foreground: bool,
-    /// Unmap a device that is in use.
+    pub pid_file: Option<PathBuf>,
+    /// Unmap a device that is in use, or that seems to be another program's.
     pub force: bool,
     pub format: Option<String>,
     pub pretty_format: bool,
@@ -35,13 +48,18 @@ pub(crate) struct Options {
     pub listen: Option<String>,
     pub pool: Option<String>,
     pub namespace: Option<String>,
+    /// To be said before the command begins.
+    pub warnings: Vec<String>,
 }
 
 /// Options of rbd-nbd that a later version will have.
-const LATER: [&str; 5] = ["encryption-format", "encryption-passphrase-file", "quiesce", "quiesce-hook", "snap-id"];
+const LATER: [&str; 4] = ["encryption-passphrase-file", "quiesce", "setuser", "setgroup"];
+const ENCRYPTION_FORMATS: [&str; 3] = ["luks", "luks1", "luks2"];
 
 /// Largest number of partitions the driver can be told, as in rbd-nbd.
 const MAX_PARTITIONS: u32 = 255;
+/// Each connection has a thread of the kernel.
+const MAX_CONNECTIONS: u32 = 64;
 
 /// Takes a command line (without the program's name) apart.
 pub(crate) fn parse(words: Vec<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<(Globals, Options)> {
@@ -89,7 +107,7 @@ impl Options {
             };
         }
         if LATER.contains(&name.as_str()) {
-            return Err(Failure::errno(&format!("option {option} is not supported yet"), nix::libc::EOPNOTSUPP));
+            return Err(not_supported(option));
         }
         let mut value = || {
             let given = inline.clone().or_else(|| words.next());
@@ -97,16 +115,31 @@ impl Options {
         };
         match name.as_str() {
             "device" => self.device = Some(device(&value()?)?),
-            "io-timeout" => self.io_timeout = Some(number(&value()?)?),
+            "io-timeout" => self.io_timeout = Some(number(&value()?, "io-timeout")?),
             "timeout" => {
-                eprintln!("warning: --timeout is deprecated, use --io-timeout");
-                self.io_timeout = Some(number(&value()?)?);
+                self.io_timeout = Some(number(&value()?, "timeout")?);
+                self.warnings.push("--timeout is deprecated (use --io-timeout)".to_owned());
             }
-            "reattach-timeout" => self.reattach_timeout = Some(number(&value()?)?),
-            "nbds-max" => self.nbds_max = Some(limited(&value()?, "nbds_max", 1, u32::MAX)?),
-            "max-part" => self.max_part = Some(limited(&value()?, "max_part", 0, MAX_PARTITIONS)?),
+            "reattach-timeout" => self.reattach_timeout = Some(number(&value()?, "reattach-timeout")?),
+            // 0: what the driver takes by itself.
+            "nbds-max" => self.nbds_max = Some(limited(&value()?, "nbds_max", u32::MAX)?).filter(|limit| *limit > 0),
+            "max-part" => self.max_part = Some(limited(&value()?, "max_part(0~255)", MAX_PARTITIONS)?),
+            "connections" => {
+                let name = format!("connections(1~{MAX_CONNECTIONS})");
+                let count = limited(&value()?, &name, MAX_CONNECTIONS)?;
+                self.connections = Some(count).filter(|count| *count > 0);
+                self.connections.ok_or_else(|| invalid(&name))?;
+            }
             "cookie" => self.cookie = Some(value()?),
+            "snap-id" => self.snap_id = Some(number(&value()?, "snap-id")?),
+            "encryption-format" => {
+                let known = ENCRYPTION_FORMATS.contains(&value()?.as_str());
+                return Err(if known { not_supported(option) } else { Failure::usage("Invalid encryption format") });
+            }
+            // Says nothing without --quiesce.
+            "quiesce-hook" => drop(value()?),
             "format" => self.format = Some(value()?),
+            "pid-file" => self.pid_file = Some(value()?.into()),
             "socket" => self.socket = Some(value()?.into()),
             "listen" => self.listen = Some(value()?),
             "pool" | "-p" => self.pool = Some(value()?),
@@ -126,6 +159,9 @@ impl Options {
             "help" | "-h" => self.help = true,
             "read-only" => self.read_only = true,
             "exclusive" => self.exclusive = true,
+            "notrim" => self.no_trim = true,
+            "writeback" => self.writeback = true,
+            "noudev" => self.no_udev = true,
             "show-cookie" => self.show_cookie = true,
             "pretty-format" => self.pretty_format = true,
             // Netlink comes first anyway.
@@ -145,6 +181,9 @@ impl Options {
             if namespace.is_empty() {
                 *namespace = self.namespace.clone().unwrap_or_default();
             }
+        }
+        if self.snap_id.is_some() && location.snap.is_some() {
+            return Err(Failure::usage("use either snapname or snapid, not both"));
         }
         Ok(location)
     }
@@ -176,66 +215,29 @@ impl Options {
     }
 }
 
-fn device(text: &str) -> Result<DeviceIndex> {
+fn not_supported(option: &str) -> Failure {
+    Failure::errno(&format!("option {option} is not supported yet"), nix::libc::EOPNOTSUPP)
+}
+
+/// The device of a path, in rbd-nbd's words where it is none.
+pub(super) fn device(text: &str) -> Result<DeviceIndex> {
     let wrong = || Failure::usage(format!("invalid device path: {text} (expected /dev/nbd{{num}})"));
     DeviceIndex::from_path(Path::new(text)).ok_or_else(wrong)
 }
 
-fn number(text: &str) -> Result<u64> {
-    text.parse().map_err(|_| Failure::usage(format!("The option value '{text}' is invalid")))
+fn invalid(name: &str) -> Failure {
+    Failure::usage(format!("Invalid argument for {name}!"))
 }
 
-fn limited(text: &str, name: &str, min: u32, max: u32) -> Result<u32> {
-    let number = number(text)?;
-    let fits = u32::try_from(number).ok().filter(|number| (min..=max).contains(number));
-    fits.ok_or_else(|| Failure::usage(format!("Invalid argument for {name}({text}): out of range")))
+fn number(text: &str, name: &str) -> Result<u64> {
+    let number: i64 = text.parse().map_err(|_| Failure::usage(format!("The option value '{text}' is invalid")))?;
+    u64::try_from(number).map_err(|_| invalid(name))
+}
+
+fn limited(text: &str, name: &str, max: u32) -> Result<u32> {
+    let number = number(text, name)?;
+    u32::try_from(number).ok().filter(|number| *number <= max).ok_or_else(|| invalid(name))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<(Globals, Options)> {
-        parse(line.split_whitespace().map(str::to_owned).collect(), &|_| None)
-    }
-
-    #[test]
-    fn options_stand_anywhere_and_take_either_form() {
-        let line = "--id u -m 1.2.3.4 --keyfile=/k --log-file /l map rbd/a --try-netlink --reattach-timeout=300 \
-                    --io-timeout=0 --cookie=vol --device /dev/nbd3 --max_part 0 --nbds-max=4 --read-only";
-        let (globals, options) = parsed(line).unwrap();
-        assert_eq!(globals.entity(), "client.u");
-        assert_eq!((options.command.as_deref(), &options.arguments[..]), (Some("map"), &["rbd/a".to_owned()][..]));
-        assert_eq!((options.io_timeout, options.reattach_timeout), (Some(0), Some(300)));
-        assert_eq!((options.max_part, options.nbds_max), (Some(0), Some(4)));
-        assert_eq!((options.device, options.cookie.as_deref()), (Some(DeviceIndex(3)), Some("vol")));
-        assert!(options.read_only && !options.exclusive);
-        let (globals, _) = parsed("-i other list-mapped").unwrap();
-        assert_eq!(globals.entity(), "client.other");
-    }
-
-    #[test]
-    fn wrong_options_say_what_is_wrong() {
-        for (line, wanted) in [
-            ("map --device /dev/sda a", "invalid device path: /dev/sda (expected /dev/nbd{num})"),
-            ("map --device", "Option --device requires an argument."),
-            ("map --io-timeout x a", "The option value 'x' is invalid"),
-            ("map --max_part 256 a", "Invalid argument for max_part(256): out of range"),
-            ("map --nbds_max 0 a", "Invalid argument for nbds_max(0): out of range"),
-            ("map --frob a", "unknown option --frob"),
-            ("map --read-only=yes a", "option --read-only takes no value"),
-            ("map --snap-id 4 a", "option --snap-id is not supported yet: (95) Operation not supported"),
-        ] {
-            assert_eq!(parsed(line).unwrap_err().message, wanted, "{line}");
-        }
-    }
-
-    #[test]
-    fn pool_and_namespace_fill_in() {
-        let (_, options) = parsed("map -p p --namespace n a").unwrap();
-        let place = |spec: &str| options.location(spec).unwrap().place;
-        assert_eq!(place("a"), Place::Pool { pool: Some("p".into()), namespace: "n".into() });
-        assert_eq!(place("q/a"), Place::Pool { pool: Some("q".into()), namespace: String::new() });
-        assert_eq!(place("dir:/d/a"), Place::Directory("/d".into()));
-    }
-}
+mod tests;

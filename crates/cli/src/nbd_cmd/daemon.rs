@@ -1,49 +1,69 @@
 //! The process behind a mapped device: opens the image, serves the driver, follows the image's size, ends cleanly.
+//!
+//! It ends when the device is unmapped. SIGTERM and SIGINT end it without the device, which waits for another process: `attach`.
 use super::args::Options;
+use super::connections::Connections;
+use super::driver;
+use super::presence::Presence;
 use crate::error::{Failure, Result};
 use crate::output::warn;
 use crate::session::{Location, Session};
-use lsd_engine::Image;
+use lsd_engine::{Image, SnapRef};
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, KernelError, Params, sysfs};
-use lsd_nbd::proto::{ExportInfo, Session as NbdSession};
-use lsd_nbd::server::{Bounds, Guests, Stopper, serve_session, transmission_flags};
+use lsd_nbd::proto::{ExportInfo, wire::transmission_flag};
+use lsd_nbd::server::{SessionEnd, transmission_flags};
 use lsd_nbd::{Device, ImageDevice};
 use nix::libc;
-use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 /// The smallest request of a mapped device, bytes, as rbd-nbd's.
 const BLOCK_BYTES: u32 = 512;
 /// Largest device that the driver can have, bytes. A larger image gives EFBIG.
 const MAX_DEVICE_BYTES: u64 = i64::MAX as u64;
-/// Partitions of a device where the command line does not say, as rbd-nbd.
-const DEFAULT_MAX_PART: u32 = 255;
+/// How long a device waits for another process, seconds, as rbd-nbd's.
+const DEFAULT_REATTACH_S: u64 = 30;
+
+/// Where the device comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Map,
+    /// It was left by another process.
+    Attach(DeviceIndex),
+}
 
 pub(super) struct Mapping {
     pub session: Session,
     pub location: Location,
     pub options: Options,
-    pub program: String,
+    pub task: Task,
 }
 
 impl Mapping {
     /// Maps the image, calls `ready` with the line to print, and serves until the device is unmapped or a signal asks
     /// for the end.
     pub async fn run(self, ready: impl FnOnce(&str) -> Result<()>) -> Result<()> {
-        let read_only = self.options.read_only || self.location.snap.is_some();
-        self.load_driver()?;
-        let image = self.location.open_image(&self.session, read_only).await?;
+        driver::load(&self.options)?;
+        let image = self.open().await?;
         let served = self.serve(&image, ready).await;
         // The kernel flushed what it had; what was acknowledged since must not depend on the next flush.
-        let flushed = if read_only { Ok(()) } else { image.flush().await };
+        let flushed = if image.read_only() { Ok(()) } else { image.flush().await };
         let closed = image.close().await;
         served?;
         flushed.map_err(|error| Failure::engine("error flushing image", &error))?;
         closed.map_err(|error| Failure::engine("error closing image", &error))
+    }
+
+    async fn open(&self) -> Result<Image> {
+        match self.options.snap_id {
+            Some(id) => self.session.open_snapshot(&self.location, SnapRef::Id(id)).await,
+            None => {
+                let read_only = self.options.read_only || self.location.snap.is_some();
+                self.location.open_image(&self.session, read_only).await
+            }
+        }
     }
 
     async fn serve(&self, image: &Image, ready: impl FnOnce(&str) -> Result<()>) -> Result<()> {
@@ -55,11 +75,11 @@ impl Mapping {
         if self.options.exclusive && !image.read_only() {
             take_lock(image).await?;
         }
-        let device: Arc<dyn Device> = Arc::new(ImageDevice::new(image.clone()));
-        let flags = transmission_flags(&*device);
-        let (ours, drivers) = UnixStream::pair().map_err(|error| Failure::io("socketpair", &error))?;
-        let stopper = Stopper::default();
-        let mut serving = serve_driver(ours, device, &self.location.image, &stopper).await?;
+        let device = self.device(image);
+        let export =
+            ExportInfo { name: self.location.image.clone(), description: None, size, flags: self.flags(&*device) };
+        let count = self.options.connections.unwrap_or(1);
+        let (mut connections, sockets) = Connections::open(count, &export, &device).await?;
         let (sizes, mut changed) = mpsc::unbounded_channel();
         let (watched, listener_sizes) = (image.clone(), sizes.clone());
         let listener = image.add_update_listener(Arc::new(move |_| {
@@ -68,83 +88,106 @@ impl Mapping {
         }));
         // It may have changed before anybody listened.
         let _ = sizes.send(image.size());
-        let result = match self.attach(size, flags, drivers) {
+        // Without a device the driver's ends are closed, so the server ends by itself.
+        let result = match self.attach(&export, sockets, &mut connections) {
             Ok(mut attached) => {
                 let name = &self.location.image;
                 tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "map", "mapped");
-                let told = self.tell_ready(&attached, ready);
-                let ended = match told {
-                    Ok(()) => follow(&mut attached, &mut serving, &mut signals, &mut changed).await,
-                    Err(failure) => {
-                        attached.disconnect().map_err(|error| kernel_failure("unmap", &error)).and(Err(failure))
+                let ended = match self.tell_ready(&attached, ready) {
+                    Ok(_presence) => {
+                        let mut parts = Parts { image, attached: &mut attached, connections: &mut connections };
+                        parts.follow(&mut signals, &mut changed).await
                     }
+                    Err(failure) => self.give_up(&mut attached, &connections).and(Err(failure)),
                 };
                 // What is under way ends without waiting for a limit.
                 image.lift_limits();
-                if !serving.is_finished() {
-                    let _ = (&mut serving).await;
-                }
+                connections.ended().await;
                 tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "unmap", "unmapped");
                 attached.finish();
                 ended
             }
-            // The driver's end of the socket is closed, so the server ends by itself.
             Err(failure) => Err(failure),
         };
         image.remove_update_listener(listener);
         result
     }
 
-    fn attach(&self, size: u64, flags: u16, socket: UnixStream) -> Result<Attached> {
-        let mut params = Params {
-            size,
-            block_size: BLOCK_BYTES,
-            flags,
-            timeout_s: self.options.io_timeout,
-            dead_connection_timeout_s: self.options.reattach_timeout,
-            cookie: self.options.cookie.clone(),
-        };
-        let generated = params.cookie.is_none() && kernel::Netlink::open().is_ok();
-        if generated {
-            params.cookie = Some(uuid::Uuid::new_v4().to_string());
+    fn device(&self, image: &Image) -> Arc<dyn Device> {
+        let device = ImageDevice::new(image.clone());
+        // The file system on the device outlives this process.
+        Arc::new(if self.options.writeback { device } else { device.with_durable_writes() })
+    }
+
+    fn flags(&self, device: &dyn Device) -> u16 {
+        let flags = transmission_flags(device);
+        if self.options.no_trim { flags & !transmission_flag::SEND_TRIM } else { flags }
+    }
+
+    /// Nobody was told of the device. One that was there before is somebody's.
+    fn give_up(&self, attached: &mut Attached, connections: &Connections) -> Result<()> {
+        match self.task {
+            Task::Map => attached.disconnect().map_err(|error| kernel_failure("unmap", &error)),
+            Task::Attach(_) => {
+                connections.stop();
+                Ok(())
+            }
         }
-        let cloned = socket.try_clone().map_err(|error| Failure::io("socket", &error))?;
-        match kernel::attach(self.options.device, &params, cloned.into()) {
+    }
+
+    fn attach(&self, export: &ExportInfo, sockets: Vec<OwnedFd>, connections: &mut Connections) -> Result<Attached> {
+        let mut params = Params {
+            size: export.size,
+            block_size: BLOCK_BYTES,
+            flags: export.flags,
+            timeout_s: self.options.io_timeout,
+            dead_connection_timeout_s: Some(self.options.reattach_timeout.unwrap_or(DEFAULT_REATTACH_S)),
+            cookie: self.options.cookie.clone().filter(|cookie| !cookie.is_empty()),
+        };
+        let attached = match self.task {
+            Task::Attach(index) => {
+                kernel::reattach(index, &params, sockets).map_err(|error| kernel_failure("failed to attach", &error))?
+            }
+            Task::Map => self.map(&mut params, sockets)?,
+        };
+        if connections.taken() {
+            return Ok(attached);
+        }
+        Err(Failure::errno(&format!("{} has another process connected", attached.index), libc::EBUSY))
+    }
+
+    /// With a cookie of its own making where nobody gave one and the driver has a place for it.
+    fn map(&self, params: &mut Params, sockets: Vec<OwnedFd>) -> Result<Attached> {
+        let failed = |error: KernelError| kernel_failure("failed to map", &error);
+        let generated = params.cookie.is_none() && kernel::Netlink::open().is_ok();
+        if !generated {
+            return kernel::attach(self.options.device, params, sockets).map_err(failed);
+        }
+        params.cookie = Some(uuid::Uuid::new_v4().to_string());
+        let copies: std::io::Result<Vec<OwnedFd>> = sockets.iter().map(OwnedFd::try_clone).collect();
+        let copies = copies.map_err(|error| Failure::io("socket", &error))?;
+        match kernel::attach(self.options.device, params, copies) {
             // A driver without cookies refuses a request that carries one; nobody asked for this one.
-            Err(error) if generated && error.errno() == Some(libc::EINVAL) => {
+            Err(error) if error.errno() == Some(libc::EINVAL) => {
                 params.cookie = None;
-                kernel::attach(self.options.device, &params, socket.into())
+                kernel::attach(self.options.device, params, sockets)
             }
             other => other,
         }
-        .map_err(|error| kernel_failure("failed to map", &error))
+        .map_err(failed)
     }
 
-    fn tell_ready(&self, attached: &Attached, ready: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+    fn tell_ready(&self, attached: &Attached, ready: impl FnOnce(&str) -> Result<()>) -> Result<Presence> {
+        if !self.options.no_udev {
+            driver::settle();
+        }
         let mut line = attached.index.to_string();
-        if self.options.show_cookie {
+        if let Some(cookie) = sysfs::cookie(attached.index).filter(|_| self.options.show_cookie) {
             line.push(' ');
-            line.push_str(&cookie_of(attached.index).unwrap_or_default());
+            line.push_str(&cookie);
         }
-        ready(&line)
-    }
-
-    fn load_driver(&self) -> Result<()> {
-        let Options { nbds_max, max_part, .. } = self.options;
-        if sysfs::driver_loaded() || !sysfs::indexes().is_empty() {
-            if nbds_max.is_some() || max_part.is_some() {
-                let program = &self.program;
-                eprintln!("{program}: ignoring kernel module parameter options: nbd module already loaded.");
-            }
-            return Ok(());
-        }
-        let mut command = Command::new("modprobe");
-        command.arg("nbd").arg(format!("max_part={}", max_part.unwrap_or(DEFAULT_MAX_PART)));
-        if let Some(limit) = nbds_max {
-            command.arg(format!("nbds_max={limit}"));
-        }
-        let loaded = command.status().is_ok_and(|status| status.success());
-        if loaded { Ok(()) } else { Err(Failure::new(1, "failed to load nbd kernel module")) }
+        let presence = Presence::announce(self.options.pid_file.as_deref())?;
+        ready(&line).map(|()| presence)
     }
 }
 
@@ -156,62 +199,60 @@ pub(super) async fn take_lock(image: &Image) -> Result<()> {
     taken.map_err(|error| Failure::engine("failed to acquire exclusive lock", &error))
 }
 
-fn cookie_of(index: DeviceIndex) -> Option<String> {
-    sysfs::in_use().into_iter().find(|device| device.index == index)?.cookie
+/// A device that is served.
+struct Parts<'a> {
+    image: &'a Image,
+    attached: &'a mut Attached,
+    connections: &'a mut Connections,
 }
 
-/// Starts the server's end of the driver's connection.
-async fn serve_driver(
-    socket: UnixStream,
-    device: Arc<dyn Device>,
-    name: &str,
-    stopper: &Stopper,
-) -> Result<JoinHandle<()>> {
-    let socket = socket.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(socket));
-    let (reader, writer) = socket.map_err(|error| Failure::io("socket", &error))?.into_split();
-    let export = ExportInfo {
-        name: name.to_owned(),
-        description: None,
-        size: device.size(),
-        flags: transmission_flags(&*device),
-    };
-    // The driver knows simple replies only.
-    let session = NbdSession { export, structured_replies: false, base_allocation: false };
-    let stop = stopper.watch();
-    let seat = Guests::new(Bounds::default()).seat("the kernel".to_owned()).await;
-    let seat = seat.map_err(|error| Failure::new(libc::EIO, format!("no place for the driver: {error}")))?;
-    Ok(tokio::spawn(async move {
-        serve_session(reader, writer, bytes::BytesMut::new(), session, device, stop, &seat).await;
-    }))
-}
-
-/// Keeps the device going until the driver ends the connection.
-async fn follow(
-    attached: &mut Attached,
-    serving: &mut JoinHandle<()>,
-    signals: &mut Signals,
-    sizes: &mut mpsc::UnboundedReceiver<u64>,
-) -> Result<()> {
-    let blocks = |size: u64| size / u64::from(BLOCK_BYTES);
-    let mut known = sysfs::size(attached.index).map(blocks);
-    loop {
-        tokio::select! {
-            _ = &mut *serving => return Ok(()),
-            () = signals.next() => {
-                // The driver answers with a disconnect, which ends the server; unmapped meanwhile is as good.
-                if let Err(error) = attached.disconnect() {
-                    warn(&format!("{}: {error}", attached.index));
-                }
-            }
-            Some(size) = sizes.recv() => {
-                if known != Some(blocks(size)) {
-                    match attached.resize(size) {
-                        Ok(()) => known = Some(blocks(size)),
-                        Err(error) => warn(&format!("{}: {error}", attached.index)),
+impl Parts<'_> {
+    /// Keeps the device going until its connections ended.
+    async fn follow(&mut self, signals: &mut Signals, sizes: &mut mpsc::UnboundedReceiver<u64>) -> Result<()> {
+        let blocks = |size: u64| size / u64::from(BLOCK_BYTES);
+        let index = self.attached.index;
+        let mut known = sysfs::size(index).map(blocks);
+        let cookie = sysfs::cookie(index);
+        loop {
+            tokio::select! {
+                end = self.connections.ended() => return match end {
+                    SessionEnd::Disconnected | SessionEnd::Stopped => Ok(()),
+                    SessionEnd::Lost => self.take_away(cookie.as_deref()),
+                },
+                () = signals.next() => self.leave(),
+                Some(size) = sizes.recv() => {
+                    if known != Some(blocks(size)) {
+                        match self.attached.resize(size) {
+                            Ok(()) => known = Some(blocks(size)),
+                            Err(error) => warn(&format!("{index}: {error}")),
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// What ends this process but not the device. Where nobody could attach to it, it ends, too.
+    fn leave(&mut self) {
+        self.image.lift_limits();
+        if self.attached.can_wait() {
+            self.connections.stop();
+        } else if let Err(error) = self.attached.disconnect() {
+            // Unmapped meanwhile is as good.
+            warn(&format!("{}: {error}", self.attached.index));
+        }
+    }
+
+    /// The driver gave the connections up without a word, as it does when a request took longer than its time-out. As in rbd-nbd the
+    /// device ends, so that whoever uses it is told; unless it is somebody else's by now.
+    fn take_away(&mut self, cookie: Option<&str>) -> Result<()> {
+        let index = self.attached.index;
+        let still = sysfs::in_use().into_iter().find(|device| device.index == index);
+        if still.is_some_and(|device| device.cookie.as_deref() == cookie) {
+            // Fails where it is gone already.
+            let _ = self.attached.disconnect();
+        }
+        Err(Failure::new(libc::EIO, format!("the driver dropped the connections of {index}")))
     }
 }
 

@@ -6,13 +6,13 @@ use crate::output::table::{Align, Table};
 use std::io::Write;
 
 const COLUMNS: [&str; 7] = ["id", "pool", "namespace", "image", "snap", "device", "cookie"];
+/// Where the snapshot stands among the columns behind the first.
+const SNAP: usize = 3;
 
 pub(super) fn run(invocation: Invocation) -> Result<()> {
     invocation.options.no_arguments()?;
     let format = invocation.options.output_format()?;
-    // The cluster is not asked, and its configuration only for the default pool.
-    let default_pool = invocation.session().map_or_else(|_| "rbd".to_owned(), |session| session.default_pool());
-    let devices = mapped::all(&default_pool);
+    let devices = mapped::all(&invocation.default_pool());
     let row = |device: &mapped::Mapped| {
         let name = device.name.clone();
         let path = device.device.to_string();
@@ -27,7 +27,11 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
         let start = Table::default();
         let mut table = COLUMNS.iter().fold(start, |table, name| table.column(name, Align::Left, Align::Left));
         for device in &devices {
-            let cells = row(device).map(|cell| if cell.is_empty() { "-".to_owned() } else { cell });
+            let mut cells = row(device);
+            // Only this one has a sign for nothing in rbd-nbd.
+            if cells[SNAP].is_empty() {
+                "-".clone_into(&mut cells[SNAP]);
+            }
             table.row(std::iter::once(device.pid.to_string()).chain(cells).collect());
         }
         // rbd-nbd prints no headings over nothing.

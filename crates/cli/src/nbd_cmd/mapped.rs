@@ -1,9 +1,14 @@
 //! Which devices are mapped, by whom and what: sysfs knows the process, the process's command line the image.
-use super::args;
+//!
+//! A device that was attached again goes on naming its first process in sysfs. Then the processes are looked through for one whose
+//! command line attaches this device.
+use super::args::{self, Options};
+use crate::error::{Failure, Result};
 use crate::session::Location;
 use crate::spec::Place;
 use lsd_nbd::kernel::{DeviceIndex, sysfs};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// An image as text that tells it from any other: the default pool filled in, a directory without detours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +17,13 @@ pub(crate) struct ImageName {
     pub pool: String,
     pub namespace: String,
     pub image: String,
-    /// Empty: the image itself.
+    /// Empty: the image itself. `@ID`: a snapshot by its id.
     pub snap: String,
 }
 
 impl ImageName {
     /// `base` is where a relative directory starts.
-    pub fn new(location: &Location, default_pool: &str, base: Option<&Path>) -> Self {
+    pub fn new(location: &Location, snap_id: Option<u64>, default_pool: &str, base: Option<&Path>) -> Self {
         let (pool, namespace) = match &location.place {
             Place::Pool { pool, namespace } => (pool.as_deref().unwrap_or(default_pool).to_owned(), namespace.clone()),
             Place::Directory(path) => {
@@ -27,7 +32,8 @@ impl ImageName {
                 (format!("dir:{}", path.display()), String::new())
             }
         };
-        let snap = location.snap.clone().unwrap_or_default();
+        let by_id = snap_id.map(|id| format!("@{id}"));
+        let snap = by_id.or_else(|| location.snap.clone()).unwrap_or_default();
         Self { pool, namespace, image: location.image.clone(), snap }
     }
 }
@@ -73,20 +79,51 @@ pub(crate) fn of_device(index: DeviceIndex, default_pool: &str) -> Option<Owner>
     Some(owner(&device, default_pool))
 }
 
+/// The device that the image of `spec` is mapped to; with `--device`, only that one counts.
+pub(crate) fn of_spec(options: &Options, spec: &str, default_pool: &str) -> Result<Mapped> {
+    let here = std::env::current_dir().ok();
+    let name = ImageName::new(&options.location(spec)?, options.snap_id, default_pool, here.as_deref());
+    let fits = |mapped: &Mapped| mapped.name == name && options.device.is_none_or(|device| device == mapped.device);
+    all(default_pool).into_iter().find(fits).ok_or_else(|| not_mapped(&name.to_string()))
+}
+
+/// In the words that ceph-csi looks for.
+pub(crate) fn not_mapped(what: &str) -> Failure {
+    Failure::new(1, format!("{what} is not mapped"))
+}
+
 fn owner(device: &sysfs::InUse, default_pool: &str) -> Owner {
-    let thread = process(device.pid);
+    let ours = |pid, name| {
+        let cookie = device.cookie.clone().unwrap_or_default();
+        Owner::Ours(Mapped { pid, device: device.index, name, cookie })
+    };
+    let serves =
+        |pid: u32| served(pid, default_pool).filter(|served| served.device.is_none_or(|it| it == device.index));
     // With ioctl it is a thread of the process that sysfs names.
-    let Some(pid) = thread_group(&thread) else { return Owner::Gone };
-    if !alive(pid) {
-        return Owner::Gone;
+    let first = thread_group(&process(device.pid)).filter(|pid| alive(*pid));
+    if let Some((pid, served)) = first.and_then(|pid| Some((pid, serves(pid)?))) {
+        return ours(pid, served.name);
     }
-    match served_image(pid, default_pool) {
-        Some(name) => {
-            let cookie = device.cookie.clone().unwrap_or_default();
-            Owner::Ours(Mapped { pid, device: device.index, name, cookie })
-        }
-        None => Owner::Other,
+    match (attached_again(device.index, default_pool), first) {
+        (Some((pid, name)), _) => ours(pid, name),
+        (None, Some(_)) => Owner::Other,
+        (None, None) => Owner::Gone,
     }
+}
+
+/// The process that attached a device, other than this one.
+fn attached_again(index: DeviceIndex, default_pool: &str) -> Option<(u32, ImageName)> {
+    let own = std::process::id();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|pid| *pid != own);
+    let attaches = |pid: u32| {
+        let served = served(pid, default_pool)?;
+        (served.attached && served.device == Some(index) && alive(pid)).then_some((pid, served.name))
+    };
+    let found: Vec<(u32, ImageName)> = pids.filter_map(attaches).collect();
+    // The command that starts a daemon has the daemon's command line.
+    let parents: Vec<u32> = found.iter().filter_map(|(pid, _)| number_of(&process(*pid), "PPid")).collect();
+    found.into_iter().find(|(pid, _)| !parents.contains(pid))
 }
 
 fn process(pid: u32) -> PathBuf {
@@ -99,8 +136,12 @@ fn status_field(process: &Path, field: &str) -> Option<String> {
     line.map(|value| value.trim().to_owned())
 }
 
+fn number_of(process: &Path, field: &str) -> Option<u32> {
+    status_field(process, field)?.parse().ok()
+}
+
 fn thread_group(process: &Path) -> Option<u32> {
-    status_field(process, "Tgid")?.parse().ok()
+    number_of(process, "Tgid")
 }
 
 /// False for a process that ended, even if nobody has collected it yet.
@@ -108,27 +149,70 @@ pub(crate) fn alive(pid: u32) -> bool {
     status_field(&process(pid), "State").is_some_and(|state| !state.starts_with('Z') && !state.starts_with('X'))
 }
 
-/// The image that a process serves a device with; `None` for any other process.
-fn served_image(pid: u32, default_pool: &str) -> Option<ImageName> {
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until a daemon is gone: only then its image is flushed and closed.
+pub(crate) fn wait_for_end(pid: u32, limit: Duration) -> Result<()> {
+    let until = Instant::now() + limit;
+    while alive(pid) {
+        if Instant::now() >= until {
+            return Err(Failure::new(
+                1,
+                format!("waiting for process exit timed out: {pid} is still closing the image"),
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// What a process's command line says of the device it serves.
+struct Served {
+    name: ImageName,
+    /// `None`: any that was free.
+    device: Option<DeviceIndex>,
+    /// It took over a device that was there.
+    attached: bool,
+}
+
+/// `None` for a process that is none of this program's daemons.
+fn served(pid: u32, default_pool: &str) -> Option<Served> {
     let directory = process(pid);
-    let own_name = std::fs::read("/proc/self/comm").ok()?;
-    let name = std::fs::read(directory.join("comm")).ok()?;
-    if name != own_name && name != b"lsd-nbd\n" {
+    if !is_this_program(&directory) {
         return None;
     }
     let line = std::fs::read(directory.join("cmdline")).ok()?;
-    let mut words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-    words.next()?;
-    // The last word ends in a NUL too.
-    let mut words: Vec<String> = words.collect();
+    let base = std::fs::read_link(directory.join("cwd")).ok();
+    served_by(&line, default_pool, base.as_deref())
+}
+
+/// By its name; under the name that it takes the place of, by its file: rbd-nbd's own processes have that name, too.
+fn is_this_program(process: &Path) -> bool {
+    let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    match name.trim_end() {
+        "lsd-nbd" => true,
+        "rbd-nbd" => {
+            let file = std::fs::read_link(process.join("exe")).unwrap_or_default();
+            file.file_name().is_some_and(|file| file.to_string_lossy().starts_with("lsd-nbd"))
+        }
+        _ => false,
+    }
+}
+
+/// `line`: words that each end in a NUL.
+fn served_by(line: &[u8], default_pool: &str, base: Option<&Path>) -> Option<Served> {
+    let mut words: Vec<String> =
+        line.split(|byte| *byte == 0).skip(1).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     words.pop();
     let (_, options) = args::parse(words, &|_| None).ok()?;
-    if options.command.as_deref() != Some("map") {
-        return None;
-    }
+    let attached = match options.command.as_deref() {
+        Some("map") => false,
+        Some("attach") => true,
+        _ => return None,
+    };
     let location = options.location(options.arguments.first()?).ok()?;
-    let base = std::fs::read_link(directory.join("cwd")).ok();
-    Some(ImageName::new(&location, default_pool, base.as_deref()))
+    let name = ImageName::new(&location, options.snap_id, default_pool, base);
+    Some(Served { name, device: options.device, attached })
 }
 
 #[cfg(test)]
@@ -137,12 +221,30 @@ mod tests {
 
     #[test]
     fn names_are_whole() {
-        let name =
-            |spec: &str| ImageName::new(&Location::parse(spec).unwrap(), "rbd", Some(Path::new("/"))).to_string();
-        assert_eq!(name("a"), "rbd/a");
-        assert_eq!(name("p/n/a@s"), "p/n/a@s");
-        assert_eq!(name("dir:/usr/../usr/a"), "dir:/usr/a");
-        assert_eq!(name("dir:usr/a"), "dir:/usr/a");
+        let name = |spec: &str, id| {
+            ImageName::new(&Location::parse(spec).unwrap(), id, "rbd", Some(Path::new("/"))).to_string()
+        };
+        assert_eq!(name("a", None), "rbd/a");
+        assert_eq!(name("p/n/a@s", None), "p/n/a@s");
+        assert_eq!(name("p/a", Some(4)), "p/a@@4");
+        assert_eq!(name("dir:/usr/../usr/a", None), "dir:/usr/a");
+        assert_eq!(name("dir:usr/a", None), "dir:/usr/a");
+    }
+
+    #[test]
+    fn a_command_line_says_what_is_served() {
+        let served = |line: &str| {
+            let bytes: String = line.split(' ').map(|word| format!("{word}\0")).collect();
+            served_by(bytes.as_bytes(), "rbd", None)
+        };
+        let found = served("rbd-nbd --id u map p/a --timeout 3").unwrap();
+        assert_eq!((found.name.to_string().as_str(), found.device, found.attached), ("p/a", None, false));
+        let found = served("/usr/bin/rbd-nbd attach a@s --device /dev/nbd4 --cookie c").unwrap();
+        assert_eq!((found.name.to_string().as_str(), found.attached), ("rbd/a@s", true));
+        assert_eq!(found.device, Some(DeviceIndex(4)));
+        for other in ["lsd-nbd list-mapped", "lsd-nbd serve --socket /s a", "lsd-nbd map", "lsd-nbd map a --frob"] {
+            assert!(served(other).is_none(), "{other}");
+        }
     }
 
     #[test]
@@ -150,6 +252,9 @@ mod tests {
         let pid = std::process::id();
         assert!(alive(pid));
         assert_eq!(thread_group(&process(pid)), Some(pid));
-        assert_eq!(served_image(pid, "rbd"), None);
+        assert!(served(pid, "rbd").is_none());
+        assert!(attached_again(DeviceIndex(0), "rbd").is_none());
+        let failure = wait_for_end(pid, Duration::ZERO).unwrap_err();
+        assert!(failure.message.starts_with("waiting for process exit timed out"));
     }
 }

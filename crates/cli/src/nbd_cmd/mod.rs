@@ -1,4 +1,5 @@
-//! The `lsd-nbd` command: rbd-nbd's words over lsd images, and a server for NBD clients.
+//! The `lsd-nbd` command: rbd-nbd's words over lsd images, and a server for NBD clients. Called as `rbd-nbd`,
+//! by a symbolic link, it takes that program's place.
 //!
 //! Owns: its command line, the daemon behind a mapped device, finding such daemons again. Does not own: the NBD
 //! protocol and the driver (crate `lsd-nbd`), specifications and opening images.
@@ -7,82 +8,30 @@ use crate::globals::Globals;
 use crate::output::print;
 use crate::session::Session;
 use args::Options;
+use lsd_log::LEVEL_OPTION;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 mod args;
+mod connections;
 mod daemon;
+mod driver;
 mod list;
 mod map;
 mod mapped;
+mod presence;
 mod serve;
 mod unmap;
-
-const USAGE: &str = "\
-Usage: lsd-nbd [options] map <image-or-snap-spec>    Map image to nbd device
-               unmap <device|image-or-snap-spec>     Unmap nbd device
-               [options] list-mapped                 List mapped nbd devices
-               [options] serve [<name>=]<image-or-snap-spec> ...
-                                                     Serve images to NBD clients
-
-A spec is [<pool>/[<namespace>/]]<image>[@<snap>], or dir:<path>/<image> for an image in a directory.
-
-Map options:
-  --device <device path>        Specify nbd device path (/dev/nbd{num})
-  --exclusive                   Forbid writes by other clients
-  --io-timeout <sec>            Set nbd IO timeout
-  --max_part <limit>            Override for module param max_part
-  --nbds_max <limit>            Override for module param nbds_max
-  --read-only                   Map read-only
-  --reattach-timeout <sec>      Set how long IO waits once the serving process is gone
-  --try-netlink                 Use the nbd netlink interface (the default where it is there)
-  --show-cookie                 Show device cookie
-  --cookie                      Specify device cookie
-
-Unmap options:
-  --force                       Unmap a device that is mounted or otherwise in use
-  --reattach-timeout <sec>      Set how long to wait for the serving process to end (default: 30)
-
-List options:
-  --format plain|json|xml       Output format (default: plain)
-  --pretty-format               Pretty formatting (json and xml)
-
-Serve options:
-  --socket <path>               Listen on a Unix socket
-  --listen <host:port>          Listen on TCP
-  --read-only                   Export read-only
-  --exclusive                   Forbid writes by other clients
-
-SIGTERM or SIGINT ends a server once the requests it has are answered and the images are closed;
-a second one ends it at once, and what was not flushed may be lost. SIGUSR1 makes it tell on
-standard error who is connected. It serves up to 256 connections, with up to 512 MiB of
-requests. Only when they are all taken and another client comes, one that was silent for five
-minutes loses its connection.
-
-  --conf/-c FILE    read configuration from the given configuration file
-  --id/-i ID        set ID portion of my name
-  --name/-n TYPE.ID set name
-  --cluster NAME    set cluster name (default: ceph)
-  --keyring/-k FILE, --keyfile/-K FILE
-                    read keys, or the one key, from a file
-  -m HOST           monitors to connect to
-  --pool/-p POOL    pool of a spec that names none
-  --namespace NAME  namespace of a spec that names no pool
-  --log-level LEVEL tell what happens: error, warn, info, debug or trace
-  --log-file FILE   write that, and librados' log, to a file (default: standard error)
-  --version         show version and quit
-
-  -d, -f            run in foreground
-";
+mod usage;
 
 /// How rbd-nbd exits on any failure.
 const EXIT_FAILURE: u8 = 1;
+/// What goes into a log file that was named without a level.
+const FILE_LEVEL: &str = "info";
 
 /// Everything a command of `lsd-nbd` works with.
 pub(crate) struct Invocation {
-    /// The name the program was called by, for messages.
-    pub program: String,
     /// The whole command line as it was given, the program's name first.
     pub words: Vec<OsString>,
     pub globals: Globals,
@@ -111,20 +60,20 @@ fn run(program: String, words: Vec<OsString>) -> crate::error::Result<()> {
     let arguments = words.iter().skip(1).map(text).collect::<Result<Vec<_>, _>>()?;
     let (globals, options) = args::parse(arguments, &|key| std::env::var(key).ok())?;
     if options.help {
-        return print(USAGE);
+        return print(&usage::text(&program));
     }
     if globals.version {
         return print(&format!("lsd version {}\n", crate::version()));
     }
-    let invocation = Invocation { program, words, globals, options };
+    options.warnings.iter().for_each(|warning| crate::output::warn_named(warning));
+    let invocation = Invocation { words, globals, options };
     match invocation.options.command.as_deref() {
         Some("map") => map::run(invocation),
+        Some("attach") => map::attach(invocation),
         Some("unmap") => unmap::run(invocation),
+        Some("detach") => unmap::detach(invocation),
         Some("list-mapped") => list::run(invocation),
         Some("serve") => serve::run(invocation),
-        Some(later @ ("attach" | "detach")) => {
-            Err(Failure::errno(&format!("{later} is not supported yet"), nix::libc::EOPNOTSUPP))
-        }
         Some(unknown) => Err(Failure::usage(format!("unknown command: {unknown}"))),
         None => Err(Failure::usage("must specify command")),
     }
@@ -135,6 +84,21 @@ impl Invocation {
     fn session(&self) -> crate::error::Result<Session> {
         let session = Session::new(self.globals.clone())?;
         session.start_log(&|key| std::env::var(key).ok())?;
+        self.log_into_file();
         Ok(session)
+    }
+
+    /// Whoever names a file, and no level, wants to find something in it: rbd-nbd's callers know no level of ours.
+    fn log_into_file(&self) {
+        let file = self.globals.setting("log_file").filter(|file| !file.is_empty());
+        if let Some(file) = file.filter(|_| !lsd_log::is_on() && self.globals.setting(LEVEL_OPTION).is_none()) {
+            // The level is a known one.
+            let _ = lsd_log::start(FILE_LEVEL, Some(Path::new(file)));
+        }
+    }
+
+    /// The cluster is not asked, and its configuration only for this.
+    fn default_pool(&self) -> String {
+        Session::new(self.globals.clone()).map_or_else(|_| "rbd".to_owned(), |session| session.default_pool())
     }
 }

@@ -1,6 +1,7 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
 use super::Invocation;
 use super::daemon::{Signals, take_lock};
+use super::presence::Presence;
 use crate::error::{Failure, Result};
 use crate::session::Session;
 use lsd_engine::Image;
@@ -138,6 +139,7 @@ async fn serve_exports(
     if let Some(address) = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()) {
         println!("nbd://{address}/");
     }
+    let _presence = Presence::announce(invocation.options.pid_file.as_deref())?;
     let serve_unix = async {
         if let Some(socket) = &unix {
             server.serve_unix(&socket.listener).await;

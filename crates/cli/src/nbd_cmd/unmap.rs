@@ -1,31 +1,31 @@
-//! `lsd-nbd unmap`: by device or by image.
+//! `lsd-nbd unmap` and `lsd-nbd detach`: by device or by image.
 use super::Invocation;
-use super::mapped::{self, ImageName, Owner};
+use super::mapped::{self, Owner, not_mapped};
 use crate::error::{Failure, Result};
 use lsd_nbd::kernel::{self, DeviceIndex};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the daemon may take to end, seconds, as in rbd-nbd.
 const DEFAULT_WAIT_S: u64 = 30;
-const PAUSE: Duration = Duration::from_millis(20);
+const MISSING: &str = "nbd device or image-or-snap-spec";
 
+/// Takes the device away, and waits until the image is closed.
 pub(super) fn run(invocation: Invocation) -> Result<()> {
     let options = &invocation.options;
-    let what = options.only_argument("nbd device or image-or-snap-spec")?;
-    let default_pool = invocation.session().map_or_else(|_| "rbd".to_owned(), |session| session.default_pool());
+    let what = options.only_argument(MISSING)?;
+    let default_pool = invocation.default_pool();
     let (device, pid) = if what.starts_with("/dev/") {
-        match by_device(what, &default_pool)? {
+        match by_device(what, &default_pool, options.force)? {
             Some(found) => found,
             // What is wanted is so already, as rbd-nbd sees it.
             None => return Ok(()),
         }
     } else {
-        let here = std::env::current_dir().ok();
-        let name = ImageName::new(&options.location(what)?, &default_pool, here.as_deref());
-        let found = mapped::all(&default_pool).into_iter().find(|mapped| mapped.name == name);
-        let mapped = found.ok_or_else(|| not_mapped(&name.to_string()))?;
+        let mapped = mapped::of_spec(options, what, &default_pool)?;
         (mapped.device, Some(mapped.pid))
     };
     if !options.force {
@@ -33,28 +33,52 @@ pub(super) fn run(invocation: Invocation) -> Result<()> {
     }
     kernel::detach(device).map_err(|error| Failure::new(1, format!("failed to unmap {device}: {error}")))?;
     match pid {
-        Some(pid) => wait_for_end(pid, Duration::from_secs(options.reattach_timeout.unwrap_or(DEFAULT_WAIT_S))),
+        Some(pid) => mapped::wait_for_end(pid, patience(&invocation)),
         None => Ok(()),
     }
 }
 
-/// The device and its process, if there is one; `None` for a device that is not in use.
-fn by_device(path: &str, default_pool: &str) -> Result<Option<(DeviceIndex, Option<u32>)>> {
-    // Links such as those of udev lead to the device.
+/// Ends the process and leaves the device, which waits for another one as long as its reattach time-out.
+pub(super) fn detach(invocation: Invocation) -> Result<()> {
+    let options = &invocation.options;
+    let what = options.only_argument(MISSING)?;
+    let default_pool = invocation.default_pool();
+    let pid = if what.starts_with("/dev/") {
+        let nobody = || Failure::new(1, format!("no process attached to {what} found"));
+        match mapped::of_device(index_of(what)?, &default_pool) {
+            Some(Owner::Ours(mapped)) => mapped.pid,
+            _ => return Err(nobody()),
+        }
+    } else {
+        mapped::of_spec(options, what, &default_pool)?.pid
+    };
+    let process = i32::try_from(pid).map(Pid::from_raw).map_err(|_| Failure::new(1, format!("no process {pid}")))?;
+    kill(process, Signal::SIGTERM)
+        .map_err(|errno| Failure::errno(&format!("failed to terminate {pid}"), errno as i32))?;
+    mapped::wait_for_end(pid, patience(&invocation))
+}
+
+fn patience(invocation: &Invocation) -> Duration {
+    Duration::from_secs(invocation.options.reattach_timeout.unwrap_or(DEFAULT_WAIT_S))
+}
+
+/// Links such as those of udev lead to the device.
+fn index_of(path: &str) -> Result<DeviceIndex> {
     let real = Path::new(path).canonicalize().unwrap_or_else(|_| path.into());
-    let wrong = || Failure::usage(format!("invalid device path: {path} (expected /dev/nbd{{num}})"));
-    let index = DeviceIndex::from_path(&real).ok_or_else(wrong)?;
+    super::args::device(real.to_str().unwrap_or(path)).or_else(|_| super::args::device(path))
+}
+
+/// The device and its process, if there is one; `None` for a device that is not in use.
+fn by_device(path: &str, default_pool: &str, force: bool) -> Result<Option<(DeviceIndex, Option<u32>)>> {
+    let index = index_of(path)?;
     match mapped::of_device(index, default_pool) {
         Some(Owner::Ours(mapped)) => Ok(Some((index, Some(mapped.pid)))),
         Some(Owner::Gone) => Ok(Some((index, None))),
+        Some(Owner::Other) if force => Ok(Some((index, None))),
         Some(Owner::Other) => Err(not_mapped(path)),
         None if kernel::sysfs::size(index).is_some() => Ok(None),
-        None => Err(Failure::errno(&format!("failed to open {path}"), nix::libc::ENOENT)),
+        None => Err(Failure::new(1, format!("failed to open device: {path}"))),
     }
-}
-
-fn not_mapped(what: &str) -> Failure {
-    Failure::new(1, format!("{what} is not mapped"))
 }
 
 /// What is mounted, or part of something, would lose what the kernel has not written yet. The kernel knows of every such use, in
@@ -85,16 +109,4 @@ fn mounts_of(path: &str) -> Vec<String> {
         if rest.is_empty() || partition { words.next().map(str::to_owned) } else { None }
     };
     mounts.lines().filter_map(place).collect()
-}
-
-/// The image is flushed and closed only when its daemon is gone.
-fn wait_for_end(pid: u32, limit: Duration) -> Result<()> {
-    let until = Instant::now() + limit;
-    while mapped::alive(pid) {
-        if Instant::now() >= until {
-            return Err(Failure::new(1, format!("process {pid} is still closing the image")));
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
 }

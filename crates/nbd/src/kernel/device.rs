@@ -1,7 +1,9 @@
-//! A device of the driver, whichever interface made it.
+//! A device of the driver, whichever interface made it: attaching, taking over from a dead server, taking away.
+//!
+//! Does not own: the server at the other end of the sockets.
 use super::{DeviceIndex, IoctlDevice, KernelError, Netlink, Result, sysfs};
 use nix::libc;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -45,24 +47,40 @@ enum Control {
     },
 }
 
-/// Gives `socket` to the driver: by netlink, and where the driver has none, by ioctl. The other end has to be served
-/// already. Without an index any free device will do. EBUSY: the device, or every device, is in use.
+/// Gives `sockets` to the driver as connections of one device: by netlink, and where the driver has none, by ioctl. The other ends
+/// have to be served already. Without an index any free device will do. EBUSY: the device, or every device, is in use.
 ///
 /// sysfs shows the calling thread as the device's owner (netlink), or a thread of this process (ioctl).
-pub fn attach(index: Option<DeviceIndex>, params: &Params, socket: OwnedFd) -> Result<Attached> {
+pub fn attach(index: Option<DeviceIndex>, params: &Params, sockets: Vec<OwnedFd>) -> Result<Attached> {
     let attached = match Netlink::open() {
         Ok(mut netlink) => {
-            let index = netlink.connect(index, params, socket.as_fd())?;
+            let index = netlink.connect(index, params, &borrowed(&sockets))?;
             Attached { index, control: Control::Netlink { netlink, cookie: params.cookie.clone() } }
         }
-        Err(KernelError::Unavailable(_)) => return attach_by_ioctl(index, params, socket),
+        Err(KernelError::Unavailable(_)) => return attach_by_ioctl(index, params, sockets),
         Err(error) => return Err(error),
     };
     attached.when_ready(params)
 }
 
+/// Gives `sockets` to a device whose server is gone, in time for the requests that wait for one; netlink only. A device that has a
+/// server takes over size and time-outs, but none of the sockets: their other ends find them closed. sysfs goes on showing the
+/// first owner.
+pub fn reattach(index: DeviceIndex, params: &Params, sockets: Vec<OwnedFd>) -> Result<Attached> {
+    let mut netlink = Netlink::open()?;
+    netlink.reconnect(index, params, &borrowed(&sockets))?;
+    drop(sockets);
+    // Not taken away if it does not get its size: it is somebody's disk.
+    wait_for_size(index, params)?;
+    Ok(Attached { index, control: Control::Netlink { netlink, cookie: params.cookie.clone() } })
+}
+
+fn borrowed(sockets: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    sockets.iter().map(AsFd::as_fd).collect()
+}
+
 /// As [`attach`], by ioctl whatever the driver has.
-pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, socket: OwnedFd) -> Result<Attached> {
+pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, sockets: Vec<OwnedFd>) -> Result<Attached> {
     if params.cookie.is_some() {
         return Err(KernelError::Unavailable("a device cookie without the nbd netlink interface"));
     }
@@ -73,10 +91,10 @@ pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, socket: Owne
             if sysfs::in_use().iter().any(|device| device.index == index) {
                 return Err(in_use(&index.to_string()));
             }
-            device.set_up(params, socket.as_fd())?;
+            device.set_up(params, &borrowed(&sockets))?;
             device
         }
-        None => first_free(params, &socket)?,
+        None => first_free(params, &sockets)?,
     };
     let index = device.index;
     let device = Arc::new(device);
@@ -84,8 +102,8 @@ pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, socket: Owne
     let run = move || {
         let result = runner.run();
         let _ = runner.clear();
-        // The driver has its own reference; this one only had to outlive the start.
-        drop(socket);
+        // The driver has its own references; these only had to outlive the start.
+        drop(sockets);
         result
     };
     let running = std::thread::Builder::new().name("nbd-device".into()).spawn(run);
@@ -93,7 +111,7 @@ pub fn attach_by_ioctl(index: Option<DeviceIndex>, params: &Params, socket: Owne
     Attached { index, control: Control::Ioctl { device, running: Some(running) } }.when_ready(params)
 }
 
-fn first_free(params: &Params, socket: &OwnedFd) -> Result<IoctlDevice> {
+fn first_free(params: &Params, sockets: &[OwnedFd]) -> Result<IoctlDevice> {
     let indexes = sysfs::indexes();
     if indexes.is_empty() {
         return Err(KernelError::Unavailable("the nbd driver"));
@@ -101,7 +119,7 @@ fn first_free(params: &Params, socket: &OwnedFd) -> Result<IoctlDevice> {
     let busy: Vec<DeviceIndex> = sysfs::in_use().into_iter().map(|device| device.index).collect();
     for index in indexes.into_iter().filter(|index| !busy.contains(index)) {
         let mut device = IoctlDevice::open(index)?;
-        match device.set_up(params, socket.as_fd()) {
+        match device.set_up(params, &borrowed(sockets)) {
             Ok(()) => return Ok(device),
             // Somebody took it since.
             Err(error) if error.errno() == Some(libc::EBUSY) => {}
@@ -149,6 +167,11 @@ impl Attached {
             Control::Netlink { netlink, cookie } => netlink.resize(self.index, size, cookie.as_deref()),
             Control::Ioctl { device, .. } => device.resize(size),
         }
+    }
+
+    /// True if the device can wait for another server: [`reattach`].
+    pub fn can_wait(&self) -> bool {
+        matches!(self.control, Control::Netlink { .. })
     }
 
     /// Makes the driver end the device: requests in flight are finished, the server gets a disconnect.

@@ -44,9 +44,16 @@ impl IoctlDevice {
         Ok(Self { file, index, block_size: 512 })
     }
 
-    /// Gives the device a connected socket and its properties; EBUSY if it has one. [`Self::run`] starts it.
-    pub fn set_up(&mut self, params: &Params, socket: BorrowedFd<'_>) -> Result<()> {
-        self.control("set socket", Request::SetSocket, socket.as_raw_fd() as u64)?;
+    /// Gives the device connected sockets and its properties; EBUSY if it has one. [`Self::run`] starts it.
+    pub fn set_up(&mut self, params: &Params, sockets: &[BorrowedFd<'_>]) -> Result<()> {
+        for (index, socket) in sockets.iter().enumerate() {
+            if let Err(error) = self.control("set socket", Request::SetSocket, socket.as_raw_fd() as u64) {
+                if index > 0 {
+                    let _ = self.clear();
+                }
+                return Err(error);
+            }
+        }
         self.block_size = params.block_size;
         let settings = [
             ("set block size", Request::SetBlockSize, Some(params.block_size.into())),

@@ -11,7 +11,7 @@ pub mod sysfs;
 #[cfg(test)]
 mod tests;
 
-pub use device::{Attached, Params, attach, attach_by_ioctl, detach};
+pub use device::{Attached, Params, attach, attach_by_ioctl, detach, reattach};
 pub use ioctl::IoctlDevice;
 pub use netlink::Netlink;
 

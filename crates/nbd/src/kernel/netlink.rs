@@ -1,4 +1,4 @@
-//! The driver's generic netlink family: connect, disconnect, resize, status.
+//! The driver's generic netlink family: connect, connect again, disconnect, resize, status.
 use super::genl::{Attributes, Genl, attributes, get_u32};
 use super::{DeviceIndex, KernelError, Params, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -51,38 +51,29 @@ impl Netlink {
         Ok(Self { genl, family })
     }
 
-    /// Gives the driver a connected socket, which it keeps for itself. Without an index it takes a free device or makes
+    /// Gives the driver connected sockets, which it keeps for itself. Without an index it takes a free device or makes
     /// one. EBUSY: the device is in use.
     pub fn connect(
         &mut self,
         index: Option<DeviceIndex>,
         params: &Params,
-        socket: BorrowedFd<'_>,
+        sockets: &[BorrowedFd<'_>],
     ) -> Result<DeviceIndex> {
-        let mut request = Attributes::default();
-        if let Some(index) = index {
-            request.u32(attribute::INDEX, index.0);
-        }
-        request.u64(attribute::SIZE_BYTES, params.size);
-        request.u64(attribute::BLOCK_SIZE_BYTES, params.block_size.into());
+        let mut request = describe(index, params);
         request.u64(attribute::SERVER_FLAGS, params.flags.into());
-        if let Some(timeout) = params.timeout_s {
-            request.u64(attribute::TIMEOUT, timeout);
-        }
-        if let Some(timeout) = params.dead_connection_timeout_s {
-            request.u64(attribute::DEAD_CONN_TIMEOUT, timeout);
-        }
-        if let Some(cookie) = &params.cookie {
-            request.text(attribute::BACKEND_IDENTIFIER, cookie);
-        }
-        let (mut fd, mut item) = (Attributes::default(), Attributes::default());
-        fd.u32(attribute::SOCKET_FD, socket.as_raw_fd() as u32);
-        item.nested(attribute::SOCKET_ITEM, &fd);
-        request.nested(attribute::SOCKETS, &item);
+        give(&mut request, sockets);
         let answers = self.call("connect", command::CONNECT, &request)?;
         let mut found = answers.iter().flat_map(|answer| attributes(answer));
         let index = found.find(|(kind, _)| *kind == attribute::INDEX).and_then(|(_, value)| get_u32(value));
         index.map(DeviceIndex).ok_or(KernelError::BadAnswer("nbd: connected, but the answer names no device"))
+    }
+
+    /// Gives a device new sockets for those whose other end is gone; what was sent over those is sent again. The driver leaves
+    /// sockets that it does not need, without a word. EINVAL: the device is not in use, or has another cookie.
+    pub fn reconnect(&mut self, index: DeviceIndex, params: &Params, sockets: &[BorrowedFd<'_>]) -> Result<()> {
+        let mut request = describe(Some(index), params);
+        give(&mut request, sockets);
+        self.call("reconnect", command::RECONFIGURE, &request).map(drop)
     }
 
     /// Ends a device; the server gets a disconnect request. ENODEV or EINVAL where there is none.
@@ -124,6 +115,36 @@ impl Netlink {
             error => error,
         })
     }
+}
+
+/// What a device is to be, for connecting and connecting again.
+fn describe(index: Option<DeviceIndex>, params: &Params) -> Attributes {
+    let mut request = Attributes::default();
+    if let Some(index) = index {
+        request.u32(attribute::INDEX, index.0);
+    }
+    request.u64(attribute::SIZE_BYTES, params.size);
+    request.u64(attribute::BLOCK_SIZE_BYTES, params.block_size.into());
+    if let Some(timeout) = params.timeout_s {
+        request.u64(attribute::TIMEOUT, timeout);
+    }
+    if let Some(timeout) = params.dead_connection_timeout_s {
+        request.u64(attribute::DEAD_CONN_TIMEOUT, timeout);
+    }
+    if let Some(cookie) = &params.cookie {
+        request.text(attribute::BACKEND_IDENTIFIER, cookie);
+    }
+    request
+}
+
+fn give(request: &mut Attributes, sockets: &[BorrowedFd<'_>]) {
+    let mut list = Attributes::default();
+    for socket in sockets {
+        let mut fd = Attributes::default();
+        fd.u32(attribute::SOCKET_FD, socket.as_raw_fd() as u32);
+        list.nested(attribute::SOCKET_ITEM, &fd);
+    }
+    request.nested(attribute::SOCKETS, &list);
 }
 
 fn parse_status(item: &[u8]) -> Option<Status> {

@@ -49,9 +49,17 @@ fn directory(blocks: &Path, index: DeviceIndex) -> PathBuf {
 fn read(blocks: &Path, index: DeviceIndex) -> Option<InUse> {
     let directory = directory(blocks, index);
     let pid = fs::read_to_string(directory.join("pid")).ok()?.trim().parse().ok()?;
-    let cookie = fs::read_to_string(directory.join("backend")).ok();
-    let cookie = cookie.map(|text| text.trim_end().to_owned()).filter(|text| !text.is_empty());
-    Some(InUse { index, pid, cookie })
+    Some(InUse { index, pid, cookie: cookie_in(&directory) })
+}
+
+/// What a device's connecting side called its backend.
+pub fn cookie(index: DeviceIndex) -> Option<String> {
+    cookie_in(&directory(Path::new("/sys/block"), index))
+}
+
+fn cookie_in(directory: &Path) -> Option<String> {
+    let text = fs::read_to_string(directory.join("backend")).ok()?;
+    Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The device's present size, bytes; `None` if there is no such device.

@@ -15,7 +15,7 @@ mod tests;
 
 pub use exports::{Export, ExportError, transmission_flags};
 pub use guests::{Bounds, Guests, Held, Seat};
-pub use transmission::{MAX_IN_FLIGHT_KIB, serve_session};
+pub use transmission::{MAX_IN_FLIGHT_KIB, SessionEnd, serve_session};
 
 use exports::ExportSet;
 use failure_log::tell_line;

@@ -30,6 +30,17 @@ const COPIED_BYTES: usize = READ_BYTES / 4;
 // One request alone must fit, or it would wait for ever.
 const _: () = assert!(wire::MAX_PAYLOAD_BYTES >> 10 <= MAX_IN_FLIGHT_KIB);
 
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The client said that it was done.
+    Disconnected,
+    /// The server was told to stop.
+    Stopped,
+    /// The client went away without a word, broke the protocol, or was sent away.
+    Lost,
+}
+
 /// Serves a device until the client disconnects or breaks the protocol, or `stop` says so; returns when every request
 /// taken is answered or cannot be any more. `input` is what was already read after the handshake. A client that is sent away
 /// (`guests.rs`) gets no more replies.
@@ -41,7 +52,8 @@ pub async fn serve_session<R, W>(
     device: Arc<dyn Device>,
     mut stop: Stop,
     seat: &Seat,
-) where
+) -> SessionEnd
+where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
@@ -51,19 +63,20 @@ pub async fn serve_session<R, W>(
     let (broken, writer_gone) = oneshot::channel();
     let mut writing = Ending(tokio::spawn(write_replies(writer, outgoing, broken, guest.clone())));
     let mut receiver = Receiver { reader, input, session: Arc::new(session), device, guest: guest.clone(), replies };
-    tokio::select! {
-        () = stop.wait() => {}
-        () = guest.has_to_go() => return,
-        _ = writer_gone => {}
+    let end = tokio::select! {
+        () = stop.wait() => SessionEnd::Stopped,
+        () = guest.has_to_go() => return SessionEnd::Lost,
+        _ = writer_gone => SessionEnd::Lost,
         // The end of the connection's input, however it came, is not an error of the server.
-        _ = receiver.run() => {}
-    }
+        received = receiver.run() => if received.is_ok() { SessionEnd::Disconnected } else { SessionEnd::Lost },
+    };
     // Dropping the receiver leaves the senders of requests in flight; the writer ends when the last one is answered.
     drop(receiver);
     tokio::select! {
         () = guest.has_to_go() => {}
         _ = &mut writing.0 => {}
     }
+    end
 }
 
 /// A task that ends with who waits for it.
