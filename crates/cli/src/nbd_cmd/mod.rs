@@ -19,7 +19,7 @@ mod mapped;
 mod serve;
 mod unmap;
 
-const USAGE: &str = "\
+pub(crate) const USAGE: &str = "\
 Usage: lsd-nbd [options] map <image-or-snap-spec>    Map image to nbd device
                unmap <device|image-or-snap-spec>     Unmap nbd device
                [options] list-mapped                 List mapped nbd devices
