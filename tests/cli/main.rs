@@ -22,3 +22,4 @@ mod cli_log;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;
+mod packaging;
