@@ -24,4 +24,5 @@ mod cli_migration;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;
+mod packaging;
 mod rbd_on_library;

@@ -19,6 +19,7 @@ mod feature;
 mod features;
 mod flatten;
 mod gc;
+mod generate;
 mod group;
 mod image_meta;
 mod import;
@@ -81,6 +82,7 @@ const COMMANDS: &[CommandSpec] = &[
     feature::ENABLE,
     flatten::SPEC,
     gc::SPEC,
+    generate::SPEC,
     group::CREATE,
     group::IMAGE_ADD,
     group::IMAGE_LIST,

@@ -9,6 +9,7 @@ pub mod globals;
 mod interchange;
 pub mod nbd_cmd;
 pub mod output;
+mod pages;
 pub mod session;
 pub mod spec;
 

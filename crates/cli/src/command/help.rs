@@ -8,7 +8,7 @@ const MIN_NAME_WIDTH: usize = 20;
 /// Column of the summaries in the overview.
 const SUMMARY_COLUMN: usize = 38;
 
-const OVERVIEW_OPTIONS: [(&str, &str); 9] = [
+pub(crate) const OVERVIEW_OPTIONS: [(&str, &str); 9] = [
     ("-c [ --conf ] arg", "path to cluster configuration"),
     ("--cluster arg", "cluster name"),
     ("--id arg", "client id (without 'client.' prefix)"),

@@ -25,6 +25,11 @@ mod serve;
 mod unmap;
 mod usage;
 
+/// What `lsd-nbd --help` prints.
+pub(crate) fn usage_text() -> String {
+    usage::text("lsd-nbd")
+}
+
 /// How rbd-nbd exits on any failure.
 const EXIT_FAILURE: u8 = 1;
 /// What goes into a log file that was named without a level.

@@ -1,13 +1,13 @@
 //! What `lsd-nbd --help` prints.
 
 const TEXT: &str = "\
-Usage: PROGRAM [options] map <image-or-snap-spec>    Map image to nbd device
-               detach <device|image-or-snap-spec>    Detach image from nbd device
-               [options] attach <image-or-snap-spec> Attach image to nbd device
-               unmap <device|image-or-snap-spec>     Unmap nbd device
-               [options] list-mapped                 List mapped nbd devices
+Usage: PROGRAM [options] map <image-or-snap-spec>     Map image to nbd device
+               detach <device|image-or-snap-spec>     Detach image from nbd device
+               [options] attach <image-or-snap-spec>  Attach image to nbd device
+               unmap <device|image-or-snap-spec>      Unmap nbd device
+               [options] list-mapped                  List mapped nbd devices
                [options] serve [<name>=]<image-or-snap-spec> ...
-                                                     Serve images to NBD clients
+                                                      Serve images to NBD clients
 
 A spec is [<pool>/[<namespace>/]]<image>[@<snap>], or dir:<path>/<image> for an image in a directory.
 
