@@ -363,7 +363,7 @@ async fn a_preparation_that_is_broken_off_anywhere_can_be_taken_back() {
         })
         .await;
         let store = client(&cluster);
-        at_least_one_opens(&store, &[old.clone()]).await;
+        at_least_one_opens(&store, std::slice::from_ref(&old)).await;
         match migrations(&store).abort("old", &silent).await {
             Ok(()) => {}
             // Nothing had begun.
