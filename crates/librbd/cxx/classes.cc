@@ -43,7 +43,11 @@ ImageOptions::ImageOptions(rbd_image_options_t opts_) : opts(nullptr) { lsd_imag
 
 ImageOptions::ImageOptions(const ImageOptions &imgopts) {
   rbd_image_options_create(&opts);
+  std::vector<int> options{lsd::KIND_OPTION};
   for (int option = RBD_IMAGE_OPTION_FORMAT; option <= RBD_IMAGE_OPTION_MIRROR_IMAGE_MODE; ++option) {
+    options.push_back(option);
+  }
+  for (int option : options) {
     uint64_t number;
     std::string text;
     if (imgopts.get(option, &number) == 0) {

@@ -17,19 +17,31 @@ public:
   Operation(librbd::RBD::AioCompletion *completion, void *argument, librbd::callback_t callback);
 
   static Operation *of(librbd::RBD::AioCompletion *completion) { return static_cast<Operation *>(completion->pc); }
+  // For an operation that is to be started by `start`, before anything of it is set. Null: the completion has one, or had.
+  static Operation *claim(librbd::RBD::AioCompletion *completion) {
+    Operation *operation = of(completion);
+    return operation->claimed.exchange(true, std::memory_order_acq_rel) ? nullptr : operation;
+  }
   // Null: the handle was released.
   static Operation *of(rbd_completion_t completion) { return static_cast<Operation *>(rbd_aio_get_arg(completion)); }
 
-  // The caller's wish is `int call(rbd_completion_t)`. What the lists hold stays until the operation has ended.
+  // Of one that was claimed. The caller's wish is `int call(rbd_completion_t)`. What the lists hold stays until it has ended.
   template <class Call> int start(Call call) {
     refs.fetch_add(1, std::memory_order_relaxed);
     int result = zero(call(handle));
     if (result < 0) {
       // It was not begun, so nobody calls back.
       let_go();
+      claimed.store(false, std::memory_order_release);
       put();
     }
     return result;
+  }
+
+  // The same for an operation that needs nothing to be set before.
+  template <class Call> static int run(librbd::RBD::AioCompletion *completion, Call call) {
+    Operation *operation = claim(completion);
+    return operation == nullptr ? -EINVAL : operation->start(call);
   }
 
   // Called with the result before the caller's callback.
@@ -52,6 +64,7 @@ private:
   const librbd::callback_t callback;
   std::function<void(ssize_t)> end;
   std::atomic<int> refs{1};
+  std::atomic<bool> claimed{false};
 };
 
 } // namespace lsd

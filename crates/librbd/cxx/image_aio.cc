@@ -14,7 +14,10 @@ int Image::aio_write2(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioCo
   if (bl.length() < len) {
     return -EINVAL;
   }
-  Operation *operation = Operation::of(c);
+  Operation *operation = Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   operation->source = bl;
   return operation->start([&](rbd_completion_t completion) {
     // rbd_aio_writev takes no flags.
@@ -29,12 +32,14 @@ int Image::aio_write2(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioCo
 }
 
 int Image::aio_discard(uint64_t off, uint64_t len, RBD::AioCompletion *c) {
-  return Operation::of(c)->start(
-      [&](rbd_completion_t completion) { return rbd_aio_discard(ctx, off, len, completion); });
+  return Operation::run(c, [&](rbd_completion_t completion) { return rbd_aio_discard(ctx, off, len, completion); });
 }
 
 int Image::aio_writesame(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioCompletion *c, int op_flags) {
-  Operation *operation = Operation::of(c);
+  Operation *operation = Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   operation->source = bl;
   return operation->start([&](rbd_completion_t completion) {
     return rbd_aio_writesame(ctx, off, len, operation->source.c_str(), bl.length(), completion, op_flags);
@@ -42,7 +47,7 @@ int Image::aio_writesame(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::Ai
 }
 
 int Image::aio_write_zeroes(uint64_t ofs, size_t len, RBD::AioCompletion *c, int zero_flags, int op_flags) {
-  return Operation::of(c)->start([&](rbd_completion_t completion) {
+  return Operation::run(c, [&](rbd_completion_t completion) {
     return rbd_aio_write_zeroes(ctx, ofs, len, completion, zero_flags, op_flags);
   });
 }
@@ -52,7 +57,10 @@ int Image::aio_compare_and_write(uint64_t off, size_t len, ceph::bufferlist &cmp
   if (bl.length() < len || cmp_bl.length() < len) {
     return -EINVAL;
   }
-  Operation *operation = Operation::of(c);
+  Operation *operation = Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   operation->compared = cmp_bl;
   operation->source = bl;
   return operation->start([&](rbd_completion_t completion) {
@@ -66,7 +74,10 @@ int Image::aio_read(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioComp
 }
 
 int Image::aio_read2(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioCompletion *c, int op_flags) {
-  Operation *operation = Operation::of(c);
+  Operation *operation = Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   operation->target = lsd::room(len);
   operation->at_end([operation, list = &bl](ssize_t bytes) {
     if (bytes >= 0) {
@@ -79,7 +90,7 @@ int Image::aio_read2(uint64_t off, size_t len, ceph::bufferlist &bl, RBD::AioCom
 }
 
 int Image::aio_flush(RBD::AioCompletion *c) {
-  return Operation::of(c)->start([&](rbd_completion_t completion) { return rbd_aio_flush(ctx, completion); });
+  return Operation::run(c, [&](rbd_completion_t completion) { return rbd_aio_flush(ctx, completion); });
 }
 
 int Image::set_image_notification(int fd, int type) { return rbd_set_image_notification(ctx, fd, type); }

@@ -15,7 +15,10 @@ namespace {
 template <class C, class Answer, class Call, class Clean>
 int asked(Answer *answer, RBD::AioCompletion *c, Call call, Clean clean) {
   auto found = std::make_shared<C>();
-  Operation *operation = Operation::of(c);
+  Operation *operation = Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   operation->at_end([=](ssize_t result) {
     if (result >= 0) {
       *answer = lsd::told(*found);
@@ -93,13 +96,11 @@ int Image::mirror_image_get_instance_id(std::string *instance_id) {
 }
 
 int Image::aio_mirror_image_promote(bool force, RBD::AioCompletion *c) {
-  return Operation::of(c)->start(
-      [&](rbd_completion_t completion) { return rbd_aio_mirror_image_promote(ctx, force, completion); });
+  return Operation::run(c, [&](rbd_completion_t completion) { return rbd_aio_mirror_image_promote(ctx, force, completion); });
 }
 
 int Image::aio_mirror_image_demote(RBD::AioCompletion *c) {
-  return Operation::of(c)->start(
-      [&](rbd_completion_t completion) { return rbd_aio_mirror_image_demote(ctx, completion); });
+  return Operation::run(c, [&](rbd_completion_t completion) { return rbd_aio_mirror_image_demote(ctx, completion); });
 }
 
 int Image::aio_mirror_image_get_info(mirror_image_info_t *mirror_image_info, size_t info_size, RBD::AioCompletion *c) {
@@ -116,8 +117,7 @@ int Image::aio_mirror_image_get_info(mirror_image_info_t *mirror_image_info, siz
 }
 
 int Image::aio_mirror_image_get_mode(mirror_image_mode_t *mode, RBD::AioCompletion *c) {
-  return Operation::of(c)->start(
-      [&](rbd_completion_t completion) { return rbd_aio_mirror_image_get_mode(ctx, mode, completion); });
+  return Operation::run(c, [&](rbd_completion_t completion) { return rbd_aio_mirror_image_get_mode(ctx, mode, completion); });
 }
 
 int Image::aio_mirror_image_get_global_status(mirror_image_global_status_t *mirror_image_global_status,
@@ -149,7 +149,7 @@ int Image::aio_mirror_image_get_status(mirror_image_status_t *mirror_image_statu
 }
 
 int Image::aio_mirror_image_create_snapshot(uint32_t flags, uint64_t *snap_id, RBD::AioCompletion *c) {
-  return Operation::of(c)->start([&](rbd_completion_t completion) {
+  return Operation::run(c, [&](rbd_completion_t completion) {
     return rbd_aio_mirror_image_create_snapshot(ctx, flags, snap_id, completion);
   });
 }

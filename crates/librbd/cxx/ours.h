@@ -14,6 +14,13 @@ int lsd_check_object_map(rbd_image_t image, librbd_progress_fn_t cb, void *cbdat
 
 } // extern "C"
 
+namespace lsd {
+
+// The image option that says of which kind a new image becomes: text (crates/librbd/src/handles/options.rs).
+constexpr int KIND_OPTION = 0x6c736400;
+
+} // namespace lsd
+
 namespace lsd::newer {
 
 // As in librbd.h of Ceph 18 and 20.

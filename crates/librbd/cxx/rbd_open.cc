@@ -25,8 +25,7 @@ int opened(Open open, IoCtx &io_ctx, Image &image, image_ctx_t *ctx, const char 
 int opening(AioOpen open, IoCtx &io_ctx, Image &image, image_ctx_t *ctx, const char *which, const char *snapname,
             RBD::AioCompletion *c) {
   image.close();
-  return lsd::Operation::of(c)->start(
-      [&](rbd_completion_t completion) { return open(lsd::raw(io_ctx), which, ctx, snapname, completion); });
+  return lsd::Operation::run(c, [&](rbd_completion_t completion) { return open(lsd::raw(io_ctx), which, ctx, snapname, completion); });
 }
 
 } // namespace
@@ -83,9 +82,14 @@ int Image::aio_close(RBD::AioCompletion *c) {
   if (ctx == nullptr) {
     return -EINVAL;
   }
+  // The callback may destroy this image before the call returns.
   image_ctx_t closed = ctx;
+  lsd::Operation *operation = lsd::Operation::claim(c);
+  if (operation == nullptr) {
+    return -EINVAL;
+  }
   ctx = nullptr;
-  return lsd::Operation::of(c)->start([&](rbd_completion_t completion) { return rbd_aio_close(closed, completion); });
+  return operation->start([&](rbd_completion_t completion) { return rbd_aio_close(closed, completion); });
 }
 
 } // namespace librbd

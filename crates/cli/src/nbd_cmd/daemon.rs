@@ -144,13 +144,17 @@ impl Mapping {
             dead_connection_timeout_s: Some(self.options.reattach_timeout.unwrap_or(DEFAULT_REATTACH_S)),
             cookie: self.options.cookie.clone().filter(|cookie| !cookie.is_empty()),
         };
-        let attached = match self.task {
+        let mut attached = match self.task {
             Task::Attach(index) => {
                 kernel::reattach(index, &params, sockets).map_err(|error| kernel_failure("failed to attach", &error))?
             }
             Task::Map => self.map(&mut params, sockets)?,
         };
         if connections.taken() {
+            if let Task::Attach(_) = self.task {
+                // Not before it is certain that nobody else serves the device.
+                attached.describe(&params).map_err(|error| kernel_failure("failed to attach", &error))?;
+            }
             return Ok(attached);
         }
         Err(Failure::errno(&format!("{} has another process connected", attached.index), libc::EBUSY))

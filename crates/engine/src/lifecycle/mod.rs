@@ -28,7 +28,7 @@ use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_state::limits::CREATE_WINDOW;
 use lsd_state::pins::{leaf_pages, root_pages};
-use lsd_store::{KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -151,7 +151,7 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
 pub(crate) async fn remove_migrated(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
-    name: Option<String>,
+    (name, seen): (Option<String>, Option<KvMap>),
     progress: Progress<'_>,
 ) -> Result<()> {
     let object: ObjectName = names::header(&id.0).into();
@@ -167,7 +167,7 @@ pub(crate) async fn remove_migrated(
         values => values?,
     };
     if !values.contains_key(key::REMOVING) {
-        remove::take(store, &object, &values).await?;
+        remove::take(store, &object, seen.as_ref().unwrap_or(&values)).await?;
     }
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
     let doomed = objects_of(&open::described_by(store, header).await?).await?;

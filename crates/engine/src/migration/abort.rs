@@ -26,6 +26,10 @@ pub(super) async fn abort(migrations: &Migrations, name: &str, progress: Progres
     if pair.source.record.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("{name}: the source is gone: commit the migration")));
     }
+    let of_source = pair.source.values().await?.unwrap_or_default();
+    if of_source.contains_key(key::REMOVING) {
+        return Err(Error::new(ErrorKind::Busy, format!("{name}: the source is being removed: commit the migration")));
+    }
     let is_returned = |pair: &Pair| pair.source.record.as_ref().is_some_and(|it| it.state == MigrationState::Returned);
     if !is_returned(&pair) {
         match pair.destination.values().await? {
@@ -34,10 +38,11 @@ pub(super) async fn abort(migrations: &Migrations, name: &str, progress: Progres
             None => prevent(&pair).await?,
         }
         // Rule 40: nobody can open the destination any more. From here on the source may let go of what that needed.
-        pair.source.set_state(MigrationState::Returned, "").await?;
+        let before = [MigrationState::Preparing, MigrationState::Prepared, MigrationState::Returned];
+        pair.source.set_state(&before, MigrationState::Returned).await?;
     }
     let named = give_name_back(&pair).await?;
-    lifecycle::remove_migrated(&pair.destination.store, &pair.destination.id, named, progress).await?;
+    lifecycle::remove_migrated(&pair.destination.store, &pair.destination.id, (named, None), progress).await?;
     pair.source.forget().await?;
     // What was only kept for the destination goes with the next owner's first checkpoint: where this is not it, with a later one's.
     let _ = make_clean(migrations, &pair.source, false).await;

@@ -85,8 +85,10 @@ impl Migrations {
 
     async fn execute_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
         let mut pair = Pair::find(&self.store, name).await?;
-        pair.check_state(&[MigrationState::Prepared, MigrationState::Executing], "prepared")?;
-        pair.destination.set_state(MigrationState::Executing, "").await?;
+        const MAY_EXECUTE: [MigrationState; 2] = [MigrationState::Prepared, MigrationState::Executing];
+        pair.check_prepared()?;
+        pair.check_state(&MAY_EXECUTE, "prepared")?;
+        pair.destination.set_state(&MAY_EXECUTE, MigrationState::Executing).await?;
         let Half { store, id, .. } = &pair.destination;
         let options = crate::image::kin_open_options(store, &self.options).await?;
         let image = Image::open_with_clock(store, &ImageRef::Id(id.clone()), &options, self.clock.clone()).await?;
@@ -126,11 +128,14 @@ impl Migrations {
     }
 
     async fn commit_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
+        // The source first: who takes the migration back from here on raises its epoch, and it is not taken.
+        let seen = Pair::find(&self.store, name).await?.source.values().await?;
         let pair = Pair::find(&self.store, name).await?;
+        pair.check_prepared()?;
         pair.check_state(&[MigrationState::Executed], "executed")?;
         // Rule 39: the destination's header says so.
         let Half { store, id, .. } = &pair.source;
-        lifecycle::remove_migrated(store, id, None, progress).await?;
+        lifecycle::remove_migrated(store, id, (None, seen), progress).await?;
         let catalog = Catalog::new(store.clone());
         match catalog.trashed(id).await {
             Ok(entry) => catalog.forget_trashed(id, &entry).await?,

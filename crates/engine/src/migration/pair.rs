@@ -69,9 +69,16 @@ impl Half {
         Ok(MigrationSide { pool: place.pool, namespace: place.namespace, name, id: self.id.clone() })
     }
 
-    pub(super) async fn set_state(&mut self, state: MigrationState, description: &str) -> Result<()> {
-        self.change(|record| Some(MigrationRecord { state, description: description.to_owned(), ..record.clone() }))
-            .await?;
+    /// `Busy`: it is in none of the states `from` any more, so somebody else does something with the migration.
+    pub(super) async fn set_state(&mut self, from: &[MigrationState], to: MigrationState) -> Result<()> {
+        let next = |record: &MigrationRecord| {
+            let is_as_expected = from.contains(&record.state);
+            is_as_expected.then(|| MigrationRecord { state: to, description: String::new(), ..record.clone() })
+        };
+        self.change(next).await?;
+        if self.record.as_ref().is_none_or(|record| record.state != to) {
+            return Err(Error::new(ErrorKind::Busy, format!("{}: somebody else changes its migration", self.name)));
+        }
         watch::notify_of(&self.store, &self.object(), &Notice::HeaderChanged).await;
         Ok(())
     }
@@ -92,7 +99,10 @@ impl Half {
             let Some(before) = header.and_then(|header| header.migration) else {
                 return Err(invalid(format!("{}: image is not migrating", self.name)));
             };
-            let Some(after) = change(&before) else { return Ok(()) };
+            let Some(after) = change(&before) else {
+                self.record = Some(before);
+                return Ok(());
+            };
             let update = KvUpdate::default()
                 .presence(KvPresence::MustExist)
                 .expect(key::MIGRATION, before.encode())
@@ -183,6 +193,16 @@ impl Pair {
             (Some((MigrationState::Returned, words)), _) => (MigrationState::Aborting, words),
             (_, Some(known)) | (Some(known), None) => known,
             (None, None) => (self.record.state, self.record.description.clone()),
+        }
+    }
+
+    /// `Invalid`: the preparation was broken off before the source said that it is done, so the names may not be exchanged.
+    pub(super) fn check_prepared(&self) -> Result<()> {
+        match &self.source.record {
+            Some(record) if record.state == MigrationState::Preparing => {
+                Err(invalid("the migration's preparation was broken off: abort it"))
+            }
+            _ => Ok(()),
         }
     }
 

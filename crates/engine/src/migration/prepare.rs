@@ -213,9 +213,13 @@ async fn make(
     let is_clone = tie(frozen, destination, is_strict).await?;
     let update = first_header(frozen, destination, (image, features), is_clone.then_some(is_strict))?;
     destination.store.kv_update(&destination.object(), update).await?;
+    if is_clone {
+        // Rule 36: who took the unfinished destination for one that is gone has loosed the tie.
+        check_tied(frozen, destination).await?;
+    }
     exchange_names(frozen, destination, migrations.clock.now_ns()).await?;
     let mut source = frozen.half.clone();
-    source.set_state(MigrationState::Prepared, "").await
+    source.set_state(&[MigrationState::Preparing], MigrationState::Prepared).await
 }
 
 /// The destination is a clone of what the source is a clone of, and that stays for it. Returns whether it is one.
@@ -237,6 +241,19 @@ async fn tie(frozen: &Frozen, destination: &Half, is_strict: bool) -> Result<boo
     };
     parent.tie_beside(&child, *last_segment).await?;
     Ok(true)
+}
+
+/// `Canceled`: a repair of the parent was faster.
+async fn check_tied(frozen: &Frozen, destination: &Half) -> Result<()> {
+    let Frozen { half, header, .. } = frozen;
+    let Some(ancestry) = &header.ancestry else { return Ok(()) };
+    let Some(Ancestor { place, .. }) = ancestry.ancestors.last() else { return Ok(()) };
+    let parent = ParentHeader::at(&half.store, place).await?.read().await?;
+    if child_of(&parent, ancestry.snapshot, &place_of(&destination.store, &destination.id)).is_none() {
+        let reason = format!("{}: its parent took the unfinished destination for one that is gone", destination.name);
+        return Err(Error::new(ErrorKind::Canceled, reason));
+    }
+    Ok(())
 }
 
 /// `strict`: of a clone, whether its parent's snapshot must be protected.

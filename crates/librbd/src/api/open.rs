@@ -88,7 +88,7 @@ pub unsafe extern "C" fn rbd_close(image: rbd_image_t) -> c_int {
 pub unsafe extern "C" fn rbd_aio_close(image: rbd_image_t, c: rbd_completion_t) -> c_int {
     guard(|| {
         let completion = arm(c)?;
-        let image = take_handle(image)?;
+        let image = take_handle(image).inspect_err(|_| completion.disarm())?;
         let core = image.core;
         core.handle().spawn(async move {
             let closed = AssertUnwindSafe(close(image, false)).catch_unwind().await.unwrap_or(Err(Errno::EIO));

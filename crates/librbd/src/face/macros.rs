@@ -41,7 +41,7 @@ macro_rules! exported {
             $crate::face::passing::passed(found, |stock| {
                 let function = stock_symbol!($name ($image $(, $type)*) ($($result)?)).get()?;
                 // SAFETY: the same contract, with the stock library's image.
-                Ok(unsafe { function(stock.raw() $(, $argument)*) })
+                Ok(unsafe { function(stock.raw() $(, $crate::face::passing::Passing::to_stock($argument))*) })
             })
         }
     };
@@ -62,7 +62,12 @@ macro_rules! exported {
                 let function = symbol.get()?;
                 $crate::stock::bridge::submit(c, Some(stock), |c| {
                     // SAFETY: the same contract, with the stock library's image and completion.
-                    Ok(unsafe { function(stock.raw() $(, $before)*, c $($(, $after)*)?) })
+                    Ok(unsafe {
+                        function(
+                            stock.raw() $(, $crate::face::passing::Passing::to_stock($before))*, c
+                            $($(, $crate::face::passing::Passing::to_stock($after))*)?
+                        )
+                    })
                 })
             })
         }
@@ -108,7 +113,7 @@ macro_rules! exported {
                 }
                 let function = stock_symbol!($name ($($type),*) ($($result)?)).get()?;
                 // SAFETY: the same contract.
-                Ok(unsafe { function($($argument),*) })
+                Ok(unsafe { function($($crate::face::passing::Passing::to_stock($argument)),*) })
             })
         }
     };

@@ -65,7 +65,7 @@ pub fn is_stock_id(pool: &Pool, id: &str) -> Outcome<bool> {
     Ok(!own? && stock? && is_there_to_reach(pool, &format!("image {id}")))
 }
 
-/// Whether a call that names an image is the stock library's. So is one that names nothing: it finds by its name what is half
+/// Whether a call that names an image is the stock library's. EBUSY: both libraries have one of that name. So is one that names nothing: it finds by its name what is half
 /// removed, and in its trash.
 ///
 /// # Safety
@@ -74,6 +74,13 @@ pub unsafe fn stock_has(io: rados_ioctx_t, name: *const c_char) -> Outcome<bool>
     // SAFETY: the same contract.
     let (name, pool) = unsafe { (string(name)?, Pool::adopt(io)?) };
     let owners = core()?.block_on(owners(&pool, &name))?;
+    if owners.ours && owners.stock && is_there(&pool) {
+        // Whoever repeats a removal would remove both, one after the other.
+        crate::ffi::log::line(&format_args!(
+            "two images are called {name}, one of lsd's and one of RBD's: what is to go or to move cannot be told by the name"
+        ));
+        return Err(Errno::EBUSY);
+    }
     if owners.ours {
         return Ok(false);
     }

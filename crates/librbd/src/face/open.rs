@@ -15,7 +15,7 @@ use crate::runtime::process::{Core, core};
 use crate::stock::bridge::submit;
 use crate::stock::context::Context;
 use crate::stock::functions;
-use crate::stock::images::{StockImage, take};
+use crate::stock::images::{StockImage, find, take};
 use futures::FutureExt;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::AssertUnwindSafe;
@@ -228,13 +228,16 @@ pub unsafe extern "C" fn rbd_close(image: rbd_image_t) -> c_int {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_aio_close(image: rbd_image_t, c: rbd_completion_t) -> c_int {
-    match take(image) {
+    if find(image).is_none() {
         // SAFETY: the same contract.
-        None => unsafe { api::open::rbd_aio_close(image, c) },
-        Some(taken) => guard(|| {
-            let stock = taken?;
-            // SAFETY: open, and nobody gets it by its handle any more.
-            submit(c, None, |c| Ok(unsafe { functions::rbd_aio_close(stock.raw(), c) }))
-        }),
+        return unsafe { api::open::rbd_aio_close(image, c) };
     }
+    guard(|| {
+        // A completion that cannot take the operation leaves the image open.
+        submit(c, None, |c| {
+            let stock = take(image).unwrap_or(Err(Errno::EBADF))?;
+            // SAFETY: open, and nobody gets it by its handle any more.
+            Ok(unsafe { functions::rbd_aio_close(stock.raw(), c) })
+        })
+    })
 }

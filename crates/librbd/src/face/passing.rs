@@ -1,7 +1,9 @@
 //! Passing a call on to the stock library.
 //!
 //! Owns: what becomes of a handle that is dead, and whether there is a stock library to ask. Does not own: which function.
-use crate::ffi::ctypes::{Progress, rados_ioctx_t, rados_t};
+use crate::api::data::io::ReadCallback;
+use crate::api::diff::DiffCallback;
+use crate::ffi::ctypes::{Progress, Update, rados_ioctx_t, rados_t, rbd_callback_t};
 use crate::ffi::errno::{CReturn, Errno, Outcome};
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
@@ -23,6 +25,43 @@ pub fn told(callback: Progress) -> Progress {
     }
     callback.or(Some(nobody))
 }
+
+/// An argument on its way to the stock library.
+pub trait Passing: Sized {
+    /// The same, but for what the stock library would use without looking.
+    #[inline]
+    fn to_stock(self) -> Self {
+        self
+    }
+}
+
+impl Passing for Progress {
+    #[inline]
+    fn to_stock(self) -> Self {
+        told(self)
+    }
+}
+
+impl<T> Passing for *const T {}
+impl<T> Passing for *mut T {}
+
+macro_rules! as_they_are {
+    ($($type:ty),*) => {$(impl Passing for $type {})*};
+}
+
+as_they_are!(
+    bool,
+    u8,
+    c_int,
+    u32,
+    i64,
+    u64,
+    usize,
+    Update,
+    Option<DiffCallback>,
+    Option<ReadCallback>,
+    Option<rbd_callback_t>
+);
 
 /// # Safety
 /// None; it is one question of several.

@@ -64,14 +64,12 @@ pub fn attach(index: Option<DeviceIndex>, params: &Params, sockets: Vec<OwnedFd>
 }
 
 /// Gives `sockets` to a device whose server is gone, in time for the requests that wait for one; netlink only. A device that has a
-/// server takes over size and time-outs, but none of the sockets: their other ends find them closed. sysfs goes on showing the
-/// first owner.
+/// server takes none of them: their other ends find them closed. Of one that took them this process describes size and time-outs
+/// then ([`Attached::describe`]). sysfs goes on showing the first owner.
 pub fn reattach(index: DeviceIndex, params: &Params, sockets: Vec<OwnedFd>) -> Result<Attached> {
     let mut netlink = Netlink::open()?;
     netlink.reconnect(index, params, &borrowed(&sockets))?;
     drop(sockets);
-    // Not taken away if it does not get its size: it is somebody's disk.
-    wait_for_size(index, params)?;
     Ok(Attached { index, control: Control::Netlink { netlink, cookie: params.cookie.clone() } })
 }
 
@@ -159,6 +157,14 @@ impl Attached {
                 Err(error)
             }
         }
+    }
+
+    /// Size and time-outs of a device that was attached again. It is not taken away if it does not get them: it is somebody's disk.
+    pub fn describe(&mut self, params: &Params) -> Result<()> {
+        if let Control::Netlink { netlink, .. } = &mut self.control {
+            netlink.describe_again(self.index, params)?;
+        }
+        wait_for_size(self.index, params)
     }
 
     /// Bytes; the device follows at once.

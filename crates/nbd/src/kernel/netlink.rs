@@ -70,10 +70,21 @@ impl Netlink {
 
     /// Gives a device new sockets for those whose other end is gone; what was sent over those is sent again. The driver leaves
     /// sockets that it does not need, without a word. EINVAL: the device is not in use, or has another cookie.
+    ///
+    /// Nothing else of the device changes: the driver would take size and time-outs over for one that somebody else serves.
     pub fn reconnect(&mut self, index: DeviceIndex, params: &Params, sockets: &[BorrowedFd<'_>]) -> Result<()> {
-        let mut request = describe(Some(index), params);
+        let mut request = Attributes::default();
+        request.u32(attribute::INDEX, index.0);
+        if let Some(cookie) = &params.cookie {
+            request.text(attribute::BACKEND_IDENTIFIER, cookie);
+        }
         give(&mut request, sockets);
         self.call("reconnect", command::RECONFIGURE, &request).map(drop)
+    }
+
+    /// Size and time-outs of a device that this process serves.
+    pub fn describe_again(&mut self, index: DeviceIndex, params: &Params) -> Result<()> {
+        self.call("describe", command::RECONFIGURE, &describe(Some(index), params)).map(drop)
     }
 
     /// Ends a device; the server gets a disconnect request. ENODEV or EINVAL where there is none.
