@@ -161,15 +161,18 @@ with rbd.Image(io, 'same') as image:
 print(rbd.RBD().list(io), len(list(rbd.RBD().list2(io))))
 with rbd.Image(io, image_id=args[0]) as image:
     print(image.id())
-rbd.RBD().remove(io, 'same')
-with rbd.Image(io, 'same') as image:
-    print(image.id())
+try:
+    rbd.RBD().remove(io, 'same')
+except rbd.ImageBusy:
+    print('busy')
 ";
     let stock = pool.rbd(&["info", "--format", "json", "same"]).ok().json()["id"].as_str().unwrap().to_owned();
     let told = pool.python(program).arg(&stock).ok().text();
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0] != stock && lines[1] == "['same'] 2", "{told}");
-    assert_eq!(lines[2..], [&stock, &stock]);
+    assert_eq!(lines[2..], [stock.as_str(), "busy"]);
+    pool.rbd(&["rm", "--no-progress", "same"]).ok();
+    pool.python("rbd.RBD().remove(io, 'same')\nprint(rbd.RBD().list(io))").ok().says("[]");
 }
 
 const OPEN: &str = "

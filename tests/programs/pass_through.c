@@ -418,6 +418,28 @@ static void opens(const char *name)
 	rbd_aio_release(c);
 }
 
+/* A completion that had its operation closes nothing, and nobody misses a progress callback. */
+static void closing(rbd_image_t image)
+{
+	uint64_t size = 0;
+	rbd_completion_t used = fresh();
+	OK(rbd_aio_flush(image, used));
+	OK(rbd_aio_wait_for_complete(used));
+	IS(rbd_aio_close(image, used), -EINVAL);
+	rbd_aio_release(used);
+	OK(rbd_get_size(image, &size));
+	OK(rbd_resize_with_progress(image, size, NULL, NULL));
+	OK(rbd_close(image));
+	/* What is closed leaves its completion to the next one. */
+	used = fresh();
+	IS(rbd_aio_close(image, used), -EBADF);
+	OK(rbd_aio_open_read_only(io, lsd_name, &image, NULL, used));
+	OK(rbd_aio_wait_for_complete(used));
+	OK(rbd_aio_get_return_value(used));
+	rbd_aio_release(used);
+	OK(rbd_close(image));
+}
+
 int main(int argc, char **argv)
 {
 	rados_t cluster;
@@ -442,8 +464,8 @@ int main(int argc, char **argv)
 	clones_and_copies(images);
 	trash_of_both();
 	groups_and_namespaces();
-	OK(rbd_close(images[0]));
-	OK(rbd_close(images[1]));
+	closing(images[0]);
+	closing(images[1]);
 	opens(lsd_name);
 	opens(stock_name);
 	return finish(cluster, io);

@@ -474,3 +474,44 @@ async fn an_abort_that_is_broken_off_anywhere_goes_on() {
         }
     }
 }
+
+/// What a commit has begun to remove is not given back, and the commit can be ended.
+#[tokio::test(start_paused = true)]
+async fn an_abort_behind_a_commit_that_was_broken_off_changes_nothing() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    Image::create(&store, "old", &CreateOptions { size: 8 * MIB, ..CreateOptions::default() }).await.unwrap();
+    let image = open(&store, "old").await;
+    put(&image, 1, 1).await;
+    image.close().await.unwrap();
+    let migrations = migrations(&store);
+    migrations.prepare("old", (&store, "new"), &MigrationOptions::default()).await.unwrap();
+    migrations.execute("new", &silent).await.unwrap();
+    let refuses = |_: u64, _: u64| Err(lsd_engine::Error::new(ErrorKind::Canceled, "enough"));
+    assert!(migrations.commit("new", &refuses).await.is_err());
+    assert_eq!(kind(migrations.abort("new", &silent).await), Some(ErrorKind::Busy));
+    let image = open(&store, "new").await;
+    put(&image, 2, 2).await;
+    image.close().await.unwrap();
+    migrations.commit("new", &silent).await.unwrap();
+    expect_of(&store, "new", &[(1, 1), (2, 2)]).await;
+    assert_eq!(stored(&cluster, "lsd_header.").await.len(), 1);
+}
+
+/// Two commands change a migration at once: what an abort has frozen no execute sets free again.
+#[tokio::test(start_paused = true)]
+async fn an_execute_that_comes_late_does_not_free_what_an_abort_has_frozen() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    Image::create(&store, "old", &CreateOptions { size: 8 * MIB, ..CreateOptions::default() }).await.unwrap();
+    migrations(&store).prepare("old", (&store, "new"), &MigrationOptions::default()).await.unwrap();
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(|op, _| op == Op::Update);
+    let behind: Arc<dyn ObjectStore> = gate.clone();
+    let executing = tokio::spawn(async move { migrations(&behind).execute("new", &silent).await });
+    gate.until_waiting(1).await;
+    migrations(&store).abort("new", &silent).await.unwrap();
+    gate.open();
+    assert!(executing.await.unwrap().is_err());
+    expect_of(&store, "old", &[(0, 0)]).await;
+}
