@@ -449,7 +449,7 @@ fn with_id(word: &str, call: &dyn Fn(&[String]) -> Cmd) -> String {
     let Some((before, rest)) = word.split_once("{id:") else { return word.to_owned() };
     let (name, after) = rest.split_once('}').unwrap();
     let json = |words: &str| call(&self::words(words)).run().json();
-    let trash = json("trash ls --format json");
+    let trash = json("trash ls --all --format json");
     let trashed = trash.as_array().unwrap().iter().find(|entry| entry["name"] == name);
     let found = trashed.cloned().unwrap_or_else(|| json(&format!("info {name} --format json")));
     format!("{before}{}{after}", found["id"].as_str().unwrap())

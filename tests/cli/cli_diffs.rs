@@ -208,15 +208,19 @@ impl Drop for Place {
 #[test]
 fn files_go_from_one_to_the_other() {
     let place = Place::new(requires_ceph!(), "files");
+    // Both kinds of images share their names.
+    let name_of = |program: Program| format!("image{program:?}").to_lowercase();
     for from in BOTH {
-        place.make(from, "image");
+        let image = name_of(from);
+        place.make(from, &image);
         let export = |words: &str| drop(place.run(from, &format!("{words} --no-progress")));
-        export(&format!("export-diff image@s1 {{dir}}/{from:?}1"));
-        export(&format!("export-diff image@s2 --from-snap s1 {{dir}}/{from:?}2"));
-        export(&format!("export-diff image --from-snap s2 {{dir}}/{from:?}3"));
-        export(&format!("export --export-format 2 image {{dir}}/{from:?}image"));
+        export(&format!("export-diff {image}@s1 {{dir}}/{from:?}1"));
+        export(&format!("export-diff {image}@s2 --from-snap s1 {{dir}}/{from:?}2"));
+        export(&format!("export-diff {image} --from-snap s2 {{dir}}/{from:?}3"));
+        export(&format!("export --export-format 2 {image} {{dir}}/{from:?}image"));
     }
     for from in BOTH {
+        let image = name_of(from);
         // What is merged is the same to the byte, whoever merges it.
         for by in BOTH {
             let merge = |words: String| drop(place.run(by, &format!("merge-diff --no-progress {words}")));
@@ -236,11 +240,11 @@ fn files_go_from_one_to_the_other() {
             }
             import(format!("create merged{copy} --size 30"));
             import(format!("import-diff {{dir}}/{from:?}123{to:?} merged{copy}"));
-            place.expect_same((from, "image"), (to, &format!("merged{copy}")));
+            place.expect_same((from, &image), (to, &format!("merged{copy}")));
             import(format!("import --export-format 2 {{dir}}/{from:?}image whole{copy}"));
             for moment in ["@s1", "@s2", ""] {
-                place.expect_same((from, &format!("image{moment}")), (to, &format!("{copy}{moment}")));
-                place.expect_same((from, &format!("image{moment}")), (to, &format!("whole{copy}{moment}")));
+                place.expect_same((from, &format!("{image}{moment}")), (to, &format!("{copy}{moment}")));
+                place.expect_same((from, &format!("{image}{moment}")), (to, &format!("whole{copy}{moment}")));
             }
             let json = |program, words: &str| -> serde_json::Value {
                 serde_json::from_slice(&place.run(program, &format!("{words} --format json"))).unwrap()
@@ -250,7 +254,7 @@ fn files_go_from_one_to_the_other() {
                 ["size", "order", "features", "stripe_unit", "stripe_count"].map(|key| info[key].clone())
             };
             let whole = format!("whole{copy}");
-            assert_eq!(layout(to, &whole), layout(from, "image"), "from {from:?} to {to:?}");
+            assert_eq!(layout(to, &whole), layout(from, &image), "from {from:?} to {to:?}");
             assert_eq!(json(to, &format!("image-meta ls {whole}")), serde_json::json!({"key": "value"}));
             let protected: Vec<_> = json(to, &format!("snap ls {whole}"))
                 .as_array()

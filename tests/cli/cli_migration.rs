@@ -83,7 +83,7 @@ fn an_image_moves_through_a_namespace() {
     let image = ceph.image("moves");
     let name = &image.name;
     let dir = scratch_dir();
-    let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+    let [before, after, written, back] = ["before", "after", "written", "back"].map(|name| dir.path().join(name));
     std::fs::write(&before, pattern(9 << 20, 3)).unwrap();
     let run = |line: String| lsd(&ceph, &line.split(' ').collect::<Vec<_>>()).ok();
     run(format!("import --no-progress {} rbd/{name}", before.display()));
@@ -100,11 +100,12 @@ fn an_image_moves_through_a_namespace() {
     // And back, where what was written on the way comes back with an abort.
     run(format!("migration prepare {there} rbd/{name}"));
     run(format!("bench --io-type write --io-size 4K --io-total 512K rbd/{name}"));
-    run(format!("export --no-progress rbd/{name} {}", before.display()));
+    run(format!("export --no-progress rbd/{name} {}", written.display()));
     run(format!("migration abort --no-progress rbd/{name}"));
-    run(format!("export --no-progress {there} {}", after.display()));
-    assert!(std::fs::read(&after).unwrap() == std::fs::read(&before).unwrap(), "what was written is in the source");
-    assert!(moved.len() == 9 << 20 && std::fs::read(&after).unwrap() != moved);
+    run(format!("export --no-progress {there} {}", back.display()));
+    let (written, back) = (std::fs::read(&written).unwrap(), std::fs::read(&back).unwrap());
+    assert!(written == back, "what was written is in the source");
+    assert!(moved.len() == 9 << 20 && back != moved);
     run(format!("check {there}"));
     run(format!("rm --no-progress {there}"));
     run(format!("namespace rm rbd/{name}-n"));

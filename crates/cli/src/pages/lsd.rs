@@ -15,8 +15,11 @@ struct Word {
 pub(super) fn tree() -> Command {
     let mut root = Word::default();
     for spec in commands::listed() {
-        let place = spec.words.iter().fold(&mut root, |word, next| word.below.entry(next).or_default());
-        place.spec = Some(spec);
+        put(&mut root, spec.words, spec);
+        // `map` is `device map`: a command of its own.
+        if !spec.alias.is_empty() && spec.alias.len() != spec.words.len() {
+            put(&mut root, spec.alias, spec);
+        }
     }
     let mut command = Command::new("lsd")
         .about("manage log-structured virtual disks in Ceph pools and in directories")
@@ -33,6 +36,11 @@ pub(super) fn tree() -> Command {
         command = command.subcommand(subcommand(name, word));
     }
     command
+}
+
+fn put(root: &mut Word, words: &'static [&'static str], spec: &'static CommandSpec) {
+    let place = words.iter().fold(root, |word, next| word.below.entry(next).or_default());
+    place.spec = Some(spec);
 }
 
 fn subcommand(name: &'static str, word: Word) -> Command {
@@ -53,8 +61,8 @@ fn subcommand(name: &'static str, word: Word) -> Command {
 
 fn described(mut command: Command, spec: &'static CommandSpec) -> Command {
     command = command.about(spec.summary).after_long_help(spec.epilogue);
-    // Every other name differs in its last word only, which a test sees to.
-    if let Some(other) = spec.alias.last() {
+    // Every other name of as many words differs in its last one only, which a test sees to.
+    if let Some(other) = spec.alias.last().filter(|_| spec.alias.len() == spec.words.len()) {
         command = command.visible_alias(*other);
     }
     for option in spec.all_options() {

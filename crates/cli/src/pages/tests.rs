@@ -15,10 +15,13 @@ fn clap_takes_both_programs_and_has_every_command() {
             let written = option.long.replace('-', "\\-");
             assert!(page.contains(&written), "{name} does not tell of {written}");
         }
-        let same_length = spec.alias.is_empty() || spec.alias.len() == spec.words.len();
-        let before = spec.words.len() - 1;
-        let same_place = spec.alias.is_empty() || spec.alias[..before] == spec.words[..before];
-        assert!(same_length && same_place, "{:?} is not beside {:?}", spec.alias, spec.words);
+        if spec.alias.len() == spec.words.len() {
+            let before = spec.words.len() - 1;
+            assert_eq!(spec.alias[..before], spec.words[..before], "{:?} is not beside {:?}", spec.alias, spec.words);
+        } else if !spec.alias.is_empty() {
+            let name = format!("lsd-{}.8", spec.alias.join("-"));
+            assert!(pages.iter().any(|(page, _)| *page == name), "no {name}");
+        }
     }
 }
 
