@@ -8,11 +8,11 @@ use lsd_store::{KvUpdate, MemoryCluster, ObjectName, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn client(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
+pub fn client(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
     Arc::new(cluster.client())
 }
 
-fn named(name: &str) -> ImageRef {
+pub fn named(name: &str) -> ImageRef {
     ImageRef::Name(name.into())
 }
 
@@ -20,12 +20,12 @@ async fn create(store: &Arc<dyn ObjectStore>, name: &str, size: u64) {
     Image::create(store, name, &CreateOptions { size, ..CreateOptions::default() }).await.unwrap();
 }
 
-async fn open(store: &Arc<dyn ObjectStore>, name: &str) -> Image {
+pub async fn open(store: &Arc<dyn ObjectStore>, name: &str) -> Image {
     let options = OpenOptions { settings: settings(), ..OpenOptions::default() };
     Image::open(store, &named(name), &options).await.unwrap()
 }
 
-async fn open_at(store: &Arc<dyn ObjectStore>, name: &str, snapshot: &str) -> Image {
+pub async fn open_at(store: &Arc<dyn ObjectStore>, name: &str, snapshot: &str) -> Image {
     let snapshot = Some(SnapRef::Name(snapshot.into()));
     let options = OpenOptions { settings: settings(), snapshot, ..OpenOptions::default() };
     Image::open(store, &named(name), &options).await.unwrap()
@@ -47,11 +47,11 @@ async fn clone(store: &Arc<dyn ObjectStore>, parent: &str, snapshot: &str, name:
     clone_as(store, parent, snapshot, name, CloneFormat::Free).await.unwrap();
 }
 
-async fn put(image: &Image, block: u64, seed: u64) {
+pub async fn put(image: &Image, block: u64, seed: u64) {
     image.write(block * BLOCK, content(seed), false).await.unwrap();
 }
 
-async fn expect(image: &Image, blocks: &[(u64, u64)]) {
+pub async fn expect(image: &Image, blocks: &[(u64, u64)]) {
     for (block, seed) in blocks {
         let found = read(image, block * BLOCK, BLOCK).await;
         let wanted = if *seed == 0 { vec![0; BLOCK as usize] } else { content(*seed).to_vec() };
@@ -59,7 +59,7 @@ async fn expect(image: &Image, blocks: &[(u64, u64)]) {
     }
 }
 
-async fn expect_of(store: &Arc<dyn ObjectStore>, name: &str, blocks: &[(u64, u64)]) {
+pub async fn expect_of(store: &Arc<dyn ObjectStore>, name: &str, blocks: &[(u64, u64)]) {
     let image = open(store, name).await;
     expect(&image, blocks).await;
     image.close().await.unwrap();

@@ -1,5 +1,6 @@
 //! Migrations: the destination is the image from the first step on, and each step can be broken off anywhere.
-use crate::common::{BLOCK, Gate, MIB, Op, content, kind, read, settings, silent, stored};
+use crate::clones::{client, expect, expect_of, named, open, open_at, put};
+use crate::common::{BLOCK, Gate, MIB, Op, kind, settings, silent, stored};
 use lsd_engine::{
     Catalog, CloneOptions, CreateOptions, ErrorKind, Features, Image, ImageRef, MigrationOptions, MigrationState,
     Migrations, OpenOptions, Severity, SnapRef, Trash, TrashSource,
@@ -8,47 +9,12 @@ use lsd_store::{MemoryCluster, ObjectStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn client(cluster: &MemoryCluster) -> Arc<dyn ObjectStore> {
-    Arc::new(cluster.client())
-}
-
-fn named(name: &str) -> ImageRef {
-    ImageRef::Name(name.into())
-}
-
 fn options() -> OpenOptions {
     OpenOptions { settings: settings(), ..OpenOptions::default() }
 }
 
 fn migrations(store: &Arc<dyn ObjectStore>) -> Migrations {
     Migrations::new(store.clone(), options())
-}
-
-async fn open(store: &Arc<dyn ObjectStore>, name: &str) -> Image {
-    Image::open(store, &named(name), &options()).await.unwrap()
-}
-
-async fn open_at(store: &Arc<dyn ObjectStore>, name: &str, snapshot: &str) -> Image {
-    let options = OpenOptions { snapshot: Some(SnapRef::Name(snapshot.into())), ..options() };
-    Image::open(store, &named(name), &options).await.unwrap()
-}
-
-async fn put(image: &Image, block: u64, seed: u64) {
-    image.write(block * BLOCK, content(seed), false).await.unwrap();
-}
-
-async fn expect(image: &Image, blocks: &[(u64, u64)]) {
-    for (block, seed) in blocks {
-        let found = read(image, block * BLOCK, BLOCK).await;
-        let wanted = if *seed == 0 { vec![0; BLOCK as usize] } else { content(*seed).to_vec() };
-        assert!(found == wanted, "block {block} has not content {seed}");
-    }
-}
-
-async fn expect_of(store: &Arc<dyn ObjectStore>, name: &str, blocks: &[(u64, u64)]) {
-    let image = open(store, name).await;
-    expect(&image, blocks).await;
-    image.close().await.unwrap();
 }
 
 async fn check_clean(store: &Arc<dyn ObjectStore>, name: &str) {

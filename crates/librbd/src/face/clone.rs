@@ -35,6 +35,22 @@ unsafe fn kind(source: Named, made: Named, options: Option<&ImageOptions>) -> Ou
     Ok(format)
 }
 
+/// A call with the caller's options, `given`; for the stock library, with options of its own that are like them.
+fn with_options(
+    format: Format,
+    options: &ImageOptions,
+    given: rbd_image_options_t,
+    call: impl FnOnce(rbd_image_options_t) -> c_int,
+) -> Outcome<c_int> {
+    match format {
+        Format::Lsd => Ok(call(given)),
+        Format::Rbd => {
+            let stock = StockOptions::like(options)?;
+            Ok(call(stock.raw()))
+        }
+    }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_clone(
     p_ioctx: rados_ioctx_t,
@@ -91,15 +107,15 @@ pub unsafe extern "C" fn rbd_clone3(
     guard(|| {
         let options = options_of(c_opts)?;
         // SAFETY: the same contract.
-        match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }? {
-            // SAFETY: the same contract.
-            Format::Lsd => Ok(unsafe { clone::rbd_clone3(p_ioctx, p_name, p_snapname, c_ioctx, c_name, c_opts) }),
-            Format::Rbd => {
-                let stock = StockOptions::like(&options)?;
-                // SAFETY: the same contract, with options of the stock library.
-                Ok(unsafe { functions::rbd_clone3(p_ioctx, p_name, p_snapname, c_ioctx, c_name, stock.raw()) })
-            }
-        }
+        let format = unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }?;
+        let make = match format {
+            Format::Lsd => clone::rbd_clone3,
+            Format::Rbd => functions::rbd_clone3,
+        };
+        // SAFETY: the same contract, with options of the library that makes it.
+        with_options(format, &options, c_opts, |opts| unsafe {
+            make(p_ioctx, p_name, p_snapname, c_ioctx, c_name, opts)
+        })
     })
 }
 
@@ -115,15 +131,15 @@ pub unsafe extern "C" fn rbd_clone4(
     guard(|| {
         let options = options_of(c_opts)?;
         // SAFETY: the same contract.
-        match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }? {
-            // SAFETY: the same contract.
-            Format::Lsd => Ok(unsafe { clone::rbd_clone4(p_ioctx, p_name, p_snap_id, c_ioctx, c_name, c_opts) }),
-            Format::Rbd => {
-                let stock = StockOptions::like(&options)?;
-                // SAFETY: the same contract, with options of the stock library.
-                Ok(unsafe { functions::rbd_clone4(p_ioctx, p_name, p_snap_id, c_ioctx, c_name, stock.raw()) })
-            }
-        }
+        let format = unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), Some(&options)) }?;
+        let make = match format {
+            Format::Lsd => clone::rbd_clone4,
+            Format::Rbd => functions::rbd_clone4,
+        };
+        // SAFETY: the same contract, with options of the library that makes it.
+        with_options(format, &options, c_opts, |opts| unsafe {
+            make(p_ioctx, p_name, p_snap_id, c_ioctx, c_name, opts)
+        })
     })
 }
 
@@ -139,18 +155,15 @@ pub unsafe extern "C" fn rbd_migration_prepare(
     guard(|| {
         let options = options_of(opts)?;
         // SAFETY: the same contract.
-        match unsafe { kind((ioctx, image_name), (dest_ioctx, dest_image_name), Some(&options)) }? {
-            Format::Lsd => {
-                // SAFETY: the same contract.
-                Ok(unsafe { migration::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, opts) })
-            }
-            Format::Rbd => {
-                let stock = StockOptions::like(&options)?;
-                let raw = stock.raw();
-                // SAFETY: the same contract, with options of the stock library.
-                Ok(unsafe { functions::rbd_migration_prepare(ioctx, image_name, dest_ioctx, dest_image_name, raw) })
-            }
-        }
+        let format = unsafe { kind((ioctx, image_name), (dest_ioctx, dest_image_name), Some(&options)) }?;
+        let prepare = match format {
+            Format::Lsd => migration::rbd_migration_prepare,
+            Format::Rbd => functions::rbd_migration_prepare,
+        };
+        // SAFETY: the same contract, with options of the library that makes it.
+        with_options(format, &options, opts, |opts| unsafe {
+            prepare(ioctx, image_name, dest_ioctx, dest_image_name, opts)
+        })
     })
 }
 
@@ -166,17 +179,12 @@ pub unsafe extern "C" fn rbd_migration_prepare_import(
         let options = options_of(opts)?;
         // SAFETY: the same contract.
         let (name, pool) = unsafe { (string(dest_image_name)?, Pool::adopt(dest_ioctx)?) };
-        match of_new(&pool, &name, Some(&options))? {
-            Format::Lsd => {
-                // SAFETY: the same contract.
-                Ok(unsafe { unsupported::rbd_migration_prepare_import(source_spec, dest_ioctx, dest_image_name, opts) })
-            }
-            Format::Rbd => {
-                let stock = StockOptions::like(&options)?;
-                let raw = stock.raw();
-                // SAFETY: the same contract, with options of the stock library.
-                Ok(unsafe { functions::rbd_migration_prepare_import(source_spec, dest_ioctx, dest_image_name, raw) })
-            }
-        }
+        let format = of_new(&pool, &name, Some(&options))?;
+        let prepare = match format {
+            Format::Lsd => unsupported::rbd_migration_prepare_import,
+            Format::Rbd => functions::rbd_migration_prepare_import,
+        };
+        // SAFETY: the same contract, with options of the library that makes it.
+        with_options(format, &options, opts, |opts| unsafe { prepare(source_spec, dest_ioctx, dest_image_name, opts) })
     })
 }
