@@ -502,7 +502,13 @@ fn without_ids(line: &str) -> String {
     let mut text = line.to_owned();
     let leads = ["\tid: ", "\"id\":\"", "\"id\": \"", "<id>", "lsd_data.", "client.", ":0/"];
     let snapshots = ["\"id\":", "\"id\": ", "\"snapshot_id\":", "\"snapshot_id\": ", "<snapshot_id>"];
-    for lead in leads.into_iter().chain(snapshots) {
+    let migration = ["_image_id\":\"", "_image_id\": \"", "_image_id>"];
+    for end in ["\tsource: ", "\tdestination: "] {
+        if let Some(at) = text.find(" (").filter(|_| text.starts_with(end)) {
+            text.replace_range(at.., " (ID)\n");
+        }
+    }
+    for lead in leads.into_iter().chain(snapshots).chain(migration) {
         let mut from = 0;
         while let Some(at) = text[from..].find(lead).map(|at| from + at + lead.len()) {
             let end =

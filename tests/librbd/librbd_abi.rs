@@ -167,6 +167,17 @@ fn plain_functions(text: &str, found: &mut Signatures) {
 }
 
 fn table_functions(text: &str, found: &mut Signatures) {
+    // As they are exported: whatever is behind them, the compiler holds to these.
+    // A completion, which the tables tell from other arguments, is one; what follows it does, too.
+    let text_of_tables = text.replace("; c: rbd_", ", c: rbd_").replace("completion_t; ", "completion_t, ");
+    for row in rows(&text_of_tables, "functions! {").into_iter().filter(|row| row.contains("fn ")) {
+        let open = row.find('(').unwrap();
+        let name = row[..open].rsplit([' ', ':']).next().unwrap();
+        let (inside, rest) = parenthesised(&row[open..]);
+        let kinds = arguments(inside).into_iter().map(|argument| from_rust(argument.split_once(':').unwrap().1));
+        let result = rest.trim().strip_prefix("->").map_or("()".to_owned(), from_rust);
+        found.insert(name.to_owned(), (kinds.collect(), result));
+    }
     for invocation in ["unsupported! {", "nothing_to_clean! {"] {
         for row in rows(text, invocation).into_iter().filter(|row| row.contains('(')) {
             let open = row.find('(').unwrap();

@@ -101,8 +101,10 @@ fn every_function_has_a_row_in_the_compatibility_table() {
         return;
     }
     let table = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/COMPAT.md")).unwrap();
-    let rows: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let described: BTreeSet<String> = rows.iter().map(|name| (*name).to_owned()).collect();
+    let in_row = |line: &'_ str| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned());
+    // Commands and their options have rows, too.
+    let rows: Vec<String> = table.lines().filter_map(in_row).filter(|name| name.starts_with("rbd_")).collect();
+    let described: BTreeSet<String> = rows.iter().cloned().collect();
     assert_eq!(rows.len(), described.len(), "a function has two rows");
     let exported = functions_of(&library());
     let missing: Vec<_> = exported.difference(&described).collect();

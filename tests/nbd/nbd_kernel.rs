@@ -107,4 +107,5 @@ fn ceph_csi_maps_heals_expands_and_unmaps() {
         grep -E '^[0-9-]+T[0-9:.]+Z +INFO lsd::api: mapped image=' /dev/shm/log/csi.log
     "#;
     in_guest(&ceph, script, &image.spec());
+    ceph.client(built("lsd")).args(["snap", "rm", "--no-progress", &format!("{}@s", image.spec())]).ok();
 }

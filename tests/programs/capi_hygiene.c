@@ -195,8 +195,11 @@ static void unsupported(rbd_image_t image)
 {
 	uint64_t number;
 	int owner;
+	rbd_image_options_t options;
+	rbd_image_options_create(&options);
 	IS(rbd_mirror_image_enable2(image, RBD_MIRROR_IMAGE_MODE_SNAPSHOT), -EOPNOTSUPP);
-	IS(rbd_migration_prepare_import("{}", io, name, NULL), -EOPNOTSUPP);
+	IS(rbd_migration_prepare_import("{}", io, name, options), -EOPNOTSUPP);
+	rbd_image_options_destroy(options);
 	IS(rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, NULL, 0), -EOPNOTSUPP);
 	OK(rbd_is_exclusive_lock_owner(image, &owner));
 	IS(rbd_quiesce_watch(image, watch, watch, NULL, &number), -EOPNOTSUPP);

@@ -65,6 +65,8 @@ pub unsafe extern "C" fn rbd_clone(
         // SAFETY: the same contract.
         let make = match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), None) }? {
             Format::Lsd => clone::rbd_clone,
+            // Stock librbd would read it.
+            Format::Rbd if c_order.is_null() => return Err(Errno::EINVAL),
             Format::Rbd => functions::rbd_clone,
         };
         // SAFETY: the same contract.
@@ -88,6 +90,8 @@ pub unsafe extern "C" fn rbd_clone2(
         // SAFETY: the same contract.
         let make = match unsafe { kind((p_ioctx, p_name), (c_ioctx, c_name), None) }? {
             Format::Lsd => clone::rbd_clone2,
+            // Stock librbd would read it.
+            Format::Rbd if c_order.is_null() => return Err(Errno::EINVAL),
             Format::Rbd => functions::rbd_clone2,
         };
         // SAFETY: the same contract.

@@ -3,7 +3,7 @@
 //! Owns: their sum. A name that two images have, of either kind one, is told once, and means lsd's; `rbd_list2` tells both, with
 //! their ids.
 use crate::api::list;
-use crate::face::merge::{all, all_texts, give, give_names};
+use crate::face::merge::{all, all_texts, both, give, give_names};
 use crate::face::names::{DIRECTORY_OBJECT, stock_lists};
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_image_spec_t};
 use crate::ffi::panic::guard;
@@ -40,12 +40,15 @@ pub unsafe extern "C" fn rbd_list2(io: rados_ioctx_t, specs: *mut rbd_image_spec
             return Ok(unsafe { list::rbd_list2(io, specs, max_images) });
         }
         // SAFETY: a live io context, and an array of that length.
-        let mut specs_of_all = all(|specs, count| unsafe { list::rbd_list2(io, specs, count) })?;
+        let ours = all(|specs, count| unsafe { list::rbd_list2(io, specs, count) })?;
         // SAFETY: as above.
-        specs_of_all.extend(all(|specs, count| unsafe { functions::rbd_list2(io, specs, count) })?);
+        let theirs = all(|specs, count| unsafe { functions::rbd_list2(io, specs, count) });
+        // SAFETY: entries of either library are given back alike.
+        let give_back = |specs, len| unsafe { list::rbd_image_spec_list_cleanup(specs, len) };
+        let mut specs_of_all = both(ours, theirs, give_back)?;
         specs_of_all.sort_by(by_name);
-        // SAFETY: the same contract; entries of either library are given back alike.
-        unsafe { give(specs_of_all, specs, max_images, |specs, len| list::rbd_image_spec_list_cleanup(specs, len)) }?;
+        // SAFETY: the same contract.
+        unsafe { give(specs_of_all, specs, max_images, give_back) }?;
         Ok(0)
     })
 }

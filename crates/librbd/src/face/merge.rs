@@ -34,6 +34,20 @@ pub fn all<T>(mut list: impl FnMut(*mut T, *mut usize) -> c_int) -> Outcome<Vec<
     Err(Errno::ERANGE)
 }
 
+/// The entries of both libraries, ours first. `give_back` takes them if the other list failed.
+pub fn both<T>(mut ours: Vec<T>, theirs: Outcome<Vec<T>>, give_back: impl FnOnce(*mut T, usize)) -> Outcome<Vec<T>> {
+    match theirs {
+        Ok(theirs) => {
+            ours.extend(theirs);
+            Ok(ours)
+        }
+        Err(error) => {
+            give_back(ours.as_mut_ptr(), ours.len());
+            Err(error)
+        }
+    }
+}
+
 /// The same of texts one after another, each with its zero: the function gives the bytes that it wrote.
 pub fn all_texts(mut list: impl FnMut(*mut c_char, *mut usize) -> c_int) -> Outcome<Vec<String>> {
     let mut written = 0;

@@ -4,7 +4,7 @@
 //! by its id (`pool_table.rs`).
 use crate::api::trash;
 use crate::face::formats::{Format, may_make};
-use crate::face::merge::{all, give};
+use crate::face::merge::{all, both, give};
 use crate::face::names::{stock_lists_trash, stock_trash_may_have};
 use crate::face::passing::told;
 use crate::ffi::caller::{optional_string, string};
@@ -31,11 +31,13 @@ pub unsafe extern "C" fn rbd_trash_list(
             return Ok(unsafe { trash::rbd_trash_list(io, entries, num_entries) });
         }
         // SAFETY: a live io context, and an array of that length.
-        let mut found = all(|entries, count| unsafe { trash::rbd_trash_list(io, entries, count) })?;
+        let ours = all(|entries, count| unsafe { trash::rbd_trash_list(io, entries, count) })?;
         // SAFETY: as above.
-        found.extend(all(|entries, count| unsafe { functions::rbd_trash_list(io, entries, count) })?);
-        // SAFETY: the same contract; entries of either library are given back alike.
-        unsafe { give(found, entries, num_entries, |entries, len| trash::rbd_trash_list_cleanup(entries, len)) }
+        let theirs = all(|entries, count| unsafe { functions::rbd_trash_list(io, entries, count) });
+        // SAFETY: entries of either library are given back alike.
+        let give_back = |entries, len| unsafe { trash::rbd_trash_list_cleanup(entries, len) };
+        // SAFETY: the same contract.
+        unsafe { give(both(ours, theirs, give_back)?, entries, num_entries, give_back) }
     })
 }
 

@@ -18,6 +18,11 @@ const PATH_VARIABLE: &str = "LSD_STOCK_LIBRBD";
 /// Exported by every copy of this library, and by nothing else.
 const MARKER: &CStr = c"lsd_librbd_marker";
 
+/// dlfcn.h: dladdr1() gives the symbol as well.
+const RTLD_DL_SYMENT: c_int = 1;
+/// elf.h: of a symbol that the file needs and does not have.
+const SHN_UNDEF: u16 = 0;
+
 /// Tells copies of this library from others. No client calls it.
 #[unsafe(no_mangle)]
 pub extern "C" fn lsd_librbd_marker() {}
@@ -122,36 +127,73 @@ fn flags() -> Result<c_int, String> {
 
 /// A symbol as a library that is loaded finds it: the program's, then those that everybody may use.
 fn global(name: &CStr) -> *mut c_void {
-    // SAFETY: null is the program itself.
-    let program = unsafe { libc::dlopen(ptr::null(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
-    if program.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: a handle that is open, and a C string.
-    let found = unsafe { libc::dlsym(program, name.as_ptr()) };
-    // SAFETY: opened above.
-    unsafe { libc::dlclose(program) };
-    found
+    global_of(c"", name)
 }
 
 fn offers_our_functions() -> bool {
     !global(MARKER).is_null()
 }
 
-/// Whether malloc() is not libc's.
+/// Whether malloc() is not libc's: a file of this process has one of its own.
 fn has_own_malloc() -> bool {
-    let malloc = file_of(global(c"malloc"));
-    malloc.is_some() && malloc != file_of(global(c"gnu_get_libc_version"))
+    let libc = file_of(global(c"gnu_get_libc_version"));
+    loaded_files().iter().any(|file| defines(file, c"malloc") && libc != file_of(global_of(file, c"malloc")))
+}
+
+/// A symbol as it is found from a file that is loaded: its own, then those of what it needs. An empty name is the program.
+fn global_of(file: &CStr, name: &CStr) -> *mut c_void {
+    let path = if file.is_empty() { ptr::null() } else { file.as_ptr() };
+    // SAFETY: null or a C string; nothing new is loaded.
+    let handle = unsafe { libc::dlopen(path, libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+    if handle.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a handle that is open, and a C string.
+    let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
+    // SAFETY: opened above; the file stays, for somebody else has loaded it.
+    unsafe { libc::dlclose(handle) };
+    found
+}
+
+/// Whether the file has the function itself. A program that is not position independent has an address of its own for functions of
+/// libraries, which dlsym() gives, too.
+fn defines(file: &CStr, name: &CStr) -> bool {
+    let Some((found, symbol)) = symbol_of(global_of(file, name)) else { return false };
+    // SAFETY: null or the loader's own symbol.
+    let is_defined = unsafe { symbol.as_ref() }.is_some_and(|symbol| symbol.st_shndx != SHN_UNDEF);
+    // SAFETY: the loader's string, which stays while the file is loaded.
+    is_defined && (file.is_empty() || unsafe { CStr::from_ptr(found.dli_fname) } == file)
+}
+
+/// The files of the process as the loader names them; the program's name is empty.
+fn loaded_files() -> Vec<CString> {
+    unsafe extern "C" fn note(info: *mut libc::dl_phdr_info, _: usize, files: *mut c_void) -> c_int {
+        // SAFETY: what dl_iterate_phdr() gives, and the list below.
+        let (name, files) = unsafe { ((*info).dlpi_name, &mut *files.cast::<Vec<CString>>()) };
+        // SAFETY: null or the loader's string.
+        files.push(if name.is_null() { CString::default() } else { unsafe { CStr::from_ptr(name) }.to_owned() });
+        0
+    }
+    let mut files = Vec::new();
+    // SAFETY: a function as it is asked for, which gets the list.
+    unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut files).cast()) };
+    files
+}
+
+/// What the loader knows of an address: the file, and its symbol or null.
+fn symbol_of(address: *mut c_void) -> Option<(libc::Dl_info, *const libc::Elf64_Sym)> {
+    // SAFETY: a structure of pointers, for which null is a value.
+    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let mut symbol = ptr::null_mut();
+    // SAFETY: any address may be asked for; a structure and a pointer to fill.
+    let is_known =
+        !address.is_null() && unsafe { libc::dladdr1(address, &mut found, &mut symbol, RTLD_DL_SYMENT) } != 0;
+    (is_known && !found.dli_fname.is_null()).then_some((found, symbol.cast_const().cast()))
 }
 
 /// The file that an address is in.
 fn file_of(address: *mut c_void) -> Option<PathBuf> {
-    // SAFETY: a structure of pointers, for which null is a value.
-    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: any address may be asked for; a structure to fill.
-    if address.is_null() || unsafe { libc::dladdr(address, &mut found) } == 0 || found.dli_fname.is_null() {
-        return None;
-    }
+    let (found, _) = symbol_of(address)?;
     // SAFETY: the loader's own string, which stays while the file is loaded.
     Some(OsStr::from_bytes(unsafe { CStr::from_ptr(found.dli_fname) }.to_bytes()).into())
 }
