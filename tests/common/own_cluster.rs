@@ -1,5 +1,5 @@
 //! A cluster that a test starts for itself, beside that of the run. Owns: its daemons, which the test may harm. Does not own: what
-//! else such a test needs, nor that it runs alone (`requires_ceph!(alone)`).
+//! else such a test needs, nor whether it runs alone (`requires_ceph!(alone)`).
 use super::{Ceph, Cmd, Finished};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -137,7 +137,7 @@ fn run(ceph: &Ceph, scripts: &Path, unit: &Unit, script: &str) -> Finished {
 
 #[test]
 fn each_ends_as_the_list_says() {
-    let _alone = requires_ceph!(alone);
+    let _turn = requires_ceph!();
     let scripts = fetched();
     let list = left_out(LEFT_OUT, tests_own_library());
     let cluster = OwnCluster::start(&["--osds", "1", "--size", "1"]);

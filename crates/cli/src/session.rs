@@ -6,12 +6,13 @@ use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness, path_hint};
 use lsd_engine::{
-    ErrorKind, Image, ImageRef, Namespaces, OpenOptions, PoolMetadata, Settings, SnapRef, unknown_options,
+    ErrorKind, Image, ImageRef, Namespaces, OpenOptions, ParentCache, PoolMetadata, Settings, SnapRef, unknown_options,
 };
 use lsd_rados::conf_file::ConfFile;
 use lsd_store::ObjectStore;
 use nix::libc;
 use once::Kept;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, OnceCell};
@@ -71,6 +72,8 @@ pub struct Session {
     connection: OnceCell<Connection>,
     /// Stores that were opened: one for each place, so that everything in it is done by one client.
     stores: Mutex<Vec<(Place, Arc<dyn ObjectStore>)>>,
+    /// What the images of a cluster, or of a directory, share of their parents.
+    parents: std::sync::Mutex<BTreeMap<Option<PathBuf>, ParentCache>>,
     /// What was said already.
     warned: std::sync::Mutex<Vec<String>>,
 }
@@ -109,6 +112,7 @@ impl Session {
             kept,
             connection: OnceCell::new(),
             stores: Mutex::default(),
+            parents: std::sync::Mutex::default(),
             warned: std::sync::Mutex::default(),
         })
     }
@@ -167,7 +171,16 @@ impl Session {
             }
             _ => None,
         };
-        Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, ..OpenOptions::default() })
+        let parents = Some(self.parents_in(place));
+        Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, parents, ..OpenOptions::default() })
+    }
+
+    fn parents_in(&self, place: &Place) -> ParentCache {
+        let directory = match place {
+            Place::Directory(path) => Some(path.clone()),
+            Place::Pool { .. } => None,
+        };
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner).entry(directory).or_default().clone()
     }
 
     fn warn_once(&self, line: String) {

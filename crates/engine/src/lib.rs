@@ -38,6 +38,7 @@ pub use api::info::{
 };
 pub use api::io_limits::{IoLimits, Limited};
 pub use api::options::{DEFAULT_FORMAT_OPTION, Options, STOCK_LIBRARY_OPTION, unknown_options};
+pub use api::parent_cache::ParentCache;
 pub use api::pool_metadata::PoolMetadata;
 pub use api::read_data::{ReadData, ReadPiece, ReadTarget};
 pub use api::settings::{AckMode, Settings};

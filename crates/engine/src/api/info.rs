@@ -1,5 +1,5 @@
 //! What describes an image: the options it is created with and what an open one tells of itself.
-use crate::{Executor, Features, Settings};
+use crate::{Executor, Features, ParentCache, Settings};
 use lsd_store::{ObjectStore, PoolId};
 use std::fmt;
 use std::sync::Arc;
@@ -65,6 +65,8 @@ pub struct OpenOptions {
     pub executor: Executor,
     /// The handle shows this snapshot, and is read-only.
     pub snapshot: Option<SnapRef>,
+    /// Shared with other handles; `None`: what the handle reads of its parents it keeps for itself.
+    pub parents: Option<ParentCache>,
 }
 
 /// Which snapshot of an image.

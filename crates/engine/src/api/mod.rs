@@ -11,6 +11,7 @@ pub(crate) mod io_limits;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod options;
+pub(crate) mod parent_cache;
 pub(crate) mod pool_metadata;
 pub(crate) mod read_data;
 pub(crate) mod settings;

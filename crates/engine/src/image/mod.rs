@@ -241,6 +241,9 @@ impl Image {
     pub async fn invalidate_cache(&self) -> Result<()> {
         self.session.check_open()?;
         self.session.shared.lock().buffers.clear_clean();
+        if let Some(parents) = &self.session.shared.parents {
+            parents.clear();
+        }
         self.session.refresh().await
     }
 

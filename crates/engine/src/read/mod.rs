@@ -79,7 +79,10 @@ fn offer(shared: &Shared, fetched: Vec<Fetched>, keep: Keep) {
     }
     let mut state = shared.lock();
     for Fetched { loc, bytes } in fetched {
-        state.buffers.offer(loc, bytes, keep);
+        match &shared.parents {
+            Some(parents) if !state.view.lineage.is_own(loc.segment()) => parents.offer(loc, bytes, keep),
+            _ => state.buffers.offer(loc, bytes, keep),
+        }
     }
 }
 
@@ -120,7 +123,12 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
         };
         cached.clear();
         // Mapped extents stay within one segment, so their length fits.
-        state.buffers.lookup(loc, extent.len as u32, &mut cached);
+        match &shared.parents {
+            Some(parents) if !state.view.lineage.is_own(loc.segment()) => {
+                parents.lookup(loc, extent.len as u32, &mut cached);
+            }
+            _ => state.buffers.lookup(loc, extent.len as u32, &mut cached),
+        }
         let home = state.view.lineage.home(loc.segment());
         let mut at = loc;
         for part in cached.drain(..) {

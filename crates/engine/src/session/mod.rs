@@ -107,7 +107,7 @@ impl Role {
 
 impl Session {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Session>> {
-        let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot } = options;
+        let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot, parents } = options;
         // What was is not written.
         let read_only = read_only || snapshot.is_some();
         let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));
@@ -139,7 +139,12 @@ impl Session {
         let follower = Follower::default();
         follower.set_age(Some(began));
         follower.view.lock().await.loaded(&tails, std::mem::take(&mut state.rest));
-        let shared = Arc::new(Shared::new(&header.name, state, &settings, events.mailbox.counters.clone()));
+        let parent = state.view.lineage.ancestors().all().last().map(|parent| parent.uuid);
+        let mut shared = Shared::new(&header.name, state, &settings, events.mailbox.counters.clone());
+        if let (Some(parents), Some(parent)) = (parents.filter(|_| settings.cache_bytes > 0), parent) {
+            shared.parents = Some(parents.of(parent, settings.cache_bytes));
+        }
+        let shared = Arc::new(shared);
         let collector = Arc::new(Collector::new(found.objects.clone(), shared.clone(), clock.clone(), &settings));
         let session = Arc::new(Session {
             objects: found.objects,

@@ -8,6 +8,7 @@ mod tell;
 pub(crate) mod waiters;
 
 use crate::api::limits::{CHECKPOINT_COST_MULTIPLE, SPACE_PATIENCE, UNSTORED_LEAVES_DUE, UNSTORED_LEAVES_LEAST_BYTES};
+use crate::api::parent_cache::ParentData;
 use crate::api::stats::{Counter, Counters};
 use crate::objects::checksums::ChecksumCache;
 use crate::shared::gate::Gate;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// One of them is held while a leaf is read, so that those who need the same leaf read it once.
     leaf_reads: [tokio::sync::Mutex<()>; leaves::LEAF_READS],
     pub(crate) checksums: ChecksumCache,
+    /// What handles share of the image's ancestors. Taken under the state's lock or alone.
+    pub(crate) parents: Option<Arc<ParentData>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) gate: Gate,
     /// Log bytes before a checkpoint is considered.
@@ -81,6 +84,7 @@ impl Shared {
             leaves_loaded: AtomicBool::new(false),
             leaf_reads: Default::default(),
             checksums: ChecksumCache::default(),
+            parents: None,
             counters,
             gate: Gate::default(),
             checkpoint_log_bytes: AtomicU64::new(settings.checkpoint_log_bytes),

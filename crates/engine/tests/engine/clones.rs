@@ -2,9 +2,9 @@
 use crate::common::{BLOCK, MIB, content, kind, read, settings, silent, stored};
 use lsd_engine::{
     Catalog, CloneFormat, CloneOptions, CreateOptions, ErrorKind, Fault, Features, Image, ImageRef, OpenOptions,
-    RepairOptions, Severity, SnapNamespace, SnapRef, Trash,
+    ParentCache, RepairOptions, Severity, SnapNamespace, SnapRef, Trash,
 };
-use lsd_store::{KvUpdate, MemoryCluster, ObjectName, ObjectStore, Pools};
+use lsd_store::{KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -449,4 +449,38 @@ async fn a_check_finds_clones_that_nothing_is_kept_for() {
     let (header, _) = header_of(&store, "base").await;
     store.remove(&header).await.unwrap();
     assert!(matches!(faults_of(&store, "child").await[0], Fault::ParentLost { .. }));
+}
+
+/// What the first two clones have read of their parent is in memory for all others, and what they write is theirs.
+#[tokio::test]
+async fn clones_share_what_they_read_of_their_parent() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    base(&store).await.close().await.unwrap();
+    let options = OpenOptions { settings: settings(), parents: Some(ParentCache::default()), ..OpenOptions::default() };
+    let mut clones = Vec::new();
+    for index in 0..4_u64 {
+        let name = format!("clone{index}");
+        clone(&store, "base", "s", &name).await;
+        clones.push(Image::open(&store, &named(&name), &options).await.unwrap());
+    }
+    let whole = [(0, 1), (1, 2), (2, 3), (3, 4)];
+    put(&clones[1], 3, 77).await;
+    clones[1].flush().await.unwrap();
+    for clone in [&clones[0], &clones[2]] {
+        expect(clone, &whole).await;
+    }
+    // It needs its map, but none of the parent's data.
+    let before = cluster.reads(MEMORY_POOL).bytes;
+    expect(&clones[3], &whole).await;
+    let read = cluster.reads(MEMORY_POOL).bytes - before;
+    assert!(read < BLOCK, "{read} bytes were read");
+    expect(&clones[1], &[(0, 1), (1, 2), (2, 3), (3, 77)]).await;
+    // Its own data is read from the store, and was never its sister's.
+    clones[1].invalidate_cache().await.unwrap();
+    expect(&clones[1], &[(0, 1), (3, 77)]).await;
+    expect(&clones[3], &whole).await;
+    for clone in clones {
+        clone.close().await.unwrap();
+    }
 }

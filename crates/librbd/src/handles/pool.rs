@@ -75,6 +75,7 @@ impl Pool {
             pool,
             executor: self.core.executor(),
             snapshot: None,
+            parents: Some(self.core.parents(&self.io.cluster().fsid()?)),
         })
     }
 

@@ -4,7 +4,8 @@
 //! Does not own: what runs on them.
 use crate::runtime::deliver::Deliverer;
 use crate::runtime::task::{Kind, Spawner, Task, with_found_before_waiting};
-use lsd_engine::Executor;
+use lsd_engine::{Executor, ParentCache};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -20,6 +21,8 @@ const WORKER_THREADS: usize = 2;
 pub struct Core {
     process: u32,
     runtime: Runtime,
+    /// By the id of the cluster.
+    parents: Mutex<HashMap<String, ParentCache>>,
     pub deliverer: Deliverer,
 }
 
@@ -52,11 +55,17 @@ impl Core {
             .thread_name("lsd-worker")
             .enable_all()
             .build()?;
-        Ok(Core { process, runtime, deliverer: Deliverer::start()? })
+        Ok(Core { process, runtime, parents: Mutex::default(), deliverer: Deliverer::start()? })
     }
 
     pub fn handle(&self) -> &Handle {
         self.runtime.handle()
+    }
+
+    /// What images of a cluster share of their parents in this process.
+    pub fn parents(&self, cluster: &str) -> ParentCache {
+        let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
+        parents.entry(cluster.to_owned()).or_default().clone()
     }
 
     /// Runs an image's appender: where its news come up, so in the thread that gives it a batch or takes completions.
