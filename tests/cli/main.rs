@@ -25,4 +25,5 @@ mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;
 mod packaging;
+mod proxmox;
 mod rbd_on_library;
