@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ceph_csi;
 mod lsdmap;
 mod nbd_attach;
 mod nbd_commands;
