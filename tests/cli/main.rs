@@ -24,6 +24,7 @@ mod cli_migration;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;
+mod guides;
 mod packaging;
 mod proxmox;
 mod rbd_on_library;

@@ -86,13 +86,17 @@ impl Libvirt {
         format!("<pool type='rbd'><name>lsd</name><source>{source}</source>{refresh}</pool>")
     }
 
-    fn domain_xml(&self, volume: &str, serial: &Path) -> String {
+    fn disk_xml(&self, volume: &str) -> String {
         let source = format!("<source protocol='rbd' name='{}/{volume}'>{}</source>", self.pool, self.host());
         let driver = "<driver name='qemu' type='raw' cache='writeback' discard='unmap'/>";
-        let disk = format!(
+        format!(
             "<disk type='network' device='disk'>{driver}{}{source}<target dev='vda' bus='virtio'/></disk>",
             self.auth()
-        );
+        )
+    }
+
+    fn domain_xml(&self, volume: &str, serial: &Path) -> String {
+        let disk = self.disk_xml(volume);
         let serial = format!("<serial type='file'><source path='{}'/></serial>", serial.display());
         format!(
             "<domain type='qemu'><name>guest</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
@@ -263,6 +267,16 @@ fn a_guest_lives_on_a_volume() {
     libvirt.virsh("start guest --paused").ok();
     libvirt.virsh("blockresize guest vda 16M").ok();
     libvirt.virsh("domblkinfo guest vda").ok().says(&(16 * MIB).to_string());
+    // Its disk moves to a stock image, and back.
+    let stock = libvirt.image("stock");
+    libvirt.ceph.stock("rbd").args(["create", "--size", "16M", &stock.spec()]).ok();
+    for image in [&stock, &disk] {
+        let target = libvirt.dir.path().join("target.xml");
+        std::fs::write(&target, libvirt.disk_xml(&image.name)).unwrap();
+        let copy = libvirt.virsh("blockcopy guest vda --transient-job --reuse-external --wait --pivot --xml");
+        copy.arg(target).ok();
+        libvirt.virsh("domblklist guest").ok().says(&image.spec());
+    }
     libvirt.virsh("vol-delete disk lsd").fails().says("failed to remove volume");
     libvirt.virsh("destroy guest").ok();
     libvirt.virsh("undefine guest").ok();

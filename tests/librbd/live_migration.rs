@@ -1,5 +1,6 @@
-//! A running guest moves from one QEMU process to another while it writes: both have the image open, the lock moves with
-//! the guest, and every file that the guest saw synced is there afterwards, on a file system without a fault.
+//! A running guest moves while it writes: from one QEMU process to another, where both have the image open and the lock moves with
+//! the guest; and in one QEMU process from a stock image to one of lsd and back. Every file that the guest saw synced is there
+//! afterwards, on a file system without a fault.
 use crate::common::{Cmd, Image, Running, debian_kernel, scratch_dir, system_disk, wait_until};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -101,6 +102,26 @@ impl Machine {
         answer["return"].clone()
     }
 
+    /// QEMU copies the guest's disk to an image that has its size, and puts that in the disk's place. The guest goes on.
+    fn moves_to(&mut self, image: &Image) {
+        let place = serde_json::json!({
+            "driver": "rbd", "pool": image.pool, "image": image.name, "conf": image.ceph.conf,
+        });
+        let node = serde_json::json!({ "driver": "raw", "node-name": image.name, "file": place });
+        self.ask("blockdev-add", node);
+        let mirror = serde_json::json!({ "job-id": "move", "device": "virtio0", "target": image.name, "sync": "full" });
+        self.ask("blockdev-mirror", mirror);
+        wait_until("the copy", PATIENCE, || self.jobs()[0]["ready"] == true);
+        self.ask("job-complete", serde_json::json!({ "id": "move" }));
+        wait_until("the copy in its place", PATIENCE, || self.jobs() == serde_json::json!([]));
+        let disk = self.ask("query-block", serde_json::json!({}))[0]["inserted"].to_string();
+        assert!(disk.contains(&image.name), "{disk}");
+    }
+
+    fn jobs(&mut self) -> serde_json::Value {
+        self.ask("query-block-jobs", serde_json::json!({}))
+    }
+
     fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
@@ -162,6 +183,30 @@ fn a_guest_that_writes_moves_to_another_qemu_and_loses_nothing() {
     let target_ended = target.process.wait(PATIENCE);
     assert_eq!(target_ended.code, Some(0), "{target_ended}");
     check_files(&image, &synced);
+}
+
+#[test]
+fn a_guest_that_writes_moves_from_rbd_to_lsd_and_back_and_loses_nothing() {
+    let ceph = requires_ceph!();
+    let kernel = debian_kernel();
+    let stock = system_disk(&ceph.with_client_conf(&["lsd_default_format = rbd"]), INIT);
+    ceph.stock("rbd").args(["info", &stock.spec()]).ok();
+    let image = ceph.image("moved").create("512M");
+    let dir = scratch_dir();
+    let mut machine = Machine::start(&stock, &kernel, dir.path(), None);
+    machine.wait_for_synced(20);
+    machine.moves_to(&image);
+    machine.wait_for_synced(20);
+    machine.moves_to(&stock);
+    machine.wait_for_synced(20);
+    machine.serial.write_all(b"stop\n").unwrap();
+    wait_until("the guest's end", PATIENCE, || machine.printed().contains("guest: done"));
+    let (synced, text) = (machine.synced(), machine.printed());
+    assert!(synced.is_sorted() && synced.len() >= 60, "{synced:?}");
+    assert!(!text.contains("FAILED") && !text.contains("I/O error"), "{text}");
+    let ended = machine.process.wait(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    check_files(&stock, &synced);
 }
 
 /// The file system as a whole, and the files in it, looked at from outside.
