@@ -130,7 +130,7 @@ fn a_volume_comes_to_a_node() {
         modprobe nbd nbds_max=4
         $LSD --id {name} create --size 64M {name}/csi-vol-1
         mkdir -p /dev/shm/ours /dev/shm/cephs /etc/ceph
-        ln -s $LSD /dev/shm/ours/rbd; ln -s $NBD /dev/shm/ours/rbd-nbd; ln -s $NBD /dev/shm/cephs/rbd-nbd
+        ln -s $LSD /dev/shm/ours/rbd; ln -s $NBD /dev/shm/ours/rbd-nbd; cp $NBD /dev/shm/cephs/rbd-nbd
         echo {key} >/dev/shm/key
         CSI="--id {name} -m {monitor} --keyfile=/dev/shm/key"
         printf '[client]\nlsd_watch_timeout_ms = 4000\nobjecter_tick_interval = 1\n' >/etc/ceph/ceph.conf

@@ -186,17 +186,24 @@ fn served(pid: u32, default_pool: &str) -> Option<Served> {
     served_by(&line, default_pool, base.as_deref())
 }
 
-/// By its name; under the name that it takes the place of, by its file: rbd-nbd's own processes have that name, too.
+/// By its name; under the name that it takes the place of, by its file: rbd-nbd's own processes have that name, too. The file is
+/// `lsd-nbd` behind a link, or this program's, which was copied to that name.
 fn is_this_program(process: &Path) -> bool {
     let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
     match name.trim_end() {
         "lsd-nbd" => true,
-        "rbd-nbd" => {
-            let file = std::fs::read_link(process.join("exe")).unwrap_or_default();
-            file.file_name().is_some_and(|file| file.to_string_lossy().starts_with("lsd-nbd"))
-        }
+        "rbd-nbd" => file_of(process).is_some_and(|file| {
+            file.rsplit('/').next().is_some_and(|name| name.starts_with("lsd-nbd"))
+                || file_of(Path::new("/proc/self")) == Some(file)
+        }),
         _ => false,
     }
+}
+
+/// The program that a process runs, also where that was replaced since.
+fn file_of(process: &Path) -> Option<String> {
+    let file = std::fs::read_link(process.join("exe")).ok()?.to_string_lossy().into_owned();
+    Some(file.strip_suffix(" (deleted)").map_or(file.clone(), str::to_owned))
 }
 
 /// `line`: words that each end in a NUL.
