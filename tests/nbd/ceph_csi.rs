@@ -118,8 +118,8 @@ const NODE: &str = r#"
     [ $code != 0 ]
 "#;
 
-/// As in the driver's container: a ceph.conf that says nothing, an empty keyring, all else on the command line. `rbd` is ours, and
-/// then Ceph's own on our library; `rbd-nbd` is ours.
+/// As in the driver's container: a ceph.conf that says nothing, an empty keyring, all else on the command line. `rbd` and `rbd-nbd`
+/// are ours, under these names by links and as copies, and then Ceph's own on our library.
 #[test]
 fn a_volume_comes_to_a_node() {
     let driver = Driver::new(&requires_ceph!().with_short_watches(), "node");
@@ -129,17 +129,20 @@ fn a_volume_comes_to_a_node() {
         r#"
         modprobe nbd nbds_max=4
         $LSD --id {name} create --size 64M {name}/csi-vol-1
-        mkdir -p /dev/shm/ours /dev/shm/cephs /etc/ceph
-        ln -s $LSD /dev/shm/ours/rbd; ln -s $NBD /dev/shm/ours/rbd-nbd; cp $NBD /dev/shm/cephs/rbd-nbd
+        mkdir -p /dev/shm/links /dev/shm/copies /etc/ceph
+        ln -s $LSD /dev/shm/links/rbd; ln -s $NBD /dev/shm/links/rbd-nbd
+        cp $LSD /dev/shm/copies/rbd; cp $NBD /dev/shm/copies/rbd-nbd
         echo {key} >/dev/shm/key
         CSI="--id {name} -m {monitor} --keyfile=/dev/shm/key"
         printf '[client]\nlsd_watch_timeout_ms = 4000\nobjecter_tick_interval = 1\n' >/etc/ceph/ceph.conf
         printf '[global]\nauth_%s_required = cephx\n' cluster service client >>/etc/ceph/ceph.conf
         : >/etc/ceph/keyring; unset CEPH_CONF
         node() {{ {NODE} }}
-        (PATH=/dev/shm/ours:$PATH; node {name}/csi-vol-1 one)
-        grep -F 'cannot read lsd images: use nbd' /tmp/said
-        (PATH=/dev/shm/cephs:$PATH; [ $(command -v rbd) = /usr/bin/rbd ]; node {name}/csi-vol-1 two)
+        for names in links copies; do
+            (PATH=/dev/shm/$names:$PATH; node {name}/csi-vol-1 $names)
+            grep -F 'cannot read lsd images: use nbd' /tmp/said
+        done
+        [ $(command -v rbd) = /usr/bin/rbd ]; node {name}/csi-vol-1 cephs
         "#
     );
     super::in_guest_on_library(&driver.ceph, &script);
