@@ -279,6 +279,9 @@ fn a_guest_lives_on_a_volume() {
     }
     libvirt.virsh("vol-delete disk lsd").fails().says("failed to remove volume");
     libvirt.virsh("destroy guest").ok();
+    disk.read_to(&back);
+    content.resize(16 * MIB as usize, 0);
+    assert!(std::fs::read(&back).unwrap() == content, "moving the disk has changed it");
     libvirt.virsh("undefine guest").ok();
     libvirt.virsh("pool-refresh lsd").ok();
     assert_eq!(libvirt.info("disk", "Capacity:"), 16 * MIB);
