@@ -90,7 +90,7 @@ impl State {
         Ok(Copied::Done(self.view.end))
     }
 
-    /// Rules 9 and 42: something of it still lives where it was read, or nothing has been written yet where the base was read.
+    /// Rules 9 and 45: something of it still lives where it was read, or nothing has been written yet where the base was read.
     fn is_needed(&self, copy: &Relocation) -> Result<bool> {
         if copy.from != Loc::NOWHERE {
             return Ok(self.view.map.points_at(copy.range(), copy.from)?);
