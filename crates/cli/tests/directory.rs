@@ -26,6 +26,56 @@ async fn what_goes_in_comes_out_and_holes_stay_holes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lazy_import_shows_the_file_until_it_is_flattened() {
+    let bench = Bench::new();
+    let file = bench.path("file");
+    let mut bytes = holey_file(&file);
+    let (path, a) = (file.to_str().unwrap(), bench.spec("a"));
+    bench.lsd(&["import", "--lazy", "--no-progress", path, &a]).await.unwrap();
+    let image = bench.open("a").await;
+    let base = image.base().unwrap();
+    assert_eq!((base.kind.as_str(), base.overlap, image.used_bytes()), ("file", bytes.len() as u64, 0));
+    image.close().await.unwrap();
+    assert!(bench.content("a").await == bytes, "the image does not show the file");
+    bench.write("a", 1000, b"written").await;
+    bytes[1000..1007].copy_from_slice(b"written");
+    // What is copied from it is complete, without a base.
+    bench.lsd(&["cp", "--no-progress", &a, &bench.spec("copy")]).await.unwrap();
+    let out = bench.path("out");
+    bench.lsd(&["export", "--no-progress", &a, out.to_str().unwrap()]).await.unwrap();
+    assert!(std::fs::read(&out).unwrap() == bytes, "export changed the content");
+    assert_eq!(bench.fails(&["snap", "create", &format!("{a}@s")]).await.0, 95);
+    bench.lsd(&["info", &a]).await.unwrap();
+    bench.lsd(&["check", &a]).await.unwrap();
+    bench.lsd(&["flatten", "--no-progress", &a]).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(bench.content("a").await == bytes, "flattening changed the content");
+    assert!(bench.content("copy").await == bytes, "the copy differs");
+    bench.lsd(&["check", &a]).await.unwrap();
+    bench.lsd(&["snap", "create", &format!("{a}@s")]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lazy_import_needs_a_file_that_stays() {
+    let bench = Bench::new();
+    let file = bench.path("file");
+    holey_file(&file);
+    let (path, a) = (file.to_str().unwrap(), bench.spec("a"));
+    assert_eq!(bench.fails(&["import", "--lazy", "-", &a]).await.0, 22);
+    let other = bench.fails(&["import", "--lazy", "--export-format", "2", path, &a]).await;
+    assert_eq!(other.0, 22);
+    let missing = bench.fails(&["import", "--lazy", bench.path("none").to_str().unwrap(), &a]).await;
+    assert_eq!(missing.0, 2);
+    assert!(bench.names().await.is_empty(), "an import that failed left an image");
+    bench.lsd(&["import", "--lazy", path, &a]).await.unwrap();
+    std::fs::write(&file, b"short").unwrap();
+    let (code, words) = bench.fails(&["info", &a]).await;
+    assert!(code == 5 && words.contains("base"), "{code}: {words}");
+    assert_ne!(bench.fails(&["check", &a]).await.0, 0);
+    bench.lsd(&["rm", "--no-progress", &a]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_content_metadata_and_layout_of_its_source() {
     let bench = Bench::new();
     let file = bench.path("file");

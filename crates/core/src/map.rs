@@ -12,12 +12,13 @@ mod packed;
 mod patch;
 mod runs;
 mod slots;
+mod unwritten;
 
 pub use blocks::BlockSet;
-pub use codec::{LEAF_FORMAT_VERSION, LEAF_HEADER_BYTES, LEAF_MAGIC};
+pub use codec::{LEAF_FORMAT_VERSION, LEAF_HEADER_BYTES, LEAF_MAGIC, LEAF_ZEROED_VERSION};
 pub use extent_map::ExtentMap;
 pub use leaf::Leaf;
-pub use patch::{LEAST_PATCHED_BYTES, PATCH_FORMAT_VERSION, PATCH_MAGIC, Patch};
+pub use patch::{LEAST_PATCHED_BYTES, PATCH_FORMAT_VERSION, PATCH_MAGIC, PATCH_ZEROED_VERSION, Patch};
 pub use slots::{Snapshot, SnapshotId};
 
 use crate::units::{BLOCK_BYTES, LeafNo, Loc, MAX_SEGMENT_BYTES, SegmentNo};
@@ -25,7 +26,7 @@ use crate::units::{BLOCK_BYTES, LeafNo, Loc, MAX_SEGMENT_BYTES, SegmentNo};
 /// Locations that a change replaced, and bytes there. The same location counts again when the change put it back.
 pub type Superseded = Vec<(Loc, u32)>;
 
-/// Mapped bytes of a leaf, `start` and `len` in bytes from the start of the leaf.
+/// Bytes of a leaf that lie in a segment, or are zeroed; `start` and `len` in bytes from the start of the leaf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     pub start: u32,
@@ -50,7 +51,7 @@ impl Run {
     }
 }
 
-/// A part of a looked-up range of a leaf; `None` is a hole.
+/// A part of a looked-up range of a leaf; `None` is a hole, zeroed or never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub start: u32,
@@ -58,7 +59,7 @@ pub struct Piece {
     pub loc: Option<Loc>,
 }
 
-/// A part of a looked-up range of the image, bytes; `None` is a hole. Mapped extents stay within one segment.
+/// A part of a looked-up range of the image, bytes; `None` is a hole, zeroed or never written. Mapped extents stay within one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub offset: u64,
@@ -101,20 +102,29 @@ pub fn fits_segment(loc: Loc, len: u32) -> bool {
     loc.segment() != SegmentNo(0) && u64::from(loc.offset()) + u64::from(len) <= u64::from(MAX_SEGMENT_BYTES)
 }
 
-/// True when the bytes at `next` follow `len` bytes at `loc` in the same segment. The end of a full segment equals
-/// the packed start of the next, so the numbers alone do not say it.
+/// True when the bytes at `next` follow `len` bytes at `loc` in the same segment, or both are zeroed. The end of a full segment
+/// equals the packed start of the next, so the numbers alone do not say it.
 fn continues(loc: Loc, len: u64, next: Loc) -> bool {
-    loc.0 + len == next.0 && loc.segment() == next.segment()
+    (loc.0 + len == next.0 && loc.segment() == next.segment()) || (loc == Loc::ZEROED && next == Loc::ZEROED)
 }
 
 fn is_block_aligned(run: &Run) -> bool {
     (run.start | run.len).is_multiple_of(BLOCK_BYTES)
 }
 
-/// Appends to `superseded`, extending the last entry when the location reads on.
-fn supersede(superseded: &mut Superseded, loc: Loc, len: u32) {
+/// Appends to `superseded`, extending the last entry when the location reads on. Returns the bytes of data: none where nothing is stored.
+fn supersede(superseded: &mut Superseded, loc: Loc, len: u32) -> u32 {
+    if !loc.is_data() {
+        return 0;
+    }
     match superseded.last_mut() {
         Some((last, bytes)) if continues(*last, u64::from(*bytes), loc) => *bytes += len,
         _ => superseded.push((loc, len)),
     }
+    len
+}
+
+/// What an entry of a stored leaf may say; `zeroed`: its version tells zeroed ranges.
+fn is_valid(loc: Loc, len: u32, zeroed: bool) -> bool {
+    fits_segment(loc, len) || (zeroed && loc == Loc::ZEROED)
 }

@@ -43,12 +43,15 @@ impl SegmentNo {
 }
 
 /// Where a byte of the image lives: a segment and an offset in it, packed as `segment << 24 | offset`.
-/// Zero means nowhere (there is no segment 0).
+/// There is no segment 0: 0 means nowhere, 1 that the byte is a zero which nobody stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Loc(pub u64);
 
 impl Loc {
+    /// Never written.
     pub const NOWHERE: Loc = Loc(0);
+    /// Discarded, or written as zeroes, where that is told apart from never written: in an image with a base.
+    pub const ZEROED: Loc = Loc(1);
 
     /// `segment` up to [`MAX_SEGMENT_NO`], `offset` below [`MAX_SEGMENT_BYTES`].
     pub fn new(segment: SegmentNo, offset: u32) -> Loc {
@@ -65,11 +68,16 @@ impl Loc {
         (self.0 & 0x00ff_ffff) as u32
     }
 
-    /// The location `bytes` further in the same segment.
+    /// Data: in a segment.
+    pub fn is_data(self) -> bool {
+        self.segment() != SegmentNo(0)
+    }
+
+    /// The location `bytes` further in the same segment; what is in none is everywhere the same.
     #[must_use]
     pub fn advance(self, bytes: u32) -> Loc {
-        debug_assert!(u64::from(self.offset()) + u64::from(bytes) <= u64::from(MAX_SEGMENT_BYTES));
-        Loc(self.0 + u64::from(bytes))
+        debug_assert!(!self.is_data() || u64::from(self.offset()) + u64::from(bytes) <= u64::from(MAX_SEGMENT_BYTES));
+        Loc(self.0 + if self.is_data() { u64::from(bytes) } else { 0 })
     }
 }
 

@@ -48,21 +48,54 @@ fn packed_leaf() -> Leaf {
 
 /// `LSD_WRITE_GOLDEN=1` writes a fixture that does not exist yet.
 fn assert_golden(name: &str, leaf: &Leaf) {
-    let path = format!("{}/testdata/v1/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/testdata/{name}.bin", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("LSD_WRITE_GOLDEN").is_some() && !std::fs::exists(&path).unwrap() {
         std::fs::write(&path, encoded(leaf)).unwrap();
     }
     let golden = std::fs::read(&path).unwrap();
     assert!(encoded(leaf) == golden, "{name} is not encoded as released");
-    assert!(Leaf::decode(LEAF, &golden).unwrap().runs().eq(leaf.runs()), "{name} is not read as released");
+    assert!(Leaf::decode(LEAF, &golden).unwrap().entries().eq(leaf.entries()), "{name} is not read as released");
 }
 
 #[test]
 fn bytes_of_version_1_are_as_released() {
-    assert_golden("leaf-empty", &Leaf::default());
-    assert_golden("leaf-runs", &runs_leaf());
-    assert_golden("leaf-dense", &dense_leaf());
-    assert_golden("leaf-packed", &packed_leaf());
+    assert_golden("v1/leaf-empty", &Leaf::default());
+    assert_golden("v1/leaf-runs", &runs_leaf());
+    assert_golden("v1/leaf-dense", &dense_leaf());
+    assert_golden("v1/leaf-packed", &packed_leaf());
+}
+
+/// Something of it is zeroed: bytes, a block, many blocks.
+fn zeroed(mut leaf: Leaf) -> Leaf {
+    for (start, len) in [(3 * BLOCK_BYTES, BLOCK_BYTES), (40 * BLOCK_BYTES, 60 * BLOCK_BYTES)] {
+        leaf.zero(start, len, &mut Vec::new());
+    }
+    leaf
+}
+
+#[test]
+fn bytes_of_version_2_are_as_released() {
+    let mut runs = zeroed(runs_leaf());
+    runs.zero(512 + 4096, 17, &mut Vec::new());
+    for (name, leaf) in [("runs", runs), ("dense", zeroed(dense_leaf())), ("packed", zeroed(packed_leaf()))] {
+        assert_golden(&format!("v4/leaf-zeroed-{name}"), &leaf);
+        let bytes = encoded(&leaf);
+        assert_eq!(bytes[4..6], [2, 0], "older versions would take it for damaged");
+        let cleared = |mut leaf: Leaf| {
+            leaf.clear(3 * BLOCK_BYTES, BLOCK_BYTES, &mut Vec::new());
+            leaf
+        };
+        let decoded = Leaf::decode(LEAF, &bytes).unwrap();
+        assert!(!cleared(decoded.clone()).entries().eq(decoded.entries()), "zeroed is not a hole");
+        assert_eq!(decoded.mapped_bytes(), leaf.mapped_bytes());
+        // The same bytes as version 1.
+        let error = decode_patched(&leaf, 4, &[1, 0]).unwrap_err();
+        assert!(matches!(error, MapError::Entry { .. }), "{name}: {error}");
+    }
+    let mut nothing = Leaf::default();
+    nothing.zero(0, LEAF_SPAN_BYTES, &mut Vec::new());
+    assert_eq!((encoded(&nothing).len(), nothing.mapped_bytes(), nothing.is_empty()), (36, 0, false));
+    assert_eq!((nothing.runs().count(), nothing.entries().count()), (0, 1));
 }
 
 #[test]
@@ -99,7 +132,7 @@ fn what_is_not_a_leaf_is_refused_for_its_reason() {
     let (runs, dense) = (runs_leaf(), dense_leaf());
     let patched = |at: usize, value: &[u8]| decode_patched(&runs, at, value).unwrap_err();
     assert_eq!(patched(0, b"LSDH"), MapError::Magic { leaf: LEAF, found: u32::from_le_bytes(*b"LSDH") });
-    assert_eq!(patched(4, &[2, 0]), MapError::Version { leaf: LEAF, found: 2 });
+    assert_eq!(patched(4, &[3, 0]), MapError::Version { leaf: LEAF, found: 3 });
     assert_eq!(patched(6, &[3, 0]), MapError::Form { leaf: LEAF, found: 3 });
     assert_eq!(patched(8, &[5, 3, 2, 1]), MapError::OtherLeaf { leaf: LEAF, found: LeafNo(0x0102_0305) });
     assert_eq!(patched(12, &[5, 0, 0, 0]), MapError::Length { leaf: LEAF, found: 84, expected: 100 });
@@ -113,6 +146,9 @@ fn what_is_not_a_leaf_is_refused_for_its_reason() {
     assert_eq!(patched(20 + 48, &u32::MAX.to_le_bytes()), entry(3), "far beyond the leaf");
     assert_eq!(patched(20 + 8, &0u64.to_le_bytes()), entry(0), "nowhere");
     assert_eq!(patched(20 + 8, &5u64.to_le_bytes()), entry(0), "segment 0");
+    assert_eq!(patched(20 + 8, &1u64.to_le_bytes()), entry(0), "zeroed, in version 1");
+    let zeroed = zeroed(runs_leaf());
+    assert_eq!(decode_patched(&zeroed, 20 + 8, &2u64.to_le_bytes()).unwrap_err(), entry(0), "segment 0 in version 2");
     assert_eq!(patched(20 + 48 + 8, &(7u64 << 24 | 0xff_fffe).to_le_bytes()), entry(3), "beyond the segment");
     let dense_patched = |at: usize, value: u64| decode_patched(&dense, at, &value.to_le_bytes());
     assert_eq!(dense_patched(20 + 8, 4096).unwrap_err(), entry(1), "segment 0");
@@ -177,13 +213,13 @@ fn every_flipped_bit_and_every_truncation_is_noticed() {
 /// Whatever decodes is a leaf: sorted, inside its span, and encodes to what decodes to the same.
 fn check_valid(decoded: &Leaf) -> Result<(), TestCaseError> {
     let mut end = 0;
-    for Run { start, len, loc } in decoded.runs() {
+    for Run { start, len, loc } in decoded.entries() {
         prop_assert!(start >= end && len > 0 && start + len <= LEAF_SPAN_BYTES);
-        prop_assert!(loc.segment().0 > 0 && loc.offset() + len <= 1 << 24);
+        prop_assert!(loc == Loc::ZEROED || (loc.segment().0 > 0 && loc.offset() + len <= 1 << 24));
         end = start + len;
     }
     let again = Leaf::decode(LEAF, &encoded(decoded)).unwrap();
-    prop_assert!(again.runs().eq(decoded.runs()));
+    prop_assert!(again.entries().eq(decoded.entries()));
     prop_assert_eq!(again.mapped_bytes(), decoded.mapped_bytes());
     Ok(())
 }
@@ -237,8 +273,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_dense(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), packed: bool) {
-        let mut bytes = encoded(&if packed { packed_leaf() } else { dense_leaf() });
+    fn mutated_dense(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), packed: bool, zeroes: bool) {
+        let leaf = if packed { packed_leaf() } else { dense_leaf() };
+        let mut bytes = encoded(&if zeroes { zeroed(leaf) } else { leaf });
         for (at, value) in &changes {
             let at = at.index(bytes.len());
             bytes[at] = *value;

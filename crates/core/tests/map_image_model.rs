@@ -18,6 +18,8 @@ enum Op {
     Clear(usize, usize),
     Move(usize, usize, u64),
     Truncate(usize),
+    /// Brings what was never written from elsewhere.
+    Fill(usize, usize, u64),
     Lookup(usize, usize),
     Take,
     /// The checkpoint under way is committed or fails.
@@ -36,6 +38,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => at().prop_map(|(a, b)| Op::Clear(a, b)),
         2 => (at(), any::<u64>()).prop_map(|((a, b), pick)| Op::Move(a, b, pick)),
         1 => any::<usize>().prop_map(Op::Truncate),
+        2 => (at(), any::<u64>()).prop_map(|((a, b), pick)| Op::Fill(a, b, pick)),
         2 => at().prop_map(|(a, b)| Op::Lookup(a, b)),
         2 => Just(Op::Take),
         2 => prop::bool::weighted(0.8).prop_map(Op::Finish),
@@ -68,10 +71,13 @@ const BASE: u64 = 3 * LEAF_SPAN_BYTES as u64 + 5 * UNIT as u64;
 const MAX_CELLS: usize = 200;
 
 impl World {
-    fn new() -> World {
-        let model = Model::new(BASE, UNIT, CELLS);
+    /// `keeps`: in a part of the range it is told what is zeroed.
+    fn new(keeps: bool) -> World {
+        let mut model = Model::new(BASE, UNIT, CELLS);
+        model.zeroed_below = if keeps { model.offset(CELLS * 3 / 4) } else { 0 };
         let (durable, root, loads) = (model.clone(), Vec::new(), Vec::new());
-        let (map, store) = (ExtentMap::new(), BTreeMap::new());
+        let (mut map, store) = (ExtentMap::new(), BTreeMap::new());
+        map.keep_zeroed_below(model.zeroed_below);
         World { map, model, store, next_key: 1, root, durable, checkpoint: None, loads }
     }
 
@@ -130,6 +136,14 @@ impl World {
                 let before = self.model.replace(cell, CELLS - cell, None);
                 prop_assert_eq!(self.model.units(&superseded), before);
             }
+            Op::Fill(a, b, pick) => {
+                let (cell, count, offset, len) = self.range(a, b);
+                // Beyond where it is told nothing is looked at.
+                let told = len.min(self.model.zeroed_below.saturating_sub(offset));
+                let to = location(pick, UNIT, len as u32);
+                let (filled, _) = self.with_loads((offset, told), |map, _| map.fill((offset, len as u32), to))?;
+                prop_assert_eq!(u64::from(filled), self.model.fill(cell, count, to) * u64::from(UNIT));
+            }
             Op::Move(a, b, pick) => self.relocate(a, b, pick)?,
             Op::Lookup(a, b) => {
                 let (cell, count) = self.model.range(a, b, CELLS);
@@ -157,7 +171,7 @@ impl World {
 
     fn relocate(&mut self, a: usize, b: usize, pick: u64) -> Result<(), TestCaseError> {
         let (cell, count, offset, len) = self.range(a, b);
-        let mapped = (0..count).find(|i| self.model.cells[cell + i] != 0);
+        let mapped = (0..count).find(|i| self.model.cells[cell + i] > 1);
         let from = mapped.map(|i| Loc(self.model.cells[cell + i].wrapping_sub(i as u64 * u64::from(UNIT))));
         let Some(from) = from.filter(|from| from.segment().0 > 0 && from.offset() + len as u32 <= 1 << 24) else {
             return Ok(());
@@ -181,6 +195,15 @@ impl World {
             assert!(result.is_ok() || extents.len() == 1, "a failed lookup left something behind");
             result
         })?;
+        let mut unwritten = vec![(1, 1)];
+        self.map.unwritten(offset, len, &mut unwritten).unwrap();
+        let merged = unwritten[1..].array_windows().all(|[one, next]| one.0 + one.1 < next.0);
+        prop_assert!(merged && unwritten[0] == (1, 1));
+        let cells = unwritten[1..].iter().flat_map(|&(start, len)| {
+            let first = ((start - BASE) / u64::from(UNIT)) as usize;
+            first..first + (len / u64::from(UNIT)) as usize
+        });
+        prop_assert!(cells.eq(self.model.unwritten(cell, count)));
         self.model.check(cell, count, &extents[1..])
     }
 
@@ -239,6 +262,7 @@ impl World {
 
     fn crash(&mut self) {
         self.map = ExtentMap::new();
+        self.map.keep_zeroed_below(self.model.zeroed_below);
         self.map.load_root(self.root.iter().copied());
         self.model = self.durable.clone();
         self.checkpoint = None;
@@ -250,8 +274,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn image(ops in prop::collection::vec(op(), 1..120)) {
-        let mut world = World::new();
+    fn image(ops in prop::collection::vec(op(), 1..120), keeps in any::<bool>()) {
+        let mut world = World::new(keeps);
         for op in &ops {
             world.apply(op)?;
         }

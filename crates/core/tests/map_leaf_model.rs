@@ -27,6 +27,10 @@ enum Op {
         at: usize,
         cells: usize,
     },
+    Zero {
+        at: usize,
+        cells: usize,
+    },
     /// Relocates, from where the range mostly points.
     Move {
         at: usize,
@@ -48,6 +52,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => at().prop_map(|(at, cells)| Op::Append { at, cells }),
         1 => at().prop_map(|(at, cells)| Op::Again { at, cells }),
         2 => at().prop_map(|(at, cells)| Op::Clear { at, cells }),
+        2 => at().prop_map(|(at, cells)| Op::Zero { at, cells }),
         2 => (at(), any::<u64>()).prop_map(|((at, cells), pick)| Op::Move { at, cells, pick }),
         1 => (any::<u64>(), 1u16..6000).prop_map(|(seed, blocks)| Op::Scatter { seed, blocks }),
         1 => Just(Op::Encode),
@@ -65,6 +70,7 @@ impl Pair {
         let (start, len) = (self.model.offset(cell) as u32, count as u32 * self.model.unit);
         let mut superseded = Vec::new();
         match loc {
+            Some(Loc::ZEROED) => self.leaf.zero(start, len, &mut superseded),
             Some(loc) => self.leaf.set(start, len, loc, &mut superseded),
             None => self.leaf.clear(start, len, &mut superseded),
         }
@@ -86,7 +92,7 @@ impl Pair {
                 let (cell, count) = range(at, cells);
                 let before = Loc(if cell > 0 { self.model.cells[cell - 1] } else { 0 });
                 let loc = Loc(before.0 + u64::from(unit));
-                if before != Loc::NOWHERE && u64::from(before.offset()) + u64::from(unit + len(count)) <= 1 << 24 {
+                if before.is_data() && u64::from(before.offset()) + u64::from(unit + len(count)) <= 1 << 24 {
                     self.set(cell, count, Some(loc))?;
                 }
             }
@@ -97,7 +103,7 @@ impl Pair {
                 let room = self.model.cells.len() - cell;
                 let count = (0..room.min(self.max_cells)).take_while(is_run).count();
                 let loc = Loc(self.model.cells[cell]);
-                if loc != Loc::NOWHERE && u64::from(loc.offset()) + u64::from(len(count)) <= 1 << 24 {
+                if loc.is_data() && u64::from(loc.offset()) + u64::from(len(count)) <= 1 << 24 {
                     self.set(cell, count, Some(loc))?;
                 }
             }
@@ -105,12 +111,17 @@ impl Pair {
                 let (cell, count) = range(at, cells);
                 self.set(cell, count, None)?;
             }
+            Op::Zero { at, cells } => {
+                let (cell, count) = range(at, cells);
+                self.set(cell, count, Some(Loc::ZEROED))?;
+            }
             Op::Move { at, cells, pick } => self.relocate(at, cells, pick)?,
             Op::Scatter { seed, blocks } => self.scatter(seed, blocks)?,
             Op::Encode => {
                 let mut bytes = vec![7];
                 self.leaf.encode(LeafNo(9), &mut bytes);
                 let decoded = Leaf::decode(LeafNo(9), &bytes[1..]).unwrap();
+                prop_assert!(decoded.entries().eq(self.leaf.entries()));
                 prop_assert!(decoded.runs().eq(self.leaf.runs()));
                 self.leaf = decoded;
             }
@@ -122,7 +133,7 @@ impl Pair {
         let unit = self.model.unit;
         let (cell, count) = self.model.range(at, cells, self.max_cells);
         // From where the first mapped cell of the range points, taken back to the start of the range.
-        let mapped = (0..count).find(|i| self.model.cells[cell + i] != 0);
+        let mapped = (0..count).find(|i| self.model.cells[cell + i] > 1);
         let Some(from) = mapped.map(|i| self.model.cells[cell + i].wrapping_sub((i * unit as usize) as u64)) else {
             return Ok(());
         };
@@ -162,10 +173,16 @@ impl Pair {
         self.model.check(cell, count, &extents)?;
         if count == self.model.cells.len() {
             prop_assert_eq!(u64::from(self.leaf.mapped_bytes()), self.model.mapped_bytes());
-            prop_assert_eq!(self.leaf.is_empty(), self.model.mapped_bytes() == 0);
+            prop_assert_eq!(self.leaf.is_empty(), self.model.cells.iter().all(|cell| *cell == 0));
             let mapped = pieces[1..].iter().filter_map(|p| p.loc.map(|loc| (p.start, p.len, loc)));
             prop_assert!(self.leaf.runs().map(|run| (run.start, run.len, run.loc)).eq(mapped));
-            prop_assert_eq!(self.leaf.runs().count(), self.leaf.run_count());
+            prop_assert_eq!(self.leaf.entries().count(), self.leaf.run_count());
+            let mut zeroed = vec![false; self.model.cells.len()];
+            for run in self.leaf.entries().filter(|run| run.loc == Loc::ZEROED) {
+                let at = ((u64::from(run.start) - self.model.base) / u64::from(self.model.unit)) as usize;
+                zeroed[at..at + (run.len / self.model.unit) as usize].fill(true);
+            }
+            prop_assert!(self.model.cells.iter().map(|cell| *cell == Loc::ZEROED.0).eq(zeroed));
         }
         Ok(())
     }

@@ -81,6 +81,39 @@ fn bytes_of_version_1_are_as_released() {
     assert_eq!(golden.len(), LEN);
 }
 
+/// The same with blocks that are zeroed beside holes.
+fn zeroed_sample() -> Patch {
+    let (leaf, changed) = changed(|map| {
+        map.clear(16 * 4096, 4096, &mut Vec::new()).unwrap();
+        map.keep_zeroed_below(1 << 30);
+        map.clear(15 * 4096, 4096, &mut Vec::new()).unwrap();
+        map.clear(17 * 4096, 2 * 4096, &mut Vec::new()).unwrap();
+        map.set(19 * 4096, 4096, Loc::new(SegmentNo(2), 8192), &mut Vec::new()).unwrap();
+    });
+    Patch::of(&leaf, &changed).unwrap()
+}
+
+#[test]
+fn bytes_of_version_2_are_as_released() {
+    let path = format!("{}/testdata/v4/patch-zeroed.bin", env!("CARGO_MANIFEST_DIR"));
+    let mut bytes = encoded(&zeroed_sample());
+    if std::env::var_os("LSD_WRITE_GOLDEN").is_some() && !std::fs::exists(&path).unwrap() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(std::fs::read(&path).unwrap() == bytes, "not encoded as released");
+    assert_eq!(Patch::decode(LEAF, &BASE, &bytes), Ok(zeroed_sample()));
+    // Version 1 has no zeroed blocks, and no version has others that are in no segment.
+    let decode_as = |bytes: &mut Vec<u8>, at: usize, value: u8| {
+        bytes[at] = value;
+        repair_checksum(bytes);
+        Patch::decode(LEAF, &BASE, bytes)
+    };
+    let entry = |index| Err(MapError::Entry { leaf: LEAF, index });
+    assert_eq!(decode_as(&mut bytes.clone(), 4, 1), entry(1));
+    let last = bytes.len() - 3;
+    assert_eq!(decode_as(&mut bytes, last, 2), entry(4));
+}
+
 #[test]
 fn a_patch_makes_of_its_base_the_leaf_that_it_was_made_of() {
     let (before, _) = changed(|map| map.set(0, 4096, Loc::new(SegmentNo(9), 4096), &mut Vec::new()).unwrap());
@@ -119,7 +152,7 @@ fn what_a_patch_cannot_say_is_in_none() {
 fn what_is_not_a_patch_is_refused_for_its_reason() {
     let refused = |at: usize, value: &[u8]| decode_with(at, value).unwrap_err();
     assert_eq!(refused(0, b"LSDL"), MapError::Magic { leaf: LEAF, found: u32::from_le_bytes(*b"LSDL") });
-    assert_eq!(refused(4, &[2, 0]), MapError::Version { leaf: LEAF, found: 2 });
+    assert_eq!(refused(4, &[3, 0]), MapError::Version { leaf: LEAF, found: 3 });
     let entry = |index| MapError::Entry { leaf: LEAF, index };
     assert_eq!(refused(6, &[1, 0]), entry(0), "reserved");
     assert_eq!(refused(8, &[5, 3, 2, 1]), MapError::OtherLeaf { leaf: LEAF, found: LeafNo(0x0102_0305) });

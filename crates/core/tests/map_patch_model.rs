@@ -89,10 +89,13 @@ fn decode(store: &BTreeMap<u32, Vec<u8>>, no: LeafNo, place: &LeafPlace) -> (Lea
 }
 
 impl World {
-    fn new() -> World {
-        let model = Model::new(BASE, UNIT, CELLS);
+    /// `keeps`: in a part of the range it is told what is zeroed.
+    fn new(keeps: bool) -> World {
+        let mut model = Model::new(BASE, UNIT, CELLS);
+        model.zeroed_below = if keeps { model.offset(CELLS * 3 / 4) } else { 0 };
         let (durable, root, seen) = (model.clone(), Vec::new(), Seen::default());
-        let (map, store) = (ExtentMap::new(), BTreeMap::new());
+        let (mut map, store) = (ExtentMap::new(), BTreeMap::new());
+        map.keep_zeroed_below(model.zeroed_below);
         World { map, model, store, next_page: 1, root, durable, checkpoint: None, seen }
     }
 
@@ -156,6 +159,7 @@ impl World {
             Op::Evict => self.map.evict(0),
             Op::Crash => {
                 self.map = ExtentMap::new();
+                self.map.keep_zeroed_below(self.model.zeroed_below);
                 self.map.load_root(self.root.iter().copied());
                 (self.model, self.checkpoint) = (self.durable.clone(), None);
             }
@@ -210,7 +214,7 @@ impl World {
 
     fn commit(&mut self, no: LeafNo, at: LeafPlace, patched: bool, snapshot: &Snapshot) -> Result<(), TestCaseError> {
         let (leaf, _) = decode(&self.store, no, &at);
-        prop_assert!(leaf.runs().eq(snapshot.content.runs()), "leaf {} is stored as something else", no);
+        prop_assert!(leaf.entries().eq(snapshot.content.entries()), "leaf {} is stored as something else", no);
         prop_assert_eq!(leaf.mapped_bytes(), snapshot.content.mapped_bytes());
         if patched {
             self.seen.patches += 1;
@@ -227,12 +231,19 @@ impl World {
         self.load(offset, len);
         let mut extents: Vec<Extent> = Vec::new();
         self.map.lookup(offset, len, &mut extents).unwrap();
+        let mut unwritten = Vec::new();
+        self.map.unwritten(offset, len, &mut unwritten).unwrap();
+        let cells: u64 = unwritten.iter().map(|(_, len)| len / u64::from(UNIT)).sum();
+        prop_assert_eq!(cells as usize, self.model.unwritten(0, CELLS).len());
         self.model.check(0, CELLS, &extents)
     }
 }
 
 fn run(ops: &[Op]) -> Result<Seen, TestCaseError> {
-    let mut world = World::new();
+    run_in(World::new(false), ops)
+}
+
+fn run_in(mut world: World, ops: &[Op]) -> Result<Seen, TestCaseError> {
     for op in ops {
         world.apply(op)?;
     }
@@ -254,8 +265,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn patched_leaves(ops in prop::collection::vec(op(), 1..60)) {
-        run(&ops)?;
+    fn patched_leaves(ops in prop::collection::vec(op(), 1..60), keeps in any::<bool>()) {
+        run_in(World::new(keeps), &ops)?;
     }
 }
 

@@ -28,6 +28,7 @@ mod write;
 /// it anew with all that it awaits in turn: the whole engine, a dozen times over. Not on what every read and write passes.
 pub(crate) use async_recursion::async_recursion as compiled_here;
 
+pub use api::bases::{BaseInfo, Bases};
 pub use api::clock::Clock;
 pub use api::config::{ConfigOption, ConfigSource, client_config, is_overridable, pool_config};
 pub use api::error::{Error, ErrorKind, Result};

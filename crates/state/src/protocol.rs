@@ -127,6 +127,13 @@
 //! 40. *The destination of an aborted migration goes only when the source has, durably, what was written to it* (`migration/abort.rs`): it is taken from
 //!     its writers first, as rule 25 has it, and cannot be opened any more before the source deletes anything again.
 //!     Tests: `an_aborted_migration_loses_no_write`, `who_has_a_destination_open_does_not_write_to_it_behind_an_abort`.
+//! 45. *What is brought from a base goes where nothing was ever written, and a discard is a write* (`state/relocation.rs`, `ExtentMap::fill`,
+//!     `lsd_core::map`): in the running image and in replay, so a base that is read late brings nothing back that was written, discarded or
+//!     cut off since.
+//!     Test: `what_was_written_wins_against_a_base_that_comes_late`.
+//! 46. *A base leaves the header only behind a checkpoint that has everything of it* (`collect/bring.rs`, `session/flatten.rs`): without it
+//!     replay would not know where what is brought belongs, and the user may remove the base.
+//!     Test: `a_base_goes_only_when_a_committed_map_has_all_of_it`.
 use crate::limits::CREATE_WINDOW;
 use crate::lineage::Ancestors;
 use lsd_core::units::{CheckpointId, Epoch, SegmentNo, Seq};

@@ -1,8 +1,10 @@
 //! The object store that lsd's engine runs on.
 //!
 //! Owns: the [`ObjectStore`] trait and its parts, its error type, the contract suite every implementation passes
-//! ([`contract`]), the memory store and the directory store. Does not own: RADOS (crate `lsd-rados`), any
+//! ([`contract`]), the memory store and the directory store, and what
+//! an image shows where it was never written ([`Base`]). Does not own: RADOS (crate `lsd-rados`), any
 //! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
+mod base;
 pub mod contract;
 mod dir;
 mod error;
@@ -10,6 +12,7 @@ mod locks;
 mod memory;
 mod parts;
 
+pub use base::{Base, BaseSpec, FILE_BASE, FileBase, FileBases, OpenBases};
 pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::{MEMORY_MAX_WRITE, MEMORY_POOL, MemoryCluster, MemoryReads, MemoryStore};

@@ -13,7 +13,7 @@ use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use futures::StreamExt;
 use lsd_engine::{Image, ImageRef};
-use lsd_store::ObjectStore;
+use lsd_store::{FileBase, ObjectStore};
 use source::{Chunk, Source};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub const SPEC: CommandSpec = CommandSpec {
             SPARSE_SIZE,
             NO_PROGRESS,
             OptionSpec::value("export-format", "format of image file"),
+            OptionSpec::switch("lazy", "read the file where the image was never written, until it is flattened"),
             OptionSpec::value("pool", "pool name (deprecated)").short('p').hidden(),
             OptionSpec::value("image", "image name (deprecated)").hidden(),
         ],
@@ -53,6 +54,10 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let path = path_argument(parsed)?;
     let destination = destination(parsed, &path)?;
     let layout = Layout::of(parsed)?;
+    if parsed.has("lazy") {
+        let made = lazily(session, &destination, &layout, (&path, format)).await;
+        return made.map_err(|failure| Failure { message: format!("import failed: {failure}"), ..failure });
+    }
     let line = ProgressLine::new("Importing image", !parsed.has("no-progress"));
     let no_file = |failure: Failure| {
         crate::report(&failure);
@@ -69,6 +74,24 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         }
     };
     imported.map_err(|failure| Failure { message: format!("import failed: {failure}"), ..failure })
+}
+
+/// Makes an image that shows the file: nothing is copied. The file has to stay as it is until the image is flattened.
+async fn lazily(
+    session: &Session,
+    destination: &Location,
+    layout: &Layout,
+    (path, format): (&str, ExportFormat),
+) -> Result<()> {
+    if format != ExportFormat::Content || path == "-" {
+        return Err(Failure::invalid("--lazy takes a file with the bare content of a disk"));
+    }
+    let base = FileBase::look_at(Path::new(path)).await;
+    let base = base.map_err(|error| plain_errno(&lsd_engine::Error::from(error)))?;
+    let store = session.store_or_create(&destination.place).await?;
+    let options = layout.for_new(session, &store, base.size).await?;
+    let made = Image::create_over(&store, &destination.image, &options, &base).await;
+    made.map(drop).map_err(|error| plain_errno(&error))
 }
 
 /// The file, from `--path` or the first positional argument.

@@ -11,7 +11,7 @@ use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
-use lsd_engine::{Features, Image, ImageInfo, Parent};
+use lsd_engine::{BaseInfo, Features, Image, ImageInfo, Parent};
 use lsd_store::ObjectStore;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ struct Shown {
     /// The group that it is in, with its pool.
     group: Option<String>,
     parent: Option<(Kin, Parent)>,
+    /// What is shown where nothing was ever written.
+    base: Option<BaseInfo>,
 }
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
@@ -65,6 +67,7 @@ async fn look(store: &Arc<dyn ObjectStore>, image: &Image) -> lsd_engine::Result
             None => None,
         },
         parent: overlapping_parent(store, image).await?,
+        base: image.base(),
         info,
     })
 }
@@ -128,6 +131,7 @@ fn tree(shown: &Shown) -> Tree {
     fields.extend(shown.is_protected.map(|value| ("protected", flag(value).into())));
     fields.extend(shown.limit.map(|limit| ("snapshot_limit", limit.into())));
     fields.extend(shown.parent.as_ref().map(|(kin, parent)| ("parent", parent_tree(kin, parent))));
+    fields.extend(shown.base.as_ref().map(|base| ("base", base_tree(base))));
     if is_striped(info) {
         fields.extend([("stripe_unit", info.stripe_unit.into()), ("stripe_count", info.stripe_count.into())]);
     }
@@ -143,6 +147,14 @@ fn parent_tree(kin: &Kin, parent: &Parent) -> Tree {
         ("snapshot", parent.snapshot.name.as_str().into()),
         ("trash", Tree::Bool(parent.trash)),
         ("overlap", parent.overlap.into()),
+    ])
+}
+
+fn base_tree(base: &BaseInfo) -> Tree {
+    Tree::Object(vec![
+        ("kind", base.kind.as_str().into()),
+        ("spec", base.spec.as_str().into()),
+        ("overlap", base.overlap.into()),
     ])
 }
 
@@ -179,6 +191,10 @@ fn plain(shown: &Shown) -> String {
     if let Some((kin, Parent { trash, id, snapshot, overlap, .. })) = &shown.parent {
         let in_trash = if *trash { format!(" (trash {id})") } else { String::new() };
         line(format!("parent: {}@{}{in_trash}", kin.spec(), snapshot.name));
+        line(format!("overlap: {}", size::format(*overlap)));
+    }
+    if let Some(BaseInfo { kind, spec, overlap }) = &shown.base {
+        line(format!("base: {kind}:{spec}"));
         line(format!("overlap: {}", size::format(*overlap)));
     }
     if is_striped(info) {

@@ -59,6 +59,13 @@ impl Bench {
         info
     }
 
+    pub async fn write(&self, image: &str, offset: u64, bytes: &'static [u8]) {
+        let image =
+            Image::open(&self.store(), &ImageRef::Name(image.to_owned()), &OpenOptions::default()).await.unwrap();
+        image.write(offset, bytes::Bytes::from_static(bytes), false).await.unwrap();
+        image.close().await.unwrap();
+    }
+
     pub async fn content(&self, image: &str) -> Vec<u8> {
         let image = self.open(image).await;
         let bytes = image.read(0, image.size()).await.unwrap().to_bytes().to_vec();

@@ -1,5 +1,6 @@
 //! The values of the image header: a keyed object that is changed only by updates guarded by the epoch.
 mod ancestry;
+mod base;
 mod group;
 mod migration;
 mod snapshot;
@@ -7,6 +8,7 @@ mod tombs;
 mod trash;
 
 pub use ancestry::{Ancestor, AncestryRecord, ChildRecord, ImagePlace, MAX_ANCESTORS};
+pub use base::BaseRecord;
 pub use group::{GroupRef, GroupSnapRecord, GroupSnapState, MemberId, MemberRecord, MemberState};
 pub use migration::{MigrationRecord, MigrationRole, MigrationState};
 pub use snapshot::{SnapCounters, SnapNamespace, SnapRecord};
@@ -25,7 +27,7 @@ pub const HEADER_VERSION: u16 = 1;
 const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
 /// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
 /// own before it is used.
-pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION;
+pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION | REQUIRES_BASE;
 /// The image has, or had, snapshots: segments and pages that its map does not point at may be needed.
 pub const REQUIRES_SNAPSHOTS: u64 = 1;
 /// The image may be a clone, or one of its snapshots may have clones: numbers may be an ancestor's, and a snapshot may be needed from
@@ -34,6 +36,8 @@ pub const REQUIRES_CLONES: u64 = 2;
 /// The image is the source or the destination of a migration: the source must not change, and the destination's map may point at what is
 /// the source's.
 pub const REQUIRES_MIGRATION: u64 = 4;
+/// The image has, or had, a base: leaves tell zeroed from never written, and records may bring what a base has.
+pub const REQUIRES_BASE: u64 = 8;
 
 /// Keys of the header object. `client.` is kept for journal clients.
 pub mod key {
@@ -71,6 +75,9 @@ pub mod key {
     /// Of the source and of the destination of a migration, as long as that lasts.
     pub const MIGRATION: &str = "migration";
 
+    /// Of an image that shows something else wherever it was never written.
+    pub const BASE: &str = "base";
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }
@@ -93,6 +100,7 @@ mod kind {
     pub const GROUP_MEMBER: u16 = 21;
     pub const GROUP_SNAPSHOT: u16 = 22;
     pub const MIGRATION: u16 = 23;
+    pub const BASE: u16 = 24;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {

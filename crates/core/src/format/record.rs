@@ -22,6 +22,7 @@ pub enum RecordKind {
     Resize { size: u64 },
     /// Garbage collection copied `len` bytes here, described as a write's: those bytes of the range that still live at
     /// `from` on live here from now on. Content never changes; whatever superseded `from` before this record wins.
+    /// [`Loc::NOWHERE`]: they are the base's, for those bytes of the range that were never written.
     Relocate { len: u32, data_offset: u32, data_crc: u32, from: Loc },
 }
 
@@ -48,7 +49,9 @@ const KIND_DISCARD: u8 = 2;
 const KIND_WRITE_ZEROES: u8 = 3;
 const KIND_RESIZE: u8 = 4;
 const KIND_RELOCATE: u8 = 5;
-// 6 is kept for named points in the log (snapshots). A decoder that does not know a kind refuses the batch.
+// 6 is kept for named points in the log (snapshots).
+const KIND_BRING: u8 = 7;
+// A decoder that does not know a kind refuses the batch.
 
 impl Record {
     /// `step`: its sequence minus the group's first, below 2^24; 0 in a batch that is no part of a group.
@@ -58,6 +61,9 @@ impl Record {
             RecordKind::Discard { len } => (KIND_DISCARD, len, 0, 0, 0),
             RecordKind::WriteZeroes { len } => (KIND_WRITE_ZEROES, len, 0, 0, 0),
             RecordKind::Resize { size } => (KIND_RESIZE, size, 0, 0, 0),
+            RecordKind::Relocate { len, data_offset, data_crc, from: Loc::NOWHERE } => {
+                (KIND_BRING, 0, len, data_offset, data_crc)
+            }
             RecordKind::Relocate { len, data_offset, data_crc, from } => {
                 (KIND_RELOCATE, from.0, len, data_offset, data_crc)
             }
@@ -88,6 +94,7 @@ impl Record {
             KIND_DISCARD if plain => RecordKind::Discard { len: arg },
             KIND_WRITE_ZEROES if plain => RecordKind::WriteZeroes { len: arg },
             KIND_RESIZE if plain => RecordKind::Resize { size: arg },
+            KIND_BRING if arg == 0 => RecordKind::Relocate { len, data_offset, data_crc, from: Loc::NOWHERE },
             KIND_RELOCATE if fits_segment(Loc(arg), len) => {
                 RecordKind::Relocate { len, data_offset, data_crc, from: Loc(arg) }
             }

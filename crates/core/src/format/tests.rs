@@ -3,10 +3,10 @@ use super::batch::{BATCH_HEADER_BYTES, Batch, BatchPlace, decode, encode};
 use super::checkpoint::{LeafPlace, LeafPointer, PageIdentity, PageKind, PatchPointer, decode_page, encode_page};
 use super::codec::crc32c;
 use super::header::{
-    Ancestor, AncestryRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord, GroupSnapState,
-    ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState, MigrationRecord, MigrationRole,
-    MigrationState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs, TrashRecord, TrashSource,
-    decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
+    Ancestor, AncestryRecord, BaseRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord,
+    GroupSnapState, ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState,
+    MigrationRecord, MigrationRole, MigrationState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs,
+    TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -229,6 +229,22 @@ fn sample_migration(role: MigrationRole, state: MigrationState) -> MigrationReco
     }
 }
 
+fn sample_base() -> BaseRecord {
+    let text = |text: &str| text.to_owned();
+    let (size, overlap) = (7 << 30, 5 << 30);
+    BaseRecord { kind: text("file"), spec: text("/srv/grün.raw"), identity: text("mtime=5.000000007"), size, overlap }
+}
+
+/// What a base had, and beside it a copy as collection makes it.
+fn sample_brought() -> (Vec<u8>, Batch) {
+    let (_, batch) = sample_relocations();
+    let mut records = batch.records;
+    if let RecordKind::Relocate { from, .. } = &mut records[0].kind {
+        *from = Loc::NOWHERE;
+    }
+    encoded(batch_of(IDENTITY.place(0), Seq(77), records), &[0x5a; 1536])
+}
+
 fn sample_child() -> ChildRecord {
     ChildRecord { snapshot: SnapId(7), place: sample_place(), is_strict: true, time_ns: 5 }
 }
@@ -329,6 +345,8 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             include_bytes!("../../testdata/v2/summary-shares.bin"),
         ),
         ("relocations", sample_relocations().0, include_bytes!("../../testdata/v1/relocations.bin")),
+        ("header-base", sample_base().encode(), include_bytes!("../../testdata/v4/header-base.bin")),
+        ("brought", sample_brought().0, include_bytes!("../../testdata/v4/brought.bin")),
     ]
 }
 
@@ -347,6 +365,8 @@ const V3: &[&str] = &[
     "header-group-snapshot",
     "directory-trash",
 ];
+/// Those of images with a base.
+const V4: &[&str] = &["header-base", "brought"];
 /// Roots as they were written before there were moments: they are only read now.
 const ROOT_V1: &[u8] = include_bytes!("../../testdata/v1/root-page.bin");
 const ROOT_V2: &[u8] = include_bytes!("../../testdata/v2/patched-root-page.bin");
@@ -356,7 +376,8 @@ fn bytes_are_as_released() {
     // LSD_WRITE_GOLDEN=1 writes files that do not exist yet; it never changes one that does.
     for (name, bytes, kept) in golden() {
         if kept.is_empty() && std::env::var_os("LSD_WRITE_GOLDEN").is_some() {
-            let version = 1 + u32::from(V2.contains(&name)) + 2 * u32::from(V3.contains(&name));
+            let later = [V2, V3, V4].iter().position(|names| names.contains(&name));
+            let version = later.map_or(1, |later| later + 2);
             let path = format!("{}/testdata/v{version}/{name}.bin", env!("CARGO_MANIFEST_DIR"));
             std::fs::write(path, &bytes).unwrap();
             continue;
@@ -382,6 +403,15 @@ fn everything_comes_back() {
     let seal = encode_seal(&IDENTITY, &[7, 8], &batches, Seq(5), 4096);
     assert_eq!(decode_seal(&IDENTITY, &seal).unwrap(), Seal { sums: vec![7, 8], summary });
     assert!(decode_seal(&IDENTITY, &encoded).is_err(), "a summary alone");
+    let (bytes, brought) = sample_brought();
+    assert_eq!(decode(&IDENTITY.place(0), &bytes, true).unwrap(), brought);
+    assert_eq!(BaseRecord::decode(&sample_base().encode()).unwrap(), sample_base());
+    for wrong in [
+        BaseRecord { overlap: sample_base().size + 1, ..sample_base() },
+        BaseRecord { kind: String::new(), ..sample_base() },
+    ] {
+        assert!(BaseRecord::decode(&wrong.encode()).is_err(), "{wrong:?}");
+    }
     assert_eq!(ImageRecord::decode(&sample_image().encode()).unwrap(), sample_image());
     assert_eq!(StateRecord::decode(&STATE.encode()).unwrap(), STATE);
     assert_eq!(decode_epoch(&encode_epoch(Epoch(3))).unwrap(), Epoch(3));
@@ -588,6 +618,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = MemberRecord::decode(bytes);
     let _ = GroupSnapRecord::decode(bytes);
     let _ = MigrationRecord::decode(bytes);
+    let _ = BaseRecord::decode(bytes);
 }
 
 /// Makes a mutated structure pass its checksum, so that the fields behind it are reached.
@@ -640,6 +671,7 @@ proptest! {
                 "header-ancestry" => AncestryRecord::decode(&bytes).is_ok(),
                 "header-child" => ChildRecord::decode(&bytes).is_ok(),
                 "header-snapshot" => SnapRecord::decode(&bytes).is_ok(),
+                "header-base" => BaseRecord::decode(&bytes).is_ok(),
                 "header-group" => GroupRef::decode(&bytes).is_ok(),
                 "header-group-member" => MemberRecord::decode(&bytes).is_ok(),
                 "header-group-snapshot" => GroupSnapRecord::decode(&bytes).is_ok(),

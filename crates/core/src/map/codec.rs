@@ -6,7 +6,7 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic    bytes "LSDL" (0x4c44534c)
-//!      4     2  version  1
+//!      4     2  version  1; 2 if something is zeroed
 //!      6     2  form     0 runs, 1 dense, 2 packed
 //!      8     4  leaf     number of the leaf; it covers image bytes leaf * 16 MiB to (leaf + 1) * 16 MiB
 //!     12     4  count    entries that follow; 4096 in the dense and the packed form
@@ -19,11 +19,12 @@
 //!      8     8  loc      segment << 24 | offset in the segment, bytes
 //! Entries ascend by start and do not overlap.
 //!
-//! entry of form 1, 8 bytes: loc of the block of 4096 bytes at index * 4096, or 0 for a hole.
+//! entry of form 1, 8 bytes: loc of the block of 4096 bytes at index * 4096, 0 for a hole, or in version 2 1 for zeroed.
 //! form 2, the same in about 3 bytes: `packed.rs`.
 //! ```
 //!
-//! A loc names a segment of 1 or more, and offset + len (4096 in forms 1 and 2) is at most 16 MiB. Nothing follows the last
+//! A loc names a segment of 1 or more, and offset + len (4096 in forms 1 and 2) is at most 16 MiB; in version 2 it may also be 1:
+//! the range is zeroed. Nothing follows the last
 //! entry. A leaf is written in the smallest form, runs before packed before dense; a reader takes any.
 use crc_fast::{CrcAlgorithm, Digest};
 
@@ -31,13 +32,15 @@ use super::dense::{BLOCKS, Dense};
 use super::leaf::Form;
 use super::packed::{self, Packing, Unpackable};
 use super::runs::Runs;
-use super::{Leaf, MapError, Run, fits_segment};
+use super::{Leaf, MapError, Run, is_valid};
 use crate::units::{BLOCK_BYTES, LEAF_SPAN_BYTES, LeafNo, Loc};
 
 /// "LSDL" read as a little-endian number.
 pub const LEAF_MAGIC: u32 = u32::from_le_bytes(*b"LSDL");
-/// The version that is written; there is no other yet.
+/// The version of a leaf in which nothing is zeroed.
 pub const LEAF_FORMAT_VERSION: u16 = 1;
+/// The version of one that tells zeroed from never written.
+pub const LEAF_ZEROED_VERSION: u16 = 2;
 /// Bytes before the first entry.
 pub const LEAF_HEADER_BYTES: usize = 20;
 
@@ -83,7 +86,8 @@ impl Leaf {
             Chosen::Packed(_) => (FORM_PACKED, BLOCKS),
         };
         out.extend_from_slice(&LEAF_MAGIC.to_le_bytes());
-        out.extend_from_slice(&LEAF_FORMAT_VERSION.to_le_bytes());
+        let version = if self.has_zeroed() { LEAF_ZEROED_VERSION } else { LEAF_FORMAT_VERSION };
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&form.to_le_bytes());
         out.extend_from_slice(&leaf.0.to_le_bytes());
         out.extend_from_slice(&(count as u32).to_le_bytes());
@@ -98,7 +102,7 @@ impl Leaf {
     }
 
     fn encode_runs(&self, out: &mut Vec<u8>) {
-        for run in self.runs() {
+        for run in self.entries() {
             out.extend_from_slice(&run.start.to_le_bytes());
             out.extend_from_slice(&run.len.to_le_bytes());
             out.extend_from_slice(&run.loc.0.to_le_bytes());
@@ -109,7 +113,7 @@ impl Leaf {
         let first = out.len();
         out.resize(first + DENSE_BYTES, 0);
         let entries = &mut out[first..];
-        for run in self.runs() {
+        for run in self.entries() {
             let index = (run.start / BLOCK_BYTES) as usize;
             for block in 0..run.len / BLOCK_BYTES {
                 let at = (index + block as usize) * 8;
@@ -132,7 +136,7 @@ impl Leaf {
             return Err(MapError::Magic { leaf, found: magic });
         }
         let (version, form) = (u16_at(header, 4), u16_at(header, 6));
-        if version != LEAF_FORMAT_VERSION {
+        if version != LEAF_FORMAT_VERSION && version != LEAF_ZEROED_VERSION {
             return Err(MapError::Version { leaf, found: version });
         }
         let count = u32_at(header, 12);
@@ -154,26 +158,31 @@ impl Leaf {
         if found != leaf {
             return Err(MapError::OtherLeaf { leaf, found });
         }
+        let zeroed = version == LEAF_ZEROED_VERSION;
         let form = match form {
-            FORM_RUNS => decode_runs(leaf, entries)?,
-            FORM_DENSE => decode_dense(leaf, entries)?,
-            _ => Form::Dense(Dense::from_blocks(packed::decode(entries).map_err(|error| match error {
+            FORM_RUNS => decode_runs(leaf, entries, zeroed)?,
+            FORM_DENSE => decode_dense(leaf, entries, zeroed)?,
+            _ => Form::Dense(Dense::from_blocks(packed::decode(entries, zeroed).map_err(|error| match error {
                 Unpackable::Length(expected) => length(LEAF_HEADER_BYTES as u64 + expected),
                 Unpackable::Entry(index) => MapError::Entry { leaf, index },
             })?)),
         };
-        Ok(Leaf::from_form(form))
+        let decoded = Leaf::from_form(form);
+        match decoded.has_zeroed() == zeroed {
+            true => Ok(decoded),
+            false => Err(MapError::Version { leaf, found: version }),
+        }
     }
 }
 
-fn decode_runs(leaf: LeafNo, entries: &[u8]) -> Result<Form, MapError> {
+fn decode_runs(leaf: LeafNo, entries: &[u8], zeroed: bool) -> Result<Form, MapError> {
     let mut runs = Runs::with_capacity(entries.len() / RUN_BYTES);
     let mut end = 0;
     for (index, entry) in entries.as_chunks::<RUN_BYTES>().0.iter().enumerate() {
         let run = Run { start: u32_at(entry, 0), len: u32_at(entry, 4), loc: Loc(u64_at(entry, 8)) };
         let run_end = u64::from(run.start) + u64::from(run.len);
         let in_leaf = run.len > 0 && run.start >= end && run_end <= u64::from(LEAF_SPAN_BYTES);
-        if !in_leaf || !fits_segment(run.loc, run.len) {
+        if !in_leaf || !is_valid(run.loc, run.len, zeroed) {
             return Err(MapError::Entry { leaf, index: index as u32 });
         }
         end = run.end();
@@ -182,11 +191,11 @@ fn decode_runs(leaf: LeafNo, entries: &[u8]) -> Result<Form, MapError> {
     Ok(Form::Runs(runs))
 }
 
-fn decode_dense(leaf: LeafNo, entries: &[u8]) -> Result<Form, MapError> {
+fn decode_dense(leaf: LeafNo, entries: &[u8], zeroed: bool) -> Result<Form, MapError> {
     let mut blocks = Vec::with_capacity(BLOCKS);
     for (index, entry) in entries.as_chunks::<8>().0.iter().enumerate() {
         let loc = Loc(u64::from_le_bytes(*entry));
-        if loc != Loc::NOWHERE && !fits_segment(loc, BLOCK_BYTES) {
+        if loc != Loc::NOWHERE && !is_valid(loc, BLOCK_BYTES, zeroed) {
             return Err(MapError::Entry { leaf, index: index as u32 });
         }
         blocks.push(loc.0);

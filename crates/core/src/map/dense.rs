@@ -10,7 +10,7 @@ pub(super) const BLOCKS: usize = (LEAF_SPAN_BYTES / BLOCK_BYTES) as usize;
 
 #[derive(Clone, Debug)]
 pub(super) struct Dense {
-    /// [`BLOCKS`] packed locations; 0 is a hole.
+    /// [`BLOCKS`] packed locations; 0 is a hole, 1 zeroed.
     blocks: Box<[u64]>,
     /// Runs that the blocks form: mapped blocks that do not continue the one before.
     run_count: u32,
@@ -21,7 +21,7 @@ impl Dense {
         Dense { blocks: vec![0; BLOCKS].into_boxed_slice(), run_count: 0 }
     }
 
-    /// Takes [`BLOCKS`] packed locations that segments have.
+    /// Takes [`BLOCKS`] packed locations that segments have, or that are holes or zeroed.
     pub(super) fn from_blocks(blocks: Vec<u64>) -> Dense {
         debug_assert_eq!(blocks.len(), BLOCKS);
         let mut dense = Dense { blocks: blocks.into_boxed_slice(), run_count: 0 };
@@ -37,7 +37,7 @@ impl Dense {
         size_of_val(&*self.blocks)
     }
 
-    /// Maps the block-aligned `start..end` to `loc` on, or to nothing. Returns how many bytes were mapped before.
+    /// Maps the block-aligned `start..end` to `loc` on, or to nothing. Returns how many bytes were data before.
     pub(super) fn replace(&mut self, start: u32, end: u32, loc: Option<Loc>, superseded: &mut Superseded) -> u32 {
         let (first, past) = ((start / BLOCK_BYTES) as usize, (end / BLOCK_BYTES) as usize);
         let mut before_bytes = 0;
@@ -45,8 +45,7 @@ impl Dense {
         let mut next = loc;
         for block in &mut self.blocks[first..past] {
             if *block != 0 {
-                supersede(superseded, Loc(*block), BLOCK_BYTES);
-                before_bytes += BLOCK_BYTES;
+                before_bytes += supersede(superseded, Loc(*block), BLOCK_BYTES);
             }
             *block = next.map_or(0, |loc| loc.0);
             next = next.map(|loc| loc.advance(BLOCK_BYTES));

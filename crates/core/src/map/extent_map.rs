@@ -17,43 +17,45 @@ use std::ops::RangeInclusive;
 /// would serve wrong data. Callers check what comes from outside (`fits_segment`).
 #[derive(Debug)]
 pub struct ExtentMap<S> {
-    slots: Slots<S>,
+    pub(super) slots: Slots<S>,
+    /// Below this address what is cleared stays known as zeroed (`unwritten.rs`).
+    pub(super) zeroed_below: u64,
 }
 
 impl<S> Default for ExtentMap<S> {
     fn default() -> ExtentMap<S> {
-        ExtentMap { slots: Slots::default() }
+        ExtentMap { slots: Slots::default(), zeroed_below: 0 }
     }
 }
 
 /// The bytes `start..start + len` of a leaf.
 #[derive(Clone, Copy)]
-struct Part {
-    leaf: LeafNo,
-    start: u32,
-    len: u32,
+pub(super) struct Part {
+    pub(super) leaf: LeafNo,
+    pub(super) start: u32,
+    pub(super) len: u32,
 }
 
 impl Part {
     /// The part of the image range `offset..end` that lies in `leaf`, which it touches.
-    fn of(leaf: LeafNo, offset: u64, end: u64) -> Part {
+    pub(super) fn of(leaf: LeafNo, offset: u64, end: u64) -> Part {
         let start = offset.max(leaf.start());
         let end = end.min(leaf.start() + u64::from(LEAF_SPAN_BYTES));
         Part { leaf, start: (start - leaf.start()) as u32, len: (end - start) as u32 }
     }
 
-    fn range(&self) -> (u32, u32) {
+    pub(super) fn range(&self) -> (u32, u32) {
         (self.start, self.len)
     }
 
     /// How far the part is into the range that begins at `offset`.
-    fn offset_in(&self, offset: u64) -> u32 {
+    pub(super) fn offset_in(&self, offset: u64) -> u32 {
         (self.leaf.start() + u64::from(self.start) - offset) as u32
     }
 }
 
 /// The first and the last leaf of a range, and its end; `None` for an empty range.
-fn leaves(offset: u64, len: u64) -> Option<(LeafNo, LeafNo, u64)> {
+pub(super) fn leaves(offset: u64, len: u64) -> Option<(LeafNo, LeafNo, u64)> {
     let end = offset.checked_add(len).filter(|&end| end <= MAX_IMAGE_BYTES);
     let end = end.unwrap_or_else(|| panic!("{offset}+{len} is beyond the largest image"));
     (len > 0).then(|| (LeafNo::of(offset), LeafNo::of(end - 1), end))
@@ -93,7 +95,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     }
 
     /// How much of the range, from its start, has leaves of at most so many bytes together, `stored_bytes` for those that are not in
-    /// memory, and at most so many leaves; at least one leaf.
+    /// memory, and at most so many leaves; at least one leaf. Clearing it makes no more leaves either.
     ///
     /// # Panics
     /// As [`Self::missing`].
@@ -114,10 +116,10 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
             };
             leaves += 1;
             if leaves > 1 && (leaves > most_leaves || bytes > most_bytes) {
-                return no.start() - offset;
+                return (no.start() - offset).min(self.len_to_zero(offset, len, most_leaves));
             }
         }
-        len
+        self.len_to_zero(offset, len, most_leaves)
     }
 
     /// False for a leaf that is stored and not in memory.
@@ -148,7 +150,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         Ok(true)
     }
 
-    fn require_loaded(&self, first: LeafNo, last: LeafNo) -> Result<(), NotLoaded> {
+    pub(super) fn require_loaded(&self, first: LeafNo, last: LeafNo) -> Result<(), NotLoaded> {
         if first == last {
             return self.slots.get(first).map_or(Ok(()), |slot| slot.loaded(first).map(drop));
         }
@@ -171,10 +173,15 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
     }
 
     /// Unmaps `len` bytes from `offset`; what was mapped there is appended to `superseded`. The cost is that of the
-    /// leaves that exist in the range.
+    /// leaves that exist in the range, and of all that are to tell that they are zeroed.
     pub fn clear(&mut self, offset: u64, len: u64, superseded: &mut Superseded) -> Result<(), NotLoaded> {
         let Some((first, last, end)) = leaves(offset, len) else { return Ok(()) };
         self.require_loaded(first, last)?;
+        let offset = self.zero(offset, end, superseded)?;
+        if offset >= end {
+            return Ok(());
+        }
+        let first = LeafNo::of(offset);
         let is_mapped = |&(no, slot): &(LeafNo, &Slot<S>)| {
             let part = Part::of(no, offset, end);
             let mut mapped = false;
@@ -359,7 +366,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         self.slots.loaded_bytes() + self.slots.index_bytes()
     }
 
-    /// Mapped bytes of the image, loaded or not.
+    /// Bytes of the image that are data, loaded or not.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
         self.slots.mapped_bytes()
@@ -389,7 +396,7 @@ impl<S: Clone + PartialEq> ExtentMap<S> {
         self.slots.dirty_bytes()
     }
 
-    /// Leaves that map something, or did at the last checkpoint.
+    /// Leaves that say something, or did at the last checkpoint.
     #[must_use]
     pub fn leaf_count(&self) -> usize {
         self.slots.len()
@@ -408,6 +415,9 @@ struct Extents<'a> {
 impl Extents<'_> {
     #[inline]
     fn push(&mut self, leaf: LeafNo, run: Run) {
+        if !run.loc.is_data() {
+            return;
+        }
         let offset = leaf.start() + u64::from(run.start);
         self.hole_until(offset);
         self.position = offset + u64::from(run.len);

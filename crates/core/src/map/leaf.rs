@@ -47,9 +47,44 @@ impl Leaf {
         self.replace(start, len, Some(loc), superseded);
     }
 
-    /// Unmaps `start..start + len`; what was mapped there is appended to `superseded`.
+    /// Unmaps `start..start + len`, as if it had never been written; what was mapped there is appended to `superseded`.
     pub fn clear(&mut self, start: u32, len: u32, superseded: &mut Superseded) {
         self.replace(start, len, None, superseded);
+    }
+
+    /// The same, and it stays known that the range is zeroed.
+    pub fn zero(&mut self, start: u32, len: u32, superseded: &mut Superseded) {
+        self.replace(start, len, Some(Loc::ZEROED), superseded);
+    }
+
+    /// True when all of the range is zeroed.
+    pub(super) fn is_zeroed(&self, start: u32, len: u32) -> bool {
+        let mut zeroed = 0;
+        self.visit(start, len, &mut |run: Run| zeroed += if run.loc == Loc::ZEROED { run.len } else { 0 });
+        zeroed == len
+    }
+
+    /// Maps what was never written of the range to `loc` on, each byte as far behind it as behind `start`. Returns the bytes mapped.
+    pub(super) fn fill(&mut self, start: u32, len: u32, loc: Loc) -> u32 {
+        let holes = self.unwritten(start, len);
+        for &(hole, len) in &holes {
+            self.replace(hole, len, Some(loc.advance(hole - start)), &mut Vec::new());
+        }
+        holes.iter().map(|(_, len)| len).sum()
+    }
+
+    /// The parts of the range that were never written, in order: start and length.
+    pub(super) fn unwritten(&self, start: u32, len: u32) -> Vec<(u32, u32)> {
+        let (mut position, mut holes) = (start, Vec::new());
+        let mut until = |next: u32, end: u32| {
+            if next > position {
+                holes.push((position, next - position));
+            }
+            position = end;
+        };
+        self.visit(start, len, &mut |run: Run| until(run.start, run.end()));
+        until(start + len, start + len);
+        holes
     }
 
     /// Relocation: the bytes of the range that still live at `from` on (the first byte at `from`, the second at the
@@ -89,7 +124,7 @@ impl Leaf {
             Form::Runs(runs) => runs.replace(start, end, loc, superseded),
             Form::Dense(dense) => dense.replace(start, end, loc, superseded),
         };
-        self.mapped_bytes = self.mapped_bytes - before_bytes + if loc.is_some() { len } else { 0 };
+        self.mapped_bytes = self.mapped_bytes - before_bytes + if loc.is_some_and(Loc::is_data) { len } else { 0 };
         self.choose_form();
     }
 
@@ -112,7 +147,7 @@ impl Leaf {
     fn make_dense(&mut self) {
         let mut dense = Dense::empty();
         let mut nothing = Vec::new();
-        for run in self.runs() {
+        for run in self.entries() {
             dense.replace(run.start, run.end(), Some(run.loc), &mut nothing);
         }
         self.form = Form::Dense(dense);
@@ -120,7 +155,7 @@ impl Leaf {
 
     fn make_runs(&mut self) {
         let mut runs = Runs::default();
-        self.runs().for_each(|run| runs.push(run));
+        self.entries().for_each(|run| runs.push(run));
         self.form = Form::Runs(runs);
     }
 
@@ -132,7 +167,7 @@ impl Leaf {
         leaf
     }
 
-    /// Calls `f` with the mapped parts of the range in order, cut at its ends.
+    /// Calls `f` with the mapped and the zeroed parts of the range in order, cut at its ends.
     #[inline]
     pub(super) fn visit(&self, start: u32, len: u32, f: &mut impl FnMut(Run)) {
         let end = range_end(start, len);
@@ -148,6 +183,9 @@ impl Leaf {
         let mut position = start;
         let first = out.len();
         self.visit(start, len, &mut |run: Run| {
+            if !run.loc.is_data() {
+                return;
+            }
             if run.start > position {
                 out.push(Piece { start: position, len: run.start - position, loc: None });
             }
@@ -162,8 +200,13 @@ impl Leaf {
         }
     }
 
-    /// All runs in order; none continues into the next.
+    /// All runs of data in order; none continues into the next.
     pub fn runs(&self) -> impl Iterator<Item = Run> + '_ {
+        self.entries().filter(|run| run.loc.is_data())
+    }
+
+    /// The same with what is zeroed.
+    pub fn entries(&self) -> impl Iterator<Item = Run> + '_ {
         let mut next = 0;
         std::iter::from_fn(move || {
             let run = match &self.form {
@@ -178,7 +221,7 @@ impl Leaf {
         })
     }
 
-    /// How many runs [`Leaf::runs`] yields.
+    /// How many runs [`Leaf::entries`] yields.
     #[must_use]
     pub fn run_count(&self) -> usize {
         match &self.form {
@@ -187,14 +230,21 @@ impl Leaf {
         }
     }
 
+    /// Bytes of data.
     #[must_use]
     pub fn mapped_bytes(&self) -> u32 {
         self.mapped_bytes
     }
 
+    /// Nothing of it was ever written, as far as it says.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mapped_bytes == 0
+        self.run_count() == 0
+    }
+
+    /// True when something of it is zeroed.
+    pub(super) fn has_zeroed(&self) -> bool {
+        self.entries().any(|run| run.loc == Loc::ZEROED)
     }
 
     /// True when every run begins and ends on block boundaries.

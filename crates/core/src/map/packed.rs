@@ -8,7 +8,8 @@
 //!      0     8  lowest   the lowest segment that an entry names
 //!      8     4  count    segments that follow, 1 to 4095
 //!     12     4  segment  segment - lowest, for each; they ascend from 0
-//!      -     3  entry    4096 of them: (index of the segment + 1) << 12 | offset in the segment / 4096; 0 for a hole
+//!      -     3  entry    4096 of them: (index of the segment + 1) << 12 | offset in the segment / 4096; 0 for a hole,
+//!                     in a leaf of version 2 1 for zeroed
 //! ```
 use super::codec::{u32_at, u64_at};
 use super::dense::BLOCKS;
@@ -18,6 +19,8 @@ use crate::units::{BLOCK_BYTES, Loc, MAX_SEGMENT_NO, SegmentNo};
 const ENTRY_BYTES: usize = 3;
 const ENTRIES_BYTES: usize = BLOCKS * ENTRY_BYTES;
 const FIXED_BYTES: usize = 12;
+/// The entry of a block that is zeroed.
+const ZEROED: u32 = 1;
 /// No packed leaf is smaller.
 pub(super) const LEAST_BYTES: usize = FIXED_BYTES + 4 + ENTRIES_BYTES;
 /// An entry has 12 bits for its segment.
@@ -34,11 +37,12 @@ impl Packing {
     /// `None` unless runs and what they point at are whole blocks, in segments whose numbers are not too far apart.
     pub(super) fn of(leaf: &Leaf) -> Option<Packing> {
         let mut numbers = Vec::with_capacity(leaf.run_count());
-        for Run { start, len, loc } in leaf.runs() {
-            if !(start | len | loc.offset()).is_multiple_of(BLOCK_BYTES) {
+        for Run { start, len, loc } in leaf.entries() {
+            let offset = if loc == Loc::ZEROED { 0 } else { loc.offset() };
+            if !(start | len | offset).is_multiple_of(BLOCK_BYTES) {
                 return None;
             }
-            numbers.push(loc.segment().0);
+            numbers.extend(loc.is_data().then_some(loc.segment().0));
         }
         numbers.sort_unstable();
         numbers.dedup();
@@ -59,12 +63,15 @@ impl Packing {
         let first = out.len();
         out.resize(first + ENTRIES_BYTES, 0);
         let entries = &mut out[first..];
-        for run in leaf.runs() {
-            let above = (run.loc.segment().0 - self.lowest) as u32;
-            let index = self.segments.partition_point(|segment| *segment < above) as u32;
-            let (block, target) = (run.start / BLOCK_BYTES, run.loc.offset() / BLOCK_BYTES);
+        for run in leaf.entries() {
+            let place = run.loc.is_data().then(|| {
+                let above = (run.loc.segment().0 - self.lowest) as u32;
+                let index = self.segments.partition_point(|segment| *segment < above) as u32;
+                (index + 1) << 12 | (run.loc.offset() / BLOCK_BYTES)
+            });
+            let block = run.start / BLOCK_BYTES;
             for step in 0..run.len / BLOCK_BYTES {
-                let entry = (index + 1) << 12 | (target + step);
+                let entry = place.map_or(ZEROED, |first| first + step);
                 let at = (block + step) as usize * ENTRY_BYTES;
                 entries[at..at + ENTRY_BYTES].copy_from_slice(&entry.to_le_bytes()[..ENTRY_BYTES]);
             }
@@ -80,8 +87,8 @@ pub(super) enum Unpackable {
     Entry(u32),
 }
 
-/// The locations of all blocks, 0 for a hole.
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<u64>, Unpackable> {
+/// The locations of all blocks, 0 for a hole. `zeroed`: entries may say that.
+pub(super) fn decode(bytes: &[u8], zeroed: bool) -> Result<Vec<u64>, Unpackable> {
     let (fixed, rest) = bytes.split_first_chunk::<FIXED_BYTES>().ok_or(Unpackable::Length(FIXED_BYTES as u64))?;
     let (lowest, count) = (u64_at(fixed, 0), u32_at(fixed, 8) as usize);
     let expected = FIXED_BYTES as u64 + 4 * count as u64 + ENTRIES_BYTES as u64;
@@ -96,7 +103,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<u64>, Unpackable> {
     let mut blocks = Vec::with_capacity(BLOCKS);
     for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
         let entry = u32::from_le_bytes([entry[0], entry[1], entry[2], 0]);
-        blocks.push(unpacked(entry, lowest, &above).ok_or(Unpackable::Entry(index as u32))?);
+        let is_zeroed = zeroed && entry == ZEROED;
+        let block = if is_zeroed { Some(Loc::ZEROED.0) } else { unpacked(entry, lowest, &above) };
+        blocks.push(block.ok_or(Unpackable::Entry(index as u32))?);
     }
     Ok(blocks)
 }

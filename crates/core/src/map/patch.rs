@@ -6,7 +6,7 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic    bytes "LSDP"
-//!      4     2  version  1
+//!      4     2  version  1; 2 if a block is zeroed
 //!      6     2  reserved 0
 //!      8     4  leaf     number of the leaf
 //!     12     4  count    blocks that the patch replaces, 1 to 4096
@@ -16,7 +16,8 @@
 //!     48     4  groups   segments that follow
 //!     52     6  group    u32 segment - lowest, u16 entries of that segment, at least 1; segments ascend from 0
 //!      -     3  entry    `count` of them: block of the leaf << 12 | offset in the segment / 4096; first those of each group
-//!                        in order, then the blocks that are holes (offset 0); ascending by block within each
+//!                        in order, then the blocks that are in none: holes (offset 0) and, in version 2, zeroed ones (1);
+//!                        ascending by block within each
 //! ```
 //!
 //! Every block is replaced at most once. The blocks that a patch does not name are those of the base.
@@ -28,8 +29,10 @@ use crate::units::{BLOCK_BYTES, CheckpointId, LeafNo, Loc, MAX_SEGMENT_NO, Segme
 
 /// "LSDP" read as a little-endian number.
 pub const PATCH_MAGIC: u32 = u32::from_le_bytes(*b"LSDP");
-/// The version that is written; there is no other yet.
+/// The version of a patch that makes no block zeroed.
 pub const PATCH_FORMAT_VERSION: u16 = 1;
+/// The version of one that does.
+pub const PATCH_ZEROED_VERSION: u16 = 2;
 /// A leaf whose full encoding is not larger than this gets no patches: it costs little more than one.
 pub const LEAST_PATCHED_BYTES: u32 = 2 << 10;
 
@@ -71,14 +74,15 @@ impl Patch {
             blocks.extend(range.clone().map(|block| (block as u16, Loc::NOWHERE)));
             let (start, len) = (range.start * BLOCK_BYTES, (range.end - range.start) * BLOCK_BYTES);
             leaf.visit(start, len, &mut |run: Run| {
-                is_aligned &= (run.start | run.len | run.loc.offset()).is_multiple_of(BLOCK_BYTES);
+                let offset = if run.loc == Loc::ZEROED { 0 } else { run.loc.offset() };
+                is_aligned &= (run.start | run.len | offset).is_multiple_of(BLOCK_BYTES);
                 let at = first + ((run.start - start) / BLOCK_BYTES) as usize;
                 for step in 0..run.len / BLOCK_BYTES {
                     blocks[at + step as usize].1 = run.loc.advance(step * BLOCK_BYTES);
                 }
             });
         }
-        let segments = || blocks.iter().filter(|(_, loc)| *loc != Loc::NOWHERE).map(|(_, loc)| loc.segment().0);
+        let segments = || blocks.iter().filter(|(_, loc)| loc.is_data()).map(|(_, loc)| loc.segment().0);
         let span = segments().max().unwrap_or(0) - segments().min().unwrap_or(0);
         (is_aligned && u32::try_from(span).is_ok()).then_some(Patch { blocks })
     }
@@ -117,16 +121,24 @@ impl Patch {
             let start = u32::from(*block) * BLOCK_BYTES;
             match *loc {
                 Loc::NOWHERE => base.clear(start, BLOCK_BYTES, &mut replaced),
+                Loc::ZEROED => base.zero(start, BLOCK_BYTES, &mut replaced),
                 loc => base.set(start, BLOCK_BYTES, loc, &mut replaced),
             }
         }
     }
 
-    /// The entries as they are stored: by segment, holes last.
+    fn has_zeroed(&self) -> bool {
+        self.blocks.iter().any(|(_, loc)| *loc == Loc::ZEROED)
+    }
+
+    /// The entries as they are stored: by segment, then what is in none.
     fn sorted(&self) -> Vec<(u64, u32)> {
         let key = |&(block, loc): &(u16, Loc)| {
-            let segment = if loc == Loc::NOWHERE { u64::MAX } else { loc.segment().0 };
-            (segment, u32::from(block) << 12 | (loc.offset() / BLOCK_BYTES))
+            let (segment, place) = match loc.is_data() {
+                true => (loc.segment().0, loc.offset() / BLOCK_BYTES),
+                false => (u64::MAX, loc.offset()),
+            };
+            (segment, u32::from(block) << 12 | place)
         };
         let mut entries: Vec<(u64, u32)> = self.blocks.iter().map(key).collect();
         entries.sort_unstable();
@@ -137,7 +149,7 @@ impl Patch {
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
         let mut segments: Vec<u64> =
-            self.blocks.iter().filter(|(_, loc)| *loc != Loc::NOWHERE).map(|(_, loc)| loc.segment().0).collect();
+            self.blocks.iter().filter(|(_, loc)| loc.is_data()).map(|(_, loc)| loc.segment().0).collect();
         segments.sort_unstable();
         segments.dedup();
         HEADER_BYTES + segments.len() * GROUP_BYTES + self.blocks.len() * ENTRY_BYTES
@@ -151,7 +163,8 @@ impl Patch {
         let groups: Vec<&[(u64, u32)]> = entries[..located].chunk_by(|one, next| one.0 == next.0).collect();
         let lowest = groups.first().map_or(0, |group| group[0].0);
         out.extend_from_slice(&PATCH_MAGIC.to_le_bytes());
-        out.extend_from_slice(&u32::from(PATCH_FORMAT_VERSION).to_le_bytes());
+        let version = if self.has_zeroed() { PATCH_ZEROED_VERSION } else { PATCH_FORMAT_VERSION };
+        out.extend_from_slice(&u32::from(version).to_le_bytes());
         let CheckpointId { epoch, number } = base.checkpoint;
         for field in [leaf.0, entries.len() as u32, 0, epoch, number, base.page, base.offset, base.len] {
             out.extend_from_slice(&field.to_le_bytes());
@@ -182,10 +195,11 @@ impl Patch {
             PATCH_MAGIC => {}
             found => return Err(MapError::Magic { leaf, found }),
         }
-        match u16_at(header, 4) {
-            PATCH_FORMAT_VERSION => {}
+        let zeroed = match u16_at(header, 4) {
+            PATCH_FORMAT_VERSION => false,
+            PATCH_ZEROED_VERSION => true,
             found => return Err(MapError::Version { leaf, found }),
-        }
+        };
         let (count, groups) = (u32_at(header, 12), u32_at(header, 48));
         let expected = u64::from(groups) * GROUP_BYTES as u64 + u64::from(count) * ENTRY_BYTES as u64;
         if rest.len() as u64 != expected {
@@ -210,13 +224,17 @@ impl Patch {
         }
         let (table, entries) = rest.split_at(groups as usize * GROUP_BYTES);
         let is_sized = (1..=BLOCKS as u32).contains(&count) && u16_at(header, 6) == 0;
-        let blocks = if is_sized { decode_blocks(u64_at(header, 40), table, entries) } else { Err(0) };
-        Ok(Patch { blocks: blocks.map_err(|index| MapError::Entry { leaf, index })? })
+        let blocks = if is_sized { decode_blocks(u64_at(header, 40), table, entries, zeroed) } else { Err(0) };
+        let patch = Patch { blocks: blocks.map_err(|index| MapError::Entry { leaf, index })? };
+        match patch.has_zeroed() == zeroed {
+            true => Ok(patch),
+            false => Err(MapError::Version { leaf, found: PATCH_ZEROED_VERSION }),
+        }
     }
 }
 
 /// The blocks ascending, or the first entry that is wrong; of the groups when there are no entries yet.
-fn decode_blocks(lowest: u64, table: &[u8], entries: &[u8]) -> Result<Vec<(u16, Loc)>, u32> {
+fn decode_blocks(lowest: u64, table: &[u8], entries: &[u8], zeroed: bool) -> Result<Vec<(u16, Loc)>, u32> {
     let entries = entries.as_chunks::<ENTRY_BYTES>().0;
     let mut blocks: Vec<(u16, Loc)> = Vec::with_capacity(entries.len());
     let mut before = None;
@@ -233,7 +251,12 @@ fn decode_blocks(lowest: u64, table: &[u8], entries: &[u8]) -> Result<Vec<(u16, 
         return Err(0);
     }
     let holes = entries.len() - blocks.len();
-    take_ascending(entries, holes, &mut blocks, |offset| (offset == 0).then_some(Loc::NOWHERE))?;
+    let place = |offset| match offset {
+        0 => Some(Loc::NOWHERE),
+        1 if zeroed => Some(Loc::ZEROED),
+        _ => None,
+    };
+    take_ascending(entries, holes, &mut blocks, place)?;
     blocks.sort_unstable_by_key(|(block, _)| *block);
     match blocks.array_windows().position(|[one, next]| one.0 == next.0) {
         Some(twice) => Err(twice as u32),

@@ -118,7 +118,7 @@ impl Runs {
         }
     }
 
-    /// Maps `start..end` to `loc` on, or to nothing. Returns how many bytes of it were mapped before.
+    /// Maps `start..end` to `loc` on, or to nothing. Returns how many bytes of it were data before.
     pub(super) fn replace(&mut self, start: u32, end: u32, loc: Option<Loc>, superseded: &mut Superseded) -> u32 {
         let mut first = self.first_after(start);
         let mut past = first;
@@ -128,8 +128,7 @@ impl Runs {
         while past < self.count() && self.entries[past].start < end {
             let run = self.get(past);
             let inside = run.clip(start, end);
-            supersede(superseded, inside.loc, inside.len);
-            before_bytes += inside.len;
+            before_bytes += supersede(superseded, inside.loc, inside.len);
             if run.start < start {
                 put.push(run.clip(run.start, start));
             }

@@ -50,6 +50,7 @@ pub struct Snapshot {
 pub struct SnapshotId {
     take: u64,
     mapped_bytes: u32,
+    is_empty: bool,
 }
 
 impl SnapshotId {
@@ -63,7 +64,8 @@ impl SnapshotId {
 impl Snapshot {
     #[must_use]
     pub fn id(&self) -> SnapshotId {
-        SnapshotId { take: self.take, mapped_bytes: self.content.mapped_bytes() }
+        let (mapped_bytes, is_empty) = (self.content.mapped_bytes(), self.content.is_empty());
+        SnapshotId { take: self.take, mapped_bytes, is_empty }
     }
 
     /// Memory of a copy.
@@ -368,8 +370,9 @@ impl<S> Slots<S> {
     /// a patch of the base that was stored before.
     pub(super) fn commit(&mut self, no: LeafNo, stored: Option<S>, patch: bool, snapshot: SnapshotId) {
         let mapped_bytes = snapshot.mapped_bytes;
-        let stored = stored.filter(|_| mapped_bytes > 0).map(|at| Stored { at, mapped_bytes });
-        if stored.is_none() && mapped_bytes > 0 {
+        let is_empty = snapshot.is_empty;
+        let stored = stored.filter(|_| !is_empty).map(|at| Stored { at, mapped_bytes });
+        if stored.is_none() && !is_empty {
             return self.fail(no);
         }
         // What a later take has begun to note says nothing about this snapshot.
@@ -392,7 +395,7 @@ impl<S> Slots<S> {
         if is_clean != Some(true) {
             return;
         }
-        if mapped_bytes > 0 {
+        if !is_empty {
             self.enqueue(no);
         } else if let Some(slot) = self.by_leaf.remove(&no) {
             self.sums = self.sums.with(slot.sums(), Sums::default());

@@ -4,18 +4,20 @@ use lsd_core::map::{Extent, Superseded};
 use lsd_core::units::{Loc, MAX_SEGMENT_BYTES, SegmentNo};
 use proptest::prelude::*;
 
-/// Cell `i` stands for bytes `base + i * unit` on and holds where they live, 0 for nowhere. All operations are on
+/// Cell `i` stands for bytes `base + i * unit` on and holds where they live, 0 for nowhere, 1 for zeroed. All operations are on
 /// whole units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub base: u64,
     pub unit: u32,
     pub cells: Vec<u64>,
+    /// What is unmapped below this address is zeroed.
+    pub zeroed_below: u64,
 }
 
 impl Model {
     pub fn new(base: u64, unit: u32, cells: usize) -> Model {
-        Model { base, unit, cells: vec![0; cells] }
+        Model { base, unit, cells: vec![0; cells], zeroed_below: 0 }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -29,9 +31,12 @@ impl Model {
     /// Maps `count` cells from `cell` on, or unmaps them; returns what they were, as sorted unit locations.
     pub fn replace(&mut self, cell: usize, count: usize, loc: Option<Loc>) -> Vec<u64> {
         let mut before = Vec::new();
+        let unmapped = |index: usize| u64::from(self.offset(cell + index) < self.zeroed_below);
+        let unmapped: Vec<u64> = (0..count).map(unmapped).collect();
         for (index, value) in self.cells[cell..cell + count].iter_mut().enumerate() {
-            before.extend((*value != 0).then_some(*value));
-            *value = loc.map_or(0, |loc| loc.0 + index as u64 * u64::from(self.unit));
+            before.extend((*value > 1).then_some(*value));
+            let step = index as u64 * u64::from(self.unit);
+            *value = loc.map_or(unmapped[index], |loc| if loc == Loc::ZEROED { 1 } else { loc.0 + step });
         }
         before.sort_unstable();
         before
@@ -52,7 +57,7 @@ impl Model {
     }
 
     pub fn mapped_bytes(&self) -> u64 {
-        self.cells.iter().filter(|&&cell| cell != 0).count() as u64 * u64::from(self.unit)
+        self.cells.iter().filter(|&&cell| cell > 1).count() as u64 * u64::from(self.unit)
     }
 
     /// Checks a looked-up range: it is covered exactly and in order, merged, and every unit is where the model says.
@@ -72,8 +77,9 @@ impl Model {
                 prop_assert!(!continues, "{:?} and {:?} are not merged", previous, extent);
             }
             for unit in 0..extent.len / u64::from(self.unit) {
+                let found = if self.cells[at] > 1 { self.cells[at] } else { 0 };
                 let expected = extent.loc.map_or(0, |loc| loc.0 + unit * u64::from(self.unit));
-                prop_assert_eq!(self.cells[at], expected, "cell {}", at);
+                prop_assert_eq!(found, expected, "cell {}", at);
                 at += 1;
             }
             position += extent.len;
@@ -81,6 +87,21 @@ impl Model {
         }
         prop_assert_eq!(position, self.offset(cell + count));
         Ok(())
+    }
+
+    /// Maps what was never written of the cells and lies below where that is told; returns how many cells.
+    pub fn fill(&mut self, cell: usize, count: usize, to: Loc) -> u64 {
+        let holes: Vec<usize> = self.unwritten(cell, count);
+        for &hole in &holes {
+            self.cells[hole] = to.0 + (hole - cell) as u64 * u64::from(self.unit);
+        }
+        holes.len() as u64
+    }
+
+    /// The cells that were never written, below where that is told.
+    pub fn unwritten(&self, cell: usize, count: usize) -> Vec<usize> {
+        let is_unwritten = |&at: &usize| self.cells[at] == 0 && self.offset(at) < self.zeroed_below;
+        (cell..cell + count).filter(is_unwritten).collect()
     }
 
     /// What a change superseded, as sorted unit locations.

@@ -1,5 +1,5 @@
 //! What describes an image: the options it is created with and what an open one tells of itself.
-use crate::{Executor, Features, ParentCache, Settings};
+use crate::{Bases, Executor, Features, ParentCache, Settings};
 use lsd_store::{ObjectStore, PoolId};
 use std::fmt;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub struct OpenOptions {
     pub snapshot: Option<SnapRef>,
     /// Shared with other handles; `None`: what the handle reads of its parents it keeps for itself.
     pub parents: Option<ParentCache>,
+    /// Who opens what the image shows where it was never written, if it has such a base.
+    pub bases: Bases,
 }
 
 /// Which snapshot of an image.

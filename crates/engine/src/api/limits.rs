@@ -23,6 +23,12 @@ pub(crate) const PINNED_ROUND_BYTES: u64 = 256 << 20;
 pub(crate) const PINNED_ROUND_NEEDED_BYTES: u64 = 32 << 20;
 /// To find that out, the roots of all snapshots are read: after the removal of so large a part of them.
 pub(crate) const PINNED_SURVEY_FRACTION: usize = 16;
+/// Bytes of the image in which is looked at once for what its base has and the image has not.
+pub(crate) const BRING_WINDOW: u64 = 64 << 20;
+/// Bytes of a base that are brought into the log together; beside them those before may be on their way.
+pub(crate) const BRING_BYTES: u64 = 4 << 20;
+/// Bytes of the image over whose base extents are listed at once: a sparse file may have an extent for each block of them.
+pub(crate) const BASE_EXTENTS_BYTES: u64 = 1 << 30;
 /// Leaves (16 MiB of the image each) whose data snapshots of a clone take over in one step.
 pub(crate) const ADOPT_ROUND_LEAVES: usize = 16;
 /// In the background that is done where what snapshots need takes more than this, in hundredths of what is needed, and at least so much

@@ -1,6 +1,7 @@
 //! What everybody above and below speaks of: errors, options, what an image is to its clients, limits.
 //!
 //! Owns: words and values. Does not own: anything that touches a store. It is the ground floor: it knows no other room.
+pub(crate) mod bases;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod error;

@@ -191,8 +191,8 @@ async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Res
     if header.snapshots.counters.rolled_back != SnapId(0) {
         return Ok(None);
     }
-    // Nor does it know what a parent has.
-    if header.ancestry.is_some() || header.migration.is_some() {
+    // Nor does it know what a parent has, or up to where a base was shown when.
+    if header.ancestry.is_some() || header.migration.is_some() || header.had_base {
         return Ok(None);
     }
     let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);

@@ -1,13 +1,14 @@
-//! The ties between clones and snapshots, from both sides.
+//! The ties between clones and snapshots, from both sides, and an image's base.
 //!
 //! Owns: what is found of them, and putting it right. Does not own: the ties (`ties/`), what an ancestor's segments hold, which
 //! the check of a clone looks at as at its own (`check/segments.rs`).
 use super::finding::{CheckReport, Fault};
 use crate::objects::Objects;
+use crate::objects::base;
 use crate::objects::header::Header;
 use crate::ties::stale::{self, Fate, fate};
 use crate::ties::tie::{ParentHeader, child_of};
-use crate::{ErrorKind, Result};
+use crate::{Bases, ErrorKind, Result};
 use lsd_core::format::header::{Ancestor, ChildRecord, SnapRecord, key};
 use lsd_store::{KvPresence, KvUpdate};
 
@@ -27,7 +28,21 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
             report.add(objects.header(), Fault::Clones { name, recorded: record.children, found: found.0 });
         }
     }
+    verify_base(objects, header, report).await?;
     verify_parent(objects, header, report).await
+}
+
+/// Of a base that can be opened here: of others nothing is known.
+async fn verify_base(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<()> {
+    match base::open(header.base.as_ref(), &Bases::default()).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == ErrorKind::Unsupported => Ok(()),
+        Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {
+            report.add(objects.header(), Fault::BaseLost { why: error.to_string() });
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Clones of a snapshot by their entries: all, and the strict ones.

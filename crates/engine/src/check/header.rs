@@ -1,11 +1,11 @@
 //! The values of a header one by one: as much of it as verifies.
 use super::finding::{CheckReport, Fault};
-use crate::objects::header::{Header, Snapshots};
+use crate::objects::header::{Header, Snapshots, had_base};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{
-    AncestryRecord, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters, SnapRecord,
-    StateRecord, Tombs, decode_epoch, decode_text, key,
+    AncestryRecord, BaseRecord, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters,
+    SnapRecord, StateRecord, Tombs, decode_epoch, decode_text, key,
 };
 use lsd_core::format::names;
 use lsd_core::units::{MAX_IMAGE_BYTES, SegmentNo};
@@ -44,6 +44,12 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     if is_migrating && migration.is_none() {
         return None;
     }
+    let has_base = values.values.contains_key(key::BASE);
+    let base = if has_base { values.decode(key::BASE, BaseRecord::decode) } else { None };
+    // Without it nothing says what is shown where nothing was written.
+    if has_base && base.is_none() {
+        return None;
+    }
     let mut children = Vec::new();
     for child in values.values.keys().filter(|name| name.starts_with(key::CHILD)) {
         children.extend(values.decode(child, ChildRecord::decode));
@@ -73,6 +79,8 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         children,
         group,
         migration,
+        base,
+        had_base: had_base(values.values),
         removing: false,
     };
     if let Some(why) = contradiction(id, &header) {

@@ -75,8 +75,14 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
 fn without(mut state: State, lost: &BTreeSet<LeafNo>) -> State {
     let kept = state.view.map.stored_leaves().filter(|(leaf, _, _)| !lost.contains(leaf));
     let kept: Vec<_> = kept.map(|(leaf, at, mapped)| (leaf, *at, mapped)).collect();
+    let below = state.view.map.zeroed_below();
     state.view.map = lsd_core::map::ExtentMap::new();
     state.view.map.load_root(kept);
+    state.view.map.keep_zeroed_below(below);
+    // What is lost must not look as if it had never been written: a base would show through.
+    for leaf in lost {
+        let _ = state.view.map.clear(leaf.start(), u64::from(LEAF_SPAN_BYTES), &mut Vec::new());
+    }
     state
 }
 

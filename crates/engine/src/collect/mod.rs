@@ -6,6 +6,7 @@
 //! copies into the log (`state/relocation.rs`), deleting (`checkpoint/`). The lock is never held across I/O, and a
 //! round has a bounded size.
 pub(crate) mod adopt;
+mod bring;
 mod fetch;
 pub(crate) mod pinned;
 mod sort;

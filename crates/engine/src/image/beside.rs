@@ -4,6 +4,7 @@
 use crate::api::error::invalid;
 use crate::api::limits::WALK_LEAVES;
 use crate::read::beside::{Beside, bytes_unlike, locations, side_by_side};
+use crate::read::first_extents;
 use crate::session::Session;
 use crate::{Extent as Change, Result};
 use lsd_core::map::Extent;
@@ -62,6 +63,9 @@ pub(super) async fn changes(
     if range.is_empty() {
         return Ok(());
     }
+    if from.is_none() && counted == Counted::All && session.described().base.is_some() {
+        return all_data(session, range, each).await;
+    }
     // An image is often gone through range by range: no look may cost more than its range does.
     let within = LeafNo::of(range.start)..=LeafNo::of(range.end - 1);
     let leaves: BTreeSet<LeafNo> = match from {
@@ -93,6 +97,26 @@ pub(super) async fn changes(
             if start < end && differs(&piece, is_old) {
                 each(Change { offset: start, len: end - start, data: piece.ours.is_some() })?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Everything that has data, also where only the image's base has.
+async fn all_data(
+    session: &Session,
+    range: Range<u64>,
+    each: &mut (dyn FnMut(Change) -> Result<()> + Send),
+) -> Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let rest = (at, range.end - at);
+        let find = || first_extents(&session.objects, &session.shared, rest, WALK_LEAVES);
+        let found = session.retry_if_moved(find).await?;
+        session.shared.trim_leaves(session.settings().map_cache_bytes);
+        at = found.last().map_or(range.end, |last| last.offset + last.len);
+        for extent in found.into_iter().filter(|extent| extent.data) {
+            each(extent)?;
         }
     }
     Ok(())

@@ -24,8 +24,8 @@ use crate::read;
 use crate::recovery::open::{self, Found};
 use crate::session::Session;
 use crate::{
-    CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features, ImageId, ImageInfo,
-    ImageRef, OpenOptions, Progress, SnapRef,
+    BaseInfo, CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features, ImageId,
+    ImageInfo, ImageRef, OpenOptions, Progress, SnapRef,
 };
 use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, check, lifecycle};
 use beside::Counted;
@@ -38,7 +38,7 @@ use lsd_core::format::names;
 use lsd_core::format::notice::{Answer, Notice};
 use lsd_core::gc::Space;
 use lsd_core::units::SnapId;
-use lsd_store::{ObjectStore, PoolId, Watcher};
+use lsd_store::{BaseSpec, ObjectStore, PoolId, Watcher};
 pub use metadata::Metadata;
 pub use snapshots::{SnapInfo, Snapshots};
 use std::sync::Arc;
@@ -57,7 +57,19 @@ impl Image {
     /// (data pool).
     #[compiled_here]
     pub async fn create(store: &Arc<dyn ObjectStore>, name: &str, options: &CreateOptions) -> Result<ImageId> {
-        lifecycle::create(store, name, options, &SystemClock, Uuid::new_v4()).await
+        lifecycle::create(store, name, (options, None), &SystemClock, Uuid::new_v4()).await
+    }
+
+    /// [`Image::create`] of an image that shows a base wherever it was never written: it is there at once, whatever its size. The base
+    /// must stay as it is until the image was flattened.
+    #[compiled_here]
+    pub async fn create_over(
+        store: &Arc<dyn ObjectStore>,
+        name: &str,
+        options: &CreateOptions,
+        base: &BaseSpec,
+    ) -> Result<ImageId> {
+        lifecycle::create(store, name, (options, Some(base)), &SystemClock, Uuid::new_v4()).await
     }
 
     /// [`Image::create`] with the caller's time and identity, for runs that must repeat exactly (crate `lsd-sim`).
@@ -69,7 +81,7 @@ impl Image {
         clock: &dyn Clock,
         uuid: Uuid,
     ) -> Result<ImageId> {
-        lifecycle::create(store, name, options, clock, uuid).await
+        lifecycle::create(store, name, (options, None), clock, uuid).await
     }
 
     /// Makes an image that begins as a snapshot, in constant time. `snapshot`: of the image `parent` in `parent_store`. `NotFound`, `Exists`,
@@ -392,6 +404,11 @@ impl Image {
         kin::parent(&self.session).await
     }
 
+    /// What the image shows where it was never written, if it has such a base.
+    pub fn base(&self) -> Option<BaseInfo> {
+        self.session.described().base.clone().map(BaseInfo::from)
+    }
+
     /// Up to where the image, or the snapshot that this handle shows, shows what its parent has; 0: it is no clone.
     #[compiled_here]
     pub async fn overlap(&self) -> Result<u64> {
@@ -410,7 +427,8 @@ impl Image {
         kin::descendants(&self.session, snapshot.map(SnapId)).await
     }
 
-    /// Copies what the image still has of its parent, and is a clone no more. Progress is in objects. `Invalid`: it is none; `ReadOnly`.
+    /// Copies what the image still has of its parent or its base, and needs it no more. Progress is in objects. `Invalid`: it has none;
+    /// `ReadOnly`.
     /// Snapshots that were taken before stay clones: the parent's snapshot is needed as long as they are there.
     #[compiled_here]
     pub async fn flatten(&self, progress: Progress<'async_recursion>) -> Result<()> {

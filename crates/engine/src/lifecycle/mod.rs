@@ -22,13 +22,14 @@ use crate::{reclaim, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{
-    AncestryRecord, ImageRecord, LogRecord, StateRecord, Tomb, encode_epoch, encode_text, key,
+    AncestryRecord, BaseRecord, ImageRecord, LogRecord, REQUIRES_BASE, StateRecord, Tomb, encode_epoch,
+    encode_requires, encode_text, key,
 };
 use lsd_core::format::{ImageUuid, names};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES, SegmentNo};
 use lsd_state::limits::CREATE_WINDOW;
 use lsd_state::pins::{leaf_pages, root_pages};
-use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use lsd_store::{BaseSpec, KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ use uuid::Uuid;
 pub(crate) async fn create(
     store: &Arc<dyn ObjectStore>,
     name: &str,
-    options: &CreateOptions,
+    (options, base): (&CreateOptions, Option<&BaseSpec>),
     clock: &dyn Clock,
     uuid: Uuid,
 ) -> Result<ImageId> {
@@ -50,7 +51,11 @@ pub(crate) async fn create(
     let now = record.create_ns;
     let state = StateRecord { size: options.size, features, op_features: 0, flags: 0, access_ns: now, modify_ns: now };
     let log = LogRecord { replay_from: SegmentNo(1), clean: true, ..LogRecord::default() };
-    let update = first_header(name, &record, &state, (Epoch(0), &log));
+    let mut update = first_header(name, &record, &state, (Epoch(0), &log));
+    if let Some(base) = base {
+        let record = base_record(base, state.size);
+        update = update.set(key::BASE, record.encode()).set(key::REQUIRES, encode_requires(REQUIRES_BASE));
+    }
     let header: ObjectName = names::header(&id.0).into();
     store.kv_update(&header, update).await?;
     if let Err(error) = catalog.add(name, &id).await {
@@ -58,6 +63,12 @@ pub(crate) async fn create(
         return Err(error);
     }
     Ok(id)
+}
+
+/// What the header of an image of this size says of its base.
+fn base_record(base: &BaseSpec, image_size: u64) -> BaseRecord {
+    let BaseSpec { kind, spec, identity, size } = base.clone();
+    BaseRecord { kind, spec, identity, size, overlap: size.min(image_size) }
 }
 
 /// Makes the header of a new image.

@@ -88,13 +88,17 @@ pub(super) async fn prepare(
     }
 }
 
-/// `Busy`, as librbd has it of all that keeps an image from being migrated.
+/// `Busy`, as librbd has it of all that keeps an image from being migrated; `Unsupported`: it has a base.
 async fn check_source(store: &Arc<dyn ObjectStore>, found: &Found) -> Result<()> {
     let Found { header, objects } = found;
     let busy = |why: String| Err(Error::new(ErrorKind::Busy, format!("{}: {why}", header.name)));
     header.check_not_migrating()?;
     if header.migration.is_some() {
         return busy("the migration before is not cleared away: abort it".to_owned());
+    }
+    if header.base.is_some() {
+        let reason = format!("{}: the image has a base: flatten it first", header.name);
+        return Err(Error::new(ErrorKind::Unsupported, reason));
     }
     if let Some(snapshot) = header.snapshots.usable().find(|snapshot| snapshot.children > 0) {
         return busy(format!("snapshot {:?} has clones: flatten them first", snapshot.name));

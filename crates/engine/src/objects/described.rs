@@ -1,7 +1,7 @@
 //! The part of the header that clients see, as an open image has it.
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
-use lsd_core::format::header::{AncestryRecord, GroupRef, MigrationRecord, StateRecord};
+use lsd_core::format::header::{AncestryRecord, BaseRecord, GroupRef, MigrationRecord, StateRecord};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Described {
     pub(crate) ancestry: Option<AncestryRecord>,
     pub(crate) group: Option<GroupRef>,
     pub(crate) migration: Option<MigrationRecord>,
+    /// What is shown where nothing was ever written.
+    pub(crate) base: Option<BaseRecord>,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -28,6 +30,7 @@ impl Described {
             ancestry: header.ancestry.clone(),
             group: header.group.clone(),
             migration: header.migration.clone(),
+            base: header.base.clone(),
             option_faults: Vec::new(),
         }
     }
@@ -42,6 +45,7 @@ impl Described {
             && self.snapshots == other.snapshots
             && self.ancestry == other.ancestry
             && self.group == other.group
+            && self.base == other.base
             && state_of(self) == state_of(other)
     }
 }

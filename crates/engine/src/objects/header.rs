@@ -3,9 +3,9 @@ use crate::api::error::corrupt;
 use crate::objects::Objects;
 use crate::{Error, ErrorKind, Features, Result, SnapRef};
 use lsd_core::format::header::{
-    AncestryRecord, CheckpointPointer, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord, MigrationRole,
-    MigrationState, REQUIRES_KNOWN, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tombs, decode_epoch,
-    decode_requires, decode_text, key,
+    AncestryRecord, BaseRecord, CheckpointPointer, ChildRecord, GroupRef, ImageRecord, LogRecord, MigrationRecord,
+    MigrationRole, MigrationState, REQUIRES_BASE, REQUIRES_KNOWN, SnapCounters, SnapNamespace, SnapRecord, StateRecord,
+    Tombs, decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::{FormatError, FormatResult, Refusal};
 use lsd_core::units::{Epoch, SnapId};
@@ -109,6 +109,10 @@ pub(crate) struct Header {
     pub(crate) group: Option<GroupRef>,
     /// Of the source and of the destination of a migration.
     pub(crate) migration: Option<MigrationRecord>,
+    /// What is shown where nothing was ever written.
+    pub(crate) base: Option<BaseRecord>,
+    /// The image has a base, or had one.
+    pub(crate) had_base: bool,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -130,6 +134,11 @@ impl Header {
             return Err(Error::new(ErrorKind::NotFound, reason));
         }
         Ok(self)
+    }
+
+    /// Up to where the image shows what its base has.
+    pub(crate) fn base_overlap(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.overlap)
     }
 
     /// Rule 38. `ReadOnly`, as librbd has it: the image is the source of a migration, or the destination of one that is being aborted.
@@ -190,6 +199,8 @@ impl Header {
             children: children(values).map_err(bad)?,
             group: group(values).map_err(bad)?,
             migration: migration(values).map_err(bad)?,
+            base: base(values).map_err(bad)?,
+            had_base: had_base(values),
             removing: values.contains_key(key::REMOVING),
         })
     }
@@ -203,14 +214,26 @@ fn children(values: &KvMap) -> FormatResult<Vec<ChildRecord>> {
 /// `Unsupported`: the image requires something that this version of lsd does not know, so that opening, repairing or removing it could
 /// destroy what belongs to it. `Corrupt`: what it requires does not verify.
 pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()> {
-    let Some(value) = values.get(key::REQUIRES) else { return Ok(()) };
-    let unknown = decode_requires(value).map_err(|error| corrupt(object, error))? & !REQUIRES_KNOWN;
+    let unknown = requires(values).map_err(|error| corrupt(object, error))? & !REQUIRES_KNOWN;
     if unknown == 0 {
         return Ok(());
     }
     let reason =
         format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
     Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+fn requires(values: &KvMap) -> FormatResult<u64> {
+    values.get(key::REQUIRES).map_or(Ok(0), |value| decode_requires(value))
+}
+
+/// The image has a base, or had one; what it requires was looked at before.
+pub(crate) fn had_base(values: &KvMap) -> bool {
+    requires(values).is_ok_and(|bits| bits & REQUIRES_BASE != 0)
+}
+
+pub(crate) fn base(values: &KvMap) -> FormatResult<Option<BaseRecord>> {
+    values.get(key::BASE).map(|value| BaseRecord::decode(value)).transpose()
 }
 
 pub(crate) fn group(values: &KvMap) -> FormatResult<Option<GroupRef>> {

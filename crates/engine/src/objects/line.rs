@@ -53,7 +53,8 @@ impl Line {
                 stores.extend(pools.get(&key).cloned());
             }
             let [meta, data] = [0, 1].map(|index: usize| stores[index].clone());
-            objects.push(Objects { meta, data, id: ImageId(place.id.clone()), uuid: *uuid, line: Self::default() });
+            let (id, line) = (ImageId(place.id.clone()), Self::default());
+            objects.push(Objects { meta, data, id, uuid: *uuid, line, base: None });
         }
         let migration = migration.cloned().map(Arc::new);
         Ok(Self { ancestors, objects: objects.into(), migration, is_migrator: false })

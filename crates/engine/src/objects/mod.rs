@@ -1,6 +1,7 @@
 //! The objects of one image in its pools: names applied to stores.
 //!
 //! Owns: which pool and which name. Does not own: formats, retries, ordering.
+pub(crate) mod base;
 pub(crate) mod checksums;
 pub(crate) mod described;
 pub(crate) mod header;
@@ -20,7 +21,7 @@ use lsd_core::format::{ImageUuid, names};
 use lsd_core::map::{BlockSet, ExtentMap, Leaf, Patch};
 use lsd_core::units::{BLOCK_BYTES, CheckpointId, Epoch, LeafNo, SegmentNo};
 use lsd_state::lineage::Home;
-use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use lsd_store::{Base, KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Objects {
     pub(crate) id: ImageId,
     pub(crate) uuid: ImageUuid,
     pub(crate) line: line::Line,
+    /// Of an open image that has one.
+    pub(crate) base: Option<Arc<dyn Base>>,
 }
 
 impl Objects {

@@ -1,27 +1,38 @@
-//! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest.
+//! Reading: map lookup, what is in memory, and one store operation for each segment that has some of the rest. What was never written
+//! is read from the image's base, if it has one.
+mod base;
 pub(crate) mod beside;
 pub(crate) mod fetch;
 pub(crate) mod prefetch;
 
+use crate::api::limits::BASE_EXTENTS_BYTES;
 use crate::api::stats::Counter;
 use crate::compiled_here;
 use crate::objects::Objects;
+use crate::objects::base::parts;
 use crate::objects::checksums::ChecksumCache;
 use crate::read::fetch::{Fetched, Unchecked, fetch, fetch_many};
 use crate::shared::Shared;
 use crate::{Error, ErrorKind, ReadData, ReadPiece, ReadTarget, Result};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use lsd_core::format::checkpoint::LeafPlace;
-use lsd_core::map::Extent;
+use lsd_core::map::{Extent, ExtentMap};
 use lsd_core::units::{LeafNo, Loc, SegmentNo};
 use lsd_state::buffers::{Cached, Keep};
 use lsd_state::lineage::Home;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// One piece of a read before fetching.
 enum Plan {
     Ready(ReadPiece),
-    Fetch { loc: Loc, len: u32, home: Home },
+    Fetch {
+        loc: Loc,
+        len: u32,
+        home: Home,
+    },
+    /// From the base, no more than one read of it may have.
+    Base(Range<u64>),
 }
 
 /// One piece of a read, in memory.
@@ -114,11 +125,12 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
     if state.view.map.lookup(offset, len, &mut extents).is_err() {
         return Ok(Lookup::NeedLeaves(state.view.map.missing(offset, len)));
     }
+    let unwritten = unwritten(&state.view.map, offset, len);
     let mut plan = Vec::with_capacity(extents.len());
     let mut cached = Vec::new();
     for extent in extents {
         let Some(loc) = extent.loc else {
-            plan.push(Plan::Ready(ReadPiece::Zero(extent.len)));
+            plan_hole(extent.offset..extent.offset + extent.len, &unwritten, &mut plan);
             continue;
         };
         cached.clear();
@@ -150,14 +162,42 @@ fn look_up(shared: &Shared, offset: u64, len: u64) -> Result<Lookup> {
     Ok(Lookup::Plan(plan))
 }
 
+/// What of a range that is in memory is the base's; in order.
+fn unwritten(map: &ExtentMap<LeafPlace>, offset: u64, len: u64) -> Vec<Range<u64>> {
+    let mut found = Vec::new();
+    if map.zeroed_below() > offset {
+        // Its leaves are there: they were looked up just now.
+        let _ = map.unwritten(offset, len, &mut found);
+    }
+    found.into_iter().map(|(start, len)| start..start + len).collect()
+}
+
+fn plan_hole(hole: Range<u64>, unwritten: &[Range<u64>], plan: &mut Vec<Plan>) {
+    if unwritten.is_empty() {
+        return plan.push(Plan::Ready(ReadPiece::Zero(hole.end - hole.start)));
+    }
+    for (part, is_bases) in base::split(hole, unwritten) {
+        match is_bases {
+            true => plan.extend(parts(part).map(Plan::Base)),
+            false => plan.push(Plan::Ready(ReadPiece::Zero(part.end - part.start))),
+        }
+    }
+}
+
 /// Several parts: those of one segment in one operation.
 #[compiled_here]
 async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Result<Vec<Part>> {
     let mut got: Vec<Option<Part>> = Vec::with_capacity(plan.len());
     let mut wanted: BTreeMap<SegmentNo, Wanted> = BTreeMap::new();
+    let (mut of_base, mut base_indices) = (Vec::new(), Vec::new());
     for (index, part) in plan.into_iter().enumerate() {
         match part {
             Plan::Ready(piece) => got.push(Some(Part::Ready(piece))),
+            Plan::Base(range) => {
+                got.push(None);
+                of_base.push(range);
+                base_indices.push(index);
+            }
             Plan::Fetch { loc, len, home } => {
                 got.push(None);
                 let of_segment = || Wanted { home, parts: Vec::new(), indices: Vec::new() };
@@ -169,7 +209,10 @@ async fn get_all(objects: &Objects, sums: &ChecksumCache, plan: Vec<Plan>) -> Re
     }
     let fetching =
         wanted.iter().map(|(segment, Wanted { home, parts, .. })| fetch_many(objects, sums, *home, *segment, parts));
-    let fetched = try_join_all(fetching).await?;
+    let (fetched, read) = try_join(try_join_all(fetching), objects.read_base_ranges(&of_base)).await?;
+    for (index, bytes) in base_indices.into_iter().zip(read) {
+        got[index] = Some(Part::Ready(ReadPiece::Data(bytes)));
+    }
     for (Wanted { parts, indices, .. }, fetched) in wanted.values().zip(fetched) {
         for ((&(loc, len), index), blocks) in parts.iter().zip(indices).zip(fetched) {
             got[*index] = Some(Part::Fetched { loc, len, blocks });
@@ -188,6 +231,10 @@ struct Wanted {
 async fn get(objects: &Objects, sums: &ChecksumCache, part: Plan) -> Result<Part> {
     match part {
         Plan::Ready(piece) => Ok(Part::Ready(piece)),
+        Plan::Base(range) => {
+            let bytes = objects.read_base(range.start, range.end - range.start).await?;
+            Ok(Part::Ready(ReadPiece::Data(bytes)))
+        }
         Plan::Fetch { loc, len, home } => {
             Ok(Part::Fetched { loc, len, blocks: fetch(objects, sums, home, loc, len).await? })
         }
@@ -198,16 +245,20 @@ async fn get(objects: &Objects, sums: &ChecksumCache, part: Plan) -> Result<Part
 #[compiled_here]
 pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len: u64) -> Result<Vec<crate::Extent>> {
     loop {
-        let missing = {
+        let looked_up = {
             let state = shared.lock();
             state.check(offset, len)?;
             let mut found: Vec<Extent> = Vec::new();
-            if state.view.map.lookup(offset, len, &mut found).is_ok() {
-                return Ok(join(&found));
+            match state.view.map.lookup(offset, len, &mut found) {
+                Ok(()) => Ok((join(&found), unwritten(&state.view.map, offset, len))),
+                Err(_) => Err(state.view.map.missing(offset, len)),
             }
-            state.view.map.missing(offset, len)
         };
-        shared.load_leaves(objects, missing).await?;
+        match looked_up {
+            Ok((found, unwritten)) if unwritten.is_empty() => return Ok(found),
+            Ok((found, unwritten)) => return base::with_base(objects, found, &unwritten).await,
+            Err(missing) => shared.load_leaves(objects, missing).await?,
+        }
     }
 }
 
@@ -221,7 +272,8 @@ pub(crate) async fn first_extents(
     let len = {
         let state = shared.lock();
         state.check(offset, len)?;
-        state.view.map.len_with_leaves(offset, len, most)
+        let len = state.view.map.len_with_leaves(offset, len, most);
+        if state.view.map.zeroed_below() > offset { len.min(BASE_EXTENTS_BYTES) } else { len }
     };
     extents(objects, shared, offset, len).await
 }

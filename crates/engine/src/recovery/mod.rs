@@ -43,6 +43,7 @@ pub(crate) async fn load_checkpoint(
         None => (Root::default(), 0),
     };
     let mut map = ExtentMap::new();
+    map.keep_zeroed_below(header.base_overlap());
     map.load_root(root.leaves.iter().map(|entry| (entry.leaf, entry.at, entry.mapped)));
     // The root of a clone that has no checkpoint yet is its parent's, and so is what that one counts.
     let is_own = log.checkpoint.is_none_or(|checkpoint| objects.has_page(checkpoint.id));

@@ -45,7 +45,8 @@ pub(crate) async fn described_by(store: &Arc<dyn ObjectStore>, header: Header) -
 pub(crate) async fn objects_of(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<Objects> {
     let data = in_pool(store, PoolId(header.image.data_pool)).await?;
     let line = Line::open(store, header.ancestry.as_ref(), header.migration.as_ref()).await?;
-    Ok(Objects { meta: store.clone(), data, id: ImageId(header.image.id.clone()), uuid: header.image.uuid, line })
+    let id = ImageId(header.image.id.clone());
+    Ok(Objects { meta: store.clone(), data, id, uuid: header.image.uuid, line, base: None })
 }
 
 /// How often a load is tried again because the owner moved the image on under it: an owner that writes as fast as it can may commit a

@@ -8,7 +8,7 @@ use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::shared::locked::Locked;
 use crate::{Error, ErrorKind, Features, Progress, Result, UpdateEvent};
-use lsd_core::format::header::{AncestryRecord, StateRecord, encode_text, key};
+use lsd_core::format::header::{AncestryRecord, BaseRecord, StateRecord, encode_text, key};
 use lsd_core::format::notice::Notice;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::units::{Epoch, MAX_IMAGE_BYTES};
@@ -69,10 +69,14 @@ impl Session {
             return Ok(());
         }
         self.describe_anew().await?;
-        let described = self.described().state;
+        let (described, overlap) = {
+            let described = self.described();
+            (described.state, described.base.as_ref().map_or(0, |base| base.overlap))
+        };
         {
             let mut state = self.shared.lock();
             (state.view.size, state.view.features) = (described.size, described.features);
+            state.view.map.keep_zeroed_below(overlap);
         }
         self.in_doubt.store(false, Ordering::Release);
         // A removal of which nobody knew may have happened. Where none has, nobody is woken: what is due after a removal reads the roots
@@ -133,7 +137,7 @@ impl Session {
         self.commit_state(|state| state.size = size).await
     }
 
-    /// What a shrink cuts off shows nothing of a parent's any more, whatever the size becomes later.
+    /// What a shrink cuts off shows nothing of a parent's or a base's any more, whatever the size becomes later.
     async fn commit_state(&self, change: impl FnOnce(&mut StateRecord)) -> Result<()> {
         let described = self.described().clone();
         let mut state = StateRecord { modify_ns: self.clock.now_ns(), ..described.state };
@@ -141,15 +145,29 @@ impl Session {
         let beyond = |ancestry: &AncestryRecord| ancestry.overlap.is_some_and(|overlap| overlap > state.size);
         let cut = described.ancestry.filter(beyond);
         let cut = cut.map(|ancestry| AncestryRecord { overlap: Some(state.size), ..ancestry });
-        let set = |update: KvUpdate| match &cut {
-            Some(ancestry) => update.set(key::STATE, state.encode()).set(key::ANCESTRY, ancestry.encode()),
-            None => update.set(key::STATE, state.encode()),
+        let base = described.base.filter(|base| base.overlap > state.size);
+        let base = base.map(|base| BaseRecord { overlap: state.size, ..base });
+        let set = |update: KvUpdate| {
+            let mut update = update.set(key::STATE, state.encode());
+            if let Some(ancestry) = &cut {
+                update = update.set(key::ANCESTRY, ancestry.encode());
+            }
+            match &base {
+                Some(base) => update.set(key::BASE, base.encode()),
+                None => update,
+            }
         };
         self.update_header(set).await?;
+        if let Some(base) = &base {
+            self.shared.lock().view.map.keep_zeroed_below(base.overlap);
+        }
         let mut described = self.described();
         described.state = state;
         if cut.is_some() {
             described.ancestry = cut;
+        }
+        if base.is_some() {
+            described.base = base;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! A clone that takes its parent's bytes over, and then needs it no more.
+//! A clone that takes its parent's bytes over, or an image its base's, and then needs it no more.
 //!
-//! Owns: the order of the steps, from the first copy to the loosed tie. Does not own: copying (`collect/adopt.rs`), the tie
+//! Owns: the order of the steps, from the first copy to the loosed tie. Does not own: copying (`collect/adopt.rs`, `collect/bring.rs`), the tie
 //! (`ties/`).
 use crate::api::error::invalid;
 use crate::api::limits::ADOPT_ROUND_LEAVES;
@@ -38,7 +38,7 @@ impl Adopted {
 }
 
 impl Session {
-    /// `Invalid`: it is no clone; `ReadOnly`. Progress is in objects.
+    /// `Invalid`: it is no clone and has no base; `ReadOnly`. Progress is in objects.
     pub(crate) async fn flatten(self: &Arc<Self>, progress: Progress<'_>) -> Result<()> {
         self.look_at_header().await?;
         self.check_has_parent()?;
@@ -59,9 +59,10 @@ impl Session {
 
     fn check_has_parent(&self) -> Result<()> {
         let described = self.described();
-        match described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap) {
-            Some(_) => Ok(()),
-            None => Err(invalid(format!("{}: image has no parent", described.name))),
+        let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
+        match is_clone || described.base.is_some() {
+            true => Ok(()),
+            false => Err(invalid(format!("{}: image has no parent", described.name))),
         }
     }
 
@@ -183,6 +184,9 @@ impl Session {
     ) -> Result<()> {
         let order = self.image.order;
         let in_objects = |done: u64, total: u64| progress(done >> order, total.div_ceil(1 << order));
+        if self.described().base.is_some() {
+            return self.collector.bring(checkpointer, &in_objects).await;
+        }
         self.collector.adopt(checkpointer, whose.reach(), &in_objects).await
     }
 
@@ -192,7 +196,21 @@ impl Session {
         // 1. What is left to copy; a checkpoint then needs nothing of an ancestor's.
         self.adopt_all_snapshots(checkpointer, Adopted::Parents).await?;
         self.adopt_head(checkpointer, Adopted::Parents, progress).await?;
+        self.drop_base().await?;
         self.end_being_clone().await
+    }
+
+    /// Rule 46: everything that the base has is in the committed map. With the maintenance lock held, by the owner.
+    async fn drop_base(&self) -> Result<()> {
+        if self.described().base.is_none() {
+            return Ok(());
+        }
+        let state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
+        self.update_header(|update| update.remove(key::BASE).set(key::STATE, state.encode())).await?;
+        self.shared.lock().view.map.keep_zeroed_below(0);
+        let mut described = self.described();
+        (described.base, described.state) = (None, state);
+        Ok(())
     }
 
     /// What is left to do of an image whose committed maps lead to none of its parents any more. With the maintenance lock held, by the

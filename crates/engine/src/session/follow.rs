@@ -127,6 +127,10 @@ impl Session {
         };
         // Rule 26: behind the segments, so that none of them was deleted while they were looked at.
         let header = Header::read(&self.objects).await?;
+        if header.log == log && self.shared.lock().writer.is_none() {
+            // Rule 46: where the base was dropped, a checkpoint came before, and this is no longer the same log.
+            self.shared.lock().view.map.keep_zeroed_below(header.base_overlap());
+        }
         let followed = match fresh {
             _ if header.log != log => None,
             Some(fresh) => match self.advance(view, &log, fresh?).await {

@@ -23,6 +23,7 @@ use crate::checkpoint::purpose::Purpose;
 use crate::collect::Collector;
 use crate::compiled_here;
 use crate::objects::Objects;
+use crate::objects::base;
 use crate::objects::described::Described;
 use crate::objects::header::Header;
 use crate::ownership::mailbox::Claim;
@@ -107,7 +108,9 @@ impl Role {
 
 impl Session {
     pub(crate) async fn open(found: Found, options: OpenOptions, clock: Arc<dyn Clock>) -> Result<Arc<Session>> {
-        let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot, parents } = options;
+        let OpenOptions { read_only, hold_moment, settings, executor, pool, snapshot, parents, bases } = options;
+        let mut found = found;
+        found.objects.base = base::open(found.header.base.as_ref(), &bases).await?;
         // What was is not written.
         let read_only = read_only || snapshot.is_some();
         let pool = PoolMetadata::new(pool.unwrap_or_else(|| found.objects.meta.clone()));

@@ -182,7 +182,8 @@ impl Session {
             // What was done once does no harm twice.
             Operation::Sparsify { .. } | Operation::Migrate => Left::All,
             Operation::Flatten => {
-                let is_flat = described.ancestry.as_ref().is_none_or(|ancestry| ancestry.overlap.is_none());
+                let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
+                let is_flat = !is_clone && described.base.is_none();
                 if repeated && is_flat { Left::Nothing } else { Left::All }
             }
         };

@@ -1,5 +1,6 @@
 //! The ordering rules of `protocol.rs`, one test for each way to break them: the course of events in which data is lost without
 //! the rule. `tests/mutations` takes the rules away one by one and shows that these tests fail then.
+mod bases;
 mod clones;
 mod close;
 #[path = "../common/mod.rs"]

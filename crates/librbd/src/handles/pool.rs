@@ -2,7 +2,7 @@
 use crate::ffi::ctypes::rados_ioctx_t;
 use crate::ffi::errno::{Errno, Outcome, told};
 use crate::runtime::process::{Core, core};
-use lsd_engine::{OpenOptions, PoolMetadata, Settings, unknown_options};
+use lsd_engine::{Bases, OpenOptions, PoolMetadata, Settings, unknown_options};
 use lsd_rados::{ClusterUse, IoCtx, RadosStore};
 use lsd_store::{ObjectStore, PoolId};
 use std::collections::BTreeMap;
@@ -76,6 +76,7 @@ impl Pool {
             executor: self.core.executor(),
             snapshot: None,
             parents: Some(self.core.parents(&self.io.cluster().fsid()?)),
+            bases: Bases::default(),
         })
     }
 

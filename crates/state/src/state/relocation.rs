@@ -6,7 +6,7 @@ use crate::{Fault, Result, protocol};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::units::{LeafNo, Loc, Seq};
 
-/// Data that was read from `from` and lived there when it was read.
+/// Data that was read from `from` and lived there when it was read; from [`Loc::NOWHERE`]: from the image's base.
 #[derive(Clone, Debug)]
 pub struct Relocation {
     /// Byte address in the image.
@@ -69,7 +69,7 @@ impl State {
             return Ok(Copied::NeedLeaves(missing));
         }
         for copy in copies {
-            if places.is_none() && !self.view.map.points_at(copy.range(), copy.from)? {
+            if places.is_none() && !self.is_needed(copy)? {
                 continue;
             }
             let Chunk { piece, crc } = &copy.chunk;
@@ -90,8 +90,24 @@ impl State {
         Ok(Copied::Done(self.view.end))
     }
 
+    /// Rules 9 and 45: something of it still lives where it was read, or nothing has been written yet where the base was read.
+    fn is_needed(&self, copy: &Relocation) -> Result<bool> {
+        if copy.from != Loc::NOWHERE {
+            return Ok(self.view.map.points_at(copy.range(), copy.from)?);
+        }
+        let ((offset, len), mut unwritten) = (copy.range(), Vec::new());
+        self.view.map.unwritten(offset, u64::from(len), &mut unwritten)?;
+        Ok(!unwritten.is_empty())
+    }
+
     /// The bytes of the range that live at `from` on live at `to` on.
     pub(super) fn move_to(&mut self, range: (u64, u32), from: Loc, to: Loc) -> Result<()> {
+        if from == Loc::NOWHERE {
+            let filled = self.view.map.fill(range, to)?;
+            // It was there before anything was written.
+            self.segments.add_live(to, filled, Seq(0).into());
+            return Ok(());
+        }
         self.superseded.clear();
         let moved = self.view.map.replace_if(range, from, to, &mut self.superseded)?;
         self.segments.supersede(&self.superseded);

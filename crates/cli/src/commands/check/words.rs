@@ -41,6 +41,7 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::Clones { .. } => "clones",
         Fault::ParentLost { .. } => "parent_lost",
         Fault::Untied { .. } => "untied",
+        Fault::BaseLost { .. } => "base_lost",
         Fault::Order { .. } => "order",
         Fault::LogLost { .. } => "log_lost",
         Fault::Gap { .. } => "gap",
@@ -84,6 +85,7 @@ fn fault_words(fault: &Fault) -> String {
             format!("the snapshot '{name}' counts {}, and has {found}", were(*recorded as usize, "clone"))
         }
         Fault::ParentLost { why } => format!("the parent is lost: {why}"),
+        Fault::BaseLost { why } => format!("the base is lost: {why}"),
         Fault::Untied { parent } => format!("the snapshot of '{parent}' that it is a clone of is not kept for it"),
         Fault::Order { why } => why.clone(),
         Fault::LogLost { after, durable } => {

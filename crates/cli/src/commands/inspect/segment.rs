@@ -13,7 +13,7 @@ use lsd_core::format::header::{ImageRecord, LogRecord};
 use lsd_core::format::names;
 use lsd_core::format::record::{Record, RecordKind};
 use lsd_core::format::segment::{Seal, SegmentIdentity, decode_seal};
-use lsd_core::units::{Epoch, SegmentNo};
+use lsd_core::units::{Epoch, Loc, SegmentNo};
 use lsd_store::{LogTail, ObjectName, ObjectStore, StoreErrorKind};
 use nix::libc;
 use std::sync::Arc;
@@ -215,6 +215,7 @@ fn kind_name(kind: &RecordKind) -> &'static str {
         RecordKind::Discard { .. } => "discard",
         RecordKind::WriteZeroes { .. } => "write_zeroes",
         RecordKind::Resize { .. } => "resize",
+        RecordKind::Relocate { from: Loc::NOWHERE, .. } => "bring",
         RecordKind::Relocate { .. } => "relocate",
     }
 }
@@ -223,11 +224,12 @@ fn record_tree(record: &Record) -> Tree {
     let mut fields: Vec<(&'static str, Tree)> = vec![("kind", kind_name(&record.kind).into())];
     match record.kind {
         RecordKind::Resize { size } => fields.push(("size", size.into())),
-        RecordKind::Write { data_offset, .. } => fields.extend([
-            ("offset", record.offset.into()),
-            ("length", record.len().into()),
-            ("data_offset", u64::from(data_offset).into()),
-        ]),
+        RecordKind::Write { data_offset, .. } | RecordKind::Relocate { data_offset, from: Loc::NOWHERE, .. } => fields
+            .extend([
+                ("offset", record.offset.into()),
+                ("length", record.len().into()),
+                ("data_offset", u64::from(data_offset).into()),
+            ]),
         RecordKind::Relocate { data_offset, from, .. } => fields.extend([
             ("offset", record.offset.into()),
             ("length", record.len().into()),
@@ -244,7 +246,7 @@ fn record_words(record: &Record) -> String {
     let name = kind_name(&record.kind);
     match record.kind {
         RecordKind::Resize { size } => format!("{name} to {size}"),
-        RecordKind::Write { data_offset, .. } => {
+        RecordKind::Write { data_offset, .. } | RecordKind::Relocate { data_offset, from: Loc::NOWHERE, .. } => {
             format!("{name} {}+{} (data at {data_offset} of the batch)", record.offset, record.len())
         }
         RecordKind::Relocate { data_offset, from, .. } => {

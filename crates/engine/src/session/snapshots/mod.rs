@@ -39,6 +39,11 @@ impl Session {
     ) -> Result<()> {
         let described = self.described().clone();
         check_new(&described.snapshots, name, &namespace)?;
+        if described.base.is_some() {
+            let reason =
+                format!("{}: the image has a base, so it has no snapshots yet: flatten it first", described.name);
+            return Err(Error::new(ErrorKind::Unsupported, reason));
+        }
         let counters = described.snapshots.counters;
         let id = counters.last.next();
         let new = NewSnapshot {
