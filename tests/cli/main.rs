@@ -21,6 +21,7 @@ mod cli_directory_trash;
 mod cli_groups;
 mod cli_log;
 mod cli_migration;
+mod cli_over_stock;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;

@@ -6,9 +6,11 @@ use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::spec::{Place, Spec, Strictness, path_hint};
 use lsd_engine::{
-    ErrorKind, Image, ImageRef, Namespaces, OpenOptions, ParentCache, PoolMetadata, Settings, SnapRef, unknown_options,
+    Bases, ErrorKind, Image, ImageRef, Namespaces, OpenOptions, ParentCache, PoolMetadata, STOCK_LIBRARY_OPTION,
+    Settings, SnapRef, unknown_options,
 };
 use lsd_rados::conf_file::ConfFile;
+use lsd_rados::stock::StockBases;
 use lsd_store::ObjectStore;
 use nix::libc;
 use once::Kept;
@@ -172,7 +174,16 @@ impl Session {
             _ => None,
         };
         let parents = Some(self.parents_in(place));
-        Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, parents, ..OpenOptions::default() })
+        let bases = match place {
+            Place::Directory(_) => Bases::default(),
+            Place::Pool { .. } => Bases::new(Arc::new(self.stock_bases().await?)),
+        };
+        Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, parents, bases, ..OpenOptions::default() })
+    }
+
+    /// Stock RBD images as bases of images.
+    pub async fn stock_bases(&self) -> Result<StockBases> {
+        Ok(self.connection().await?.bases(self.setting(STOCK_LIBRARY_OPTION)))
     }
 
     fn parents_in(&self, place: &Place) -> ParentCache {

@@ -22,6 +22,7 @@ mod options;
 mod own_settings;
 mod read_data;
 mod read_op;
+pub mod stock;
 mod store;
 mod text;
 mod watch;

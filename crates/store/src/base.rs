@@ -28,6 +28,11 @@ pub trait Base: Send + Sync + fmt::Debug {
 
     /// What of a range, which lies inside, may be anything but zeroes: in order, apart from each other. All of it where nothing is known.
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>>;
+
+    /// The image of this id needs it no more: what was done to keep it as it is for that image alone is undone.
+    fn let_go(&self, _image: &str) -> StoreFuture<()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A base as an image's header names it.

@@ -11,6 +11,8 @@ use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use lsd_engine::{CloneOptions, Image, ImageRef, SnapRef};
 
+mod over_stock;
+
 const FAILED: &str = "clone error";
 
 pub const SPEC: CommandSpec = CommandSpec {
@@ -31,6 +33,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     }
     let layout = Layout::of(parsed)?;
     let (from, store) = (session.store(&parent.place).await?, session.store(&to.place).await?);
+    if let (Place::Pool { .. }, Place::Pool { .. }) = (&parent.place, &to.place)
+        && over_stock::is_stock(session, &parent).await?
+    {
+        return over_stock::clone(session, &parent, &to, &layout).await;
+    }
     let options = options(session, &parent, &layout, &to).await?;
     let image = ImageRef::Name(parent.image.clone());
     let snapshot = SnapRef::Name(parent.snap.clone().unwrap_or_default());

@@ -2,8 +2,9 @@
 use crate::error::{Failure, Result};
 use crate::globals::Globals;
 use crate::output::warn_named;
+use lsd_rados::stock::StockBases;
 use lsd_rados::{Cluster, ConnectOptions, RadosError, RadosStore};
-use lsd_store::{DirStore, ObjectStore, PoolId, StoreError};
+use lsd_store::{DirStore, FileBases, ObjectStore, PoolId, StoreError};
 use nix::libc;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,11 @@ impl Connection {
             Failure::silent(errno)
         })?;
         Ok(Self { cluster })
+    }
+
+    /// Opens bases of images: stock RBD images, and files. `library`: the file that is the stock librbd, if settings name one.
+    pub fn bases(&self, library: Option<String>) -> StockBases {
+        StockBases::new(self.cluster.clone(), Handle::current(), library, Arc::new(FileBases))
     }
 
     /// A setting that librados knows.

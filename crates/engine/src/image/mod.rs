@@ -404,6 +404,13 @@ impl Image {
         kin::parent(&self.session).await
     }
 
+    /// The same of an image that is not opened, with its id. `NotFound`, `Corrupt`.
+    #[compiled_here]
+    pub async fn base_of(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Result<(ImageId, Option<BaseInfo>)> {
+        let found = open::find(store, image).await?;
+        Ok((found.objects.id.clone(), found.header.base.map(BaseInfo::from)))
+    }
+
     /// What the image shows where it was never written, if it has such a base.
     pub fn base(&self) -> Option<BaseInfo> {
         self.session.described().base.clone().map(BaseInfo::from)

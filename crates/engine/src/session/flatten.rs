@@ -208,8 +208,16 @@ impl Session {
         let state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
         self.update_header(|update| update.remove(key::BASE).set(key::STATE, state.encode())).await?;
         self.shared.lock().view.map.keep_zeroed_below(0);
-        let mut described = self.described();
-        (described.base, described.state) = (None, state);
+        {
+            let mut described = self.described();
+            (described.base, described.state) = (None, state);
+        }
+        if let Some(base) = &self.objects.base
+            && let Err(error) = base.let_go(&self.objects.id.0).await
+        {
+            // Nothing is lost: it only stays kept.
+            tracing::warn!(target: "lsd::image", image = %self.shared.image, %error, "the image's former base stays kept for it");
+        }
         Ok(())
     }
 

@@ -8,8 +8,9 @@ use crate::ffi::errno::{CReturn, Errno, Outcome};
 use crate::handles::pool::Pool;
 use crate::handles::slab::Ref;
 use crate::stock::images::StockImage;
-use crate::stock::library::{load, loaded};
+use lsd_engine::STOCK_LIBRARY_OPTION;
 use lsd_rados::Cluster;
+use lsd_rados::stock::loaded;
 use std::ffi::{c_int, c_void};
 
 /// A call on a stock image. No panic is possible in it, so it needs no guard.
@@ -82,9 +83,18 @@ pub unsafe fn is_there_for(io: rados_ioctx_t) -> Outcome<bool> {
     Ok(is_there(&pool))
 }
 
+/// Loads it if nobody did before. The error says why it cannot be had.
+fn load(named: &dyn Fn() -> Option<String>) -> Result<(), String> {
+    if loaded().is_none() {
+        let library = lsd_rados::stock::load(named)?;
+        tracing::info!(target: "lsd::api", path = %library.path().display(), "the stock librbd is loaded");
+    }
+    Ok(())
+}
+
 /// The same, by a pool that was adopted.
 pub fn is_there(pool: &Pool) -> bool {
-    load(&|key| pool.setting(key)).is_ok()
+    load(&|| pool.setting(STOCK_LIBRARY_OPTION)).is_ok()
 }
 
 /// The same, by a cluster handle.
@@ -97,13 +107,13 @@ pub unsafe fn is_there_in(rados: rados_t) -> Outcome<bool> {
     }
     // SAFETY: connected by the contract, and only its settings are asked for.
     let cluster = unsafe { Cluster::from_raw(rados) };
-    Ok(load(&|key| cluster.conf_get(key)).is_ok())
+    Ok(load(&|| cluster.conf_get(STOCK_LIBRARY_OPTION)).is_ok())
 }
 
 /// The same, for something that was asked for by its name: a person is told why it cannot be had.
 pub fn is_there_to_reach(pool: &Pool, what: &str) -> bool {
-    match load(&|key| pool.setting(key)) {
-        Ok(_) => true,
+    match load(&|| pool.setting(STOCK_LIBRARY_OPTION)) {
+        Ok(()) => true,
         Err(reason) => {
             crate::ffi::log::once(format!(
                 "{what} is a stock RBD image's, and there is no stock librbd to reach it ({reason}): install librbd1, or name the \

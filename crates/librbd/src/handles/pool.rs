@@ -2,9 +2,10 @@
 use crate::ffi::ctypes::rados_ioctx_t;
 use crate::ffi::errno::{Errno, Outcome, told};
 use crate::runtime::process::{Core, core};
-use lsd_engine::{Bases, OpenOptions, PoolMetadata, Settings, unknown_options};
+use lsd_engine::{Bases, OpenOptions, PoolMetadata, STOCK_LIBRARY_OPTION, Settings, unknown_options};
+use lsd_rados::stock::StockBases;
 use lsd_rados::{ClusterUse, IoCtx, RadosStore};
-use lsd_store::{ObjectStore, PoolId};
+use lsd_store::{FileBases, ObjectStore, PoolId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -75,8 +76,13 @@ impl Pool {
             pool,
             executor: self.core.executor(),
             snapshot: None,
+            bases: Bases::new(Arc::new(StockBases::new(
+                self.io.cluster().clone(),
+                self.core.handle().clone(),
+                self.setting(STOCK_LIBRARY_OPTION),
+                Arc::new(FileBases),
+            ))),
             parents: Some(self.core.parents(&self.io.cluster().fsid()?)),
-            bases: Bases::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: looking it up, once. Does not own: what it takes and gives, which its type says.
 use crate::ffi::errno::{Errno, Outcome};
-use crate::stock::library::loaded;
+use lsd_rados::stock::loaded;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::mem::{align_of, size_of, transmute_copy};

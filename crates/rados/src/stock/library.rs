@@ -1,9 +1,7 @@
-//! The stock library, loaded once, at the first need.
+//! The stock librbd, loaded once, at the first need.
 //!
-//! Owns: the loading, and that it is never this library itself. Does not own: where it is looked for (`search.rs`), its functions
-//! (`symbol.rs`).
-use crate::stock::search::candidates;
-use lsd_engine::STOCK_LIBRARY_OPTION;
+//! Owns: the loading, and that it is never lsd's own library. Does not own: where it is looked for (`search.rs`), its functions.
+use super::search::candidates;
 use nix::libc;
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -15,17 +13,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Names the file, as the option does in ceph.conf, and counts more; without either it is searched.
 const PATH_VARIABLE: &str = "LSD_STOCK_LIBRBD";
 
-/// Exported by every copy of this library, and by nothing else.
-const MARKER: &CStr = c"lsd_librbd_marker";
-
 /// dlfcn.h: dladdr1() gives the symbol as well.
 const RTLD_DL_SYMENT: c_int = 1;
 /// elf.h: of a symbol that the file needs and does not have.
 const SHN_UNDEF: u16 = 0;
 
-/// Tells copies of this library from others. No client calls it.
-#[unsafe(no_mangle)]
-pub extern "C" fn lsd_librbd_marker() {}
+/// Exported by every copy of lsd's library (crates/librbd), and by nothing else.
+const MARKER: &CStr = c"lsd_librbd_marker";
 
 #[derive(Debug)]
 pub struct Library {
@@ -47,9 +41,9 @@ pub fn loaded() -> Option<&'static Library> {
     LIBRARY.get()
 }
 
-/// The library, loaded now if that was not needed before. `setting`: a setting of the caller's cluster handle. The error says why
-/// there is none, file by file.
-pub fn load(setting: &dyn Fn(&str) -> Option<String>) -> Result<&'static Library, String> {
+/// The library, loaded now if that was not needed before. `named`: the file that settings name. The error says why there is none, file
+/// by file.
+pub fn load(named: &dyn Fn() -> Option<String>) -> Result<&'static Library, String> {
     if let Some(library) = loaded() {
         return Ok(library);
     }
@@ -57,15 +51,11 @@ pub fn load(setting: &dyn Fn(&str) -> Option<String>) -> Result<&'static Library
     if let Some(library) = loaded() {
         return Ok(library);
     }
-    let named =
-        std::env::var(PATH_VARIABLE).ok().filter(|path| !path.is_empty()).or_else(|| setting(STOCK_LIBRARY_OPTION));
+    let named = std::env::var(PATH_VARIABLE).ok().filter(|path| !path.is_empty()).or_else(named);
     let mut reasons = Vec::new();
     for path in candidates(named.as_deref()) {
         match Library::open(&path) {
-            Ok(library) => {
-                tracing::info!(target: "lsd::api", path = %library.path.display(), "the stock librbd is loaded");
-                return Ok(LIBRARY.get_or_init(|| library));
-            }
+            Ok(library) => return Ok(LIBRARY.get_or_init(|| library)),
             Err(reason) => reasons.push(format!("{}: {reason}", path.display())),
         }
     }
@@ -98,6 +88,11 @@ impl Library {
         // SAFETY: opened above, and nothing of it was taken.
         unsafe { libc::dlclose(handle) };
         Err(wrong.to_owned())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where a function is; `None`: an older library that does not have it.
@@ -199,7 +194,7 @@ fn file_of(address: *mut c_void) -> Option<PathBuf> {
 }
 
 fn is_this_library(path: &Path) -> bool {
-    let here = lsd_librbd_marker as extern "C" fn() as *mut c_void;
+    let here = is_this_library as fn(&Path) -> bool as *mut c_void;
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let own = file_of(here).and_then(|own| identity(&own));
     own.is_some() && own == identity(path)

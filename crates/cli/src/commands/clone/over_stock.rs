@@ -1,0 +1,75 @@
+//! A clone of a stock RBD image's snapshot: an image of lsd that shows it where it was never written.
+//!
+//! Owns: the order of the steps, so that no such image is there that nobody keeps the snapshot for. Does not own: reading the snapshot and
+//! keeping it (`lsd_rados::stock`), the image over it (the engine).
+use super::super::layout::Layout;
+use super::FAILED;
+use crate::error::{Failure, Result};
+use crate::session::{Location, Session};
+use crate::spec::Place;
+use lsd_engine::{Catalog, ErrorKind, Image, ImageRef};
+use lsd_rados::RadosError;
+use lsd_rados::stock::{StockBases, StockSnapshot};
+use lsd_store::BaseSpec;
+use nix::libc;
+
+/// No image of lsd has the name, and one of RBD's has.
+pub async fn is_stock(session: &Session, parent: &Location) -> Result<bool> {
+    let store = parent.store(session).await?;
+    match Catalog::new(store).id_of(&parent.image).await {
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind == ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::engine(FAILED, &error)),
+    }
+    let (pool, namespace) = pool_of(session, parent);
+    let there = session.stock_bases().await?.is_there((&pool, &namespace), &parent.image).await;
+    there.map_err(|error| failed(&error))
+}
+
+pub async fn clone(session: &Session, parent: &Location, to: &Location, layout: &Layout) -> Result<()> {
+    let bases = session.stock_bases().await?;
+    // 1. Which snapshot it is.
+    let (base, snapshot) = look_at(session, &bases, parent).await?;
+    // 2. The image, of which nobody was told yet.
+    let store = session.store(&to.place).await?;
+    let options = layout.for_new(session, &store, base.size).await?;
+    let made = Image::create_over(&store, &to.image, &options, &base).await;
+    let id = made.map_err(|error| Failure::engine(FAILED, &error))?;
+    // 3. From here on nobody takes the snapshot away. It may have gone just before.
+    let held = bases.hold(&snapshot, &id.0).await.map_err(|error| failed(&error));
+    let kept = match held {
+        Ok(()) => look_at(session, &bases, parent).await.and_then(|(_, found)| match found == snapshot {
+            true => Ok(()),
+            false => Err(Failure::errno(FAILED, libc::ENOENT)),
+        }),
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = kept {
+        // What cannot be undone shows nothing of the snapshot: reading it is an error.
+        let _ = Image::remove(&store, &ImageRef::Id(id.clone()), &|_, _| Ok(())).await;
+        let _ = bases.let_go(&snapshot, &id.0).await;
+        return Err(failure);
+    }
+    Ok(())
+}
+
+async fn look_at(session: &Session, bases: &StockBases, parent: &Location) -> Result<(BaseSpec, StockSnapshot)> {
+    let (pool, namespace) = pool_of(session, parent);
+    let snapshot = parent.snap.as_deref().unwrap_or_default();
+    bases.look_at((&pool, &namespace), &parent.image, snapshot).await.map_err(|error| failed(&error))
+}
+
+fn pool_of(session: &Session, location: &Location) -> (String, String) {
+    match &location.place {
+        Place::Pool { pool, namespace } => (pool.clone().unwrap_or_else(|| session.default_pool()), namespace.clone()),
+        Place::Directory(_) => Default::default(),
+    }
+}
+
+fn failed(error: &RadosError) -> Failure {
+    match error.errno {
+        // The reason is in it: a snapshot that is not protected, a library that is not there.
+        libc::EINVAL | libc::EOPNOTSUPP => Failure::new(error.errno, format!("{FAILED}: {}", error.object)),
+        errno => Failure::errno(FAILED, errno),
+    }
+}

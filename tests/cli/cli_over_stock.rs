@@ -1,0 +1,160 @@
+//! Clones of stock RBD images' snapshots: images of lsd that show them, whatever becomes of both, until they need them no more.
+use crate::cli_rbd::lsd;
+use crate::common::{Ceph, Cmd, pattern, scratch_dir};
+use std::path::PathBuf;
+
+const SIZE: usize = 24 << 20;
+/// Where `gold` has bytes of its own: within an object of its parent's, and beyond what that has.
+const OWN: [usize; 2] = [1 << 20, 16 << 20];
+const OWN_LEN: usize = 300_000;
+
+/// A pool with the stock image `gold`, itself a clone, and its protected snapshot `s`.
+struct World<'a> {
+    ceph: &'a Ceph,
+    pool: String,
+    dir: tempfile::TempDir,
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.ceph.remove_pool(&self.pool);
+    }
+}
+
+impl<'a> World<'a> {
+    /// With what `gold@s` has.
+    fn new(ceph: &'a Ceph, hint: &str) -> (Self, Vec<u8>) {
+        let world = Self { ceph, pool: format!("over-stock-{hint}-{}", std::process::id()), dir: scratch_dir() };
+        ceph.make_pool(&world.pool);
+        let mut content = pattern(9 << 20, 7);
+        content.resize(SIZE, 0);
+        std::fs::write(world.file("in"), &content).unwrap();
+        for line in [
+            "import --no-progress {dir}/in {pool}/base",
+            "snap create --no-progress {pool}/base@b",
+            "snap protect {pool}/base@b",
+            "clone {pool}/base@b {pool}/gold",
+        ] {
+            world.rbd(line);
+        }
+        for at in OWN {
+            content[at..at + OWN_LEN].copy_from_slice(&pattern(OWN_LEN, at as u64));
+        }
+        std::fs::write(world.file("in"), &content).unwrap();
+        world.write("gold", "in", ceph.stock("/usr/bin/python3"));
+        world.rbd("snap create --no-progress {pool}/gold@s");
+        world.rbd("snap protect {pool}/gold@s");
+        (world, content)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn words(&self, line: &str) -> Vec<String> {
+        let line = line.replace("{pool}", &self.pool).replace("{dir}", self.dir.path().to_str().unwrap());
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    fn rbd(&self, line: &str) {
+        self.ceph.stock("rbd").args(self.words(line)).ok();
+    }
+
+    fn lsd(&self, line: &str) -> Cmd {
+        lsd(self.ceph, &self.words(line).iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Writes what a file has at the places of [`OWN`].
+    fn write(&self, image: &str, file: &str, python: Cmd) {
+        let program = format!(
+            "import rados, rbd, sys\ncluster = rados.Rados(conffile=''); cluster.connect(); io = cluster.open_ioctx(sys.argv[1])\n\
+             data = open(sys.argv[2], 'rb').read()\nwith rbd.Image(io, '{image}') as image:\n  \
+             for at in {OWN:?}: image.write(data[at:at + {OWN_LEN}], at)\nio.close(); cluster.shutdown()\n"
+        );
+        python.args(["-c", &program, &self.pool]).arg(self.file(file)).ok();
+    }
+
+    fn exported(&self, image: &str) -> Vec<u8> {
+        let _ = std::fs::remove_file(self.file("out"));
+        self.lsd(&format!("export --no-progress {{pool}}/{image} {{dir}}/out")).ok();
+        std::fs::read(self.file("out")).unwrap()
+    }
+
+    /// Whether the snapshot can lose its protection; it has it afterwards.
+    fn can_go(&self) -> bool {
+        let done = self.ceph.stock("rbd").args(self.words("snap unprotect {pool}/gold@s")).run();
+        if done.code == Some(0) {
+            self.rbd("snap protect {pool}/gold@s");
+        }
+        done.code == Some(0)
+    }
+}
+
+#[test]
+fn a_clone_of_a_stock_snapshot_reads_writes_and_becomes_independent() {
+    let ceph = requires_ceph!();
+    let (world, content) = World::new(&ceph, "life");
+    world.lsd("clone {pool}/gold@s {pool}/disk").ok();
+    assert!(world.exported("disk") == content, "what the snapshot has");
+    assert!(!world.can_go(), "it is kept");
+    world.lsd("info {pool}/disk").ok().says("base: rbd:");
+    // Through the library, over what lies in one object with bytes of the parent.
+    let mut changed = content.clone();
+    for at in OWN {
+        changed[at..at + OWN_LEN].copy_from_slice(&pattern(OWN_LEN, 99 + at as u64));
+    }
+    std::fs::write(world.file("in"), &changed).unwrap();
+    world.write("disk", "in", ceph.client("/usr/bin/python3"));
+    assert!(world.exported("disk") == changed);
+    // The parent goes its own way.
+    std::fs::write(world.file("in"), vec![0xee; SIZE]).unwrap();
+    world.write("gold", "in", ceph.stock("/usr/bin/python3"));
+    assert!(world.exported("disk") == changed);
+    world.lsd("check {pool}/disk").ok();
+    world.lsd("flatten --no-progress {pool}/disk").ok();
+    assert!(world.can_go(), "nobody needs it");
+    for line in ["snap unprotect {pool}/gold@s", "snap purge --no-progress {pool}/gold", "rm --no-progress {pool}/gold"]
+    {
+        world.rbd(line);
+    }
+    assert!(world.exported("disk") == changed);
+    world.lsd("check {pool}/disk").ok();
+    world.lsd("rm --no-progress {pool}/disk").ok();
+}
+
+#[test]
+fn what_keeps_a_stock_snapshot_goes_with_the_clone() {
+    let ceph = requires_ceph!();
+    let (world, content) = World::new(&ceph, "keep");
+    world.lsd("clone {pool}/gold@s {pool}/one").ok();
+    world.lsd("clone {pool}/gold@s {pool}/two --object-size 1M").ok();
+    world.lsd("rm --no-progress {pool}/one").ok();
+    assert!(!world.can_go(), "the other one needs it");
+    assert!(world.exported("two") == content);
+    world.lsd("rm --no-progress {pool}/two").ok();
+    assert!(world.can_go());
+}
+
+fn refused(command: Cmd, code: i32, why: &str) {
+    let done = command.run().expect_code(code);
+    assert!(done.errors().contains(why), "{done}");
+}
+
+#[test]
+fn what_cannot_be_cloned_or_read_says_why() {
+    let ceph = requires_ceph!();
+    let (world, content) = World::new(&ceph, "why");
+    refused(world.lsd("clone {pool}/gold@none {pool}/disk"), 2, "No such file");
+    refused(world.lsd("clone {pool}/nothing@s {pool}/disk"), 2, "No such file");
+    world.rbd("snap create --no-progress {pool}/gold@free");
+    refused(world.lsd("clone {pool}/gold@free {pool}/disk"), 22, "not protected");
+    let without = world.lsd("clone {pool}/gold@s {pool}/disk").env("LSD_STOCK_LIBRBD", "/nowhere/librbd.so.1");
+    refused(without, 95, "no stock librbd");
+    assert_eq!(world.lsd("ls {pool}").ok().text(), "");
+    world.lsd("clone {pool}/gold@s {pool}/disk").ok();
+    let without = world.lsd("export --no-progress {pool}/disk {dir}/none");
+    let done = without.env("LSD_STOCK_LIBRBD", "/nowhere/librbd.so.1").fails();
+    assert!(done.errors().contains("stock"), "{done}");
+    assert!(world.exported("disk") == content);
+    world.lsd("rm --no-progress {pool}/disk").ok();
+}
