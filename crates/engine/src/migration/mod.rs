@@ -26,6 +26,7 @@ use lsd_store::ObjectStore;
 use pair::{Half, Pair};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
 /// Where one of the two images is, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,19 @@ impl Migrations {
         to: (&Arc<dyn ObjectStore>, &str),
         options: &MigrationOptions,
     ) -> Result<ImageId> {
-        prepare::prepare(self, name, to, options).await.map_err(|error| error.during("migration prepare"))
+        self.prepare_as(name, to, options, Uuid::new_v4()).await
+    }
+
+    /// [`Migrations::prepare`] with the caller's identity of the destination, for runs that must repeat exactly (crate `lsd-sim`).
+    #[compiled_here]
+    pub async fn prepare_as(
+        &self,
+        name: &str,
+        to: (&Arc<dyn ObjectStore>, &str),
+        options: &MigrationOptions,
+        uuid: Uuid,
+    ) -> Result<ImageId> {
+        prepare::prepare(self, name, to, (options, uuid)).await.map_err(|error| error.during("migration prepare"))
     }
 
     /// Copies to the destination what lies in the source, also while somebody writes to it. `Invalid`: it is not prepared. What was broken
@@ -108,6 +121,7 @@ impl Migrations {
             let mut told = u64::MAX;
             loop {
                 tokio::select! {
+                    biased;
                     migrated = &mut migrating => break migrated,
                     () = tokio::time::sleep(MIGRATION_TOLD_EVERY) => {
                         let now = done.load(Ordering::Relaxed);

@@ -56,7 +56,7 @@ pub(super) async fn prepare(
     migrations: &Migrations,
     name: &str,
     (to, to_name): (&Arc<dyn ObjectStore>, &str),
-    options: &MigrationOptions,
+    (options, uuid): (&MigrationOptions, Uuid),
 ) -> Result<ImageId> {
     let store = &migrations.store;
     check_same_cluster(store, to)?;
@@ -66,7 +66,6 @@ pub(super) async fn prepare(
     if !is_same && Catalog::new(to.clone()).id_of(to_name).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("image {to_name:?} exists")));
     }
-    let uuid = Uuid::new_v4();
     let id = ImageId(names::new_id(uuid.as_u64_pair().1));
     let create = create_options(&found, options);
     // What cannot be made is refused before anything is changed.
