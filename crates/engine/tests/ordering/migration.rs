@@ -202,6 +202,7 @@ async fn who_prepares_looks_whether_the_migration_goes_on() {
     gate.close(move |op, name| op == Op::Values && name == source);
     first_header.arrive();
     gate.until_waiting(1).await;
+    expect(&cluster, "it was there before", &[(0, 1)]).await;
     let client = Client::open(&cluster, settings()).await;
     client.image.write(5 * BLOCK, content(6), true).await.unwrap();
     client.image.close().await.unwrap();
