@@ -3,10 +3,18 @@
 /// From here on every seed takes snapshots.
 const FIRST_OF_SNAPSHOTS: u64 = 1_000_000;
 
+/// From here on every seed migrates its image.
+const FIRST_OF_MIGRATIONS: u64 = 2_000_000;
+
 /// Whether clients stay alive beside the next one and hand the image to each other (`LSD_SIM_SHARE`). Not by default: what the oracle
 /// may demand of such histories is not settled yet (docs/TESTING.md).
 pub fn shares() -> bool {
     std::env::var_os("LSD_SIM_SHARE").is_some()
+}
+
+/// Whether the run is one of migrations: of the low seeds every thirtieth, which are none that found something before.
+pub fn migrates(seed: u64) -> bool {
+    seed >= FIRST_OF_MIGRATIONS || (seed < FIRST_OF_SNAPSHOTS && seed % 30 == 25)
 }
 
 /// Whether clients of this run take snapshots: in every sixth of the low seeds, so that those that were there before do what they

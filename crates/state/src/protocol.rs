@@ -118,15 +118,23 @@
 //!     `a_snapshot_that_got_a_clone_meanwhile_is_not_moved`.
 //! 38. *The source of a migration stays as it is until the destination needs it no more* (`migration/`, [`crate::pins`]): it is frozen in one
 //!     update of the header, which expects what was seen of it and raises the epoch, so that nobody becomes its owner. An abort, which
-//!     writes to it, deletes nothing of what it had then: the destination's maps may point at it.
-//!     Tests: `who_opened_a_source_before_does_not_become_its_owner`, `what_a_destination_shows_stays_while_its_source_gets_writes_back`.
+//!     writes to it, deletes nothing of what it had then: the destination's maps may point at it. Who prepares looks, once the
+//!     destination's header is there, whether the source is still frozen for it: an abort takes a header that is there before the source is
+//!     free. And who exchanged the names too late gives them back.
+//!     Tests: `who_opened_a_source_before_does_not_become_its_owner`, `what_a_destination_shows_stays_while_its_source_gets_writes_back`,
+//!     `who_prepares_looks_whether_the_migration_goes_on`, `who_exchanges_the_names_behind_an_abort_gives_them_back`.
 //! 39. *The source goes only behind the update that says that no committed map of the destination leads to it* ([`may_go`], `session/migrate.rs`): not
 //!     the head's, nor a snapshot's; and what the log brings behind that checkpoint lies in the destination. Clones of the destination
 //!     come only behind that update, too.
 //!     Tests: `a_source_goes_only_when_the_destination_has_everything`, `snapshots_of_a_destination_need_its_source_until_they_are_copied`.
 //! 40. *The destination of an aborted migration goes only when the source has, durably, what was written to it* (`migration/abort.rs`): it is taken from
-//!     its writers first, as rule 25 has it, and cannot be opened any more before the source deletes anything again.
-//!     Tests: `an_aborted_migration_loses_no_write`, `who_has_a_destination_open_does_not_write_to_it_behind_an_abort`.
+//!     its writers first, as rule 25 has it, and cannot be opened any more before the source deletes anything again. An execution may give it
+//!     back to its writers until then, and another abort may come: so each raises its epoch, an abort takes it at the epoch at which
+//!     it froze it, and writes to the source only if it saw it at that epoch when it had become the source's owner, which it becomes once.
+//!     Nobody who aborts becomes the owner of a source that is free.
+//!     Tests: `an_aborted_migration_loses_no_write`, `who_has_a_destination_open_does_not_write_to_it_behind_an_abort`,
+//!     `an_abort_takes_no_destination_that_was_written_to_since`, `an_abort_that_was_overtaken_writes_nothing_to_the_source`,
+//!     `who_lost_the_source_to_another_abort_does_not_get_it_again`, `a_second_abort_takes_no_source_from_its_guest`.
 //! 45. *What is brought from a base goes where nothing was ever written, and a discard is a write* (`state/relocation.rs`, `ExtentMap::fill`,
 //!     `lsd_core::map`): in the running image and in replay, so a base that is read late brings nothing back that was written, discarded or
 //!     cut off since.

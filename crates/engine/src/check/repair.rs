@@ -13,7 +13,7 @@ use super::{family, header_values, map, snapshots};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
-use crate::objects::header::Header;
+use crate::objects::header::{self, Header};
 use crate::objects::parallel;
 use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
@@ -83,6 +83,8 @@ pub(crate) async fn repair(
         return Ok(refused(report, "without its header nothing says what the objects of the image are"));
     };
     check_unwatched(store, &object, &object.0).await?;
+    // The names of an image that is migrated are those of its migration.
+    header::check_not_migrating(&object, &values)?;
     mend_names(store, &id, &values, &report.before, options).await?;
     let values = header_values(store, &object).await?.unwrap_or(values);
     let Ok(header) = Header::decode(&object, &values) else {

@@ -46,7 +46,7 @@ impl GroupObject {
             self.put_member(&began).await?;
             if let Err(error) = self.name_in_header(store, &objects).await {
                 // Of an image that another group has this group keeps nothing; where it is in doubt the entry stays.
-                if error.kind == ErrorKind::Exists || error.kind == ErrorKind::NotFound {
+                if matches!(error.kind, ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::ReadOnly) {
                     self.drop_member(&id).await?;
                 }
                 return Err(error);
@@ -78,7 +78,7 @@ impl GroupObject {
         }
     }
 
-    /// The header of an image that is free, or names this group already.
+    /// The header of an image that is free, or names this group already. `ReadOnly`: it is the source of a migration.
     async fn name_in_header(&self, store: &Arc<dyn ObjectStore>, objects: &Objects) -> Result<()> {
         let object = objects.header();
         for _ in 0..GROUP_TRIES {
@@ -87,11 +87,15 @@ impl GroupObject {
             if header.group.as_ref() == Some(&self.reference()) {
                 return Ok(());
             }
+            // Rule 38: who migrates an image leaves it in no group.
+            header.check_writable()?;
+            let migration = header.migration.map(|migration| migration.encode()).unwrap_or_default();
             // An image that is being removed is put into no group (`lifecycle/`).
             let before = header.group.map(|group| group.encode()).unwrap_or_default();
             let update = KvUpdate::default()
                 .presence(KvPresence::MustExist)
                 .expect(key::REMOVING, "")
+                .expect(key::MIGRATION, migration)
                 .expect(key::GROUP, before)
                 .set(key::GROUP, self.reference().encode());
             match objects.meta.kv_update(&object, update).await {

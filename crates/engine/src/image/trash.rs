@@ -6,9 +6,11 @@ use crate::api::clock::{Clock, SystemClock};
 use crate::api::error::invalid;
 use crate::compiled_here;
 use crate::lifecycle::{self, remove};
+use crate::recovery::open;
 use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
-use lsd_core::format::header::{TrashRecord, TrashSource};
-use lsd_store::ObjectStore;
+use lsd_core::format::header::{TrashRecord, TrashSource, key};
+use lsd_core::format::names;
+use lsd_store::{ObjectStore, StoreErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,17 +80,46 @@ impl Trash {
         self.catalog().move_to_trash(&id, &record).await
     }
 
-    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`.
+    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`; `Invalid`: it is the source of a migration.
     #[compiled_here]
     pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
-        if record.source == TrashSource::Migration {
+        if record.source == TrashSource::Migration && self.is_migrating(id).await? {
             let reason = format!("{}: the source of a migration comes back when that is aborted", record.name);
             return Err(invalid(reason));
         }
         let name = name.unwrap_or(&record.name);
-        self.catalog().restore(id, &record, name).await?;
+        match self.catalog().id_of(name).await {
+            // Of such a preparation, too: nothing is there of what has the name.
+            Ok(other)
+                if record.source == TrashSource::Migration
+                    && name == record.name
+                    && self.is_nothing(&other).await? =>
+            {
+                self.catalog().replace_back(id, &record, &other).await?;
+            }
+            _ => self.catalog().restore(id, &record, name).await?,
+        }
         self.catalog().write_name(id, name).await.map(drop)
+    }
+
+    /// It has no header, and nobody is removing it.
+    async fn is_nothing(&self, id: &ImageId) -> Result<bool> {
+        match self.store.kv_get(&names::header(&id.0).into(), key::IMAGE).await {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(!self.catalog().is_removing(id).await?),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(false),
+        }
+    }
+
+    /// What a preparation that died when its migration was taken back already has left there is not.
+    async fn is_migrating(&self, id: &ImageId) -> Result<bool> {
+        match open::find(&self.store, &ImageRef::Id(id.clone())).await {
+            Ok(found) => Ok(found.header.migration.is_some()),
+            // A commit removes it, or has.
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes what users put there and whose time has come by then, nanoseconds since 1970; `None`: by now. Progress is in images.

@@ -6,7 +6,7 @@
 //! 2. The source gets what was written to the destination.
 //! 3. The destination is marked as being removed, and then the source is an image like any other again.
 //! 4. The source gets its name back, the destination goes, and the source's header forgets the migration.
-use super::pair::{Half, Pair};
+use super::pair::{Half, Pair, raised};
 use super::prepare::{freezing, make_clean, quiet};
 use super::{Migrations, bring};
 use crate::api::limits::HEADER_TRIES;
@@ -17,12 +17,16 @@ use crate::objects::pools::place_of;
 use crate::recovery::open::{self, Found};
 use crate::ties::tie;
 use crate::{Catalog, Error, ErrorKind, ImageRef, Progress, Result};
-use lsd_core::format::header::{MigrationRecord, MigrationState, encode_epoch, key};
+use lsd_core::format::header::{MigrationRecord, MigrationState, SnapNamespace, TrashSource, encode_epoch, key};
 use lsd_core::units::Epoch;
-use lsd_store::{KvPresence, KvUpdate, StoreErrorKind};
+use lsd_store::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
 
 pub(super) async fn abort(migrations: &Migrations, name: &str, progress: Progress<'_>) -> Result<()> {
-    let mut pair = Pair::find(&migrations.store, name).await?;
+    abort_pair(migrations, Pair::find(&migrations.store, name).await?, progress).await
+}
+
+pub(super) async fn abort_pair(migrations: &Migrations, mut pair: Pair, progress: Progress<'_>) -> Result<()> {
+    let name = pair.source.name.clone();
     if pair.source.record.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("{name}: the source is gone: commit the migration")));
     }
@@ -38,27 +42,49 @@ pub(super) async fn abort(migrations: &Migrations, name: &str, progress: Progres
             None => prevent(&pair).await?,
         }
         // Rule 40: nobody can open the destination any more. From here on the source may let go of what that needed.
-        let before = [MigrationState::Preparing, MigrationState::Prepared, MigrationState::Returned];
-        pair.source.set_state(&before, MigrationState::Returned).await?;
+        let before = [MigrationState::Preparing, MigrationState::Prepared];
+        match pair.source.set_state(&before, MigrationState::Returned).await {
+            // Somebody else was faster: nothing needs the mark that there is no destination.
+            Err(error) if error.kind == ErrorKind::Invalid => {
+                let Half { store, id, .. } = &pair.destination;
+                lifecycle::remove_migrated(store, id, (None, None), progress).await?;
+                return Err(error);
+            }
+            freed => freed?,
+        }
     }
-    let named = give_name_back(&pair).await?;
+    let named = give_name_back(&pair.source, &pair.destination).await?;
     lifecycle::remove_migrated(&pair.destination.store, &pair.destination.id, (named, None), progress).await?;
-    pair.source.forget().await?;
+    pair.source.forget(&pair.destination).await?;
     // What was only kept for the destination goes with the next owner's first checkpoint: where this is not it, with a later one's.
-    let _ = make_clean(migrations, &pair.source, false).await;
+    let _ = make_clean(migrations, &pair.source).await;
     Ok(())
+}
+
+/// A destination that came into being when its migration was taken back already goes, and the source has its name.
+pub(super) async fn discard(source: &Half, destination: &Half, progress: Progress<'_>) -> Result<()> {
+    // The names of a source that is in another migration by now are that one's.
+    let named = match source.header().await?.and_then(|header| header.migration) {
+        Some(_) => name_of(destination).await?,
+        None => give_name_back(source, destination).await?,
+    };
+    lifecycle::remove_migrated(&destination.store, &destination.id, (named, None), progress).await?;
+    loose(source, destination).await
 }
 
 /// Steps 1 and 2, and the mark.
 async fn bring_back(migrations: &Migrations, pair: &mut Pair, progress: Progress<'_>) -> Result<()> {
-    freeze_destination(migrations, pair).await?;
+    let frozen_at = freeze_destination(migrations, pair).await?;
     let Half { store, id, .. } = &pair.destination;
     let options = crate::image::kin_open_options(store, &quiet(&migrations.options)).await?;
     let options = crate::OpenOptions { read_only: true, ..options };
     let from = Image::open_with_clock(store, &ImageRef::Id(id.clone()), &options, migrations.clock.clone()).await?;
     let to = open_source(migrations, pair).await;
     let brought = match &to {
-        Ok(to) => bring::bring_back(&from, &options, to, &pair.record, progress).await,
+        Ok(to) => match take_source(to, &pair.destination, frozen_at).await {
+            Ok(()) => bring::bring_back(&from, &options, to, &pair.record, progress).await,
+            taken => taken,
+        },
         Err(error) => Err(error.clone()),
     };
     // It counts when it is durable.
@@ -68,9 +94,23 @@ async fn bring_back(migrations: &Migrations, pair: &mut Pair, progress: Progress
     };
     let _ = from.close().await;
     brought.and(closed)?;
-    let object = pair.destination.object();
-    let Some(values) = pair.destination.values().await? else { return Ok(()) };
-    remove::take(store, &object, &values).await
+    // Rule 40: as it was when it was frozen here. Otherwise somebody may have written to it since.
+    let seen = KvMap::from([(key::EPOCH.to_owned(), encode_epoch(frozen_at).into())]);
+    match remove::take(store, &pair.destination.object(), &seen).await {
+        // Somebody else has done it.
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        taken => taken,
+    }
+}
+
+/// Rule 40. Who froze the destination before somebody wrote to it once more may not write to the source what it shows of then: from here
+/// on one who froze it later either finds that this one owns the source, or has taken it from this one, which never gets it again.
+async fn take_source(to: &Image, destination: &Half, frozen_at: Epoch) -> Result<()> {
+    to.session.ensure_owner().await?;
+    match destination.header().await? {
+        Some(header) if header.epoch == frozen_at && !header.removing => Ok(()),
+        _ => Err(Error::new(ErrorKind::Busy, format!("{}: somebody else changes its migration", destination.name))),
+    }
 }
 
 async fn open_source(migrations: &Migrations, pair: &Pair) -> Result<Image> {
@@ -81,19 +121,19 @@ async fn open_source(migrations: &Migrations, pair: &Pair) -> Result<Image> {
     Image::open_found(found, &options, migrations.clock.clone()).await
 }
 
-/// Nobody writes to it from here on, and everything that was acknowledged can be read. `Busy`.
-async fn freeze_destination(migrations: &Migrations, pair: &mut Pair) -> Result<()> {
+/// Nobody writes to it from here on, and everything that was acknowledged can be read. Returns the epoch that it stays at. `Busy`.
+async fn freeze_destination(migrations: &Migrations, pair: &mut Pair) -> Result<Epoch> {
     let half = &mut pair.destination;
     for _ in 0..HEADER_TRIES {
         let Some(values) = half.values().await? else { break };
         let header = Header::decode(&half.object(), &values)?;
         let Some(record) = header.migration.clone() else { break };
         if record.state == MigrationState::Aborting {
-            return Ok(());
+            return Ok(header.epoch);
         }
         check_destination(half, &header).await?;
         if !header.log.clean {
-            make_clean(migrations, half, false).await?;
+            make_clean(migrations, half).await?;
             continue;
         }
         let aborting = MigrationRecord { state: MigrationState::Aborting, description: String::new(), ..record };
@@ -101,7 +141,8 @@ async fn freeze_destination(migrations: &Migrations, pair: &mut Pair) -> Result<
             Err(error) if error.kind == StoreErrorKind::Stale => {}
             frozen => {
                 half.record = Some(aborting);
-                return Ok(frozen?);
+                frozen?;
+                return Ok(raised(header.epoch));
             }
         }
     }
@@ -112,6 +153,9 @@ async fn check_destination(half: &Half, header: &Header) -> Result<()> {
     let busy = |why: &str| Err(Error::new(ErrorKind::Busy, format!("{}: {why}", header.name)));
     if header.snapshots.usable().any(|snapshot| snapshot.children > 0) {
         return busy("its snapshots have clones: flatten them first");
+    }
+    if header.snapshots.usable().any(|snapshot| matches!(snapshot.namespace, SnapNamespace::Group { .. })) {
+        return busy("it has a part of a group's snapshot: remove that first");
     }
     match remove::check_in_no_group(&half.store, header).await {
         Err(error) if error.kind == ErrorKind::InGroup => return busy("image is in a group: take it out first"),
@@ -133,30 +177,38 @@ async fn prevent(pair: &Pair) -> Result<()> {
         }
         marked => marked?,
     }
-    let source = pair.source.header().await?;
-    if let Some(ancestry) = source.and_then(|header| header.ancestry) {
-        // The source's own tie keeps the snapshot.
-        tie::loose(&half.store, &ancestry, &place_of(&half.store, &half.id)).await?;
+    loose(&pair.source, half).await
+}
+
+/// The source's own tie keeps the snapshot that it is a clone of.
+async fn loose(source: &Half, destination: &Half) -> Result<()> {
+    if let Some(ancestry) = source.header().await?.and_then(|header| header.ancestry) {
+        tie::loose(&destination.store, &ancestry, &place_of(&destination.store, &destination.id)).await?;
     }
     Ok(())
 }
 
+async fn name_of(half: &Half) -> Result<Option<String>> {
+    match Catalog::new(half.store.clone()).name_of(&half.id).await {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        name => name.map(Some),
+    }
+}
+
 /// The source has its name again. Returns the name that the destination still has.
-async fn give_name_back(pair: &Pair) -> Result<Option<String>> {
-    let (source, destination) = (&pair.source, &pair.destination);
+async fn give_name_back(source: &Half, destination: &Half) -> Result<Option<String>> {
     let catalog = Catalog::new(source.store.clone());
-    let named = match Catalog::new(destination.store.clone()).name_of(&destination.id).await {
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        name => Some(name?),
-    };
+    let named = name_of(destination).await?;
     let entry = match catalog.trashed(&source.id).await {
         // It has it, or never lost it.
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(named),
         entry => entry?,
     };
-    let is_one_place = source.store.pool_id() == destination.store.pool_id()
-        && source.store.namespace() == destination.store.namespace();
-    if is_one_place && named.as_deref() == Some(entry.name.as_str()) {
+    // Its user has put it there since.
+    if entry.source != TrashSource::Migration {
+        return Ok(named);
+    }
+    if source.is_beside(destination) && named.as_deref() == Some(entry.name.as_str()) {
         catalog.replace_back(&source.id, &entry, &destination.id).await?;
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use crate::{ImageRef, OpenOptions, Progress, Result, SnapInfo, SnapRef};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{MigrationRecord, SnapNamespace};
 use lsd_core::map::Extent;
-use lsd_core::units::{LeafNo, SegmentNo};
+use lsd_core::units::{LeafNo, SegmentNo, SnapId};
 use lsd_state::pins::Frozen;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,63 +28,71 @@ pub(super) async fn bring_back(
     from.lift_limits();
     to.lift_limits();
     let bounds = Frozen::of(&record.source);
-    let last = record.last_snapshot.0;
-    let of_users = |snapshot: &SnapInfo| snapshot.namespace == SnapNamespace::User;
-    let theirs: Vec<SnapInfo> = from.snapshots().list().await?.into_iter().filter(of_users).collect();
-    // Old snapshots first: they may give up names that new ones have.
-    follow_old_snapshots(&theirs, to, last).await?;
-    let there: BTreeSet<String> =
-        to.snapshots().list().await?.into_iter().filter(|one| one.id > last).map(|one| one.name).collect();
-    let new: Vec<&SnapInfo> = theirs.iter().filter(|one| one.id > last).collect();
+    let theirs = of_users(from).await?;
+    // Those that are there first: they may give up names that new ones have.
+    follow_snapshots(&theirs, to).await?;
+    let there: BTreeSet<u64> = of_users(to).await?.into_iter().map(|one| one.id).collect();
+    // The destination never gives an id out again, so what was brought before it was broken off is complete.
+    let new: Vec<&SnapInfo> = theirs.iter().filter(|one| !there.contains(&one.id)).collect();
+    let limit = from.snapshots().limit().await?;
+    if !new.is_empty() && to.snapshots().limit().await?.is_some() {
+        to.snapshots().set_limit(None).await?;
+    }
     let total = new.len() as u64 + 1;
     for (done, snapshot) in (0..).zip(new) {
         progress(done, total)?;
-        // What was brought before it was broken off is complete.
-        if there.contains(&snapshot.name) {
-            continue;
-        }
         let options = OpenOptions { snapshot: Some(SnapRef::Id(snapshot.id)), ..options.clone() };
         let id = ImageRef::Id(from.info().id);
         let moment = Image::open(&from.session.objects.meta, &id, &options).await?;
         let brought = bring(&moment, to, bounds).await;
         let _ = moment.close().await;
         brought?;
-        to.snapshots().create(&snapshot.name).await?;
-        if snapshot.is_protected {
-            to.snapshots().protect(&snapshot.name).await?;
-        }
+        to.session.create_snapshot_like(snapshot).await?;
+    }
+    // Also of a source without the feature that its users need for that.
+    let ours: BTreeMap<u64, bool> = of_users(to).await?.into_iter().map(|one| (one.id, one.is_protected)).collect();
+    for snapshot in theirs.iter().filter(|one| ours.get(&one.id) != Some(&one.is_protected)) {
+        to.session.snap_protect(SnapId(snapshot.id), snapshot.is_protected).await?;
     }
     progress(total - 1, total)?;
     bring(from, to, bounds).await?;
     bring_metadata(from, to).await?;
-    let limit = from.snapshots().limit().await?;
     if limit != to.snapshots().limit().await? {
         to.snapshots().set_limit(limit).await?;
     }
     to.flush().await
 }
 
-/// Snapshots that were there before are gone, called or protected as they are in the destination.
-async fn follow_old_snapshots(theirs: &[SnapInfo], to: &Image, last: u64) -> Result<()> {
+async fn of_users(image: &Image) -> Result<Vec<SnapInfo>> {
+    let mut all = image.snapshots().list().await?;
+    all.retain(|snapshot| snapshot.namespace == SnapNamespace::User);
+    Ok(all)
+}
+
+/// Snapshots that are in both are called as in the destination, and others are gone.
+async fn follow_snapshots(theirs: &[SnapInfo], to: &Image) -> Result<()> {
     let theirs: BTreeMap<u64, &SnapInfo> = theirs.iter().map(|one| (one.id, one)).collect();
-    let ours = to.snapshots().list().await?;
-    let ours = || ours.iter().filter(|one| one.id <= last && one.namespace == SnapNamespace::User);
-    for own in ours().filter(|own| !theirs.contains_key(&own.id)) {
+    for own in of_users(to).await?.iter().filter(|own| !theirs.contains_key(&own.id)) {
         if own.is_protected {
             to.snapshots().unprotect(&own.name).await?;
         }
-        to.snapshots().remove(&own.name).await?;
+        to.snapshots().remove_by_id(own.id).await?;
     }
-    for own in ours() {
-        let Some(their) = theirs.get(&own.id) else { continue };
-        if their.name != own.name {
-            to.snapshots().rename(&own.name, &their.name).await?;
+    let mut ours: BTreeMap<u64, String> = of_users(to).await?.into_iter().map(|one| (one.id, one.name)).collect();
+    let wrong: Vec<u64> = ours.iter().filter(|(id, name)| theirs[*id].name != **name).map(|(id, _)| *id).collect();
+    for id in wrong {
+        let wanted = &theirs[&id].name;
+        // One that has the name gets its own one later.
+        if let Some(other) = ours.iter().find(|(_, name)| *name == wanted).map(|(other, _)| *other) {
+            let mut aside = format!(".migration.{other}");
+            while ours.values().any(|name| *name == aside) {
+                aside.push('_');
+            }
+            to.session.snap_rename(SnapId(other), &aside).await?;
+            ours.insert(other, aside);
         }
-        match (own.is_protected, their.is_protected) {
-            (true, false) => to.snapshots().unprotect(&their.name).await?,
-            (false, true) => to.snapshots().protect(&their.name).await?,
-            _ => {}
-        }
+        to.session.snap_rename(SnapId(id), wanted).await?;
+        ours.insert(id, wanted.clone());
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! be used at once. The source is frozen meanwhile (rule 38), so that nothing else has to keep what the destination needs of it.
 mod abort;
 mod bring;
+mod first;
 mod pair;
 mod prepare;
 mod spec;
@@ -17,14 +18,15 @@ use crate::api::clock::{Clock, SystemClock};
 use crate::api::error::invalid;
 use crate::api::limits::MIGRATION_TOLD_EVERY;
 use crate::image::Image;
-use crate::lifecycle;
+use crate::lifecycle::{self, remove};
 use crate::objects::pools::open_place;
 use crate::{Catalog, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Result, compiled_here};
-use lsd_core::format::header::{MigrationRole, MigrationState};
+use lsd_core::format::header::{MigrationRole, MigrationState, key};
 use lsd_store::ObjectStore;
 use pair::{Half, Pair};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
 /// Where one of the two images is, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +75,23 @@ impl Migrations {
         to: (&Arc<dyn ObjectStore>, &str),
         options: &MigrationOptions,
     ) -> Result<ImageId> {
-        prepare::prepare(self, name, to, options).await.map_err(|error| error.during("migration prepare"))
+        self.prepare_as(name, to, options, Uuid::new_v4()).await
+    }
+
+    /// [`Migrations::prepare`] with the caller's identity of the destination, for runs that must repeat exactly (crate `lsd-sim`).
+    #[compiled_here]
+    pub async fn prepare_as(
+        &self,
+        name: &str,
+        to: (&Arc<dyn ObjectStore>, &str),
+        options: &MigrationOptions,
+        uuid: Uuid,
+    ) -> Result<ImageId> {
+        prepare::prepare(self, name, to, (options, uuid)).await.map_err(|error| error.during("migration prepare"))
     }
 
     /// Copies to the destination what lies in the source, also while somebody writes to it. `Invalid`: it is not prepared. What was broken
-    /// off goes on. Progress is in objects.
+    /// off goes on, also where an abort has begun since that has not given the source back: that one fails then. Progress is in objects.
     #[compiled_here]
     pub async fn execute(&self, name: &str, progress: Progress<'async_recursion>) -> Result<()> {
         self.execute_once(name, progress).await.map_err(|error| error.during("migration execute"))
@@ -87,6 +101,9 @@ impl Migrations {
         let mut pair = Pair::find(&self.store, name).await?;
         const MAY_EXECUTE: [MigrationState; 2] = [MigrationState::Prepared, MigrationState::Executing];
         pair.check_prepared()?;
+        if pair.state().0 == MigrationState::Aborting && pair.source.record.is_some() {
+            pair.destination.lead_back().await?;
+        }
         pair.check_state(&MAY_EXECUTE, "prepared")?;
         pair.destination.set_state(&MAY_EXECUTE, MigrationState::Executing).await?;
         let Half { store, id, .. } = &pair.destination;
@@ -104,6 +121,7 @@ impl Migrations {
             let mut told = u64::MAX;
             loop {
                 tokio::select! {
+                    biased;
                     migrated = &mut migrating => break migrated,
                     () = tokio::time::sleep(MIGRATION_TOLD_EVERY) => {
                         let now = done.load(Ordering::Relaxed);
@@ -128,13 +146,21 @@ impl Migrations {
     }
 
     async fn commit_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
+        let mut pair = Pair::find(&self.store, name).await?;
         // The source first: who takes the migration back from here on raises its epoch, and it is not taken.
-        let seen = Pair::find(&self.store, name).await?.source.values().await?;
-        let pair = Pair::find(&self.store, name).await?;
+        let seen = pair.source.values().await?;
+        pair.look_again().await?;
         pair.check_prepared()?;
         pair.check_state(&[MigrationState::Executed], "executed")?;
+        if seen.is_some() && pair.source.record.is_none() {
+            return Err(invalid(format!("{}: image is not migrating", pair.source.name)));
+        }
         // Rule 39: the destination's header says so.
         let Half { store, id, .. } = &pair.source;
+        if seen.as_ref().is_some_and(|seen| !seen.contains_key(key::REMOVING)) {
+            // Somebody may have begun to take the migration back.
+            remove::until_unused(store, &pair.source.object(), &pair.source.name).await?;
+        }
         lifecycle::remove_migrated(store, id, (None, seen), progress).await?;
         let catalog = Catalog::new(store.clone());
         match catalog.trashed(id).await {
@@ -142,7 +168,7 @@ impl Migrations {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        pair.destination.forget().await
+        pair.destination.forget(&pair.source).await
     }
 
     /// Removes the destination and gives the source back, with what was written to the destination since. `Busy`: somebody has that open,

@@ -10,11 +10,12 @@ use crate::objects::pools::place_of;
 use crate::ownership::watch;
 use crate::{Catalog, Error, ErrorKind, ImageId, Result};
 use lsd_core::format::header::{
-    MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION, TrashSource, decode_requires, encode_requires,
-    key,
+    ImagePlace, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION, TrashSource, decode_requires,
+    encode_epoch, encode_requires, key,
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
+use lsd_core::units::Epoch;
 use lsd_store::{KvMap, KvPresence, KvUpdate, ObjectName, ObjectStore, StoreErrorKind};
 use std::sync::Arc;
 
@@ -47,14 +48,36 @@ impl Half {
         self.values().await?.map(|values| Header::decode(&self.object(), &values)).transpose()
     }
 
-    /// What the other one says is there to be read.
-    async fn at(store: &Arc<dyn ObjectStore>, one: &MigrationRecord) -> Result<Self> {
-        let store = store_of(store, one.other.pool, &one.other.namespace).await?;
-        let mut half = Self { store, id: ImageId(one.other.id.clone()), name: one.name.clone(), record: None };
+    fn place(&self) -> ImagePlace {
+        place_of(&self.store, &self.id)
+    }
+
+    /// Both names are in one directory.
+    pub(super) fn is_beside(&self, other: &Half) -> bool {
+        self.store.pool_id() == other.store.pool_id() && self.store.namespace() == other.store.namespace()
+    }
+
+    /// `Canceled`: it is in the migration no more that it was in, or that is being taken back.
+    pub(super) async fn check_is_in_migration(&self) -> Result<()> {
+        let now = self.header().await?.and_then(|header| header.migration);
+        let is_it = |now: &MigrationRecord| {
+            now.state != MigrationState::Returned && self.record.as_ref().is_none_or(|it| it.other == now.other)
+        };
+        match now.is_some_and(|now| is_it(&now)) {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Canceled, format!("{}: the migration was taken back", self.name))),
+        }
+    }
+
+    /// What the other one says is there to be read. An image that is in another migration by now, or in none, has no record of this one.
+    async fn at(one: &Half, record: &MigrationRecord) -> Result<Self> {
+        let store = store_of(&one.store, record.other.pool, &record.other.namespace).await?;
+        let mut half = Self { store, id: ImageId(record.other.id.clone()), name: record.name.clone(), record: None };
         if let Some(values) = half.values().await? {
             header::check_understood(&half.object(), &values)?;
             let bad = |error| crate::api::error::corrupt(&half.object(), error);
-            half.record = header::migration(&values).map_err(bad)?;
+            let theirs = header::migration(&values).map_err(bad)?;
+            half.record = theirs.filter(|theirs| theirs.role != record.role && theirs.other == one.place());
         }
         Ok(half)
     }
@@ -75,7 +98,8 @@ impl Half {
             let is_as_expected = from.contains(&record.state);
             is_as_expected.then(|| MigrationRecord { state: to, description: String::new(), ..record.clone() })
         };
-        self.change(next).await?;
+        // Rule 40: who gives the source what was written to the destination, and was slower, owns it no more.
+        self.change(next, to == MigrationState::Returned).await?;
         if self.record.as_ref().is_none_or(|record| record.state != to) {
             return Err(Error::new(ErrorKind::Busy, format!("{}: somebody else changes its migration", self.name)));
         }
@@ -85,28 +109,54 @@ impl Half {
 
     /// Tells how far it is, as long as it is in this state.
     pub(super) async fn describe(&mut self, state: MigrationState, description: &str) -> Result<()> {
-        self.change(|record| {
+        let described = |record: &MigrationRecord| {
             let described = MigrationRecord { description: description.to_owned(), ..record.clone() };
             (record.state == state).then_some(described)
-        })
-        .await
+        };
+        self.change(described, false).await
     }
 
-    /// Nobody's epoch is asked: an owner leaves this value alone, but for one change that expects it as it was.
-    async fn change(&mut self, change: impl Fn(&MigrationRecord) -> Option<MigrationRecord>) -> Result<()> {
+    /// A destination that an abort has frozen is the image again, unless it is taken already: what was brought back until then is the
+    /// source's alone, and the next abort finds it. Who aborts expects the epoch at which it froze the destination (rule 40).
+    pub(super) async fn lead_back(&mut self) -> Result<()> {
+        let next = |record: &MigrationRecord| {
+            let is_frozen = record.state == MigrationState::Aborting;
+            is_frozen.then(|| MigrationRecord { state: MigrationState::Executing, ..record.clone() })
+        };
+        if self.values().await?.is_some_and(|values| !values.contains_key(key::REMOVING)) {
+            self.change(next, true).await?;
+        }
+        Ok(())
+    }
+
+    /// `Invalid`: the image is in no migration, or in another one than this. Nobody's epoch is asked unless it is raised: an owner leaves this
+    /// value alone, but for one change that expects it as it was.
+    async fn change(
+        &mut self,
+        change: impl Fn(&MigrationRecord) -> Option<MigrationRecord>,
+        raises_epoch: bool,
+    ) -> Result<()> {
+        let other = self.record.as_ref().map(|record| record.other.clone());
+        let is_same = |found: &MigrationRecord| other.as_ref().is_none_or(|other| *other == found.other);
         for _ in 0..HEADER_TRIES {
-            let header = self.header().await?;
-            let Some(before) = header.and_then(|header| header.migration) else {
+            let found = self.header().await?.and_then(|header| Some((header.epoch, header.migration?)));
+            let Some((epoch, before)) = found.filter(|(_, found)| is_same(found)) else {
                 return Err(invalid(format!("{}: image is not migrating", self.name)));
             };
             let Some(after) = change(&before) else {
                 self.record = Some(before);
                 return Ok(());
             };
-            let update = KvUpdate::default()
+            let mut update = KvUpdate::default()
                 .presence(KvPresence::MustExist)
                 .expect(key::MIGRATION, before.encode())
                 .set(key::MIGRATION, after.encode());
+            if raises_epoch {
+                update = update
+                    .expect(key::REMOVING, "")
+                    .expect(key::EPOCH, encode_epoch(epoch))
+                    .set(key::EPOCH, encode_epoch(raised(epoch)));
+            }
             match self.store.kv_update(&self.object(), update).await {
                 Err(error) if error.kind == StoreErrorKind::Stale => {}
                 changed => {
@@ -119,11 +169,15 @@ impl Half {
         Err(Error::new(ErrorKind::Busy, format!("{}: others change its migration", self.name)))
     }
 
-    /// The image is in no migration any more.
-    pub(super) async fn forget(&self) -> Result<()> {
+    /// The image is not in the migration with this one any more.
+    pub(super) async fn forget(&self, other: &Half) -> Result<()> {
         for _ in 0..HEADER_TRIES {
             let Some(values) = self.values().await? else { return Ok(()) };
             let Some(record) = values.get(key::MIGRATION) else { return Ok(()) };
+            // Somebody else who was faster has forgotten it, and the next migration has begun.
+            if MigrationRecord::decode(record).is_ok_and(|record| record.other != other.place()) {
+                return Ok(());
+            }
             let mut update = KvUpdate::default()
                 .presence(KvPresence::MustExist)
                 .expect(key::MIGRATION, record.clone())
@@ -145,6 +199,11 @@ impl Half {
     }
 }
 
+/// The next one; the last of all epochs stays.
+pub(super) fn raised(epoch: Epoch) -> Epoch {
+    Epoch((epoch.0 + 1).min(u64::from(u32::MAX)))
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) source: Half,
@@ -154,21 +213,32 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// By the name of either, also of a source that is in the trash. `NotFound`; `Invalid`: it is in no migration.
+    /// By the name of either, also of a source that is in the trash. `NotFound`; `Invalid`: it is in no migration, or more than one source
+    /// in the trash is called so.
     pub(super) async fn find(store: &Arc<dyn ObjectStore>, name: &str) -> Result<Self> {
         let catalog = Catalog::new(store.clone());
-        let id = match catalog.id_of(name).await {
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                let entries = catalog.trash().await?;
-                let is_it = |entry: &&(ImageId, _)| {
-                    let (_, record): &(ImageId, lsd_core::format::header::TrashRecord) = entry;
-                    record.source == TrashSource::Migration && record.name == name
-                };
-                entries.iter().find(is_it).map(|(id, _)| id.clone()).ok_or(error)?
-            }
-            id => id?,
+        let mut not_found = match catalog.id_of(name).await {
+            Err(error) if error.kind == ErrorKind::NotFound => error,
+            id => return Self::of(store, &id?).await,
         };
-        Self::of(store, &id).await
+        let mut found: Option<Self> = None;
+        for (id, entry) in catalog.trash().await? {
+            if entry.source != TrashSource::Migration || entry.name != name {
+                continue;
+            }
+            match (Self::of(store, &id).await, &found) {
+                (Ok(_), Some(_)) => {
+                    let reason =
+                        format!("{name}: the sources of several migrations are called so: say the destination");
+                    return Err(invalid(reason));
+                }
+                (Ok(pair), None) => found = Some(pair),
+                // Of a migration that is over its entry may be left.
+                (Err(error), _) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Invalid) => not_found = error,
+                (Err(error), _) => return Err(error),
+            }
+        }
+        found.ok_or(not_found)
     }
 
     pub(super) async fn of(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<Self> {
@@ -179,7 +249,7 @@ impl Pair {
         half.name.clone_from(&header.name);
         let record = header.migration.ok_or_else(|| invalid(format!("{}: image is not migrating", header.name)))?;
         half.record = Some(record.clone());
-        let other = Half::at(store, &record).await?;
+        let other = Half::at(&half, &record).await?;
         Ok(match record.role {
             MigrationRole::Source => Self { source: half, destination: other, record },
             MigrationRole::Destination => Self { source: other, destination: half, record },
@@ -196,11 +266,18 @@ impl Pair {
         }
     }
 
+    /// What the destination says by now.
+    pub(super) async fn look_again(&mut self) -> Result<()> {
+        let record = self.destination.header().await?.and_then(|header| header.migration);
+        self.destination.record = record.filter(|record| record.other == self.source.place());
+        Ok(())
+    }
+
     /// `Invalid`: the preparation was broken off before the source said that it is done, so the names may not be exchanged.
     pub(super) fn check_prepared(&self) -> Result<()> {
         match &self.source.record {
             Some(record) if record.state == MigrationState::Preparing => {
-                Err(invalid("the migration's preparation was broken off: abort it"))
+                Err(invalid("the migration is being prepared, or its preparation was broken off: then abort it"))
             }
             _ => Ok(()),
         }

@@ -244,6 +244,16 @@ pub(crate) fn migration(values: &KvMap) -> FormatResult<Option<MigrationRecord>>
     values.get(key::MIGRATION).map(|value| MigrationRecord::decode(value)).transpose()
 }
 
+/// What [`Header::check_not_migrating`] says, also of a header of which other values do not verify. `Corrupt`: this one does not.
+pub(crate) fn check_not_migrating(object: &ObjectName, values: &KvMap) -> Result<()> {
+    match migration(values).map_err(|error| corrupt(object, error))? {
+        Some(record) if record.state != MigrationState::Returned => {
+            Err(Error::new(ErrorKind::Busy, format!("{object}: image in migration state")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking
 /// the pool.
 pub(crate) fn tombs(values: &KvMap) -> Tombs {

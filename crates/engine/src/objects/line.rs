@@ -3,8 +3,9 @@
 //! Owns: which of them a segment or a page is among, opening their pools. Does not own: whose a number is (`lsd_state::lineage`).
 //! Nothing of an ancestor is ever changed through this.
 use crate::objects::Objects;
+use crate::objects::header::Header;
 use crate::objects::pools::open_place;
-use crate::{ImageId, Result};
+use crate::{Error, ErrorKind, ImageId, Result};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{
     Ancestor, AncestryRecord, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION,
@@ -15,6 +16,7 @@ use lsd_state::pins::{Frozen, PageKey, leaf_pages};
 use lsd_store::ObjectStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +25,10 @@ pub(crate) struct Line {
     objects: Arc<[Objects]>,
     /// The migration that the image is the source or the destination of, as it was when the line was opened.
     migration: Option<Arc<MigrationRecord>>,
-    /// This is who aborts the migration: the only one that writes to its source.
-    is_migrator: bool,
+    /// The header had it when it was last read.
+    is_migrating: Arc<AtomicBool>,
+    /// Of who aborts the migration, which is the only one that writes to its source: whether it became the owner.
+    migrator: Option<Arc<AtomicBool>>,
 }
 
 impl Line {
@@ -56,8 +60,9 @@ impl Line {
             let (id, line) = (ImageId(place.id.clone()), Self::default());
             objects.push(Objects { meta, data, id, uuid: *uuid, line, base: None });
         }
+        let is_migrating = Arc::new(AtomicBool::new(migration.is_some()));
         let migration = migration.cloned().map(Arc::new);
-        Ok(Self { ancestors, objects: objects.into(), migration, is_migrator: false })
+        Ok(Self { ancestors, objects: objects.into(), migration, is_migrating, migrator: None })
     }
 }
 
@@ -77,17 +82,44 @@ impl Objects {
     /// The same, of who aborts the migration that the image is in.
     #[must_use]
     pub(crate) fn of_migrator(mut self) -> Self {
-        self.line.is_migrator = true;
+        self.line.migrator = Some(Arc::default());
         self
     }
 
     pub(crate) fn is_migrators(&self) -> bool {
-        self.line.is_migrator
+        self.line.migrator.is_some()
+    }
+
+    /// Rule 40. `Busy`: who aborts the migration has owned the image, and somebody else who aborts it has taken it.
+    pub(crate) fn check_never_owned(&self) -> Result<()> {
+        match self.line.migrator.as_ref().is_some_and(|it| it.load(Ordering::Acquire)) {
+            true => Err(Error::new(ErrorKind::Busy, "somebody else takes the migration back")),
+            false => Ok(()),
+        }
+    }
+
+    /// Rule 40. `Busy`: somebody else has given the source back since; it may have a guest.
+    pub(crate) fn check_not_returned(&self, header: &Header) -> Result<()> {
+        let Some(was_owner) = &self.line.migrator else { return Ok(()) };
+        let other = self.line.migration.as_ref().map(|migration| &migration.other);
+        let is_it = |now: &MigrationRecord| {
+            now.role == MigrationRole::Source && now.state != MigrationState::Returned && Some(&now.other) == other
+        };
+        if !header.migration.as_ref().is_some_and(is_it) {
+            return Err(Error::new(ErrorKind::Busy, format!("{}: the migration was taken back", header.name)));
+        }
+        was_owner.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The header was read anew.
+    pub(crate) fn note_migration(&self, header: &Header) {
+        self.line.is_migrating.store(header.migration.is_some(), Ordering::Release);
     }
 
     /// What the image requires of who touches it beside these bits, as long as it is in a migration.
     pub(crate) fn requires(&self, bits: u64) -> u64 {
-        bits | if self.line.migration.is_some() { REQUIRES_MIGRATION } else { 0 }
+        bits | if self.line.is_migrating.load(Ordering::Acquire) { REQUIRES_MIGRATION } else { 0 }
     }
 
     /// Rule 38: what nobody deletes, as long as the image is the source of a migration.

@@ -71,6 +71,10 @@ pub(crate) fn is_of(watcher: &Watcher, holder: &Locker) -> bool {
 }
 
 async fn evict_dead_holder(objects: &Objects, image: &str, holder: &Locker) -> Result<()> {
+    // Who closed the image between the two looks gave the lock back before its watch, and lives.
+    if managed_holder(objects).await?.as_ref() != Some(holder) {
+        return Ok(());
+    }
     evict(objects, holder).await?;
     tracing::warn!(target: "lsd::ownership", image, op = "evict", object = %objects.header(), holder = %holder.client,
         addr = %holder.addr, "the owner did not watch the image any more: it was fenced off");

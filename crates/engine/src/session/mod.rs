@@ -215,6 +215,7 @@ impl Session {
 
     /// Takes up what the header says of the image, and tells of it if clients see a difference.
     pub(crate) fn describe(&self, header: &Header) {
+        self.objects.note_migration(header);
         let fresh = Described::of(header);
         let is_news = {
             let mut described = self.described();

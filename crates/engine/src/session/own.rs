@@ -63,6 +63,7 @@ impl Session {
                 return Ok(checkpointer.clone());
             }
             self.refusals.check(since)?;
+            self.objects.check_never_owned()?;
             let watch = self.watch_to_own()?;
             let taking = Taking::begin(self, watch);
             let taken = match self.acquire_lock(watch).await {
@@ -146,6 +147,7 @@ impl Session {
         if !self.objects.is_migrators() {
             header.check_writable()?;
         }
+        self.objects.check_not_returned(&header)?;
         let epoch = takeover::raise_epoch(&self.objects, &header).await?;
         // Until then the old owner could commit a checkpoint and delete what the header named before.
         let header = Header::read(&self.objects).await?;

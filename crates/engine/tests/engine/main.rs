@@ -23,6 +23,7 @@ mod removal;
 mod requests;
 mod review;
 mod review_clones;
+mod review_migration;
 mod review_moved;
 mod review_snapshots;
 mod snapshots;

@@ -219,6 +219,7 @@ async fn the_destination_of_a_clone_is_a_clone() {
 async fn work(image: &Image) {
     put(image, 0, 100).await;
     image.snapshots().create("t").await.unwrap();
+    image.snapshots().protect("t").await.unwrap();
     put(image, 3, 101).await;
     image.discard(FAR * BLOCK, BLOCK, false).await.unwrap();
     image.resize(80 * MIB, true, &silent).await.unwrap();
@@ -236,7 +237,9 @@ async fn expect_worked(store: &Arc<dyn ObjectStore>, name: &str) {
     assert_eq!(image.metadata().get("who").await.unwrap(), "you");
     expect(&open_at(store, name, "r").await, &AT_S).await;
     expect(&open_at(store, name, "t").await, &[(0, 100), (1, 12), (FAR, 3), (2 * FAR, 4), (3, 0)]).await;
-    assert_eq!(image.snapshots().list().await.unwrap().len(), 2);
+    let snapshots = image.snapshots().list().await.unwrap();
+    let protected: Vec<(&str, bool)> = snapshots.iter().map(|one| (one.name.as_str(), one.is_protected)).collect();
+    assert_eq!(protected, [("r", false), ("t", true)]);
     image.close().await.unwrap();
     check_clean(store, name).await;
 }

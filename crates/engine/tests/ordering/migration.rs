@@ -155,3 +155,164 @@ async fn who_has_a_destination_open_does_not_write_to_it_behind_an_abort() {
     let by_name = ImageRef::Name("disk".into());
     assert!(Image::open(&fresh(&cluster), &by_name, &options()).await.is_ok());
 }
+
+/// The image that has the name.
+async fn source_of(store: &Arc<dyn ObjectStore>) -> lsd_engine::ImageId {
+    let catalog = lsd_engine::Catalog::new(store.clone());
+    catalog.id_of("disk").await.unwrap()
+}
+
+async fn epoch_of(store: &Arc<dyn ObjectStore>, id: &lsd_engine::ImageId) -> Option<bytes::Bytes> {
+    store.kv_get(&format!("lsd_header.{id}").into(), "epoch").await.unwrap().remove("epoch")
+}
+
+/// The destination is frozen, and then taken: that is held back, and all behind it.
+fn until_taken(destination: &lsd_engine::ImageId) -> impl FnMut(Op, &str) -> bool + Send + 'static {
+    let destination = format!("lsd_header.{destination}");
+    let mut changes = 0;
+    move |op, name| {
+        changes += u32::from(op == Op::Update && name == destination);
+        changes > 1
+    }
+}
+
+/// An abort that begins now, through a gate that holds back what `stops` names.
+fn aborting(
+    cluster: &MemoryCluster,
+    stops: impl FnMut(Op, &str) -> bool + Send + 'static,
+) -> (JoinHandle<Result<(), Error>>, Arc<Gate>) {
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(stops);
+    let store: Arc<dyn ObjectStore> = gate.clone();
+    (tokio::spawn(async move { migrations(&store).abort("disk", &silent).await }), gate)
+}
+
+/// The migration is taken back by somebody else before the destination has its header. Then somebody opens what has the name.
+#[tokio::test(start_paused = true)]
+async fn who_prepares_looks_whether_the_migration_goes_on() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let source = format!("lsd_header.{}", source_of(&fresh(&cluster)).await);
+    let gate = Gate::new(Arc::new(cluster.client()));
+    let not_of = source.clone();
+    gate.close(move |op, name| is_header(op, name) && name != not_of);
+    let preparing = tokio::spawn(prepare_through(gate.clone()));
+    gate.until_waiting(1).await;
+    migrations(&fresh(&cluster)).abort("disk", &silent).await.unwrap();
+    let first_header = gate.take();
+    gate.close(move |op, name| op == Op::Values && name == source);
+    first_header.arrive();
+    gate.until_waiting(1).await;
+    expect(&cluster, "it was there before", &[(0, 1)]).await;
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(5 * BLOCK, content(6), true).await.unwrap();
+    client.image.close().await.unwrap();
+    gate.open();
+    let prepared = preparing.await.unwrap();
+    expect(&cluster, "it was durable", &[(0, 1), (5, 6)]).await;
+    assert!(prepared.is_err(), "nothing is prepared");
+    assert_eq!(fresh(&cluster).list("lsd_header.").await.unwrap().len(), 1);
+}
+
+/// The migration is taken back by somebody else when the destination has its header, but no name.
+#[tokio::test(start_paused = true)]
+async fn who_exchanges_the_names_behind_an_abort_gives_them_back() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let gate = Gate::new(Arc::new(cluster.client()));
+    gate.close(|op, name| op == Op::Update && name == "lsd_directory");
+    let preparing = tokio::spawn(prepare_through(gate.clone()));
+    gate.until_waiting(1).await;
+    migrations(&fresh(&cluster)).abort("disk", &silent).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(5 * BLOCK, content(6), true).await.unwrap();
+    client.image.close().await.unwrap();
+    gate.open();
+    let prepared = preparing.await.unwrap();
+    expect(&cluster, "it was durable", &[(0, 1), (5, 6)]).await;
+    assert!(prepared.is_err(), "nothing is prepared");
+    assert_eq!(fresh(&cluster).list("lsd_header.").await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_abort_takes_no_source_from_its_guest() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let store = fresh(&cluster);
+    let source = source_of(&store).await;
+    prepare_through(store.clone()).await.unwrap();
+    let (second, gate) = aborting(&cluster, |op, _| op == Op::Lock);
+    gate.until_waiting(1).await;
+    migrations(&store).abort("disk", &silent).await.unwrap();
+    let guest = Client::open(&cluster, settings()).await;
+    guest.image.write(5 * BLOCK, content(6), true).await.unwrap();
+    let before = epoch_of(&store, &source).await;
+    gate.open();
+    assert!(second.await.unwrap().is_err());
+    assert!(before == epoch_of(&store, &source).await, "the source was given back, and is lost to its guest");
+    guest.image.write(7 * BLOCK, content(8), true).await.unwrap();
+    expect(&cluster, "it was durable", &[(0, 1), (5, 6), (7, 8)]).await;
+    assert_eq!(store.list("lsd_header.").await.unwrap().len(), 1);
+}
+
+/// The abort has brought everything back, and then the migration goes on, and the guest, too.
+#[tokio::test(start_paused = true)]
+async fn an_abort_takes_no_destination_that_was_written_to_since() {
+    let cluster = image_with(&[(0, 1)]).await;
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    put(&client.image, 5, 6).await;
+    client.image.close().await.unwrap();
+    let (aborting, gate) = aborting(&cluster, |op, _| op == Op::Unlock);
+    gate.until_waiting(1).await;
+    migrations(&fresh(&cluster)).execute("disk", &silent).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(7 * BLOCK, content(8), true).await.unwrap();
+    client.image.close().await.unwrap();
+    gate.open();
+    let aborted = aborting.await.unwrap();
+    expect(&cluster, "it was durable", &[(0, 1), (5, 6), (7, 8)]).await;
+    assert_eq!(aborted.err().map(|error| error.kind), Some(ErrorKind::Busy));
+}
+
+/// Two aborts, and between them the migration has gone on, and the guest, too: the first comes when the second has brought everything back.
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_was_overtaken_writes_nothing_to_the_source() {
+    let cluster = image_with(&[(0, 1)]).await;
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    client.image.discard(0, BLOCK, true).await.unwrap();
+    client.image.close().await.unwrap();
+    let (first, slow) = aborting(&cluster, |op, _| op == Op::Lock);
+    slow.until_waiting(1).await;
+    go_on_and_abort(&cluster, first, &slow).await;
+}
+
+/// The same, and the first had begun to write: the second has taken the source from it.
+#[tokio::test(start_paused = true)]
+async fn who_lost_the_source_to_another_abort_does_not_get_it_again() {
+    let cluster = image_with(&[(0, 1)]).await;
+    let data = format!("lsd_data.{}", source_of(&fresh(&cluster)).await);
+    prepare_through(fresh(&cluster)).await.unwrap();
+    let client = Client::open(&cluster, settings()).await;
+    client.image.write(0, content(6), true).await.unwrap();
+    client.image.close().await.unwrap();
+    // It has read what the destination shows, and compares that with what the source has.
+    let (first, slow) = aborting(&cluster, move |op, name| op == Op::Read && name.starts_with(&data));
+    slow.until_waiting(1).await;
+    go_on_and_abort(&cluster, first, &slow).await;
+}
+
+/// The migration goes on, the guest writes, and another abort has brought that back when the first one comes.
+async fn go_on_and_abort(cluster: &MemoryCluster, first: JoinHandle<Result<(), Error>>, slow: &Gate) {
+    migrations(&fresh(cluster)).execute("disk", &silent).await.unwrap();
+    let client = Client::open(cluster, settings()).await;
+    client.image.write(0, content(8), true).await.unwrap();
+    client.image.close().await.unwrap();
+    let (second, gate) = aborting(cluster, until_taken(&source_of(&fresh(cluster)).await));
+    gate.until_waiting(1).await;
+    slow.open();
+    let first = first.await.unwrap();
+    gate.open();
+    let second = second.await.unwrap();
+    expect(cluster, "it was durable", &[(0, 8)]).await;
+    second.unwrap();
+    assert_eq!(first.err().map(|error| error.kind), Some(ErrorKind::Busy));
+}

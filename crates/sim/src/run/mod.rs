@@ -6,6 +6,7 @@ mod breeder;
 mod ending;
 mod full_pools;
 mod life;
+mod mover;
 mod panics;
 mod removal;
 mod rollback;
@@ -13,7 +14,7 @@ mod scenario;
 mod snapshots;
 mod work;
 
-use crate::options::{shares, takes_snapshots};
+use crate::options::{migrates, shares, takes_snapshots};
 use crate::record::report::{Coverage, Failure};
 use crate::run::full_pools::full_pools;
 use crate::run::life::{Ending, Life};
@@ -63,6 +64,7 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
     }
     let (mut coverage, trace_hash) = scenario.map(|scenario| scenario.net.outcome()).unwrap_or_default();
     coverage.snapshot_crash_points = if takes_snapshots(seed) { coverage.crash_points } else { 0 };
+    coverage.migration_crash_points = if migrates(seed) { coverage.crash_points } else { 0 };
     Outcome { coverage, trace_hash, failure: failure.map(|why| Failure { seed, why }) }
 }
 
@@ -108,6 +110,10 @@ impl Run {
 
     /// What went wrong, if anything did.
     async fn go(mut self) -> Option<String> {
+        if self.scenario.migrates {
+            mover::move_about(&self.scenario, &mut self.random).await;
+            return self.failure();
+        }
         let Scenario { net, judge, site, .. } = self.scenario.as_ref();
         let data_pool = site.data_pool;
         let weather = full_pools(net.clone(), judge.clone(), data_pool, self.random.random());

@@ -2,7 +2,7 @@
 //!
 //! Owns: the numbers of operations, how another client comes to the image. Does not own: everything else here, which others do; who
 //! lives when (`mod.rs`).
-use crate::options::{makes_clones, takes_snapshots};
+use crate::options::{makes_clones, migrates, takes_snapshots};
 use crate::verdict::album::Album;
 use crate::verdict::brood::Brood;
 use crate::verdict::judge::Judge;
@@ -34,6 +34,8 @@ pub struct Scenario {
     pub site: Site,
     pub owners: Owners,
     pub judge: Arc<Judge>,
+    /// The run is one of migrations, and of nothing else.
+    pub migrates: bool,
     /// In a run that takes snapshots.
     pub album: Option<Album>,
     /// In one that makes clones of them.
@@ -51,7 +53,8 @@ impl Scenario {
         let album = takes_snapshots(seed).then(Album::default);
         let brood = makes_clones(seed).then(Brood::default);
         let (lent_to, askers, last_stamp) = (Mutex::default(), Mutex::default(), AtomicU32::new(0));
-        Arc::new(Self { net, disk, site, owners, judge, album, brood, lent_to, askers, last_stamp })
+        let migrates = migrates(seed);
+        Arc::new(Self { net, disk, site, owners, judge, migrates, album, brood, lent_to, askers, last_stamp })
     }
 
     /// The number of another operation.

@@ -20,7 +20,7 @@ pub type Key = usize;
 
 /// Whether something that clients make and remove may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// It was asked for; nobody was told that it is there.
     Wanted,
     There,

@@ -7,5 +7,6 @@ pub mod check;
 pub mod eras;
 pub mod history;
 pub mod judge;
+pub mod moved;
 pub mod owners;
 pub mod ticks;

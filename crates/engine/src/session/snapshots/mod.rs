@@ -15,7 +15,7 @@ use crate::recovery::snapshot;
 use crate::session::Session;
 use crate::ties::stale;
 use crate::ties::tie::ParentHeader;
-use crate::{Error, ErrorKind, Result, SnapRef};
+use crate::{Error, ErrorKind, Result, SnapInfo, SnapRef};
 use lsd_core::format::header::{AncestryRecord, SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
 use lsd_core::units::SnapId;
 use lsd_store::KvUpdate;
@@ -44,8 +44,7 @@ impl Session {
                 format!("{}: the image has a base, so it has no snapshots yet: flatten it first", described.name);
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
-        let counters = described.snapshots.counters;
-        let id = counters.last.next();
+        let id = described.snapshots.counters.last.next();
         let new = NewSnapshot {
             id,
             namespace,
@@ -54,9 +53,34 @@ impl Session {
             flags,
             time_ns: self.clock.now_ns(),
             overlap: described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
-            counters: SnapCounters { last: id, ..counters },
+            counters: SnapCounters { last: id, ..described.snapshots.counters },
         };
         self.with_checkpoint(checkpointer, Purpose::Snapshot(Box::new(new))).await
+    }
+
+    /// A user's snapshot with the id, the name and the time of another image's. `Invalid`: that id may have been given out.
+    pub(crate) async fn create_snapshot_like(self: &Arc<Self>, theirs: &SnapInfo) -> Result<()> {
+        let since = self.refusals.count();
+        let mut role = self.maintenance.lock().await;
+        let checkpointer = self.own(&mut role, since).await?;
+        self.settle().await?;
+        let described = self.described().clone();
+        check_new(&described.snapshots, &theirs.name, &SnapNamespace::User)?;
+        let (id, counters) = (SnapId(theirs.id), described.snapshots.counters);
+        if id <= counters.last {
+            return Err(invalid(format!("the snapshot id {} may have been given out", theirs.id)));
+        }
+        let new = NewSnapshot {
+            id,
+            namespace: SnapNamespace::User,
+            name: theirs.name.clone(),
+            features: described.state.features,
+            flags: theirs.flags,
+            time_ns: theirs.create_ns,
+            overlap: described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
+            counters: SnapCounters { last: id, ..counters },
+        };
+        self.with_checkpoint(&checkpointer, Purpose::Snapshot(Box::new(new))).await
     }
 
     /// Writes a checkpoint that changes the header's snapshots or its state, and takes up what it says then.
