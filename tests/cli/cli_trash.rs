@@ -134,6 +134,7 @@ trash purge --threshold
 trash purge --threshold x
 = trash purge --threshold 2
 = trash purge --threshold -0.5
+trash purge --threshold 1
 trash purge
 trash purge
 trash ls

@@ -56,6 +56,11 @@ fn clones_and_deep_copies() {
 }
 
 #[test]
+fn being_quiet_while_another_process_takes_a_snapshot() {
+    run(&requires_ceph!(), "capi_quiesce");
+}
+
+#[test]
 fn migrations() {
     run(&requires_ceph!(), "capi_migration");
 }

@@ -7,13 +7,14 @@ use crate::common::{Ceph, Cmd, Finished, Turn, compiled_program, tests_own_libra
 use std::path::Path;
 use std::time::Duration;
 
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "capi_rules",
     "capi_aio",
     "capi_more",
     "capi_snapshots",
     "capi_clones",
     "capi_migration",
+    "capi_quiesce",
     "capi_locks",
     "capi_trash",
     "capi_groups",
@@ -67,6 +68,11 @@ fn copies_watches_and_newer_calls() {
 #[test]
 fn snapshots() {
     run("capi_snapshots");
+}
+
+#[test]
+fn being_quiet() {
+    run("capi_quiesce");
 }
 
 #[test]

@@ -193,7 +193,6 @@ static void sizes(rbd_image_t image)
 
 static void unsupported(rbd_image_t image)
 {
-	uint64_t number;
 	int owner;
 	rbd_image_options_t options;
 	rbd_image_options_create(&options);
@@ -202,7 +201,6 @@ static void unsupported(rbd_image_t image)
 	rbd_image_options_destroy(options);
 	IS(rbd_encryption_load(image, RBD_ENCRYPTION_FORMAT_LUKS2, NULL, 0), -EOPNOTSUPP);
 	OK(rbd_is_exclusive_lock_owner(image, &owner));
-	IS(rbd_quiesce_watch(image, watch, watch, NULL, &number), -EOPNOTSUPP);
 	IS(rbd_mirror_image_demote(image), -EOPNOTSUPP);
 }
 

@@ -84,6 +84,8 @@ static void it_goes(void)
 	OK(rbd_trash_get(io, entry.id, &got));
 	rbd_trash_get_cleanup(&got);
 	IS(rbd_trash_purge(io, 0, 2), -EINVAL);
+	IS(rbd_trash_purge(io, 0, -0.5f), -EINVAL);
+	OK(rbd_trash_purge(io, 0, 1)); /* no pool is used to more than that */
 	OK(rbd_trash_remove_with_progress(io, entry.id, true, progress, NULL));
 	IS(rbd_trash_get(io, entry.id, &got), -ENOENT);
 	IS(rbd_trash_remove(io, entry.id, true), -ENOENT);

@@ -2,7 +2,7 @@
 mod common;
 
 use common::{Bench, MIB, holey_file};
-use lsd_engine::{Image, ImageRef, OpenOptions, SnapRef};
+use lsd_engine::{Image, ImageRef, OpenOptions, QuiesceEvent, SnapRef};
 
 impl Bench {
     async fn run(&self, words: &str, spec: &str) -> lsd_cli::error::Result<()> {
@@ -188,4 +188,48 @@ async fn nothing_is_left_of_snapshots_that_are_gone() {
     for prefix in ["lsd_data.", "lsd_map.", "lsd_header."] {
         assert_eq!(store.list(prefix).await.unwrap(), [], "{prefix}");
     }
+}
+
+/// It writes what it has in memory before it says that it is quiet, and the snapshot waits for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_wants_to_be_quiet_is_asked_by_the_command() {
+    let bench = Bench::new();
+    let a = bench.spec("a");
+    let at = |name: &str| format!("{a}@{name}");
+    bench.lsd(&["create", &a, "--size", "1"]).await.unwrap();
+    let image = Image::open(&bench.store(), &ImageRef::Name("a".into()), &OpenOptions::default()).await.unwrap();
+    let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let watch = image.quiesce_watch(std::sync::Arc::new(move |event| tell.send(event).unwrap_or(()))).await.unwrap();
+    let errno = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let (of_task, answer) = (image.clone(), errno.clone());
+    let task = tokio::spawn(async move {
+        let mut calls = 0;
+        while let Some(event) = asked.recv().await {
+            calls += 1;
+            if event == QuiesceEvent::Quiesce {
+                of_task.write(0, bytes::Bytes::from(vec![7; 4096]), false).await.unwrap();
+                of_task.quiesce_complete(watch, answer.load(std::sync::atomic::Ordering::SeqCst));
+            }
+        }
+        calls
+    });
+    bench.run("snap create --no-progress", &at("one")).await.unwrap();
+    assert_eq!(&bench.content_at("a", "one").await[..4096], vec![7; 4096]);
+    errno.store(5, std::sync::atomic::Ordering::SeqCst);
+    let failed = (5, "failed to create snapshot: (5) Input/output error".to_owned());
+    assert_eq!(bench.refused("snap create --no-progress", &at("two")).await, failed);
+    bench.run("snap create --no-progress --ignore-quiesce-error", &at("two")).await.unwrap();
+    bench.run("snap create --no-progress --skip-quiesce", &at("three")).await.unwrap();
+    let group = bench.spec("g");
+    bench.lsd(&["group", "create", &group]).await.unwrap();
+    bench.lsd(&["group", "image", "add", &group, &a]).await.unwrap();
+    let failed = (5, "failed to create group snapshot: (5) Input/output error".to_owned());
+    assert_eq!(bench.refused("group snap create", &format!("{group}@one")).await, failed);
+    bench.run("group snap create --ignore-quiesce-error", &format!("{group}@one")).await.unwrap();
+    bench.run("group snap create --skip-quiesce", &format!("{group}@two")).await.unwrap();
+    assert_eq!(bench.snapshots("a").await.iter().filter(|name| !name.starts_with('.')).count(), 3);
+    image.close().await.unwrap();
+    drop(image);
+    bench.run("snap create --no-progress", &at("four")).await.unwrap();
+    assert_eq!(task.await.unwrap(), 10, "each of five that asked, and let it go on");
 }

@@ -35,7 +35,8 @@ pub use api::error::{Error, ErrorKind, Result};
 pub use api::executor::Executor;
 pub use api::features::Features;
 pub use api::info::{
-    CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, SnapRef, Timestamps, UpdateEvent,
+    CreateOptions, Extent, ImageId, ImageInfo, ImageRef, OpenOptions, Quiesce, QuiesceEvent, SnapRef, Timestamps,
+    UpdateEvent,
 };
 pub use api::io_limits::{IoLimits, Limited};
 pub use api::options::{DEFAULT_FORMAT_OPTION, Options, STOCK_LIBRARY_OPTION, unknown_options};

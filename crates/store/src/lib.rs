@@ -20,7 +20,7 @@ pub use parts::blobs::Blobs;
 pub use parts::keyed::{Keyed, KvExpect, KvMap, KvPresence, KvUpdate};
 pub use parts::logs::{Append, LogTail, Logs};
 pub use parts::object::{ObjectName, StoreFuture};
-pub use parts::pools::{ObjectStore, PoolId, Pools, StoreLimits, StoreRoom};
+pub use parts::pools::{ObjectStore, PoolId, PoolUse, Pools, StoreLimits, StoreRoom};
 pub use parts::presence::{
     LockMode, LockRequest, LockState, Locker, NotifyReply, Presence, WatchHandler, WatchId, Watcher,
 };

@@ -79,6 +79,13 @@ impl MemoryCluster {
         }
     }
 
+    /// From now on the pool says how much of so many bytes is used.
+    pub fn set_capacity(&self, pool: PoolId, bytes: u64) {
+        if let Some(pool) = self.lock().pools.get_mut(&pool) {
+            pool.capacity = Some(bytes);
+        }
+    }
+
     /// What was read of a pool so far.
     pub fn reads(&self, pool: PoolId) -> MemoryReads {
         self.lock().pools.get(&pool).map(|pool| pool.reads).unwrap_or_default()

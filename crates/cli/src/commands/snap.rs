@@ -16,6 +16,7 @@ mod list;
 mod protect;
 mod remove;
 
+pub(in crate::commands) use change::quiesce_of;
 pub use change::{CREATE, RENAME, ROLLBACK};
 pub use limit::{CLEAR_LIMIT, SET_LIMIT};
 pub use list::LIST;

@@ -35,6 +35,10 @@ pub(crate) struct Options {
     pub max_part: Option<u32>,
     /// How many sockets the driver gets.
     pub connections: Option<u32>,
+    /// What is on the device becomes quiet before snapshots.
+    pub quiesce: bool,
+    /// Says nothing without `quiesce`.
+    pub quiesce_hook: Option<String>,
     pub cookie: Option<String>,
     pub show_cookie: bool,
     pub snap_id: Option<u64>,
@@ -53,7 +57,7 @@ pub(crate) struct Options {
 }
 
 /// Options of rbd-nbd that a later version will have.
-const LATER: [&str; 4] = ["encryption-passphrase-file", "quiesce", "setuser", "setgroup"];
+const LATER: [&str; 3] = ["encryption-passphrase-file", "setuser", "setgroup"];
 const ENCRYPTION_FORMATS: [&str; 3] = ["luks", "luks1", "luks2"];
 
 /// Largest number of partitions the driver can be told, as in rbd-nbd.
@@ -136,8 +140,7 @@ impl Options {
                 let known = ENCRYPTION_FORMATS.contains(&value()?.as_str());
                 return Err(if known { not_supported(option) } else { Failure::usage("Invalid encryption format") });
             }
-            // Says nothing without --quiesce.
-            "quiesce-hook" => drop(value()?),
+            "quiesce-hook" => self.quiesce_hook = Some(value()?),
             "format" => self.format = Some(value()?),
             "pid-file" => self.pid_file = Some(value()?.into()),
             "socket" => self.socket = Some(value()?.into()),
@@ -161,6 +164,7 @@ impl Options {
             "exclusive" => self.exclusive = true,
             "notrim" => self.no_trim = true,
             "writeback" => self.writeback = true,
+            "quiesce" => self.quiesce = true,
             "noudev" => self.no_udev = true,
             "show-cookie" => self.show_cookie = true,
             "pretty-format" => self.pretty_format = true,

@@ -5,6 +5,7 @@ use super::args::Options;
 use super::connections::Connections;
 use super::driver;
 use super::presence::Presence;
+use super::quiesce::{self, Quieter};
 use crate::error::{Failure, Result};
 use crate::output::warn;
 use crate::session::{Location, Session};
@@ -93,10 +94,15 @@ impl Mapping {
             Ok(mut attached) => {
                 let name = &self.location.image;
                 tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "map", "mapped");
-                let ended = match self.tell_ready(&attached, ready) {
-                    Ok(_presence) => {
+                let quieter = self.quieter(image, &attached).await;
+                let ended = match quieter.and_then(|quieter| Ok((quieter, self.tell_ready(&attached, ready)?))) {
+                    Ok((quieter, _presence)) => {
                         let mut parts = Parts { image, attached: &mut attached, connections: &mut connections };
-                        parts.follow(&mut signals, &mut changed).await
+                        let ended = parts.follow(&mut signals, &mut changed).await;
+                        if let Some(quieter) = quieter {
+                            quieter.end().await;
+                        }
+                        ended
                     }
                     Err(failure) => self.give_up(&mut attached, &connections).and(Err(failure)),
                 };
@@ -111,6 +117,14 @@ impl Mapping {
         };
         image.remove_update_listener(listener);
         result
+    }
+
+    async fn quieter(&self, image: &Image, attached: &Attached) -> Result<Option<Quieter>> {
+        if !self.options.quiesce {
+            return Ok(None);
+        }
+        let hook = self.options.quiesce_hook.as_ref().map_or_else(quiesce::default_hook, Into::into);
+        Quieter::start(image, hook, attached.index.to_string()).await.map(Some)
     }
 
     fn device(&self, image: &Image) -> Arc<dyn Device> {

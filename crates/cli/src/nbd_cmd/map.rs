@@ -16,7 +16,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 /// Set in the daemon's environment. Its standard output is a pipe to the command, which takes the device's name from it
 /// and ends when it is closed.
-const DAEMON_MARK: &str = "LSD_NBD_DAEMON";
+pub(super) const DAEMON_MARK: &str = "LSD_NBD_DAEMON";
 
 const MISSING: &str = "image-or-snap-spec";
 

@@ -21,6 +21,7 @@ mod list;
 mod map;
 mod mapped;
 mod presence;
+mod quiesce;
 mod serve;
 mod unmap;
 mod usage;

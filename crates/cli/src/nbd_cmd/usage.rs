@@ -18,6 +18,10 @@ Map and attach options:
   --io-timeout <sec>            Set nbd IO timeout
   --max_part <limit>            Override for module param max_part
   --nbds_max <limit>            Override for module param nbds_max
+  --quiesce                     Use quiesce callbacks
+  --quiesce-hook <path>         Specify quiesce hook path
+                                (default: /usr/libexec/rbd-nbd/rbd-nbd_quiesce, or the same in
+                                /usr/lib where it is only there)
   --read-only                   Map read-only
   --reattach-timeout <sec>      Set how long IO waits once the serving process is gone
                                 (default: 30)

@@ -78,6 +78,13 @@ pub mod key {
     /// Of an image that shows something else wherever it was never written.
     pub const BASE: &str = "base";
 
+    /// Prefix of clients that want to be quiet before snapshots: `quiesce.<client>.<number %016x>`.
+    pub const QUIESCE: &str = "quiesce.";
+
+    pub fn quiesce(client: u64, number: u64) -> String {
+        format!("{QUIESCE}{client}.{number:016x}")
+    }
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }
@@ -101,6 +108,7 @@ mod kind {
     pub const GROUP_SNAPSHOT: u16 = 22;
     pub const MIGRATION: u16 = 23;
     pub const BASE: u16 = 24;
+    pub const QUIESCE: u16 = 25;
 }
 
 fn seal(kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -197,6 +205,14 @@ impl StateRecord {
         }
         Ok(record)
     }
+}
+
+/// A client that wants to be quiet before snapshots, and the watch by which it is told. Nobody reads it: whoever finds that there is no
+/// such client any more takes away exactly what it saw.
+pub fn encode_quiesce(watch: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_u64(watch);
+    seal(kind::QUIESCE, &out)
 }
 
 /// The epoch of the present owner; every header update of an owner is guarded by this value.

@@ -52,9 +52,20 @@ pub enum Notice {
     WhoIsThere,
     /// Somebody wants to see what this handle has counted. Everybody who watches answers, also one that does not own the image.
     StatsWanted,
+    /// A client wants to be quiet before snapshots from now on; the header says so.
+    QuiesceWatched,
+    /// A snapshot is about to be taken: who wants to be quiet before that becomes so and stays so, and answers. It comes again and again
+    /// until [`Notice::Unquiesce`].
+    Quiesce {
+        id: RequestId,
+        /// False: who is not quiet for this snapshot yet does not become so any more.
+        begin: bool,
+    },
+    /// It was taken, or not: everybody may go on. Who was quiet for it answers.
+    Unquiesce(RequestId),
 }
 
-/// What is said to a notice: by the owner, but for counters. Whoever has nothing to say answers with no bytes at all.
+/// What is said to a notice: by the owner, but for counters and about being quiet. Whoever has nothing to say answers with no bytes at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The lock comes, after the writes that are under way.
@@ -69,6 +80,10 @@ pub enum Answer {
     Finished { errno: u32, why: String },
     /// What the handle has counted since it was opened, each as `group.name`.
     Stats(Vec<(String, u64)>),
+    /// This handle is about to be quiet.
+    Quiescing,
+    /// 0: it is quiet, or was until this notice came; else the positive errno of what went wrong.
+    Quiesced { errno: u32 },
 }
 
 pub fn encode(notice: &Notice) -> Vec<u8> {
@@ -89,6 +104,16 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
         }
         Notice::WhoIsThere => out.put_u8(6),
         Notice::StatsWanted => out.put_u8(7),
+        Notice::QuiesceWatched => out.put_u8(8),
+        Notice::Quiesce { id, begin } => {
+            out.put_u8(9);
+            put_id(&mut out, *id);
+            out.put_u8(u8::from(*begin));
+        }
+        Notice::Unquiesce(id) => {
+            out.put_u8(10);
+            put_id(&mut out, *id);
+        }
     }
     seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, NOTICE_KIND, &out)
 }
@@ -109,6 +134,9 @@ pub fn decode(bytes: &[u8]) -> FormatResult<Notice> {
         5 => Notice::RequestDone(take_id(&mut take)?),
         6 => Notice::WhoIsThere,
         7 => Notice::StatsWanted,
+        8 => Notice::QuiesceWatched,
+        9 => Notice::Quiesce { id: take_id(&mut take)?, begin: take_flag(&mut take, NOTICE)? },
+        10 => Notice::Unquiesce(take_id(&mut take)?),
         _ => return Err(FormatError::new(NOTICE, Refusal::Value("notice"))),
     };
     take.end()?;
@@ -135,6 +163,11 @@ pub fn encode_answer(answer: &Answer) -> Vec<u8> {
             out.put_u8(6);
             put_counters(&mut out, counters);
         }
+        Answer::Quiescing => out.put_u8(7),
+        Answer::Quiesced { errno } => {
+            out.put_u8(8);
+            out.put_u32(*errno);
+        }
     }
     seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, ANSWER_KIND, &out)
 }
@@ -148,6 +181,8 @@ pub fn decode_answer(bytes: &[u8]) -> FormatResult<Answer> {
         4 => Answer::Running { done: take.u64()?, total: take.u64()? },
         5 => Answer::Finished { errno: take.u32()?, why: take.text()? },
         6 => Answer::Stats(take_counters(&mut take)?),
+        7 => Answer::Quiescing,
+        8 => Answer::Quiesced { errno: take.u32()? },
         _ => return Err(FormatError::new(ANSWER, Refusal::Value("answer"))),
     };
     take.end()?;

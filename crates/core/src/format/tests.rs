@@ -6,7 +6,8 @@ use super::header::{
     Ancestor, AncestryRecord, BaseRecord, CheckpointPointer, ChildRecord, EpochStart, GroupRef, GroupSnapRecord,
     GroupSnapState, ImagePlace, ImageRecord, LogRecord, MAX_TOMBS, MemberId, MemberRecord, MemberState,
     MigrationRecord, MigrationRole, MigrationState, SnapCounters, SnapNamespace, SnapRecord, StateRecord, Tomb, Tombs,
-    TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch, encode_requires, encode_text,
+    TrashRecord, TrashSource, decode_epoch, decode_requires, decode_text, encode_epoch, encode_quiesce,
+    encode_requires, encode_text,
 };
 use super::record::{Record, RecordKind};
 use super::root::{LeafEntry, Moment, PinnedPage, Root, RootPages, SegmentEntry};
@@ -326,6 +327,7 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             sample_group_snapshot().encode(),
             include_bytes!("../../testdata/v3/header-group-snapshot.bin"),
         ),
+        ("header-quiesce", encode_quiesce(7), include_bytes!("../../testdata/v3/header-quiesce.bin")),
         ("directory-trash", sample_trash().encode(), include_bytes!("../../testdata/v3/directory-trash.bin")),
         (
             "seal",
@@ -363,6 +365,7 @@ const V3: &[&str] = &[
     "header-group",
     "header-group-member",
     "header-group-snapshot",
+    "header-quiesce",
     "directory-trash",
 ];
 /// Those of images with a base.

@@ -119,3 +119,24 @@ pub enum UpdateEvent {
     /// Size, features, metadata or name.
     Header,
 }
+
+/// What a client is told that wants to be quiet while a snapshot is taken (rbd_quiesce_watch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuiesceEvent {
+    /// Become quiet and say so ([`crate::Image::quiesce_complete`]).
+    Quiesce,
+    /// Go on.
+    Unquiesce,
+}
+
+/// Whether a snapshot waits for clients that want to be quiet before it (`rbd_default_snapshot_quiesce_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quiesce {
+    /// Where one of them cannot, or says nothing in time, there is no snapshot.
+    #[default]
+    Required,
+    /// The snapshot is taken all the same.
+    IgnoreErrors,
+    /// Nobody is asked.
+    Skip,
+}

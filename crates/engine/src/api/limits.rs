@@ -113,6 +113,16 @@ pub(crate) const LOCK_POLL: Duration = Duration::from_millis(250);
 pub(crate) const RELEASE_TRIES: u32 = 5;
 /// How long a fenced client stays on the cluster's blocklist; it is a second fence behind the epoch.
 pub(crate) const BLOCKLIST_FOR: Duration = Duration::from_secs(3600);
+/// What librbd calls an attempt to make clients quiet before a snapshot: after `rbd_quiesce_notification_attempts` of them the snapshot
+/// fails with `TimedOut`.
+pub(crate) const QUIESCE_ATTEMPT: Duration = Duration::from_secs(5);
+/// How often who takes a snapshot says to those who are quiet for it that it still lives.
+pub(crate) const QUIESCE_AGAIN: Duration = Duration::from_millis(2500);
+/// A client that has heard nothing for so long of the snapshot that it is quiet for goes on, as librbd's do.
+pub(crate) const QUIESCE_SILENCE: Duration = Duration::from_secs(10);
+/// So many snapshots that were given up in this way are remembered, the last ones; of an earlier one it is not told that it is not what
+/// it was to be.
+pub(crate) const QUIESCE_LAPSED_KEPT: usize = 64;
 /// How long a header change waits for the other openers to notice it.
 pub(crate) const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest name of an image, bytes: `NameTooLong` beyond it. It is librbd's, whose object `rbd_id.NAME` has a name of 2,048 bytes at

@@ -6,7 +6,7 @@ mod defaults;
 mod known;
 
 use crate::api::error::invalid;
-use crate::{AckMode, Error, Features, Result};
+use crate::{AckMode, Error, Features, Quiesce, Result};
 pub(crate) use defaults::DEFAULTS;
 pub(crate) use known::Level;
 use known::{KNOWN, Kind, Known};
@@ -110,6 +110,14 @@ impl Options {
 
     pub(crate) fn ack(&self) -> Option<AckMode> {
         self.word("lsd_ack").map(|word| if word == known::JOURNAL { AckMode::Journal } else { AckMode::Writeback })
+    }
+
+    pub(crate) fn quiesce(&self) -> Option<Quiesce> {
+        self.word("rbd_default_snapshot_quiesce_mode").map(|word| match word {
+            known::IGNORE_ERROR => Quiesce::IgnoreErrors,
+            known::SKIP => Quiesce::Skip,
+            _ => Quiesce::Required,
+        })
     }
 
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {

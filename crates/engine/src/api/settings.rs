@@ -3,7 +3,7 @@
 //!
 //! Does not own: the options' names and what their text may be (`options.rs`).
 use crate::api::io_limits::IoLimits;
-use crate::{Options, Result};
+use crate::{Options, Quiesce, Result};
 use lsd_core::gc::Thresholds;
 use lsd_core::units::MAX_SEGMENT_BYTES;
 use lsd_state::limits::LARGE_RECORDS_FACTOR;
@@ -49,6 +49,11 @@ pub struct Settings {
     /// How much garbage there may be (`lsd_gc_start_percent`, `lsd_gc_stop_percent`, `lsd_gc_limit_percent` of the live
     /// bytes, `lsd_gc_least_live_bytes`).
     pub gc_thresholds: Thresholds,
+    /// Of a snapshot of whose caller nobody knows better (`rbd_default_snapshot_quiesce_mode`).
+    pub quiesce: Quiesce,
+    /// For how many times five seconds a snapshot waits for those who want to be quiet before it
+    /// (`rbd_quiesce_notification_attempts`).
+    pub quiesce_attempts: u64,
     /// How much may be read and written in a time (`rbd_qos_*`).
     pub limits: IoLimits,
     /// What was said by name, for a higher level that says something else. What is set beside it holds as long as none does.
@@ -82,6 +87,8 @@ impl Default for Settings {
             checkpoint_log_bytes: 64 << 20,
             gc: true,
             gc_thresholds: THRESHOLDS,
+            quiesce: Quiesce::Required,
+            quiesce_attempts: 10,
             limits: IoLimits::default(),
             given: Options::default(),
         }
@@ -114,6 +121,8 @@ impl Settings {
         set(&mut self.map_cache_bytes, "lsd_map_cache_bytes");
         set(&mut self.checkpoint_log_bytes, "lsd_checkpoint_log_bytes");
         set(&mut self.gc_thresholds.least_live, "lsd_gc_least_live_bytes");
+        set(&mut self.quiesce_attempts, "rbd_quiesce_notification_attempts");
+        self.quiesce = given.quiesce().unwrap_or(self.quiesce);
         let flag = |place: &mut bool, name: &str| *place = given.flag(name).unwrap_or(*place);
         flag(&mut self.writethrough_until_flush, "rbd_cache_writethrough_until_flush");
         flag(&mut self.skip_partial_discard, "rbd_skip_partial_discard");

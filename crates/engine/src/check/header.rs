@@ -81,6 +81,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         migration,
         base,
         had_base: had_base(values.values),
+        quiesce: crate::objects::header::quiesce(values.values),
         removing: false,
     };
     if let Some(why) = contradiction(id, &header) {

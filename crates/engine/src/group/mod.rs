@@ -3,6 +3,7 @@
 //! Owns: the public face, creating and removing a group. Does not own: names of groups (`catalog/groups.rs`), snapshots and rollbacks
 //! of one image (`session/`).
 mod held;
+mod hushed;
 mod members;
 mod object;
 mod rollback;
@@ -12,7 +13,7 @@ use crate::api::clock::{Clock, SystemClock};
 use crate::compiled_here;
 use crate::objects::pools::in_pool;
 use crate::recovery::open;
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Result};
+use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Quiesce, Result};
 use lsd_core::format::names;
 use lsd_store::{ObjectStore, PoolId};
 pub use members::GroupImage;
@@ -138,12 +139,15 @@ impl Groups {
     /// that other is. All images are taken from their owners, and writers wait until the last has its part. `Exists`, `NotFound`, `Busy`,
     /// `ReadOnly` and `TimedOut` (an owner keeps its image); `Io` with `EDQUOT`: an image may not have more snapshots.
     #[compiled_here]
-    pub async fn snap_create(&self, name: &str, snapshot: &str) -> Result<()> {
+    /// Clients that want to be quiet before snapshots are waited for as `quiesce` says, with the errors of [`crate::Snapshots::create_with`].
+    pub async fn snap_create(&self, name: &str, snapshot: &str, quiesce: Quiesce) -> Result<()> {
         let group = self.group(name).await?;
         let (this, snapshot) = (self.clone(), snapshot.to_owned());
         // What has begun goes to its end, whatever becomes of who asked for it: writers wait for it.
         let task =
-            tokio::spawn(async move { group.take_snapshot(&snapshot, new_id(), &this.options, &this.clock).await });
+            tokio::spawn(
+                async move { group.take_snapshot(&snapshot, new_id(), &this.options, &this.clock, quiesce).await },
+            );
         ended(task.await).map_err(|error| error.during("group-snap-create"))
     }
 

@@ -3,10 +3,11 @@
 //! Owns: the order of the steps of taking and removing one. Does not own: holding the images (`held.rs`), the snapshot of one image
 //! (`session/snapshots/`).
 use super::held::{self, Held, Opened};
+use super::hushed;
 use super::object::{Contents, GroupObject, no_snapshot};
 use crate::api::clock::Clock;
 use crate::objects::parallel;
-use crate::{Error, ErrorKind, OpenOptions, Result};
+use crate::{Error, ErrorKind, OpenOptions, Quiesce, Result};
 use futures::FutureExt;
 use lsd_core::format::header::{GroupSnapRecord, GroupSnapState, MemberId, SnapNamespace};
 use lsd_core::units::SnapId;
@@ -62,7 +63,7 @@ impl GroupObject {
         }
     }
 
-    /// First the entry, incomplete; then all images are held and each gets its part; then they are let go, and the entry is complete. What
+    /// First the entry, incomplete; then clients that want to be quiet are so; then all images are held and each gets its part; then they are let go, and the entry is complete. What
     /// fails is undone, the entry last. `Exists`; `NotFound`: it was removed meanwhile.
     pub(super) async fn take_snapshot(
         &self,
@@ -70,6 +71,7 @@ impl GroupObject {
         id: String,
         options: &OpenOptions,
         clock: &Arc<dyn Clock>,
+        quiesce: Quiesce,
     ) -> Result<()> {
         let Contents { members, .. } = self.read().await?;
         let parts = members.into_iter().map(|member| (member.id, SnapId(0))).collect();
@@ -89,8 +91,15 @@ impl GroupObject {
                 return Err(error);
             }
         };
-        let taken = self.take_parts(&record, &images).await;
-        // The images are free again: writers go on while the rest is done.
+        let taken = match hushed::hush_all(&images, quiesce).await {
+            Ok(hushes) => {
+                let taken = hushed::during(&hushes, self.take_parts(&record, &images)).await;
+                // The images are free again: writers go on while the rest is done.
+                let stayed = hushed::end_all(hushes).await;
+                self.check_stayed(&record, &images, taken, stayed).await
+            }
+            Err(error) => Err((error, true)),
+        };
         let ended = self.end_taking(&record, taken, &images).await;
         tell_and_close(&images).await;
         ended
@@ -120,6 +129,23 @@ impl GroupObject {
         let mut is_undone = true;
         for held in &held {
             is_undone &= undo(held.image, &namespace).await.is_ok();
+        }
+        Err((error, is_undone))
+    }
+
+    /// What is not the moment that it was to be goes again.
+    async fn check_stayed(
+        &self,
+        record: &GroupSnapRecord,
+        images: &[Opened],
+        taken: std::result::Result<Vec<SnapId>, (Error, bool)>,
+        stayed: Result<()>,
+    ) -> std::result::Result<Vec<SnapId>, (Error, bool)> {
+        let (Ok(_), Err(error)) = (&taken, stayed) else { return taken };
+        let namespace = self.namespace(&record.id);
+        let mut is_undone = true;
+        for image in images {
+            is_undone &= remove_part(image, &namespace).await.is_ok();
         }
         Err((error, is_undone))
     }

@@ -8,7 +8,7 @@ use crate::api::limits::{DEEP_COPY_CHUNK, DEEP_COPY_IN_FLIGHT, DEEP_COPY_WINDOW}
 use crate::objects::pools::open_place;
 use crate::{
     CloneFormat, CloneOptions, CreateOptions, ErrorKind, Extent, ImageId, ImageRef, OpenOptions, Parent, Progress,
-    Result, SnapNamespace, SnapRef, compiled_here,
+    Quiesce, Result, SnapNamespace, SnapRef, compiled_here,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use lsd_store::ObjectStore;
@@ -195,7 +195,7 @@ async fn copy_state(
         *overlap = None;
     }
     if let Some(SnapInfo { name, is_protected, .. }) = &state.snapshot {
-        target.snapshots().create(name).await?;
+        target.snapshots().create_with(name, Quiesce::Skip, &|_, _| Ok(())).await?;
         if *is_protected {
             target.snapshots().protect(name).await?;
         }

@@ -10,6 +10,7 @@ mod kin;
 mod locks;
 mod metadata;
 mod object_map;
+mod quiesce;
 mod snapshots;
 mod trash;
 

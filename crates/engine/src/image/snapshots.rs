@@ -4,7 +4,7 @@
 //! (`session/requests.rs`).
 use super::children;
 use crate::session::Session;
-use crate::{Error, ErrorKind, Features, OpenOptions, Progress, Result, SnapRef};
+use crate::{Error, ErrorKind, Features, OpenOptions, Progress, Quiesce, Result, SnapRef};
 use lsd_core::format::header::{SnapNamespace, SnapRecord};
 use lsd_core::units::SnapId;
 use std::sync::Arc;
@@ -80,8 +80,16 @@ impl<'a> Snapshots<'a> {
 
     /// Names what the image is now: everything acknowledged before the call is in it, and of what is written meanwhile a
     /// prefix of the order of writes. `Exists`, `ReadOnly`; `Io` with `EDQUOT`: the limit is reached.
+    /// Waits for clients that want to be quiet before it, as the image's settings have it.
     pub async fn create(self, name: &str) -> Result<()> {
-        self.session.snap_create(name).await.map_err(|error| error.during("snap-create"))
+        let quiesce = self.session.settings().quiesce;
+        self.create_with(name, quiesce, &|_, _| Ok(())).await
+    }
+
+    /// The same where the caller says whether anybody is waited for. Progress is in attempts to make them quiet, and cannot end it. Also
+    /// what a client said why it cannot be quiet; `TimedOut`: one has not said anything in time, or did not stay quiet.
+    pub async fn create_with(self, name: &str, quiesce: Quiesce, progress: Progress<'_>) -> Result<()> {
+        self.session.snap_create(name, quiesce, progress).await.map_err(|error| error.during("snap-create"))
     }
 
     /// `NotFound`, `Busy` (it is protected).

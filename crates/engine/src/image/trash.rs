@@ -2,6 +2,8 @@
 //!
 //! Owns: what may be moved, brought back and removed when, as librbd has it. Does not own: the entries (`catalog/trash.rs`), removing
 //! an image (`lifecycle/`).
+mod room;
+
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::error::invalid;
 use crate::compiled_here;
@@ -128,8 +130,31 @@ impl Trash {
     #[compiled_here]
     pub async fn purge(&self, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
-        let is_due = |entry: &TrashEntry| entry.source == TrashSource::User && entry.deferred_until_ns <= by_ns;
-        let mut due: Vec<TrashEntry> = self.list().await?.into_iter().filter(is_due).collect();
+        let due = self.of_users().await?.into_iter().filter(|entry| entry.deferred_until_ns <= by_ns).collect();
+        self.remove_all(due, progress).await
+    }
+
+    /// The same where pools that are used to more than `share` (0 to 1) also lose images whose time has not come, those first whose time
+    /// comes first, until so much is to be given back that they are below it. Where no pool is above it, nothing is removed at all, as
+    /// in librbd. `Unsupported`: the store does not say how much is used.
+    #[compiled_here]
+    pub async fn purge_to(&self, share: f64, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
+        let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
+        let mut due = self.of_users().await?;
+        due.sort_by(|a, b| (a.deferred_until_ns, &a.id).cmp(&(b.deferred_until_ns, &b.id)));
+        let wanted = room::to_remove(&self.store, share, &due).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        due.retain(|entry| wanted.contains(&entry.id) || entry.deferred_until_ns <= by_ns);
+        self.remove_all(due, progress).await
+    }
+
+    async fn of_users(&self) -> Result<Vec<TrashEntry>> {
+        Ok(self.list().await?.into_iter().filter(|entry| entry.source == TrashSource::User).collect())
+    }
+
+    async fn remove_all(&self, mut due: Vec<TrashEntry>, progress: Progress<'_>) -> Result<()> {
         let (mut done, total) = (0, due.len() as u64);
         loop {
             let (mut stayed, mut reason, before) = (Vec::new(), None, done);

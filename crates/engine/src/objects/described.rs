@@ -2,6 +2,8 @@
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
 use lsd_core::format::header::{AncestryRecord, BaseRecord, GroupRef, MigrationRecord, StateRecord};
+use lsd_core::format::header::{AncestryRecord, GroupRef, MigrationRecord, StateRecord};
+use lsd_store::KvMap;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct Described {
     pub(crate) migration: Option<MigrationRecord>,
     /// What is shown where nothing was ever written.
     pub(crate) base: Option<BaseRecord>,
+    /// Who wants to be quiet before snapshots: keys and values of the header.
+    pub(crate) quiesce: KvMap,
     /// What in the metadata overrides an option and is not understood.
     pub(crate) option_faults: Vec<Error>,
 }
@@ -31,6 +35,7 @@ impl Described {
             group: header.group.clone(),
             migration: header.migration.clone(),
             base: header.base.clone(),
+            quiesce: header.quiesce.clone(),
             option_faults: Vec::new(),
         }
     }

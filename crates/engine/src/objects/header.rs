@@ -113,6 +113,8 @@ pub(crate) struct Header {
     pub(crate) base: Option<BaseRecord>,
     /// The image has a base, or had one.
     pub(crate) had_base: bool,
+    /// Clients that want to be quiet before snapshots, by their keys, as they are: nobody reads the values.
+    pub(crate) quiesce: KvMap,
     /// Rule 25: the image is being removed, or its removal was broken off.
     pub(crate) removing: bool,
 }
@@ -201,6 +203,7 @@ impl Header {
             migration: migration(values).map_err(bad)?,
             base: base(values).map_err(bad)?,
             had_base: had_base(values),
+            quiesce: quiesce(values),
             removing: values.contains_key(key::REMOVING),
         })
     }
@@ -252,6 +255,11 @@ pub(crate) fn check_not_migrating(object: &ObjectName, values: &KvMap) -> Result
         }
         _ => Ok(()),
     }
+}
+
+pub(crate) fn quiesce(values: &KvMap) -> KvMap {
+    let of_clients = values.iter().filter(|(name, _)| name.starts_with(key::QUIESCE));
+    of_clients.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Nobody reads data by it: one that does not verify is made anew by the next owner, and until then what it names is found by walking

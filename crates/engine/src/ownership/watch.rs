@@ -3,6 +3,7 @@ use crate::api::limits::NOTIFY_TIMEOUT;
 use crate::objects::Objects;
 use crate::ownership::lock;
 use crate::ownership::mailbox::{OwnerMailbox, Pending};
+use crate::ownership::quiet::Quiet;
 use crate::{Result, UpdateEvent};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -29,6 +30,7 @@ pub(crate) struct HeaderEvents {
     /// A snapshot was removed: what it needed is to be given back.
     pub(crate) release_due: Notify,
     pub(crate) mailbox: OwnerMailbox,
+    pub(crate) quiet: Quiet,
 }
 
 impl std::fmt::Debug for HeaderEvents {
@@ -77,6 +79,12 @@ impl Handler {
             }
             Ok(Notice::WhoIsThere) => {}
             Ok(Notice::StatsWanted) => return Some(mailbox.stats_wanted()),
+            Ok(Notice::QuiesceWatched) => {
+                self.0.quiet.hear_rumour();
+                self.0.header_changed.notify_one();
+            }
+            Ok(Notice::Quiesce { id, begin }) => return self.0.quiet.asked(id, begin),
+            Ok(Notice::Unquiesce(id)) => return self.0.quiet.ended(id),
             Err(error) if matches!(error.why, Refusal::Value(_) | Refusal::Version(_)) => return mailbox.unknown(),
             Err(_) => {}
         }
@@ -140,6 +148,11 @@ pub(crate) async fn ask_holder(objects: &Objects, notice: &Notice, holder: &Lock
         None if is_silent => Asked::Silent,
         answer => Asked::Answered(answer),
     })
+}
+
+/// Tells everybody, and gives what they said.
+pub(crate) async fn tell_all(objects: &Objects, notice: &Notice) -> Result<NotifyReply> {
+    Ok(objects.meta.notify(&objects.header(), notice::encode(notice).into(), NOTIFY_TIMEOUT).await?)
 }
 
 /// Bytes that are no answer come from a program that is no owner of ours.

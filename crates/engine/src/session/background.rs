@@ -96,7 +96,10 @@ pub(crate) async fn keep_watching(session: Weak<Session>, events: Arc<HeaderEven
         let Some(session) = session.upgrade() else { return };
         let timeout = session.settings().watch_timeout;
         match watch::watch(&session.objects, &events, timeout).await {
-            Ok(watch) => session.set_watch(watch),
+            Ok(watch) => {
+                session.set_watch(watch);
+                session.mark_again(watch).await;
+            }
             // Cut off the cluster: what this client still has can never be written.
             Err(error) if error.kind == ErrorKind::Fenced => session.shared.fail(error),
             Err(error) => {

@@ -11,6 +11,7 @@ pub(crate) mod give_back;
 pub(crate) mod handover;
 mod migrate;
 mod own;
+pub(crate) mod quiesce;
 pub(crate) mod requests;
 mod retry_moved;
 pub(crate) mod snapshots;
@@ -342,6 +343,8 @@ impl Session {
             Err(error) if error.kind == ErrorKind::Fenced && !self.shared.lock().has_lost() => Ok(()),
             result => result,
         };
+        self.events.quiet.clear();
+        self.forget_mark().await;
         let watch = *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watch) = watch {
             let _ = self.objects.meta.unwatch(watch).await;

@@ -154,7 +154,7 @@ impl Session {
         })
     }
 
-    fn new_request(&self) -> Result<RequestId> {
+    pub(super) fn new_request(&self) -> Result<RequestId> {
         let (client, _) = self.objects.meta.identity();
         let client = client.trim_start_matches("client.").parse().unwrap_or_default();
         let watch =

@@ -66,6 +66,11 @@ struct State {
     room: Option<Rooms>,
     /// The next append is a bug: it panics.
     panics: bool,
+    /// How many notices there were.
+    notices: usize,
+    /// They go nowhere.
+    mute: bool,
+    handlers: Vec<Arc<dyn WatchHandler>>,
 }
 
 /// A store whose operations take effect inside the call (the memory store), with a gate before it.
@@ -117,6 +122,23 @@ impl Gate {
     /// The next append panics, as a bug in the store or above it would.
     pub fn panic_at_append(&self) {
         self.state().panics = true;
+    }
+
+    pub fn notices(&self) -> usize {
+        self.state().notices
+    }
+
+    /// This client is told that its watches broke.
+    pub fn lose_watches(&self) {
+        let handlers = std::mem::take(&mut self.state().handlers);
+        for handler in handlers {
+            handler.lost(StoreError::new(StoreErrorKind::TimedOut, "watch", "header"));
+        }
+    }
+
+    /// Whether nobody hears from this client.
+    pub fn mute(&self, mute: bool) {
+        self.state().mute = mute;
     }
 
     /// From now on the store says how much room it has.
@@ -263,6 +285,7 @@ impl Presence for Gate {
     }
 
     fn watch(&self, name: &ObjectName, timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
+        self.state().handlers.push(handler.clone());
         self.store.watch(name, timeout, handler)
     }
 
@@ -271,6 +294,12 @@ impl Presence for Gate {
     }
 
     fn notify(&self, name: &ObjectName, payload: Bytes, timeout: Duration) -> StoreFuture<NotifyReply> {
+        let mut state = self.state();
+        state.notices += 1;
+        if state.mute {
+            return std::future::ready(Ok(NotifyReply::default())).boxed();
+        }
+        drop(state);
         self.store.notify(name, payload, timeout)
     }
 

@@ -2,7 +2,8 @@
 use crate::common::{BLOCK, Gate, MIB, Op, content, kind, read, settings, silent, stop};
 use bytes::Bytes;
 use lsd_engine::{
-    Catalog, CreateOptions, ErrorKind, Features, Groups, Image, ImageRef, OpenOptions, SnapNamespace, SnapRef, Trash,
+    Catalog, CreateOptions, ErrorKind, Features, Groups, Image, ImageRef, OpenOptions, Quiesce, SnapNamespace, SnapRef,
+    Trash,
 };
 use lsd_store::{MemoryCluster, ObjectStore};
 use std::sync::Arc;
@@ -223,7 +224,7 @@ async fn every_snapshot_is_one_moment(stores: [Arc<dyn ObjectStore>; 3], cluster
     let mut last = 0;
     for round in 0..12_u64 {
         tokio::time::sleep(Duration::from_millis(round * 37)).await;
-        groups.snap_create("g", &format!("s{round}")).await.unwrap();
+        groups.snap_create("g", &format!("s{round}"), Quiesce::Required).await.unwrap();
     }
     stop(writer).await;
     for round in 0..12_u64 {
@@ -266,7 +267,10 @@ async fn two_snapshots_at_a_time_are_two_moments() {
     let writer = tokio::spawn(write_on(images, Duration::from_millis(1)));
     tokio::time::sleep(Duration::from_millis(50)).await;
     let other = Groups::new(Arc::new(cluster.client()), options());
-    let (one, two) = tokio::join!(groups.snap_create("g", "one"), other.snap_create("g", "two"));
+    let (one, two) = tokio::join!(
+        groups.snap_create("g", "one", Quiesce::Required),
+        other.snap_create("g", "two", Quiesce::Required)
+    );
     one.unwrap();
     two.unwrap();
     stop(writer).await;
@@ -284,7 +288,7 @@ async fn what_fails_half_way_leaves_nothing() {
     let c = open(&store, "c").await;
     c.snapshots().set_limit(Some(0)).await.unwrap();
     let full = Some(ErrorKind::Io { errno: nix::libc::EDQUOT });
-    assert_eq!(kind(groups.snap_create("g", "s").await), full);
+    assert_eq!(kind(groups.snap_create("g", "s", Quiesce::Required).await), full);
     assert_eq!(groups.snapshots("g").await.unwrap(), []);
     for name in NAMES {
         assert_eq!(snapshots_of(&store, name).await, 0, "{name}");
@@ -292,11 +296,11 @@ async fn what_fails_half_way_leaves_nothing() {
     c.snapshots().set_limit(None).await.unwrap();
     // A lock that is kept by hand is not taken away.
     c.locks().acquire().await.unwrap();
-    assert_eq!(kind(groups.snap_create("g", "s").await), Some(ErrorKind::ReadOnly));
+    assert_eq!(kind(groups.snap_create("g", "s", Quiesce::Required).await), Some(ErrorKind::ReadOnly));
     assert_eq!(groups.snapshots("g").await.unwrap(), []);
     c.locks().release().await.unwrap();
-    groups.snap_create("g", "s").await.unwrap();
-    assert_eq!(kind(groups.snap_create("g", "s").await), Some(ErrorKind::Exists));
+    groups.snap_create("g", "s", Quiesce::Required).await.unwrap();
+    assert_eq!(kind(groups.snap_create("g", "s", Quiesce::Required).await), Some(ErrorKind::Exists));
     c.close().await.unwrap();
     assert_eq!(snapshots_of(&store, "a").await, 1);
 }
@@ -313,7 +317,7 @@ async fn what_a_crash_leaves_of_a_snapshot_is_incomplete_and_can_be_removed() {
         updates > 1
     });
     let dying = Groups::new(gate.clone(), options());
-    let taking = tokio::spawn(async move { dying.snap_create("g", "s").await });
+    let taking = tokio::spawn(async move { dying.snap_create("g", "s", Quiesce::Required).await });
     gate.until_waiting(1).await;
     cluster.expire(&memory);
     drop(gate.take());
@@ -339,7 +343,7 @@ async fn a_rollback_brings_back_all_images_or_none() {
         image.write(0, content(seed), false).await.unwrap();
         images.push(image);
     }
-    groups.snap_create("g", "s").await.unwrap();
+    groups.snap_create("g", "s", Quiesce::Required).await.unwrap();
     for image in &images {
         image.write(0, content(9), false).await.unwrap();
     }
@@ -397,7 +401,7 @@ async fn what_is_removed_while_it_is_taken_leaves_nothing_in_the_images() {
         let (cluster, groups) = group_of_three().await;
         let (gate, behind) = stopped_after(&cluster, passing);
         let taking = Groups::new(behind, options());
-        let taking = tokio::spawn(async move { taking.snap_create("g", "s").await });
+        let taking = tokio::spawn(async move { taking.snap_create("g", "s", Quiesce::Required).await });
         // It may need fewer updates than pass.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let removing = groups.clone();
@@ -423,7 +427,7 @@ async fn a_snapshot_that_is_being_taken_is_not_renamed() {
     let (cluster, groups) = group_of_three().await;
     let (gate, behind) = stopped_after(&cluster, 1);
     let taking = Groups::new(behind, options());
-    let taking = tokio::spawn(async move { taking.snap_create("g", "s").await });
+    let taking = tokio::spawn(async move { taking.snap_create("g", "s", Quiesce::Required).await });
     gate.until_waiting(1).await;
     assert_eq!(kind(groups.snap_rename("g", "s", "t").await), Some(ErrorKind::Busy));
     gate.open();

@@ -18,6 +18,7 @@ mod migration;
 mod model;
 mod patches;
 mod pinned;
+mod quiesce;
 mod recovery_bound;
 mod removal;
 mod requests;

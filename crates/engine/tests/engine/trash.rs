@@ -1,7 +1,7 @@
 //! The trash: an image without a name that can be brought back, and goes when its time has come.
 use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, kind, read, settings, silent};
 use lsd_engine::{Catalog, ErrorKind, Image, ImageRef, Namespaces, Trash};
-use lsd_store::{MemoryCluster, ObjectStore, Pools};
+use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,4 +101,41 @@ async fn what_cannot_go_does_not_keep_the_others() {
     left.sort();
     assert_eq!(left, ["a", "c", "later"]);
     assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap().len(), 1, "what has a name stays");
+}
+
+/// librbd's rule: whatever their time, those go first whose time comes first, until so much is given back that the pool is below.
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_used_too_much_loses_those_whose_time_comes_first() {
+    let cluster = MemoryCluster::new();
+    let store = store(&cluster);
+    let trash = Trash::new(store.clone());
+    let hour = Duration::from_secs(3600);
+    let options = lsd_engine::CreateOptions { size: 8 * MIB, ..Default::default() };
+    for (name, hours) in [("late", 9), ("first", 1), ("second", 2), ("empty", 0), ("over", 0)] {
+        Image::create(&store, name, &options).await.unwrap();
+        let image = Image::open(&store, &ImageRef::Name(name.into()), &Default::default()).await.unwrap();
+        let blocks = if name == "empty" { 0 } else { 256 };
+        for block in 0..blocks {
+            image.write(block * BLOCK, content(block), false).await.unwrap();
+        }
+        image.close().await.unwrap();
+        trash.put(name, hour * hours).await.unwrap();
+    }
+    let names = async || {
+        let mut names: Vec<_> = trash.list().await.unwrap().into_iter().map(|entry| entry.name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(kind(trash.purge_to(0.5, None, &silent).await), Some(ErrorKind::Unsupported), "nobody counts");
+    cluster.set_capacity(MEMORY_POOL, 10 * MIB);
+    // Nothing is above it, so what has expired stays, too.
+    trash.purge_to(0.9, None, &silent).await.unwrap();
+    assert_eq!(names().await.len(), 5);
+    // More than 4 MiB of 10 are used: one of them is enough, and what has expired goes with it.
+    trash.purge_to(0.35, Some(0), &silent).await.unwrap();
+    assert_eq!(names().await, ["empty", "first", "late", "second"]);
+    trash.purge_to(0.3, Some(0), &silent).await.unwrap();
+    assert_eq!(names().await, ["empty", "late", "second"]);
+    trash.purge_to(0.15, None, &silent).await.unwrap();
+    assert_eq!(names().await, ["late"], "what has expired and makes no room");
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the arguments of the calls. Does not own: what such a snapshot is (the engine), its parts one by one (`group_snap_info.rs`).
 use crate::api::groups::{check_size, groups_and_end, groups_of, nothing_if_missing, put_all};
+use crate::api::quiesce;
 use crate::ffi::caller::{clear, duplicate, fetch, put, release, string};
 use crate::ffi::ctypes::{Progress, rados_ioctx_t, rbd_group_snap_info_t, rbd_image_t, rbd_snap_group_namespace_t};
 use crate::ffi::errno::{Errno, Outcome};
@@ -11,9 +12,6 @@ use crate::handles::entry::with_image;
 use crate::runtime::process::core;
 use lsd_engine::GroupSnapshot;
 use std::ffi::{c_char, c_int, c_void};
-
-/// `RBD_SNAP_CREATE_SKIP_QUIESCE` and `RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR`: one of them at a time. Nothing can be quiesced.
-const CREATE_FLAGS: [u32; 3] = [0, 1 << 0, 1 << 1];
 
 pub(super) fn state(snapshot: &GroupSnapshot) -> c_int {
     c_int::from(snapshot.is_complete)
@@ -39,10 +37,8 @@ pub unsafe extern "C" fn rbd_group_snap_create2(
         // SAFETY: a live io context and strings by the contract of librbd.h.
         let ((groups, end), name, snap) =
             unsafe { (groups_and_end(group_p)?, string(group_name)?, string(snap_name)?) };
-        if !CREATE_FLAGS.contains(&flags) {
-            return Err(Errno::EINVAL);
-        }
-        let made = core()?.block_on(groups.snap_create(&name, &snap));
+        let mode = quiesce::mode(flags)?;
+        let made = core()?.block_on(groups.snap_create(&name, &snap, mode));
         drop(groups);
         core()?.block_on(end.reached());
         made?;

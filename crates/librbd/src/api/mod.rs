@@ -28,6 +28,7 @@ pub mod open;
 pub mod options;
 pub mod parent;
 pub mod pool;
+pub mod quiesce;
 pub mod snap_trash;
 pub mod snapshots;
 pub mod trash;

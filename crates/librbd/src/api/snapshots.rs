@@ -3,6 +3,7 @@
 //! Owns: the arguments of the calls, and what librbd checks in which order. Does not own: what a snapshot is (engine), which
 //! image a call goes to (`handles/view.rs`).
 use crate::api::info::time;
+use crate::api::quiesce;
 use crate::ffi::caller::{clear, duplicate, fetch, optional_string, put, put_sized_text, release, string};
 use crate::ffi::ctypes::{Progress, rbd_image_t, rbd_snap_info_t};
 use crate::ffi::errno::{Errno, Outcome};
@@ -19,8 +20,6 @@ const NO_SNAPSHOT: u64 = u64::MAX - 1;
 /// librbd's "no limit".
 const NO_LIMIT: u64 = u64::MAX;
 
-/// `RBD_SNAP_CREATE_SKIP_QUIESCE` and `RBD_SNAP_CREATE_IGNORE_QUIESCE_ERROR`: one of them at a time. Nothing can be quiesced.
-const CREATE_FLAGS: [u32; 3] = [0, 1 << 0, 1 << 1];
 /// `RBD_SNAP_REMOVE_UNPROTECT`, `RBD_SNAP_REMOVE_FLATTEN`.
 const REMOVE_UNPROTECT: u32 = 1 << 0;
 const REMOVE_FLATTEN: u32 = 1 << 1;
@@ -88,26 +87,32 @@ pub unsafe extern "C" fn rbd_snap_exists(image: rbd_image_t, snapname: *const c_
     })
 }
 
+/// Whether clients that want to be quiet are waited for is as `rbd_default_snapshot_quiesce_mode` has it.
 pub unsafe extern "C" fn rbd_snap_create(image: rbd_image_t, snapname: *const c_char) -> c_int {
-    // SAFETY: the same contract.
-    unsafe { rbd_snap_create2(image, snapname, 0, None, std::ptr::null_mut()) }
+    with_image(image, |image| {
+        // SAFETY: a string by the contract of librbd.h.
+        let name = unsafe { string(snapname) }?;
+        image.core.block_on(image.view.changeable()?.snapshots().create(&name))?;
+        Ok(0)
+    })
 }
 
-/// EINVAL for a flag that is unknown, and for both at once. `cb` would be told of clients that are quiesced; there are none.
+/// EINVAL for a flag that is unknown, and for both at once. `cb` is told how often clients were asked that want to be quiet, where there
+/// are any.
 pub unsafe extern "C" fn rbd_snap_create2(
     image: rbd_image_t,
     snap_name: *const c_char,
     flags: u32,
-    _cb: Progress,
-    _cbdata: *mut c_void,
+    cb: Progress,
+    cbdata: *mut c_void,
 ) -> c_int {
     with_image(image, |image| {
         // SAFETY: a string by the contract of librbd.h.
         let name = unsafe { string(snap_name) }?;
-        if !CREATE_FLAGS.contains(&flags) {
-            return Err(Errno::EINVAL);
-        }
-        image.core.block_on(image.view.changeable()?.snapshots().create(&name))?;
+        let mode = quiesce::mode(flags)?;
+        let progress = CallerProgress::new(cb, cbdata);
+        let report = |done, total| progress.report(done, total);
+        image.core.block_on(image.view.changeable()?.snapshots().create_with(&name, mode, &report))?;
         Ok(0)
     })
 }

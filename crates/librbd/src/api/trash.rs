@@ -118,8 +118,8 @@ pub unsafe extern "C" fn rbd_trash_list_cleanup(entries: *mut rbd_trash_image_in
     }
 }
 
-/// `expire_ts`: seconds since 1970; 0: now. `threshold`: the part of the pool that may be used, -1: whatever is used. EINVAL outside
-/// 0 to 1, EOPNOTSUPP for any other than -1.
+/// `expire_ts`: seconds since 1970; 0: now. `threshold`: the part of a pool that may be used, -1: whatever is used. EINVAL outside
+/// 0 to 1.
 pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     io: rados_ioctx_t,
     expire_ts: time_t,
@@ -130,14 +130,19 @@ pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     guard(|| {
         // SAFETY: a live io context by the contract of librbd.h.
         let trash = unsafe { trash_of(io) }?;
-        if threshold != -1.0 {
-            return Err(if (0.0..=1.0).contains(&threshold) { Errno::EOPNOTSUPP } else { Errno::EINVAL });
+        if threshold != -1.0 && !(0.0..=1.0).contains(&threshold) {
+            return Err(Errno::EINVAL);
         }
         let progress = CallerProgress::new(cb, cbdata);
         let report = |done, total| progress.report(done, total);
         let expire = u64::try_from(expire_ts).ok().filter(|seconds| *seconds > 0);
         let expire_ns = expire.map(|seconds| seconds.saturating_add(1).saturating_mul(NS_PER_SECOND) - 1);
-        core()?.block_on(trash.purge(expire_ns, &report))?;
+        core()?.block_on(async {
+            match threshold {
+                -1.0 => trash.purge(expire_ns, &report).await,
+                share => trash.purge_to(share.into(), expire_ns, &report).await,
+            }
+        })?;
         Ok(0)
     })
 }

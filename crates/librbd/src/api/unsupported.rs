@@ -2,7 +2,7 @@
 //!
 //! They are here so that every client finds its symbols; each gives -EOPNOTSUPP and touches nothing. What belongs to
 //! a result that is never given (a `_cleanup`) does nothing. A function leaves this file when it becomes real.
-use crate::ffi::ctypes::{Update, rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t};
+use crate::ffi::ctypes::{rados_ioctx_t, rados_t, rbd_completion_t, rbd_image_options_t, rbd_image_t};
 use nix::libc::EOPNOTSUPP;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -21,9 +21,6 @@ macro_rules! nothing_to_clean {
         }
     )*};
 }
-
-/// Answers a question that is never asked: no quiesce watch can be set.
-pub unsafe extern "C" fn rbd_quiesce_complete(_image: rbd_image_t, _handle: u64, _r: c_int) {}
 
 unsupported! {
     // Mirroring.
@@ -88,9 +85,6 @@ unsupported! {
     rbd_encryption_format(rbd_image_t, c_int, *mut c_void, usize);
     rbd_encryption_load(rbd_image_t, c_int, *mut c_void, usize);
     rbd_encryption_load2(rbd_image_t, *const c_void, usize);
-    // Quiescing.
-    rbd_quiesce_watch(rbd_image_t, Update, Update, *mut c_void, *mut u64);
-    rbd_quiesce_unwatch(rbd_image_t, u64);
 }
 
 nothing_to_clean! {

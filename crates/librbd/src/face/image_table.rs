@@ -2,7 +2,8 @@
 //!
 //! Owns: which functions there are. Does not own: who does them (`macros.rs`).
 use crate::api::{
-    children, clone, config, create, groups, info, metadata, migration, only_cxx, parent, unsupported, upkeep, watch,
+    children, clone, config, create, groups, info, metadata, migration, only_cxx, parent, quiesce, unsupported, upkeep,
+    watch,
 };
 use crate::ffi::ctypes::{
     Progress, Update, rbd_child_info_t, rbd_config_option_t, rbd_group_info_t, rbd_image_info_t, rbd_image_t,
@@ -83,7 +84,7 @@ functions! {
         pnamelen: usize, parent_id: *mut c_char, pidlen: usize, parent_snapname: *mut c_char, psnapnamelen: usize
     ) -> c_int;
 
-    image fn unsupported::rbd_quiesce_complete(image: rbd_image_t, handle: u64, r: c_int);
+    image fn quiesce::rbd_quiesce_complete(image: rbd_image_t, handle: u64, r: c_int);
     image fn migration::rbd_get_migration_source_spec(
         image: rbd_image_t, source_spec: *mut c_char, max_len: *mut usize
     ) -> c_int;
@@ -94,10 +95,10 @@ functions! {
         image: rbd_image_t, format: c_int, opts: *mut c_void, opts_size: usize
     ) -> c_int;
     image fn unsupported::rbd_encryption_load2(image: rbd_image_t, specs: *const c_void, spec_count: usize) -> c_int;
-    image fn unsupported::rbd_quiesce_watch(
+    image fn quiesce::rbd_quiesce_watch(
         image: rbd_image_t, quiesce_cb: Update, unquiesce_cb: Update, arg: *mut c_void, handle: *mut u64
     ) -> c_int;
-    image fn unsupported::rbd_quiesce_unwatch(image: rbd_image_t, handle: u64) -> c_int;
+    image fn quiesce::rbd_quiesce_unwatch(image: rbd_image_t, handle: u64) -> c_int;
 
     image fn upkeep::rbd_sparsify(image: rbd_image_t, sparse_size: usize) -> c_int;
     image fn upkeep::rbd_sparsify_with_progress(

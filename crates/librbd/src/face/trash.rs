@@ -47,7 +47,7 @@ pub unsafe extern "C" fn rbd_trash_purge(io: rados_ioctx_t, expire_ts: time_t, t
     unsafe { rbd_trash_purge_with_progress(io, expire_ts, threshold, None, std::ptr::null_mut()) }
 }
 
-/// lsd's first. A threshold is for the stock images only, where there are any.
+/// lsd's first; then stock librbd looks anew how much of the pool is used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     io: rados_ioctx_t,
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn rbd_trash_purge_with_progress(
         drop(pool);
         // SAFETY: the same contract.
         let code = unsafe { trash::rbd_trash_purge_with_progress(io, expire_ts, threshold, cb, cbdata) };
-        if !both || (code < 0 && code != -Errno::EOPNOTSUPP.0) {
+        if !both || code < 0 {
             return Ok(code);
         }
         // SAFETY: the same contract.

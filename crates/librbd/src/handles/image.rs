@@ -9,13 +9,14 @@ use crate::handles::events::EventSocket;
 use crate::handles::layout::Layout;
 use crate::handles::listener::Listener;
 use crate::handles::pool::PoolEnd;
+use crate::handles::quiesce::QuiesceWatch;
 use crate::handles::slab::{Handled, Ref, Slab};
 use crate::handles::view::View;
 use crate::runtime::process::Core;
 use crate::runtime::signals::Signal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 pub struct OpenImage {
@@ -32,6 +33,8 @@ pub struct OpenImage {
     /// Those of rbd_update_watch by their handles: callbacks that no operation counts. `None` once the image is being
     /// closed.
     listeners: Mutex<Option<BTreeMap<u64, Arc<Listener>>>>,
+    /// Those of rbd_quiesce_watch. `None` once the image is being closed.
+    quiesce_watches: Mutex<Option<BTreeMap<u64, QuiesceWatch>>>,
     pool_end: Mutex<Option<PoolEnd>>,
 }
 
@@ -70,6 +73,7 @@ impl OpenImage {
             idle: Notify::new(),
             events: OnceLock::new(),
             listeners: Mutex::new(Some(BTreeMap::new())),
+            quiesce_watches: Mutex::new(Some(BTreeMap::new())),
             pool_end: Mutex::new(Some(pool_end)),
         })
     }
@@ -104,6 +108,38 @@ impl OpenImage {
             self.view.head().remove_update_listener(*number);
         }
         !ended.is_empty()
+    }
+
+    fn quiesce_watches(&self) -> MutexGuard<'_, Option<BTreeMap<u64, QuiesceWatch>>> {
+        self.quiesce_watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that comes while the image is being closed ends at once.
+    pub async fn add_quiesce_watch(&self, number: u64, watch: QuiesceWatch) {
+        let late = match &mut *self.quiesce_watches() {
+            Some(watches) => watches.insert(number, watch),
+            None => Some(watch),
+        };
+        if let Some(watch) = late {
+            watch.end().await;
+        }
+    }
+
+    /// ENOENT. Its functions are not called any more.
+    pub async fn end_quiesce_watch(&self, number: u64) -> Outcome<()> {
+        let watch = self.quiesce_watches().as_mut().and_then(|watches| watches.remove(&number)).ok_or(Errno::ENOENT)?;
+        let ended = self.view.head().quiesce_unwatch(number).await;
+        watch.end().await;
+        Ok(ended?)
+    }
+
+    async fn end_quiesce_watches(&self) {
+        let watches = self.quiesce_watches().take().unwrap_or_default();
+        for (number, watch) in watches {
+            // Closing the image ends what is left of it.
+            let _ = self.view.head().quiesce_unwatch(number).await;
+            watch.end().await;
+        }
     }
 
     pub fn events(&self) -> Option<&EventSocket> {
@@ -145,6 +181,7 @@ pub async fn close(image: Ref<OpenImage>, inside_callback: bool) -> Outcome<()> 
     if image.end_listeners() && !inside_callback {
         image.core.deliverer.flushed().await;
     }
+    image.end_quiesce_watches().await;
     image.drained(inside_callback).await;
     let closed = if image.poisoned.load(Ordering::Relaxed) { Err(Errno::EIO) } else { image.view.close().await };
     let result = closed.err().map_or(0, |errno| -errno.0);

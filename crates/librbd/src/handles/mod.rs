@@ -11,5 +11,6 @@ pub mod layout;
 pub mod listener;
 pub mod options;
 pub mod pool;
+pub mod quiesce;
 pub mod slab;
 pub mod view;

@@ -6,11 +6,11 @@
 //! Ordinary writes leave as much as the reserve should hold. Urgent ones may have half of what there is, whole reserve
 //! included: a large one ends long before the last small one, and what frees space is small.
 use super::fault::{Fault, Outcome};
-use crate::{StoreErrorKind, StoreRoom};
+use crate::{PoolUse, StoreErrorKind, StoreRoom};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc;
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::statvfs::{Statvfs, fstatvfs};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,17 @@ impl Room {
         Some(StoreRoom { ordinary, urgent: free.available + free.held, reserve: free.wanted })
     }
 
+    /// Of the whole file system, whoever uses it; the reserve counts as used. `Unsupported`: it does not count.
+    pub fn used(&self) -> Outcome<PoolUse> {
+        let system = self.system()?;
+        let total = system.blocks().saturating_mul(system.fragment_size());
+        if total == 0 {
+            return Err(Fault::new(StoreErrorKind::Unsupported, "the file system does not count its blocks"));
+        }
+        let free = system.blocks_available().saturating_mul(system.fragment_size()).min(total);
+        Ok(PoolUse { share: (total - free) as f64 / total as f64, total })
+    }
+
     /// Runs `write`, which needs `bytes`, if there is room for it: else `Full`, and it did not run. An urgent one runs again
     /// if it failed for want of room and the reserve can help.
     pub fn spend<T>(&self, bytes: u64, urgency: Urgency, write: impl FnMut() -> Outcome<T>) -> Outcome<T> {
@@ -142,13 +153,17 @@ impl Room {
         Ok(held > 0)
     }
 
-    fn free(&self) -> Outcome<Free> {
-        let system = loop {
+    fn system(&self) -> Outcome<Statvfs> {
+        loop {
             match fstatvfs(&self.directory) {
                 Err(Errno::EINTR) => {}
-                system => break system?,
+                system => return Ok(system?),
             }
-        };
+        }
+    }
+
+    fn free(&self) -> Outcome<Free> {
+        let system = self.system()?;
         if system.blocks() == 0 {
             // A file system that does not count (one in memory without a size).
             return Ok(Free { available: u64::MAX / 2, held: 0, wanted: 0 });

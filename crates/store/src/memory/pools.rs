@@ -2,7 +2,7 @@
 use super::MemoryCluster;
 use super::client::MemoryStore;
 use super::state::Pool;
-use crate::{ObjectName, ObjectStore, PoolId, Pools, StoreFuture, StoreLimits};
+use crate::{ObjectName, ObjectStore, PoolId, PoolUse, Pools, StoreErrorKind, StoreFuture, StoreLimits};
 use std::sync::Arc;
 
 impl Pools for MemoryStore {
@@ -23,6 +23,13 @@ impl Pools for MemoryStore {
         self.run("open_pool", &format!("pool {}", pool.0), move |state| {
             state.pool(pool)?;
             Ok(Arc::new(view) as Arc<dyn ObjectStore>)
+        })
+    }
+
+    fn used(&self) -> StoreFuture<PoolUse> {
+        self.on_pool("used", &ObjectName::from(""), |pool, _| match pool.capacity {
+            Some(total) => Ok(PoolUse { share: pool.stored_bytes as f64 / total as f64, total }),
+            None => Err(StoreErrorKind::Unsupported),
         })
     }
 

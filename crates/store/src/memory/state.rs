@@ -42,6 +42,8 @@ pub(super) struct Pool {
     pub name: String,
     pub limits: StoreLimits,
     pub full: bool,
+    /// Bytes that there could be; what is stored fits whatever it says.
+    pub capacity: Option<u64>,
     pub reads: MemoryReads,
     pub objects: BTreeMap<String, Object>,
     /// Data bytes of all objects.
@@ -87,6 +89,7 @@ impl State {
             name: name.to_owned(),
             limits,
             full: false,
+            capacity: None,
             reads: MemoryReads::default(),
             objects: BTreeMap::new(),
             stored_bytes: 0,

@@ -52,6 +52,12 @@ pub trait Pools: Send + Sync + fmt::Debug + 'static {
         Box::pin(async move { Err(error) })
     }
 
+    /// How much of the pool is used, as the cluster counts it: what it says may be some seconds old. `Unsupported` where nobody counts.
+    fn used(&self) -> StoreFuture<PoolUse> {
+        let error = StoreError::new(StoreErrorKind::Unsupported, "used", self.pool_name());
+        Box::pin(async move { Err(error) })
+    }
+
     /// Every object whose name starts with `prefix`, of all kinds, sorted by the bytes of the names. Costs a walk over the whole pool.
     fn list(&self, prefix: &str) -> StoreFuture<Vec<ObjectName>>;
 }
@@ -72,6 +78,15 @@ pub struct StoreLimits {
     pub atomic_appends: bool,
     /// True if the pool has keyed objects (omap): an erasure-coded pool has none and can hold data only.
     pub keyed_objects: bool,
+}
+
+/// How much of a pool is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoolUse {
+    /// 0 to 1.
+    pub share: f64,
+    /// Bytes that are used and that could be.
+    pub total: u64,
 }
 
 /// The room in a store that knows how much it has, bytes.

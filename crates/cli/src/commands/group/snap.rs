@@ -3,6 +3,7 @@ use super::{GROUP_SNAP_SPEC, GROUP_SPEC, Named, ONE_GROUP, ONE_SNAP};
 use crate::command::image_args::Snap;
 use crate::command::options::{DEST_SNAP, FORMAT, PROGRESS};
 use crate::command::{CommandSpec, OptionSpec, Parsed, Positional};
+use crate::commands::snap::quiesce_of;
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::output::progress::ProgressLine;
@@ -70,13 +71,10 @@ pub const SNAP_ROLLBACK: CommandSpec = CommandSpec {
     run: |session, parsed| Box::pin(rollback(session, parsed)),
 };
 
-/// Nobody has hooks that would have to be asked: both options about them change nothing.
 async fn create(session: &Session, parsed: &Parsed) -> Result<()> {
     let named = Named::of(parsed, Snap::Required)?;
-    if parsed.has("skip-quiesce") && parsed.has("ignore-quiesce-error") {
-        return Err(Failure::invalid("ignore-quiesce-error cannot be used together with skip-quiesce"));
-    }
-    let created = named.groups(session).await?.snap_create(&named.group, &named.snap).await;
+    let quiesce = quiesce_of(parsed)?;
+    let created = named.groups(session).await?.snap_create(&named.group, &named.snap, quiesce).await;
     created.map_err(|error| match error.kind {
         ErrorKind::Io { errno: errno @ libc::EDQUOT } => Failure::errno("failed to create group snapshot", errno),
         _ => Failure::engine("failed to create group snapshot", &error),

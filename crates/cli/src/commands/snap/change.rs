@@ -10,7 +10,7 @@ use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
-use lsd_engine::{ErrorKind, Image};
+use lsd_engine::{ErrorKind, Image, Quiesce};
 
 const CREATE_FAILED: &str = "failed to create snapshot";
 const RENAME_FAILED: &str = "renaming snap failed";
@@ -53,19 +53,30 @@ pub const ROLLBACK: CommandSpec = CommandSpec {
     run: |session, parsed| Box::pin(rollback(session, parsed)),
 };
 
-/// Nobody has hooks that would have to be asked: both options about them change nothing.
 async fn create(session: &Session, parsed: &Parsed) -> Result<()> {
     let (location, name) = snapshot_of(parsed, Role::Only, Strictness::NewSnap)?;
-    if parsed.has("skip-quiesce") && parsed.has("ignore-quiesce-error") {
-        return Err(Failure::invalid("ignore-quiesce-error cannot be used together with skip-quiesce"));
-    }
+    let quiesce = quiesce_of(parsed)?;
     let image = location.open_image(session, false).await?;
-    let created = take(&image, &name, &progress_line(parsed, "Creating snap")).await;
+    let created = take(&image, &name, quiesce, &progress_line(parsed, "Creating snap")).await;
     closed(&image, CREATE_FAILED, created).await
 }
 
-async fn take(image: &Image, name: &str, line: &ProgressLine) -> Result<()> {
-    let created = image.snapshots().create(name).await;
+/// Whether clients that want to be quiet before a snapshot are asked, and waited for.
+pub(in crate::commands) fn quiesce_of(parsed: &Parsed) -> Result<Quiesce> {
+    match (parsed.has("skip-quiesce"), parsed.has("ignore-quiesce-error")) {
+        (true, true) => Err(Failure::invalid("ignore-quiesce-error cannot be used together with skip-quiesce")),
+        (true, false) => Ok(Quiesce::Skip),
+        (false, true) => Ok(Quiesce::IgnoreErrors),
+        (false, false) => Ok(Quiesce::Required),
+    }
+}
+
+async fn take(image: &Image, name: &str, quiesce: Quiesce, line: &ProgressLine) -> Result<()> {
+    let progress = |done, total| {
+        line.update(done, total);
+        Ok(())
+    };
+    let created = image.snapshots().create_with(name, quiesce, &progress).await;
     // rbd looks at the name first; a tenth is done when it knows the rest.
     if created.as_ref().is_err_and(|error| error.kind != ErrorKind::Exists) {
         line.update(10, 100);

@@ -9,7 +9,6 @@ use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::Session;
 use lsd_engine::{Error, ErrorKind, ImageRef, Trash};
-use nix::libc;
 
 pub const REMOVE: CommandSpec = CommandSpec {
     words: &["trash", "remove"],
@@ -39,7 +38,10 @@ pub const PURGE: CommandSpec = CommandSpec {
                 "expired-before",
                 "purges images that expired before the given date, as date(1) reads it",
             ),
-            OptionSpec::value("threshold", "not supported: how much of the pool may be used when images stay"),
+            OptionSpec::value(
+                "threshold",
+                "purges images until the current pool data usage is reduced to X%, value range: 0.0-1.0",
+            ),
         ],
     ],
     run: |session, parsed| Box::pin(purge(session, parsed)),
@@ -91,24 +93,28 @@ async fn purge(session: &Session, parsed: &Parsed) -> Result<()> {
     let invalid = |text| Failure::usage(format!("the argument ('{text}') for option '--threshold' is invalid"));
     let threshold = parsed.get("threshold").map(|text| text.parse().map_err(|_| invalid(text))).transpose()?;
     let trash = Trash::new(session.store(&pool_place(parsed)?).await?);
-    let by_ns = match threshold {
+    let (share, by_ns) = match threshold {
         // rbd looks at the date where there is no threshold.
-        Some(threshold) => check_threshold(threshold).map(|()| None)?,
-        None => parsed.get("expired-before").map(date::parse).transpose()?.map(date::to_the_second),
+        Some(threshold) => (share_of(threshold)?, None),
+        None => (None, parsed.get("expired-before").map(date::parse).transpose()?.map(date::to_the_second)),
     };
     let line = ProgressLine::new("Removing images", !parsed.has("no-progress")).repeating_end();
     let progress = |done, total| {
         line.update(done, total);
         Ok(())
     };
-    line.end(trash.purge(by_ns, &progress).await).map_err(|error| not_purged(&error))
+    let purged = match share {
+        None => trash.purge(by_ns, &progress).await,
+        Some(share) => trash.purge_to(share, by_ns, &progress).await,
+    };
+    line.end(purged).map_err(|error| not_purged(&error))
 }
 
 /// -1 is rbd's word for none.
-fn check_threshold(threshold: f32) -> Result<()> {
+fn share_of(threshold: f32) -> Result<Option<f64>> {
     match threshold {
-        -1.0 => Ok(()),
-        0.0..=1.0 => Err(Failure::errno("'--threshold' is not supported", libc::EOPNOTSUPP)),
+        -1.0 => Ok(None),
+        0.0..=1.0 => Ok(Some(threshold.into())),
         _ => Err(Failure::invalid("argument 'threshold' is out of valid range")),
     }
 }

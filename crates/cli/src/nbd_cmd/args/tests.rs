@@ -49,7 +49,6 @@ fn wrong_options_say_what_is_wrong() {
         ("map --connections 65 a", "Invalid argument for connections(1~64)!"),
         ("map --frob a", "unknown option --frob"),
         ("map --read-only=yes a", "option --read-only takes no value"),
-        ("map --quiesce a", "option --quiesce is not supported yet: (95) Operation not supported"),
         ("map --encryption-format aes a", "Invalid encryption format"),
         (
             "map --encryption-format luks2 a",

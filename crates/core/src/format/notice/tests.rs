@@ -21,6 +21,9 @@ fn notices() -> Vec<Notice> {
         Notice::RequestDone(id()),
         Notice::WhoIsThere,
         Notice::StatsWanted,
+        Notice::QuiesceWatched,
+        Notice::Quiesce { id: id(), begin: true },
+        Notice::Unquiesce(id()),
     ]
 }
 
@@ -37,6 +40,8 @@ fn answers() -> Vec<Answer> {
         Answer::Finished { errno: 28, why: "full".into() },
         counters(0),
         counters(3),
+        Answer::Quiescing,
+        Answer::Quiesced { errno: 110 },
     ]
 }
 
@@ -56,6 +61,15 @@ fn counters_have_the_bytes_that_the_format_says() {
     let bytes = encode_answer(&Answer::Stats(vec![("io.reads".into(), 258)]));
     let wanted = [&[6, 1, 0, 0, 0, 8, 0, 0, 0][..], b"io.reads", &[2, 1, 0, 0, 0, 0, 0, 0]].concat();
     assert_eq!(bytes[16..], wanted);
+}
+
+#[test]
+fn being_quiet_has_the_bytes_that_the_format_says() {
+    let id = [&4123_u64.to_le_bytes()[..], &7_u64.to_le_bytes(), &u64::MAX.to_le_bytes()].concat();
+    assert_eq!(encode(&Notice::QuiesceWatched)[16..], [8]);
+    assert_eq!(encode(&Notice::Quiesce { id: self::id(), begin: false })[16..], [&[9], &id[..], &[0]].concat());
+    assert_eq!(encode(&Notice::Unquiesce(self::id()))[16..], [&[10], &id[..]].concat());
+    assert_eq!(encode_answer(&Answer::Quiesced { errno: 258 })[16..], [8, 2, 1, 0, 0]);
 }
 
 /// What an older version makes of a notice that it does not know: its owner says so, others say nothing.
@@ -87,7 +101,7 @@ fn counters_are_bounded_and_have_names_that_can_be_shown() {
 
 proptest! {
     #[test]
-    fn any_payload_is_refused_or_comes_back(payload in prop::collection::vec(any::<u8>(), 0..200), tag in 0_u8..9) {
+    fn any_payload_is_refused_or_comes_back(payload in prop::collection::vec(any::<u8>(), 0..200), tag in 0_u8..12) {
         let payload = [&[tag][..], &payload].concat();
         let sealed = |kind| seal_envelope(NOTICE_MAGIC, NOTICE_VERSION, kind, &payload);
         if let Ok(notice) = decode(&sealed(NOTICE_KIND)) {
@@ -100,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_is_noticed(which in 0_usize..9, at in any::<prop::sample::Index>(), flip in 1_u8..) {
+    fn a_changed_byte_is_noticed(which in 0_usize..15, at in any::<prop::sample::Index>(), flip in 1_u8..) {
         let mut bytes = encode(&notices()[which]);
         let at = at.index(bytes.len());
         bytes[at] ^= flip;

@@ -4,6 +4,8 @@ use crate::api::settings::MOST_SEGMENT_BYTES;
 
 pub(super) const JOURNAL: &str = "journal";
 pub(super) const WRITETHROUGH: &str = "writethrough";
+pub(super) const IGNORE_ERROR: &str = "ignore-error";
+pub(super) const SKIP: &str = "skip";
 
 /// What an option's text may be.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +112,8 @@ pub(super) const KNOWN: &[Known] = &[
     without("rbd_mirroring_replay_delay", NUMBER),
     without("rbd_mirroring_max_mirroring_snapshots", Kind::Number(3, u64::MAX)),
     without("rbd_default_map_options", Kind::Text),
-    without("rbd_default_snapshot_quiesce_mode", Kind::Word(&["required", "ignore-error", "skip"])),
-    without("rbd_quiesce_notification_attempts", ONE_OR_MORE),
+    counts("rbd_default_snapshot_quiesce_mode", Kind::Word(&["required", IGNORE_ERROR, SKIP])),
+    counts("rbd_quiesce_notification_attempts", ONE_OR_MORE),
     without("rbd_journal_commit_age", Kind::Seconds),
     without("rbd_journal_object_writethrough_until_flush", Kind::Flag),
     without("rbd_journal_object_flush_interval", NUMBER),

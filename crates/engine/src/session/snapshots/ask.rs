@@ -5,7 +5,8 @@ use crate::checkpoint::Checkpointer;
 use crate::compiled_here;
 use crate::session::Session;
 use crate::session::requests::{Left, left};
-use crate::{Error, ErrorKind, Features, Result};
+use crate::session::snapshots::check_new;
+use crate::{Error, ErrorKind, Features, Progress, Quiesce, Result};
 use lsd_core::format::header::SnapNamespace;
 use lsd_core::format::notice::{Operation, SnapOperation};
 use lsd_core::units::SnapId;
@@ -23,11 +24,34 @@ impl Session {
         self.describe_in_order().await
     }
 
-    pub(crate) async fn snap_create(self: &Arc<Self>, name: &str) -> Result<()> {
+    /// Clients that want to be quiet before a snapshot are asked by who takes it, and not by the owner. Where one of them did not stay
+    /// so and `quiesce` demands it, the snapshot goes again.
+    pub(crate) async fn snap_create(
+        self: &Arc<Self>,
+        name: &str,
+        quiesce: Quiesce,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         self.look_at_header().await?;
-        let after = self.described().snapshots.counters.last;
-        let namespace = SnapNamespace::User;
-        self.ask_snap(SnapOperation::Create { name: name.to_owned(), namespace, flags: 0, after }).await
+        let snapshots = self.described().snapshots.clone();
+        let (after, namespace) = (snapshots.counters.last, SnapNamespace::User);
+        if self.has_to_hush(quiesce) {
+            // Nobody is to be quiet in vain.
+            check_new(&snapshots, name, &namespace)?;
+        }
+        let create = SnapOperation::Create { name: name.to_owned(), namespace, flags: 0, after };
+        let Some(hush) = self.hush(quiesce, progress).await? else { return self.ask_snap(create).await };
+        let taken = hush.during(self.ask_snap(create)).await;
+        let stayed = hush.end().await;
+        taken?;
+        if stayed.is_err() {
+            self.look_at_snapshots().await?;
+            let made = self.described().snapshots.named(name).map(|record| record.id);
+            if let Some(id) = made.filter(|id| *id > after) {
+                self.ask_snap(SnapOperation::Remove { id }).await?;
+            }
+        }
+        stayed
     }
 
     pub(crate) async fn snap_remove(self: &Arc<Self>, id: SnapId) -> Result<()> {

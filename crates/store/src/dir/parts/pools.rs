@@ -1,6 +1,6 @@
 //! A directory as a pool: the only one.
 use crate::dir::{DIR_MAX_WRITE, DirStore, NO_OBJECT, refused};
-use crate::{ObjectName, ObjectStore, PoolId, Pools, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom};
+use crate::{ObjectName, ObjectStore, PoolId, PoolUse, Pools, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom};
 use std::sync::Arc;
 
 impl Pools for DirStore {
@@ -18,6 +18,10 @@ impl Pools for DirStore {
 
     fn room(&self) -> Option<StoreRoom> {
         self.shared.root.room.known()
+    }
+
+    fn used(&self) -> StoreFuture<PoolUse> {
+        self.read_side("used", &ObjectName::from(NO_OBJECT), |shared, _| shared.root.room.used())
     }
 
     fn open_pool(&self, pool: PoolId) -> StoreFuture<Arc<dyn ObjectStore>> {
