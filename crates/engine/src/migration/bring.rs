@@ -8,7 +8,7 @@ use crate::api::limits::{DEEP_COPY_CHUNK, WALK_LEAVES};
 use crate::image::Image;
 use crate::read::beside::{locations, side_by_side};
 use crate::session::Session;
-use crate::{ImageRef, OpenOptions, Progress, Quiesce, Result, SnapInfo, SnapRef};
+use crate::{ImageRef, OpenOptions, Progress, Result, SnapInfo, SnapRef};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{MigrationRecord, SnapNamespace};
 use lsd_core::map::Extent;

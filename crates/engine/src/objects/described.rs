@@ -2,7 +2,6 @@
 use crate::Error;
 use crate::objects::header::{Header, Snapshots};
 use lsd_core::format::header::{AncestryRecord, BaseRecord, GroupRef, MigrationRecord, StateRecord};
-use lsd_core::format::header::{AncestryRecord, GroupRef, MigrationRecord, StateRecord};
 use lsd_store::KvMap;
 use std::collections::BTreeMap;
 
