@@ -241,7 +241,7 @@ async fn parts_of_a_groups_snapshots_stay_where_they_are() {
     let groups = Groups::new(store.clone(), options());
     groups.create("g").await.unwrap();
     groups.add_image("g", &store, &named("old")).await.unwrap();
-    groups.snap_create("g", "s").await.unwrap();
+    groups.snap_create("g", "s", lsd_engine::Quiesce::Skip).await.unwrap();
     assert_eq!(kind(prepare(&store, "old", "new").await), Some(ErrorKind::Busy));
     groups.remove_image("g", &store, &named("old")).await.unwrap();
     assert_eq!(kind(prepare(&store, "old", "new").await), Some(ErrorKind::Busy));
@@ -253,7 +253,7 @@ async fn parts_of_a_groups_snapshots_stay_where_they_are() {
     assert!(groups.images("g").await.unwrap().is_empty());
     // The destination does; it goes only without what is the group's.
     groups.add_image("g", &store, &named("new")).await.unwrap();
-    groups.snap_create("g", "s").await.unwrap();
+    groups.snap_create("g", "s", lsd_engine::Quiesce::Skip).await.unwrap();
     groups.remove_image("g", &store, &named("new")).await.unwrap();
     assert_eq!(kind(migrations(&store).abort("new", &silent).await), Some(ErrorKind::Busy));
     groups.snap_remove("g", "s").await.unwrap();
