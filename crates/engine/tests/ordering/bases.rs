@@ -84,7 +84,7 @@ impl Base for Slow {
     }
 
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>> {
-        Box::pin(async move { Ok(vec![offset..offset + len]) })
+        Box::pin(async move { Ok(std::iter::once(offset..offset + len).collect()) })
     }
 }
 

@@ -33,7 +33,7 @@ async fn holes_are_no_data() {
     let bytes: u64 = found.iter().map(|range| range.end - range.start).sum();
     // File systems round, and one without holes has one range.
     assert!(found.iter().any(|range| range.start <= 4 << 20 && range.end >= (4 << 20) + 65536), "{found:?}");
-    assert!(bytes < 1 << 20 || found == [0..8 << 20], "{found:?}");
+    assert!(bytes < 1 << 20 || found.first() == Some(&(0..8 << 20)), "{found:?}");
 }
 
 #[tokio::test]
