@@ -51,8 +51,9 @@ pub(super) async fn to_remove(
     Ok(wanted)
 }
 
+/// Gone, damaged, or of a kind that this process cannot open.
 fn is_lost(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt)
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Unsupported)
 }
 
 async fn data_pool(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<PoolId> {
