@@ -158,3 +158,29 @@ fn what_cannot_be_cloned_or_read_says_why() {
     assert!(world.exported("disk") == content);
     world.lsd("rm --no-progress {pool}/disk").ok();
 }
+
+#[test]
+fn a_stock_image_keeps_its_name() {
+    let ceph = requires_ceph!();
+    let (world, content) = World::new(&ceph, "names");
+    world.lsd("create --size 4M {pool}/own").ok();
+    world.lsd("snap create --no-progress {pool}/own@s").ok();
+    for line in [
+        "create --size 4M {pool}/gold",
+        "import --no-progress {dir}/in {pool}/gold",
+        "import --lazy {dir}/in {pool}/gold",
+        "rename {pool}/own {pool}/gold",
+        "copy --no-progress {pool}/own {pool}/gold",
+        "deep copy --no-progress {pool}/own {pool}/gold",
+        "clone {pool}/own@s {pool}/gold",
+        "clone {pool}/gold@s {pool}/gold",
+        "migration prepare {pool}/own {pool}/gold",
+    ] {
+        refused(world.lsd(line), 17, "File exists");
+    }
+    assert_eq!(world.lsd("ls {pool}").ok().text(), "own\n");
+    world.rbd("export --no-progress {pool}/gold@s {dir}/out");
+    assert!(std::fs::read(world.file("out")).unwrap() == content);
+    world.lsd("snap purge --no-progress {pool}/own").ok();
+    world.lsd("rm --no-progress {pool}/own").ok();
+}

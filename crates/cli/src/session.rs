@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 mod cluster;
 mod log;
+mod names;
 mod once;
 mod unreachable;
 pub use cluster::Connection;

@@ -38,7 +38,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let size = size_argument(parsed)?;
     let store = session.store_or_create(&location.place).await?;
     let options = layout.for_new(session, &store, size).await?;
-    let created = Image::create(&store, &location.image, &options).await;
+    let create = async {
+        location.check_free_of_stock(session).await?;
+        Image::create(&store, &location.image, &options).await
+    };
+    let created = create.await;
     created.map_err(|error| Failure::engine("create error", &error))?;
     if parsed.has("thick-provision") {
         let line = ProgressLine::new("Thick provisioning", !parsed.has("no-progress")).repeating_end();

@@ -71,5 +71,9 @@ async fn copy(
         line.update(done, total);
         Ok(())
     };
-    image.deep_copy(&copy, &progress).await.map(drop).map_err(|error| Failure::engine(FAILED, &error))
+    let copying = async {
+        to.check_free_of_stock(session).await?;
+        image.deep_copy(&copy, &progress).await
+    };
+    copying.await.map(drop).map_err(|error| Failure::engine(FAILED, &error))
 }

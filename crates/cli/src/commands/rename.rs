@@ -22,7 +22,12 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let destination = image_location(parsed, Role::Destination, Strictness::Strict, Snap::No)?;
     check_places(session, &source, &destination)?;
     let catalog = Catalog::new(source.store(session).await?);
-    let renamed = catalog.rename(&source.image, &destination.image).await;
+    let rename = async {
+        let to = Location { place: source.place.clone(), ..destination.clone() };
+        to.check_free_of_stock(session).await?;
+        catalog.rename(&source.image, &destination.image).await
+    };
+    let renamed = rename.await;
     renamed.map_err(|error| Failure::engine("rename error", &error))
 }
 

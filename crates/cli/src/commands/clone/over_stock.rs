@@ -33,7 +33,11 @@ pub async fn clone(session: &Session, parent: &Location, to: &Location, layout: 
     // 2. The image, of which nobody was told yet.
     let store = session.store(&to.place).await?;
     let options = layout.for_new(session, &store, base.size).await?;
-    let made = Image::create_over(&store, &to.image, &options, &base).await;
+    let make = async {
+        to.check_free_of_stock(session).await?;
+        Image::create_over(&store, &to.image, &options, &base).await
+    };
+    let made = make.await;
     let id = made.map_err(|error| Failure::engine(FAILED, &error))?;
     // 3. From here on nobody takes the snapshot away. It may have gone just before.
     let held = bases.hold(&snapshot, &id.0).await.map_err(|error| failed(&error));
