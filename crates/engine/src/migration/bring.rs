@@ -47,7 +47,8 @@ pub(super) async fn bring_back(
         let brought = bring(&moment, to, bounds).await;
         let _ = moment.close().await;
         brought?;
-        to.session.create_snapshot_like(snapshot).await?;
+        let named = (SnapId(snapshot.id), &*snapshot.name);
+        to.session.create_snapshot_like(named, snapshot.flags, snapshot.create_ns).await?;
     }
     // Also of a source without the feature that its users need for that.
     let ours: BTreeMap<u64, bool> = of_users(to).await?.into_iter().map(|one| (one.id, one.is_protected)).collect();

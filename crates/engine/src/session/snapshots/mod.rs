@@ -15,7 +15,7 @@ use crate::recovery::snapshot;
 use crate::session::Session;
 use crate::ties::stale;
 use crate::ties::tie::ParentHeader;
-use crate::{Error, ErrorKind, Result, SnapInfo, SnapRef};
+use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{AncestryRecord, SnapCounters, SnapNamespace, SnapRecord, StateRecord, key};
 use lsd_core::units::SnapId;
 use lsd_store::KvUpdate;
@@ -58,25 +58,30 @@ impl Session {
         self.with_checkpoint(checkpointer, Purpose::Snapshot(Box::new(new))).await
     }
 
-    /// A user's snapshot with the id, the name and the time of another image's. `Invalid`: that id may have been given out.
-    pub(crate) async fn create_snapshot_like(self: &Arc<Self>, theirs: &SnapInfo) -> Result<()> {
+    /// A user's snapshot with the id, the name and the time (nanoseconds) of another image's. `Invalid`: that id may have been given out.
+    pub(crate) async fn create_snapshot_like(
+        self: &Arc<Self>,
+        (id, name): (SnapId, &str),
+        flags: u64,
+        time_ns: u64,
+    ) -> Result<()> {
         let since = self.refusals.count();
         let mut role = self.maintenance.lock().await;
         let checkpointer = self.own(&mut role, since).await?;
         self.settle().await?;
         let described = self.described().clone();
-        check_new(&described.snapshots, &theirs.name, &SnapNamespace::User)?;
-        let (id, counters) = (SnapId(theirs.id), described.snapshots.counters);
+        check_new(&described.snapshots, name, &SnapNamespace::User)?;
+        let counters = described.snapshots.counters;
         if id <= counters.last {
-            return Err(invalid(format!("the snapshot id {} may have been given out", theirs.id)));
+            return Err(invalid(format!("the snapshot id {} may have been given out", id.0)));
         }
         let new = NewSnapshot {
             id,
             namespace: SnapNamespace::User,
-            name: theirs.name.clone(),
+            name: name.to_owned(),
             features: described.state.features,
-            flags: theirs.flags,
-            time_ns: theirs.create_ns,
+            flags,
+            time_ns,
             overlap: described.ancestry.as_ref().and_then(|ancestry| ancestry.overlap),
             counters: SnapCounters { last: id, ..counters },
         };
