@@ -1,5 +1,5 @@
 //! The trash: an image without a name that can be brought back, and goes when its time has come.
-use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, kind, read, settings, silent};
+use crate::common::{BLOCK, Client, MIB, cluster_with_image, content, kind, pattern, read, settings, silent};
 use lsd_engine::{Catalog, ErrorKind, Image, ImageRef, Namespaces, Trash};
 use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
 use std::sync::Arc;
@@ -114,9 +114,8 @@ async fn a_pool_that_is_used_too_much_loses_those_whose_time_comes_first() {
     for (name, hours) in [("late", 9), ("first", 1), ("second", 2), ("empty", 0), ("over", 0)] {
         Image::create(&store, name, &options).await.unwrap();
         let image = Image::open(&store, &ImageRef::Name(name.into()), &Default::default()).await.unwrap();
-        let blocks = if name == "empty" { 0 } else { 256 };
-        for block in 0..blocks {
-            image.write(block * BLOCK, content(block), false).await.unwrap();
+        if name != "empty" {
+            image.write(0, pattern(1, MIB as usize), true).await.unwrap();
         }
         image.close().await.unwrap();
         trash.put(name, hour * hours).await.unwrap();
@@ -131,11 +130,13 @@ async fn a_pool_that_is_used_too_much_loses_those_whose_time_comes_first() {
     // Nothing is above it, so what has expired stays, too.
     trash.purge_to(0.9, None, &silent).await.unwrap();
     assert_eq!(names().await.len(), 5);
-    // More than 4 MiB of 10 are used: one of them is enough, and what has expired goes with it.
-    trash.purge_to(0.35, Some(0), &silent).await.unwrap();
+    // Half of what one of them has is too much: the first goes, and with a date what has expired.
+    let capacity = (10 * MIB) as f64;
+    let share = || (cluster.stored_bytes(MEMORY_POOL) - MIB / 2) as f64 / capacity;
+    trash.purge_to(share(), Some(0), &silent).await.unwrap();
     assert_eq!(names().await, ["empty", "first", "late", "second"]);
-    trash.purge_to(0.3, Some(0), &silent).await.unwrap();
+    trash.purge_to(share(), Some(0), &silent).await.unwrap();
     assert_eq!(names().await, ["empty", "late", "second"]);
-    trash.purge_to(0.15, None, &silent).await.unwrap();
+    trash.purge_to(share(), None, &silent).await.unwrap();
     assert_eq!(names().await, ["late"], "what has expired and makes no room");
 }
