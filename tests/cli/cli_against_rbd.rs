@@ -327,7 +327,8 @@ pub enum Program {
     RbdOnOurs,
 }
 
-/// Two pools for each side of the comparison, removed at the end. Their names are of one length, and so are the columns of tables.
+/// Two pools for each side of the comparison, removed at the end: in one pool an image of `lsd` cannot have the name of a stock image.
+/// Their names are of one length, and so are the columns of tables.
 struct Pools {
     ceph: Ceph,
     rbd: [String; 2],
@@ -335,19 +336,15 @@ struct Pools {
 }
 
 impl Pools {
-    /// `lsd`'s images and those of stock librbd do not see each other, so they share pools; this shows that they do not.
-    fn make(ceph: &Ceph, hint: &str, program: Program) -> Self {
+    fn make(ceph: &Ceph, hint: &str) -> Self {
         let named = |parts: [&str; 2]| parts.map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
-        let rbd = named(["a", "b"]);
-        let other = if program == Program::Lsd { rbd.clone() } else { named(["y", "z"]) };
-        let pools = Self { ceph: ceph.clone(), rbd, other };
+        let pools = Self { ceph: ceph.clone(), rbd: named(["a", "b"]), other: named(["y", "z"]) };
         pools.names().for_each(|name| ceph.make_pool(name));
         pools
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {
-        let more = if self.rbd == self.other { &[][..] } else { &self.other };
-        self.rbd.iter().chain(more)
+        self.rbd.iter().chain(&self.other)
     }
 }
 
@@ -410,7 +407,7 @@ pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
 
 /// The same with any program. The command lines in `differs` must differ.
 pub fn compare_with(ceph: &Ceph, hint: &str, script: &str, program: Program, differs: &[&str]) {
-    let pools = Pools::make(ceph, hint, program);
+    let pools = Pools::make(ceph, hint);
     let dir = scratch_dir();
     let mut input = pattern(9_000_000, 5);
     input.resize(12_000_000, 0);

@@ -146,19 +146,22 @@ fn every_option_of_rbd_is_listed_with_its_value() {
     let ceph = requires_ceph!();
     let pool = format!("cli-listed-{}", std::process::id());
     ceph.make_pool(&pool);
-    let image = format!("{pool}/foo");
+    let image = |kind: &str| format!("{pool}/{kind}");
     for kind in ["rbd", "lsd"] {
         let cmd = |args: &[&str]| run(&ceph, kind).args(args);
+        let image = image(kind);
         cmd(&["create", "--size", "1", &image]).ok();
         cmd(&["config", "pool", "set", &pool, "rbd_qos_bps_limit", "1000000"]).ok();
         cmd(&["config", "image", "set", &image, "rbd_balance_snap_reads", "true"]).ok();
     }
-    for subject in [["pool", &pool], ["image", &image]] {
-        let list =
-            |kind| listed(&run(&ceph, kind).args(["config", subject[0], "list", subject[1], "--format", "json"]).ok());
+    for subject in ["pool", "image"] {
+        let list = |kind| {
+            let spec = if subject == "pool" { pool.clone() } else { image(kind) };
+            listed(&run(&ceph, kind).args(["config", subject, "list", &spec, "--format", "json"]).ok())
+        };
         assert_eq!(list("lsd"), list("rbd"));
     }
-    let own = run(&ceph, "lsd").args(["config", "image", "list", &image]).ok().text();
+    let own = run(&ceph, "lsd").args(["config", "image", "list", &image("lsd")]).ok().text();
     assert!(own.starts_with("There are 88 values:\n") && own.contains("lsd_ack "), "{own}");
     ceph.remove_pool(&pool);
 }

@@ -232,7 +232,7 @@ fn files_go_from_one_to_the_other() {
             assert!(one == other, "{parts} of {from:?}, merged by both");
         }
         for to in BOTH {
-            let copy = format!("from{from:?}");
+            let copy = format!("from{from:?}to{to:?}");
             let import = |words: String| drop(place.run(to, &format!("{words} --no-progress")));
             import(format!("create {copy} --size 1"));
             for part in 1..=3 {
