@@ -41,7 +41,7 @@ impl<'a> World<'a> {
             content[at..at + OWN_LEN].copy_from_slice(&pattern(OWN_LEN, at as u64));
         }
         std::fs::write(world.file("in"), &content).unwrap();
-        world.write("gold", "in", ceph.stock("/usr/bin/python3"));
+        world.write("gold", "in", Ceph::stock_python);
         world.rbd("snap create --no-progress {pool}/gold@s");
         world.rbd("snap protect {pool}/gold@s");
         (world, content)
@@ -65,13 +65,12 @@ impl<'a> World<'a> {
     }
 
     /// Writes what a file has at the places of [`OWN`].
-    fn write(&self, image: &str, file: &str, python: Cmd) {
+    fn write(&self, image: &str, file: &str, python: fn(&Ceph, &str, &str) -> Cmd) {
         let program = format!(
-            "import rados, rbd, sys\ncluster = rados.Rados(conffile=''); cluster.connect(); io = cluster.open_ioctx(sys.argv[1])\n\
-             data = open(sys.argv[2], 'rb').read()\nwith rbd.Image(io, '{image}') as image:\n  \
-             for at in {OWN:?}: image.write(data[at:at + {OWN_LEN}], at)\nio.close(); cluster.shutdown()\n"
+            "data = open(args[0], 'rb').read()\nwith rbd.Image(io, '{image}') as image:\n  \
+             for at in {OWN:?}: image.write(data[at:at + {OWN_LEN}], at)\n"
         );
-        python.args(["-c", &program, &self.pool]).arg(self.file(file)).ok();
+        python(self.ceph, &self.pool, &program).arg(self.file(file)).ok();
     }
 
     fn exported(&self, image: &str) -> Vec<u8> {
@@ -104,11 +103,11 @@ fn a_clone_of_a_stock_snapshot_reads_writes_and_becomes_independent() {
         changed[at..at + OWN_LEN].copy_from_slice(&pattern(OWN_LEN, 99 + at as u64));
     }
     std::fs::write(world.file("in"), &changed).unwrap();
-    world.write("disk", "in", ceph.client("/usr/bin/python3"));
+    world.write("disk", "in", Ceph::python);
     assert!(world.exported("disk") == changed);
     // The parent goes its own way.
     std::fs::write(world.file("in"), vec![0xee; SIZE]).unwrap();
-    world.write("gold", "in", ceph.stock("/usr/bin/python3"));
+    world.write("gold", "in", Ceph::stock_python);
     assert!(world.exported("disk") == changed);
     world.lsd("check {pool}/disk").ok();
     world.lsd("flatten --no-progress {pool}/disk").ok();

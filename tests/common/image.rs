@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// The one that Ceph's packages are for.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// A crashed client counts as alive, and its image as in use, until its watch times out: 30 s if nothing is set.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -82,10 +85,19 @@ impl Ceph {
     /// A python3 program with `rbd`, `rados`, `io` (a pool's context) and `args` at hand. It disconnects before it ends: one
     /// process in 200 that ends with a connection open is killed in librados (16.2.15, a thread that outlives the settings).
     pub fn python(&self, pool: &str, program: &str) -> Cmd {
+        Self::python_of(self.client(PYTHON), pool, program)
+    }
+
+    /// The same on the system's library.
+    pub fn stock_python(&self, pool: &str, program: &str) -> Cmd {
+        Self::python_of(self.stock(PYTHON), pool, program)
+    }
+
+    fn python_of(python: Cmd, pool: &str, program: &str) -> Cmd {
         let prelude = "import atexit, sys, rados, rbd\nargs = sys.argv[2:]\n\
             cluster = rados.Rados(conffile=''); cluster.connect(); io = cluster.open_ioctx(sys.argv[1])\n\
             atexit.register(lambda: (io.close(), cluster.shutdown()))\n";
-        self.client("/usr/bin/python3").arg("-c").arg(format!("{prelude}{program}")).arg(pool)
+        python.arg("-c").arg(format!("{prelude}{program}")).arg(pool)
     }
 
     /// A pool of the test's own; removed by `remove_pool`.

@@ -41,11 +41,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let options = options(session, &parent, &layout, &to).await?;
     let image = ImageRef::Name(parent.image.clone());
     let snapshot = SnapRef::Name(parent.snap.clone().unwrap_or_default());
-    let make = async {
-        to.check_free_of_stock(session).await?;
-        Image::clone_from((&from, &image, &snapshot), (&store, &to.image), &options).await
-    };
-    let made = make.await;
+    let make = Image::clone_from((&from, &image, &snapshot), (&store, &to.image), &options);
+    let made = to.give_name(session, make).await;
     made.map(drop).map_err(|error| Failure::engine(FAILED, &error))
 }
 

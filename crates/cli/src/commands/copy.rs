@@ -50,8 +50,8 @@ struct Copy<'a> {
 async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout, how: Copy<'_>) -> Result<()> {
     let store = session.store_or_create(&to.place).await?;
     let options = layout.for_copy(session, &store, &source.info()).await?;
-    to.check_free_of_stock(session).await.map_err(|error| failed(&error))?;
-    Image::create(&store, &to.image, &options).await.map_err(|error| failed(&error))?;
+    let created = to.give_name(session, Image::create(&store, &to.image, &options)).await;
+    created.map_err(|error| failed(&error))?;
     let target = to.open_image(session, false).await?;
     let filled = fill(session, source, &target, how).await;
     let filled = closed(&target, "copy failed", filled).await;

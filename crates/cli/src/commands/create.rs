@@ -38,11 +38,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let size = size_argument(parsed)?;
     let store = session.store_or_create(&location.place).await?;
     let options = layout.for_new(session, &store, size).await?;
-    let create = async {
-        location.check_free_of_stock(session).await?;
-        Image::create(&store, &location.image, &options).await
-    };
-    let created = create.await;
+    let created = location.give_name(session, Image::create(&store, &location.image, &options)).await;
     created.map_err(|error| Failure::engine("create error", &error))?;
     if parsed.has("thick-provision") {
         let line = ProgressLine::new("Thick provisioning", !parsed.has("no-progress")).repeating_end();

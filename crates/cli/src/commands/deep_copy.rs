@@ -71,9 +71,6 @@ async fn copy(
         line.update(done, total);
         Ok(())
     };
-    let copying = async {
-        to.check_free_of_stock(session).await?;
-        image.deep_copy(&copy, &progress).await
-    };
-    copying.await.map(drop).map_err(|error| Failure::engine(FAILED, &error))
+    let copied = to.give_name(session, image.deep_copy(&copy, &progress)).await;
+    copied.map(drop).map_err(|error| Failure::engine(FAILED, &error))
 }

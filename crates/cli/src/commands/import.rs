@@ -90,8 +90,8 @@ async fn lazily(
     let base = base.map_err(|error| plain_errno(&lsd_engine::Error::from(error)))?;
     let store = session.store_or_create(&destination.place).await?;
     let options = layout.for_new(session, &store, base.size).await?;
-    destination.check_free_of_stock(session).await.map_err(|error| plain_errno(&error))?;
-    let made = Image::create_over(&store, &destination.image, &options, &base).await;
+    let create = Image::create_over(&store, &destination.image, &options, &base);
+    let made = destination.give_name(session, create).await;
     made.map(drop).map_err(|error| plain_errno(&error))
 }
 
@@ -158,11 +158,8 @@ impl Import<'_> {
         let size = self.source.size().unwrap_or(0);
         let options = layout.for_new(self.session, &store, size).await?;
         let (session, line) = (self.session, self.line);
-        let create = async {
-            destination.check_free_of_stock(session).await?;
-            Image::create(&store, &destination.image, &options).await
-        };
-        create.await.map_err(|error| {
+        let create = Image::create(&store, &destination.image, &options);
+        destination.give_name(session, create).await.map_err(|error| {
             warn_named("image creation failed");
             line.fail();
             plain_errno(&error)

@@ -94,11 +94,8 @@ async fn prepare(session: &Session, parsed: &Parsed) -> Result<()> {
     let options = layout.for_migration(session, &store, sources).await?;
     let options = MigrationOptions { flatten: parsed.has("flatten"), ..options };
     let migrations = Migrations::new(from, session.open_options(&source.place, false).await?);
-    let prepare = async {
-        to.check_free_of_stock(session).await?;
-        migrations.prepare(&source.image, (&store, &to.image), &options).await
-    };
-    let made = prepare.await;
+    let prepare = migrations.prepare(&source.image, (&store, &to.image), &options);
+    let made = to.give_name(session, prepare).await;
     made.map(drop).map_err(|error| Failure::engine(PREPARING_FAILED, &error))
 }
 

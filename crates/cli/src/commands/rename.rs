@@ -22,12 +22,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let destination = image_location(parsed, Role::Destination, Strictness::Strict, Snap::No)?;
     check_places(session, &source, &destination)?;
     let catalog = Catalog::new(source.store(session).await?);
-    let rename = async {
-        let to = Location { place: source.place.clone(), ..destination.clone() };
-        to.check_free_of_stock(session).await?;
-        catalog.rename(&source.image, &destination.image).await
-    };
-    let renamed = rename.await;
+    let to = Location { place: source.place.clone(), ..destination.clone() };
+    let renamed = to.give_name(session, catalog.rename(&source.image, &destination.image)).await;
     renamed.map_err(|error| Failure::engine("rename error", &error))
 }
 
@@ -36,12 +32,8 @@ fn check_places(session: &Session, source: &Location, destination: &Location) ->
     if destination.place == Place::default() {
         return Ok(());
     }
-    let whole = |place: &Place| match place {
-        Place::Pool { pool, namespace } => (pool.clone().unwrap_or_else(|| session.default_pool()), namespace.clone()),
-        Place::Directory(path) => (format!("dir:{}", path.display()), String::new()),
-    };
-    let (source_pool, source_namespace) = whole(&source.place);
-    let (dest_pool, dest_namespace) = whole(&destination.place);
+    let (source_pool, source_namespace) = session.pool_and_namespace(&source.place);
+    let (dest_pool, dest_namespace) = session.pool_and_namespace(&destination.place);
     if source_pool != dest_pool {
         let pools = format!("source pool: {source_pool} dest pool: {dest_pool}");
         return Err(Failure::invalid(format!("mv/rename across pools not supported\n{pools}")));

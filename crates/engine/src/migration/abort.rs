@@ -17,7 +17,7 @@ use crate::objects::pools::place_of;
 use crate::recovery::open::{self, Found};
 use crate::ties::tie;
 use crate::{Catalog, Error, ErrorKind, ImageRef, Progress, Result};
-use lsd_core::format::header::{MigrationRecord, MigrationState, SnapNamespace, TrashSource, encode_epoch, key};
+use lsd_core::format::header::{MigrationRecord, MigrationState, TrashSource, encode_epoch, key};
 use lsd_core::units::Epoch;
 use lsd_store::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
 
@@ -154,7 +154,7 @@ async fn check_destination(half: &Half, header: &Header) -> Result<()> {
     if header.snapshots.usable().any(|snapshot| snapshot.children > 0) {
         return busy("its snapshots have clones: flatten them first");
     }
-    if header.snapshots.usable().any(|snapshot| matches!(snapshot.namespace, SnapNamespace::Group { .. })) {
+    if header.snapshots.have_part_of_group() {
         return busy("it has a part of a group's snapshot: remove that first");
     }
     match remove::check_in_no_group(&half.store, header).await {

@@ -19,8 +19,8 @@ use crate::recovery::open::{self, Found};
 use crate::session::Session;
 use crate::{Catalog, CloneFormat, CreateOptions, Error, ErrorKind, Features, ImageId, ImageRef, OpenOptions, Result};
 use lsd_core::format::header::{
-    Ancestor, ImageRecord, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION, SnapNamespace,
-    TrashRecord, TrashSource, decode_requires, encode_epoch, encode_requires, key,
+    Ancestor, ImageRecord, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION, TrashRecord,
+    TrashSource, decode_requires, encode_epoch, encode_requires, key,
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
@@ -120,7 +120,7 @@ async fn check_source(store: &Arc<dyn ObjectStore>, found: &Found) -> Result<()>
     if let Some(snapshot) = header.snapshots.usable().find(|snapshot| snapshot.children > 0) {
         return busy(format!("snapshot {:?} has clones: flatten them first", snapshot.name));
     }
-    if header.snapshots.usable().any(|snapshot| matches!(snapshot.namespace, SnapNamespace::Group { .. })) {
+    if header.snapshots.have_part_of_group() {
         return busy("it has a part of a group's snapshot: remove that first".to_owned());
     }
     match remove::check_in_no_group(store, header).await {

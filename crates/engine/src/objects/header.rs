@@ -50,6 +50,11 @@ impl Snapshots {
         self.all.values().filter(|record| !record.is_removing)
     }
 
+    /// One of them is the image's part of a group's snapshot.
+    pub(crate) fn have_part_of_group(&self) -> bool {
+        self.usable().any(|record| matches!(record.namespace, SnapNamespace::Group { .. }))
+    }
+
     /// `NotEmpty`: the image cannot be removed.
     pub(crate) fn check_none(&self, image: &str) -> Result<()> {
         match self.usable().next() {
@@ -158,12 +163,7 @@ impl Header {
     /// trash, nor repaired.
     pub(crate) fn check_not_migrating(&self) -> Result<()> {
         self.check_writable()?;
-        match &self.migration {
-            Some(migration) if migration.state != MigrationState::Returned => {
-                Err(Error::new(ErrorKind::Busy, format!("{}: image in migration state", self.name)))
-            }
-            _ => Ok(()),
-        }
+        check_is_over(&self.name, self.migration.as_ref())
     }
 
     /// `Busy`: what a clone of it would point at may be the source's of a migration, or is about to go.
@@ -247,11 +247,16 @@ pub(crate) fn migration(values: &KvMap) -> FormatResult<Option<MigrationRecord>>
     values.get(key::MIGRATION).map(|value| MigrationRecord::decode(value)).transpose()
 }
 
-/// What [`Header::check_not_migrating`] says, also of a header of which other values do not verify. `Corrupt`: this one does not.
+/// As [`Header::check_not_migrating`] of a header of which other values need not verify; `Busy` also of a source. `Corrupt`: this
+/// value does not verify.
 pub(crate) fn check_not_migrating(object: &ObjectName, values: &KvMap) -> Result<()> {
-    match migration(values).map_err(|error| corrupt(object, error))? {
-        Some(record) if record.state != MigrationState::Returned => {
-            Err(Error::new(ErrorKind::Busy, format!("{object}: image in migration state")))
+    check_is_over(&object.0, migration(values).map_err(|error| corrupt(object, error))?.as_ref())
+}
+
+fn check_is_over(image: &str, migration: Option<&MigrationRecord>) -> Result<()> {
+    match migration {
+        Some(migration) if migration.state != MigrationState::Returned => {
+            Err(Error::new(ErrorKind::Busy, format!("{image}: image in migration state")))
         }
         _ => Ok(()),
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns: which parts of a hole are the base's. Does not own: reading it (`objects/base.rs`), what was never written
 //! (`lsd_core::map`).
+use super::join;
 use crate::objects::Objects;
 use crate::{Extent, Result};
 use std::ops::Range;
@@ -31,19 +32,12 @@ pub(super) async fn with_base(objects: &Objects, found: Vec<Extent>, unwritten: 
     for Range { start, end } in unwritten {
         data.extend(objects.base_data(*start, end - start).await?);
     }
-    let mut joined: Vec<Extent> = Vec::new();
-    for extent in found {
+    let parts = found.into_iter().flat_map(|extent| {
         let range = extent.offset..extent.offset + extent.len;
-        let parts = if extent.data { vec![(range, true)] } else { split(range, &data) };
-        for (part, data) in parts {
-            let len = part.end - part.start;
-            match joined.last_mut() {
-                Some(last) if last.data == data => last.len += len,
-                _ => joined.push(Extent { offset: part.start, len, data }),
-            }
-        }
-    }
-    Ok(joined)
+        if extent.data { vec![(range, true)] } else { split(range, &data) }
+    });
+    let told = |(part, data): (Range<u64>, bool)| Extent { offset: part.start, len: part.end - part.start, data };
+    Ok(join(parts.map(told)))
 }
 
 #[cfg(test)]

@@ -250,7 +250,10 @@ pub(crate) async fn extents(objects: &Objects, shared: &Shared, offset: u64, len
             state.check(offset, len)?;
             let mut found: Vec<Extent> = Vec::new();
             match state.view.map.lookup(offset, len, &mut found) {
-                Ok(()) => Ok((join(&found), unwritten(&state.view.map, offset, len))),
+                Ok(()) => {
+                    let told = |Extent { offset, len, loc }| crate::Extent { offset, len, data: loc.is_some() };
+                    Ok((join(found.into_iter().map(told)), unwritten(&state.view.map, offset, len)))
+                }
                 Err(_) => Err(state.view.map.missing(offset, len)),
             }
         };
@@ -278,13 +281,13 @@ pub(crate) async fn first_extents(
     extents(objects, shared, offset, len).await
 }
 
-fn join(found: &[Extent]) -> Vec<crate::Extent> {
+/// Extents that follow on each other, those of one kind as one.
+fn join(found: impl Iterator<Item = crate::Extent>) -> Vec<crate::Extent> {
     let mut joined: Vec<crate::Extent> = Vec::new();
     for extent in found {
-        let data = extent.loc.is_some();
         match joined.last_mut() {
-            Some(last) if last.data == data => last.len += extent.len,
-            _ => joined.push(crate::Extent { offset: extent.offset, len: extent.len, data }),
+            Some(last) if last.data == extent.data => last.len += extent.len,
+            _ => joined.push(extent),
         }
     }
     joined

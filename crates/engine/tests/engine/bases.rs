@@ -18,6 +18,15 @@ struct Over {
     store: Arc<dyn ObjectStore>,
 }
 
+impl Over {
+    /// To who opens the image now.
+    async fn shows(&self, model: &[u8]) {
+        let image = open(&self.store, "disk").await;
+        expect(&image, model).await;
+        image.close().await.unwrap();
+    }
+}
+
 async fn over(bytes: &[u8], size: u64) -> Over {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("base.raw");
@@ -85,9 +94,7 @@ async fn what_was_never_written_is_the_bases() {
     expect(&image, &model).await;
     drop(image);
     for _ in 0..2 {
-        let image = open(&over.store, "disk").await;
-        expect(&image, &model).await;
-        image.close().await.unwrap();
+        over.shows(&model).await;
     }
     check_clean(&over.store).await;
 }
@@ -143,9 +150,7 @@ async fn what_a_shrink_cut_off_does_not_come_back() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     expect(&reader, &expected).await;
     drop(image);
-    let image = open(&over.store, "disk").await;
-    expect(&image, &expected).await;
-    image.close().await.unwrap();
+    over.shows(&expected).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,9 +177,7 @@ async fn a_flattened_image_needs_its_base_no_more() {
     expect(&image, &model).await;
     image.snapshots().remove("late").await.unwrap();
     drop(image);
-    let image = open(&over.store, "disk").await;
-    expect(&image, &model).await;
-    image.close().await.unwrap();
+    over.shows(&model).await;
     check_clean(&over.store).await;
 }
 
@@ -205,9 +208,7 @@ async fn a_flatten_that_is_cut_off_loses_nothing() {
     image.flatten(&silent).await.unwrap();
     std::fs::remove_file(&over.path).unwrap();
     drop(image);
-    let image = open(&over.store, "disk").await;
-    expect(&image, &model).await;
-    image.close().await.unwrap();
+    over.shows(&model).await;
     check_clean(&over.store).await;
 }
 
@@ -334,9 +335,7 @@ async fn run(seed: u64, settings: Settings) {
         }
     }
     std::fs::remove_file(&over.path).unwrap();
-    let image = open(&over.store, "disk").await;
-    expect(&image, &model).await;
-    image.close().await.unwrap();
+    over.shows(&model).await;
     check_clean(&over.store).await;
 }
 

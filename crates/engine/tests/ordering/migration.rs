@@ -36,6 +36,13 @@ async fn image_with(blocks: &[(u64, u64)]) -> MemoryCluster {
     cluster
 }
 
+/// Somebody has it open for one write, which is durable.
+async fn write_as_guest(cluster: &MemoryCluster, block: u64, seed: u64) {
+    let client = Client::open(cluster, settings()).await;
+    client.image.write(block * BLOCK, content(seed), true).await.unwrap();
+    client.image.close().await.unwrap();
+}
+
 /// The first update of a header behind the first lock that was given back: an image is frozen then.
 fn freezing() -> impl FnMut(Op, &str) -> bool + Send {
     let mut is_closed = false;
@@ -203,9 +210,7 @@ async fn who_prepares_looks_whether_the_migration_goes_on() {
     first_header.arrive();
     gate.until_waiting(1).await;
     expect(&cluster, "it was there before", &[(0, 1)]).await;
-    let client = Client::open(&cluster, settings()).await;
-    client.image.write(5 * BLOCK, content(6), true).await.unwrap();
-    client.image.close().await.unwrap();
+    write_as_guest(&cluster, 5, 6).await;
     gate.open();
     let prepared = preparing.await.unwrap();
     expect(&cluster, "it was durable", &[(0, 1), (5, 6)]).await;
@@ -222,9 +227,7 @@ async fn who_exchanges_the_names_behind_an_abort_gives_them_back() {
     let preparing = tokio::spawn(prepare_through(gate.clone()));
     gate.until_waiting(1).await;
     migrations(&fresh(&cluster)).abort("disk", &silent).await.unwrap();
-    let client = Client::open(&cluster, settings()).await;
-    client.image.write(5 * BLOCK, content(6), true).await.unwrap();
-    client.image.close().await.unwrap();
+    write_as_guest(&cluster, 5, 6).await;
     gate.open();
     let prepared = preparing.await.unwrap();
     expect(&cluster, "it was durable", &[(0, 1), (5, 6)]).await;
@@ -263,9 +266,7 @@ async fn an_abort_takes_no_destination_that_was_written_to_since() {
     let (aborting, gate) = aborting(&cluster, |op, _| op == Op::Unlock);
     gate.until_waiting(1).await;
     migrations(&fresh(&cluster)).execute("disk", &silent).await.unwrap();
-    let client = Client::open(&cluster, settings()).await;
-    client.image.write(7 * BLOCK, content(8), true).await.unwrap();
-    client.image.close().await.unwrap();
+    write_as_guest(&cluster, 7, 8).await;
     gate.open();
     let aborted = aborting.await.unwrap();
     expect(&cluster, "it was durable", &[(0, 1), (5, 6), (7, 8)]).await;
@@ -291,9 +292,7 @@ async fn who_lost_the_source_to_another_abort_does_not_get_it_again() {
     let cluster = image_with(&[(0, 1)]).await;
     let data = format!("lsd_data.{}", source_of(&fresh(&cluster)).await);
     prepare_through(fresh(&cluster)).await.unwrap();
-    let client = Client::open(&cluster, settings()).await;
-    client.image.write(0, content(6), true).await.unwrap();
-    client.image.close().await.unwrap();
+    write_as_guest(&cluster, 0, 6).await;
     // It has read what the destination shows, and compares that with what the source has.
     let (first, slow) = aborting(&cluster, move |op, name| op == Op::Read && name.starts_with(&data));
     slow.until_waiting(1).await;

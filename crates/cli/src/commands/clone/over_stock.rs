@@ -6,7 +6,6 @@ use super::super::layout::Layout;
 use super::FAILED;
 use crate::error::{Failure, Result};
 use crate::session::{Location, Session};
-use crate::spec::Place;
 use lsd_engine::{Catalog, ErrorKind, Image, ImageRef};
 use lsd_rados::RadosError;
 use lsd_rados::stock::{StockBases, StockSnapshot};
@@ -21,7 +20,7 @@ pub async fn is_stock(session: &Session, parent: &Location) -> Result<bool> {
         Err(error) if error.kind == ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::engine(FAILED, &error)),
     }
-    let (pool, namespace) = pool_of(session, parent);
+    let (pool, namespace) = session.pool_and_namespace(&parent.place);
     let there = session.stock_bases().await?.is_there((&pool, &namespace), &parent.image).await;
     there.map_err(|error| failed(&error))
 }
@@ -33,22 +32,15 @@ pub async fn clone(session: &Session, parent: &Location, to: &Location, layout: 
     // 2. The image, of which nobody was told yet.
     let store = session.store(&to.place).await?;
     let options = layout.for_new(session, &store, base.size).await?;
-    let make = async {
-        to.check_free_of_stock(session).await?;
-        Image::create_over(&store, &to.image, &options, &base).await
-    };
-    let made = make.await;
+    let made = to.give_name(session, Image::create_over(&store, &to.image, &options, &base)).await;
     let id = made.map_err(|error| Failure::engine(FAILED, &error))?;
     // 3. From here on nobody takes the snapshot away. It may have gone just before.
-    let held = bases.hold(&snapshot, &id.0).await.map_err(|error| failed(&error));
-    let kept = match held {
-        Ok(()) => look_at(session, &bases, parent).await.and_then(|(_, found)| match found == snapshot {
-            true => Ok(()),
-            false => Err(Failure::errno(FAILED, libc::ENOENT)),
-        }),
-        Err(failure) => Err(failure),
+    let keep = async {
+        bases.hold(&snapshot, &id.0).await.map_err(|error| failed(&error))?;
+        let (_, found) = look_at(session, &bases, parent).await?;
+        if found == snapshot { Ok(()) } else { Err(Failure::errno(FAILED, libc::ENOENT)) }
     };
-    if let Err(failure) = kept {
+    if let Err(failure) = keep.await {
         // What cannot be undone shows nothing of the snapshot: reading it is an error.
         let _ = Image::remove(&store, &ImageRef::Id(id.clone()), &|_, _| Ok(())).await;
         let _ = bases.let_go(&snapshot, &id.0).await;
@@ -58,16 +50,9 @@ pub async fn clone(session: &Session, parent: &Location, to: &Location, layout: 
 }
 
 async fn look_at(session: &Session, bases: &StockBases, parent: &Location) -> Result<(BaseSpec, StockSnapshot)> {
-    let (pool, namespace) = pool_of(session, parent);
+    let (pool, namespace) = session.pool_and_namespace(&parent.place);
     let snapshot = parent.snap.as_deref().unwrap_or_default();
     bases.look_at((&pool, &namespace), &parent.image, snapshot).await.map_err(|error| failed(&error))
-}
-
-fn pool_of(session: &Session, location: &Location) -> (String, String) {
-    match &location.place {
-        Place::Pool { pool, namespace } => (pool.clone().unwrap_or_else(|| session.default_pool()), namespace.clone()),
-        Place::Directory(_) => Default::default(),
-    }
 }
 
 fn failed(error: &RadosError) -> Failure {

@@ -80,11 +80,7 @@ fn check_places(session: &Session, source: &Place, destination: &Place) -> Resul
     if *destination == Place::default() {
         return Ok(());
     }
-    let whole = |place: &Place| match place {
-        Place::Pool { pool, namespace } => (pool.clone().unwrap_or_else(|| session.default_pool()), namespace.clone()),
-        Place::Directory(path) => (format!("dir:{}", path.display()), String::new()),
-    };
-    let (from, to) = (whole(source), whole(destination));
+    let (from, to) = (session.pool_and_namespace(source), session.pool_and_namespace(destination));
     for (what, from, to) in [("pool", from.0, to.0), ("namespace", from.1, to.1)] {
         if from != to {
             let both = format!("source {what}: {from}, dest {what}: {to}");

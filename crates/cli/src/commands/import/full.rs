@@ -38,11 +38,8 @@ impl Import<'_> {
         })?;
         let store = self.session.store_or_create(&destination.place).await?;
         let options = layout.for_import(self.session, &store, &header).await?;
-        let create = async {
-            destination.check_free_of_stock(self.session).await?;
-            Image::create(&store, &destination.image, &options).await
-        };
-        create.await.map_err(|error| {
+        let create = Image::create(&store, &destination.image, &options);
+        destination.give_name(self.session, create).await.map_err(|error| {
             warn_named("image creation failed");
             plain_errno(&error)
         })?;
