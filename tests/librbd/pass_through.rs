@@ -235,6 +235,20 @@ fn the_library_never_takes_itself_for_the_stock_one() {
     assert_eq!((done.text().as_str(), done.errors().as_str()), (found, ""), "{done}");
 }
 
+/// Neither directory has its name any more, and RBD has a trash in the pool, too.
+#[test]
+fn the_source_of_a_migration_is_found_by_its_name_beside_stock_images() {
+    let ceph = requires_ceph!();
+    if !tests_own_library() {
+        return;
+    }
+    let pool = Pool::new(&ceph, "moved").with_both("of-lsd", "of-rbd", "8M");
+    pool.rbd(&["trash", "mv", "of-rbd"]).ok();
+    let moved = "r = rbd.RBD(); r.migration_prepare(io, 'of-lsd', io, 'there'); s = r.migration_status(io, 'of-lsd'); \
+        print(s['source_image_name'], s['dest_image_name']); r.migration_abort(io, 'of-lsd'); print(r.list(io))";
+    assert_eq!(pool.python(moved).ok().text(), "of-lsd there\n['of-lsd']\n");
+}
+
 /// What lsd keeps in a pool is nothing to RBD's tools, and the reverse.
 #[test]
 fn neither_kind_is_in_the_way_of_the_others_tools() {

@@ -148,7 +148,10 @@ static const char *events_until(bool dot, int milliseconds)
 
 static void begin(char what, int number)
 {
-	struct { char what; int number; } command = { what, number };
+	struct { char what; int number; } command;
+	memset(&command, 0, sizeof command); /* what lies between the two is written, too */
+	command.what = what;
+	command.number = number;
 	IS(write(to_watcher, &command, sizeof command), sizeof command);
 }
 
@@ -284,6 +287,16 @@ static void of_itself(rbd_image_t image)
 	OK(rbd_snap_create(image, "gone"));
 }
 
+static void remove_snapshots(rbd_image_t image)
+{
+	rbd_snap_info_t snaps[32];
+	int most = 32, count = rbd_snap_list(image, snaps, &most);
+	TRUE(count > 0);
+	for (int at = 0; at < count; at++)
+		OK(rbd_snap_remove(image, snaps[at].name));
+	rbd_snap_list_end(snaps);
+}
+
 int main(int argc, char **argv)
 {
 	int commands[2], answers[2], status = 0, order = 0;
@@ -322,6 +335,7 @@ int main(int argc, char **argv)
 	in_no_time(image);
 	in_a_group();
 	of_itself(image);
+	remove_snapshots(image);
 	OK(rbd_close(image));
 	IS(waitpid(watcher, &status, 0), watcher);
 	OK(status);

@@ -11,7 +11,7 @@ use crate::ffi::ctypes::rados_ioctx_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::pool::Pool;
 use crate::runtime::process::core;
-use lsd_engine::{Catalog, ErrorKind, ImageId, Trash};
+use lsd_engine::{Catalog, ErrorKind, ImageId, Trash, TrashSource};
 use std::ffi::c_char;
 
 /// RBD's objects in a pool: a name's, one of format 1, a header, the trash, and who has been there at all.
@@ -65,8 +65,8 @@ pub fn is_stock_id(pool: &Pool, id: &str) -> Outcome<bool> {
     Ok(!own? && stock? && is_there_to_reach(pool, &format!("image {id}")))
 }
 
-/// Whether a call that names an image is the stock library's. EBUSY: both libraries have one of that name. So is one that names nothing: it finds by its name what is half
-/// removed, and in its trash.
+/// Whether a call that names an image is the stock library's. EBUSY: both libraries have one of that name. So is one that names nothing
+/// of either: it finds by its name what is half removed, and in its trash.
 ///
 /// # Safety
 /// A live io context and a string, by the contract of librbd.h.
@@ -84,7 +84,16 @@ pub unsafe fn stock_has(io: rados_ioctx_t, name: *const c_char) -> Outcome<bool>
     if owners.ours {
         return Ok(false);
     }
-    if owners.stock { Ok(is_there_to_reach(&pool, &format!("image {name}"))) } else { stock_lists_trash(&pool) }
+    if owners.stock {
+        return Ok(is_there_to_reach(&pool, &format!("image {name}")));
+    }
+    Ok(stock_lists_trash(&pool)? && !core()?.block_on(is_source(&pool, &name))?)
+}
+
+/// Whether an image of lsd in the trash is the source of a migration, which is found by its name there.
+async fn is_source(pool: &Pool, name: &str) -> Outcome<bool> {
+    let trash = Trash::new(pool.store.clone()).list().await?;
+    Ok(trash.iter().any(|entry| entry.source == TrashSource::Migration && entry.name == name))
 }
 
 /// Whether an id that may be in the trash is the stock library's.
