@@ -237,7 +237,6 @@ cp foo@s1 c@s1
 cp --no-progress foo@s1 c
 info c
 snap ls c
-du c
 bench foo@nope --io-type read
 bench foo@s1 --io-type write
 bench foo@s1 --io-type rw

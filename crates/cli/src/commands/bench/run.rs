@@ -32,7 +32,8 @@ impl<'a> Run<'a> {
         let places = image.size() / io_size;
         let threads = workload.io_threads;
         let next = (0..threads).map(|slot| places * slot / threads * io_size).collect();
-        let data = vec![rand::rng().random::<u8>(); io_size as usize];
+        // Never zero: zeroes are what copies and sparse writes leave out.
+        let data = vec![rand::rng().random_range(1..=u8::MAX); io_size as usize];
         Self { image, workload, next, full_next: 0, data: data.into() }
     }
 
