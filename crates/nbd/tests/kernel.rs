@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
@@ -81,6 +82,25 @@ async fn use_device(attached: &Attached, file: &Path, device: &FileDevice) {
     tokio::task::spawn_blocking(tools).await.unwrap();
 }
 
+struct Successor {
+    stopper: Stopper,
+    serving: tokio::task::JoinHandle<SessionEnd>,
+}
+
+/// The next server of a device, as soon as the driver has seen that the first one is gone: before, it takes no socket, and
+/// the session ends at once.
+async fn reattached(index: DeviceIndex, device: &Arc<FileDevice>) -> (Successor, Attached) {
+    loop {
+        let mut served = serve(device.clone());
+        served.params.cookie = Some("a-cookie".into());
+        let attached = kernel::reattach(index, &served.params, vec![served.socket.into()]).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if !served.serving.is_finished() {
+            return (Successor { stopper: served.stopper, serving: served.serving }, attached);
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs the nbd driver and root: run by netlink_device in a guest"]
 fn guest_netlink_device() {
@@ -121,9 +141,7 @@ fn guest_netlink_device() {
         third.params.cookie = Some("another".into());
         let wrong = kernel::reattach(index, &third.params, vec![third.socket.into()]).err().unwrap();
         assert_eq!(wrong.errno(), Some(libc::EINVAL), "{wrong}");
-        let mut fourth = serve(device.clone());
-        fourth.params.cookie = Some("a-cookie".into());
-        let attached = kernel::reattach(index, &fourth.params, vec![fourth.socket.into()]).unwrap();
+        let (fourth, attached) = reattached(index, &device).await;
         reader.await.unwrap();
         kernel::detach(index).unwrap();
         assert_eq!(fourth.serving.await.unwrap(), SessionEnd::Disconnected);
