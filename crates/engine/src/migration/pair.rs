@@ -273,6 +273,17 @@ impl Pair {
         Ok(())
     }
 
+    /// The destination was frozen to be given back when the source, whose header is `source`, was being removed already: the abort
+    /// cannot get any further. Not so once it has given the source back, or taken the destination.
+    pub(super) async fn is_late_abort(&self, source: Option<&KvMap>) -> Result<bool> {
+        let goes = |values: &KvMap| values.contains_key(key::REMOVING);
+        if self.state().0 != MigrationState::Aborting || source.is_some_and(|source| !goes(source)) {
+            return Ok(false);
+        }
+        let is_returned = self.source.record.as_ref().is_some_and(|it| it.state == MigrationState::Returned);
+        Ok(!is_returned && self.destination.values().await?.is_some_and(|values| !goes(&values)))
+    }
+
     /// `Invalid`: the preparation was broken off before the source said that it is done, so the names may not be exchanged.
     pub(super) fn check_prepared(&self) -> Result<()> {
         match &self.source.record {

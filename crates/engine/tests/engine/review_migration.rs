@@ -318,3 +318,47 @@ async fn a_source_that_is_left_in_the_trash_comes_back() {
     assert!(trash.list().await.unwrap().is_empty());
     assert_eq!(Catalog::new(store.clone()).list().await.unwrap().len(), 1);
 }
+
+/// A commit has looked, then an abort freezes the destination, then the commit takes the source and dies: the abort comes too late,
+/// and a commit leads to the end.
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_a_commit_was_faster_than_leaves_nothing_frozen() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let old = source(&store, "old").await;
+    prepare(&store, "old", "new").await.unwrap();
+    migrations(&store).execute("new", &silent).await.unwrap();
+    let of_source = format!("lsd_header.{old}");
+
+    let memory = cluster.client();
+    let committer = Gate::new(Arc::new(memory.clone()));
+    let object = of_source.clone();
+    committer.close(move |op, name| op == Op::Update && name == object);
+    let behind: Arc<dyn ObjectStore> = committer.clone();
+    let commit = tokio::spawn(async move { migrations(&behind).commit("new", &silent).await });
+    committer.until_waiting(1).await;
+
+    let aborter = Gate::new(Arc::new(cluster.client()));
+    aborter.close(move |op, name| op == Op::Update && name == of_source);
+    let behind: Arc<dyn ObjectStore> = aborter.clone();
+    let abort = tokio::spawn(async move { migrations(&behind).abort("new", &silent).await });
+    aborter.until_waiting(1).await;
+    assert_eq!(state(&store, "new").await, MigrationState::Aborting);
+
+    let taken = committer.take();
+    committer.close(|op, _| !matches!(op, Op::Look | Op::Read | Op::Values));
+    taken.arrive();
+    committer.until_waiting(1).await;
+    commit.abort();
+    let _ = commit.await;
+    drop(committer.take());
+    cluster.expire(&memory);
+    aborter.open();
+    assert!(abort.await.unwrap().is_err());
+
+    migrations(&store).commit("new", &silent).await.unwrap();
+    let image = Image::open(&store, &ImageRef::Name("new".into()), &options()).await.unwrap();
+    put(&image, 9, 9).await;
+    image.close().await.unwrap();
+    assert_eq!(store.list("lsd_header.").await.unwrap().len(), 1);
+}
