@@ -127,3 +127,30 @@ fn nothing_names_the_machine_it_was_written_on() {
     }
     report("no absolute path of this machine", offences);
 }
+
+/// What stands between fences in a file's documentation, by its kind.
+fn kinds_of_examples(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim_start);
+    let documents = lines.filter_map(|line| line.strip_prefix("///").or_else(|| line.strip_prefix("//!")));
+    let fences = documents.filter_map(|line| line.trim().strip_prefix("```"));
+    fences.step_by(2).collect()
+}
+
+/// No crate's documentation is searched for examples (`doctest = false`): they belong into examples/, where they are run.
+#[test]
+fn documentation_has_no_examples_that_nobody_runs() {
+    let mut offences = Vec::new();
+    for name in production_files() {
+        let text = read(&name);
+        for kind in kinds_of_examples(&text).into_iter().filter(|kind| *kind != "text") {
+            offences.push(format!("{} has an example of the kind {kind:?}", name.display()));
+        }
+    }
+    report("documentation has no examples that nobody runs", offences);
+}
+
+#[test]
+fn examples_in_documentation_are_found() {
+    let text = "//! ```text\n//! a b\n//! ```\n    /// ```\n    /// f();\n    /// ```\nlet fence = \"```\";\n";
+    assert_eq!(kinds_of_examples(text), ["text", ""]);
+}
