@@ -142,6 +142,11 @@
 //! 46. *A base leaves the header only behind a checkpoint that has everything of it* (`collect/bring.rs`, `session/flatten.rs`): without it
 //!     replay would not know where what is brought belongs, and the user may remove the base.
 //!     Test: `a_base_goes_only_when_a_committed_map_has_all_of_it`.
+//! 47. *What an image requires of who touches it is never lowered, and what comes from it requires the same* (`objects/line.rs`,
+//!     `objects/header.rs`, `ties/tie.rs`); *and no log that has what was a base's is replayed from its beginning* (`check/examine.rs`): up to
+//!     where the base was shown when is in no log, so such a replay leaves out what was brought, and a repair would commit zeroes in its
+//!     place.
+//!     Tests: `an_image_that_had_a_base_says_so_for_ever`, `a_repair_puts_no_zeroes_in_place_of_what_a_base_had`.
 use crate::limits::CREATE_WINDOW;
 use crate::lineage::Ancestors;
 use lsd_core::units::{CheckpointId, Epoch, SegmentNo, Seq};

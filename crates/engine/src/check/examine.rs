@@ -9,10 +9,12 @@ use crate::objects::Objects;
 use crate::objects::header::{Header, check_understood};
 use crate::recovery::open;
 use crate::{Catalog, ImageId, Progress, Result, recovery};
+use lsd_core::format::batch::Batch;
 use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
+use lsd_core::format::record::RecordKind;
 use lsd_core::replay::{Contiguous, Promises, join};
-use lsd_core::units::{LeafNo, SegmentNo, Seq, SnapId};
+use lsd_core::units::{LeafNo, Loc, SegmentNo, Seq, SnapId};
 use lsd_state::protocol;
 use lsd_state::state::State;
 use lsd_store::{KvMap, ObjectStore};
@@ -182,6 +184,11 @@ fn add_lost(
     }
 }
 
+/// A record of it has what was a base's.
+fn brings(batch: &Batch) -> bool {
+    batch.records.iter().any(|record| matches!(record.kind, RecordKind::Relocate { from: Loc::NOWHERE, .. }))
+}
+
 /// The image from its log alone, if the log still has every record since the first and reaches as far as the checkpoint.
 async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Result<Option<State>> {
     if segments.found.values().any(|segment| segment.content.has_unknown) {
@@ -193,6 +200,10 @@ async fn rebuild(objects: &Objects, header: &Header, segments: &Segments) -> Res
     }
     // Nor does it know what a parent has, or up to where a base was shown when.
     if header.ancestry.is_some() || header.migration.is_some() || header.had_base {
+        return Ok(None);
+    }
+    // Rule 47: also where the header does not say it, as earlier versions left it.
+    if segments.found.values().flat_map(|segment| &segment.content.batches).any(brings) {
         return Ok(None);
     }
     let frontier = header.log.checkpoint.map_or(Seq(0), |checkpoint| checkpoint.frontier);

@@ -108,7 +108,7 @@ async fn clone_once(
     let log = LogRecord { checkpoint: Some(snapshot.root), replay_from, clean: true, ..LogRecord::default() };
     let mut update = lifecycle::first_header(name, &record, &state, (Epoch(snapshot.root.id.epoch.into()), &log))
         .set(key::ANCESTRY, ancestry.encode())
-        .set(key::REQUIRES, encode_requires(REQUIRES_CLONES));
+        .set(key::REQUIRES, encode_requires(found.header.passes_on(REQUIRES_CLONES)));
     for (name, value) in &found.header.metadata {
         update = update.set(format!("{}{name}", key::META), encode_text(value));
     }

@@ -70,7 +70,7 @@ pub(super) fn first_header(
         name: half.name.clone(),
         ..record.clone()
     };
-    let requires = REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION;
+    let requires = header.passes_on(REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION);
     let mut update = lifecycle::first_header(&destination.name, image, &state, (header.epoch, &log))
         .set(key::MIGRATION, of_destination.encode())
         .set(key::SNAP_COUNTERS, header.snapshots.counters.encode())

@@ -116,7 +116,7 @@ pub(crate) struct Header {
     pub(crate) migration: Option<MigrationRecord>,
     /// What is shown where nothing was ever written.
     pub(crate) base: Option<BaseRecord>,
-    /// The image has a base, or had one.
+    /// The image has a base, or had one, or one of its line did.
     pub(crate) had_base: bool,
     /// Clients that want to be quiet before snapshots, by their keys, as they are: nobody reads the values.
     pub(crate) quiesce: KvMap,
@@ -174,6 +174,11 @@ impl Header {
         }
     }
 
+    /// Rule 47: what another image requires whose map or log comes from this one, beside these bits.
+    pub(crate) fn passes_on(&self, bits: u64) -> u64 {
+        bits | if self.had_base { REQUIRES_BASE } else { 0 }
+    }
+
     /// `Corrupt`: a value is missing or does not verify. `Unsupported`: as [`check_understood`] has it.
     pub(crate) fn decode(object: &ObjectName, values: &KvMap) -> Result<Self> {
         let get = |key: &str| match values.get(key) {
@@ -226,11 +231,12 @@ pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()
     Err(Error::new(ErrorKind::Unsupported, reason))
 }
 
-fn requires(values: &KvMap) -> FormatResult<u64> {
+/// What who touches the image must understand.
+pub(crate) fn requires(values: &KvMap) -> FormatResult<u64> {
     values.get(key::REQUIRES).map_or(Ok(0), |value| decode_requires(value))
 }
 
-/// The image has a base, or had one; what it requires was looked at before.
+/// The image has a base, or had one, or one of its line did; what it requires was looked at before.
 pub(crate) fn had_base(values: &KvMap) -> bool {
     requires(values).is_ok_and(|bits| bits & REQUIRES_BASE != 0)
 }

@@ -8,7 +8,7 @@ use crate::objects::pools::open_place;
 use crate::{Error, ErrorKind, ImageId, Result};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{
-    Ancestor, AncestryRecord, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION,
+    Ancestor, MigrationRecord, MigrationRole, MigrationState, REQUIRES_BASE, REQUIRES_MIGRATION,
 };
 use lsd_core::units::CheckpointId;
 use lsd_state::lineage::{Ancestors, Whose};
@@ -27,18 +27,17 @@ pub(crate) struct Line {
     migration: Option<Arc<MigrationRecord>>,
     /// The header had it when it was last read.
     is_migrating: Arc<AtomicBool>,
+    /// The image has, or had, a base, or is of the line of one: that never changes.
+    had_base: bool,
     /// Of who aborts the migration, which is the only one that writes to its source: whether it became the owner.
     migrator: Option<Arc<AtomicBool>>,
 }
 
 impl Line {
     /// `NotFound`: a pool is gone.
-    pub(crate) async fn open(
-        store: &Arc<dyn ObjectStore>,
-        ancestry: Option<&AncestryRecord>,
-        migration: Option<&MigrationRecord>,
-    ) -> Result<Self> {
-        let above = ancestry.map(|ancestry| ancestry.ancestors.clone()).unwrap_or_default();
+    pub(crate) async fn open(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<Self> {
+        let (migration, had_base) = (header.migration.as_ref(), header.had_base);
+        let above = header.ancestry.as_ref().map(|ancestry| ancestry.ancestors.clone()).unwrap_or_default();
         let ancestors = match migration {
             Some(migration) if needs_source(migration) => Ancestors::with_source(above, migration.source.clone()),
             _ => Ancestors::new(above),
@@ -62,7 +61,7 @@ impl Line {
         }
         let is_migrating = Arc::new(AtomicBool::new(migration.is_some()));
         let migration = migration.cloned().map(Arc::new);
-        Ok(Self { ancestors, objects: objects.into(), migration, is_migrating, migrator: None })
+        Ok(Self { ancestors, objects: objects.into(), migration, is_migrating, had_base, migrator: None })
     }
 }
 
@@ -117,9 +116,11 @@ impl Objects {
         self.line.is_migrating.store(header.migration.is_some(), Ordering::Release);
     }
 
-    /// What the image requires of who touches it beside these bits, as long as it is in a migration.
+    /// Rule 47: these bits, with what the image requires of who touches it beside them.
     pub(crate) fn requires(&self, bits: u64) -> u64 {
-        bits | if self.line.is_migrating.load(Ordering::Acquire) { REQUIRES_MIGRATION } else { 0 }
+        let migration = if self.line.is_migrating.load(Ordering::Acquire) { REQUIRES_MIGRATION } else { 0 };
+        let base = if self.line.had_base { REQUIRES_BASE } else { 0 };
+        bits | migration | base
     }
 
     /// Rule 38: what nobody deletes, as long as the image is the source of a migration.

@@ -44,7 +44,7 @@ pub(crate) async fn described_by(store: &Arc<dyn ObjectStore>, header: Header) -
 /// The objects that a header leads to, its ancestors' included.
 pub(crate) async fn objects_of(store: &Arc<dyn ObjectStore>, header: &Header) -> Result<Objects> {
     let data = in_pool(store, PoolId(header.image.data_pool)).await?;
-    let line = Line::open(store, header.ancestry.as_ref(), header.migration.as_ref()).await?;
+    let line = Line::open(store, header).await?;
     let id = ImageId(header.image.id.clone());
     Ok(Objects { meta: store.clone(), data, id, uuid: header.image.uuid, line, base: None })
 }

@@ -2,14 +2,15 @@
 //!
 //! Owns: that a child's entry and the snapshot's count of children change in one update, whoever owns the parent's image meanwhile.
 //! Does not own: when (`lifecycle/`, `session/flatten.rs`), ties that a crash has left (`stale.rs`).
+use crate::api::error::corrupt;
 use crate::api::limits::{HEADER_TRIES, RETRY_FIRST, TIE_TRIES};
-use crate::objects::header::Header;
+use crate::objects::header::{Header, requires};
 use crate::objects::pools::open_place;
 use crate::ownership::watch;
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::{
-    Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS,
-    SnapNamespace, SnapRecord, encode_requires, key,
+    Ancestor, AncestryRecord, ChildRecord, ImagePlace, REQUIRES_CLONES, REQUIRES_SNAPSHOTS, SnapNamespace, SnapRecord,
+    encode_requires, key,
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
@@ -111,7 +112,8 @@ impl ParentHeader {
             }
             let update =
                 self.expecting(seen, &before).expect(key::child(child), "").set(key::child(child), child.encode());
-            let kept = if header.migration.is_some() { REQUIRES_MIGRATION } else { 0 };
+            // Rule 47.
+            let kept = requires(&seen.values).map_err(|error| corrupt(&self.object, error))?;
             let requires = encode_requires(REQUIRES_SNAPSHOTS | REQUIRES_CLONES | kept);
             // The source of a migration gets no clones any more.
             let migration = seen.values.get(key::MIGRATION).cloned().unwrap_or_default();

@@ -1,8 +1,11 @@
-//! Rules 45 and 46: what an image brings from its base.
+//! Rules 45 to 47: what an image brings from its base, and that it is not forgotten that it did.
 use super::*;
 use bytes::Bytes;
-use lsd_engine::{Bases, CreateOptions, ImageRef};
-use lsd_store::{Base, BaseSpec, OpenBases, StoreError, StoreErrorKind, StoreFuture};
+use lsd_core::format::header::{REQUIRES_BASE, decode_requires, encode_requires, key};
+use lsd_engine::{Bases, CloneOptions, CreateOptions, ImageRef, MigrationOptions, Migrations, RepairOptions, SnapRef};
+use lsd_store::{
+    Base, BaseSpec, KvPresence, KvUpdate, MEMORY_POOL, ObjectName, OpenBases, StoreError, StoreErrorKind, StoreFuture,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -156,4 +159,84 @@ async fn a_base_goes_only_when_a_committed_map_has_all_of_it() {
     cluster.expire(&memory);
     let next = base.open_through(Arc::new(cluster.client())).await;
     expect_in(&next, "a flatten had returned", &[(0, Some(7)), (9, Some(1)), (1000, Some(7))]).await;
+}
+
+async fn headers(store: &Arc<dyn ObjectStore>) -> Vec<ObjectName> {
+    store.list("lsd_header.").await.unwrap()
+}
+
+/// Every image that is there requires who touches it to know of bases.
+async fn all_require_bases(store: &Arc<dyn ObjectStore>, last: &str) {
+    for header in headers(store).await {
+        let values = store.kv_get(&header, "").await.unwrap();
+        let bits = values.get(key::REQUIRES).map_or(0, |value| decode_requires(value).unwrap());
+        let whose = String::from_utf8_lossy(&values[key::NAME]).into_owned();
+        let whose = ["disk", "child", "moved"].into_iter().find(|name| whose.contains(name));
+        assert!(bits & REQUIRES_BASE != 0, "{last}, and {whose:?} does not say any more that there was a base");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_had_a_base_says_so_for_ever() {
+    let cluster = with_base().await;
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let image = Slow::new().open_through(store.clone()).await;
+    image.flatten(&|_, _| Ok(())).await.unwrap();
+    image.snapshots().create("s").await.unwrap();
+    all_require_bases(&store, "a snapshot was taken").await;
+    image.close().await.unwrap();
+    let named = |name: &str| ImageRef::Name(name.into());
+    let clone = async |parent: &str, name: &str| {
+        let snapshot = SnapRef::Name("s".into());
+        let options = CloneOptions::default();
+        Image::clone_from((&store, &named(parent), &snapshot), (&store, name), &options).await.unwrap();
+        all_require_bases(&store, "a clone was made").await;
+    };
+    clone("disk", "child").await;
+    let options = || OpenOptions { settings: settings(), ..OpenOptions::default() };
+    let child = Image::open(&store, &named("child"), &options()).await.unwrap();
+    child.flatten(&|_, _| Ok(())).await.unwrap();
+    child.snapshots().create("s").await.unwrap();
+    all_require_bases(&store, "a snapshot of a clone was taken").await;
+    child.close().await.unwrap();
+    clone("child", "child of it").await;
+    Image::remove(&store, &named("child of it"), &|_, _| Ok(())).await.unwrap();
+    let migrations = Migrations::new(store.clone(), options());
+    migrations.prepare("child", (&store, "moved"), &MigrationOptions::default()).await.unwrap();
+    all_require_bases(&store, "a migration was prepared").await;
+}
+
+/// As an image is that lost the word of its base to an earlier version.
+#[tokio::test(start_paused = true)]
+async fn a_repair_puts_no_zeroes_in_place_of_what_a_base_had() {
+    let cluster = with_base().await;
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let image = Slow::new().open_through(store.clone()).await;
+    put(&image, 9, 1).await;
+    image.flatten(&|_, _| Ok(())).await.unwrap();
+    image.close().await.unwrap();
+    let header = headers(&store).await.remove(0);
+    let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::REQUIRES, encode_requires(0));
+    store.kv_update(&header, update).await.unwrap();
+    let mut damaged = Vec::new();
+    for page in store.list("lsd_map.").await.unwrap() {
+        let len = store.stat(&page).await.unwrap();
+        let bytes = store.read(&page, 0, len).await.unwrap();
+        if let Some(at) = bytes.windows(4).position(|window| window == b"LSDL") {
+            damaged.push((page.0, at + 22, bytes[at + 22]));
+        }
+    }
+    assert!(!damaged.is_empty(), "the map has no leaf");
+    for (page, at, byte) in &damaged {
+        assert!(cluster.corrupt(MEMORY_POOL, page, *at, &[byte ^ 1]));
+    }
+    let disk = ImageRef::Name("disk".into());
+    let options = RepairOptions { watch_timeout: Duration::from_secs(1), ..RepairOptions::default() };
+    Image::repair(&store, &disk, options, &|_, _| Ok(())).await.unwrap();
+    // What was damaged is as it was, if it is still there.
+    for (page, at, byte) in &damaged {
+        cluster.corrupt(MEMORY_POOL, page, *at, &[*byte]);
+    }
+    let next = Slow::new().open_through(store.clone()).await;
+    expect_in(&next, "a repair gives nothing up", &[(0, Some(7)), (9, Some(1)), (1000, Some(7))]).await;
 }
