@@ -175,11 +175,16 @@ impl Session {
             _ => None,
         };
         let parents = Some(self.parents_in(place));
-        let bases = match place {
-            Place::Directory(_) => Bases::default(),
-            Place::Pool { .. } => Bases::new(Arc::new(self.stock_bases().await?)),
-        };
+        let bases = self.bases(place).await?;
         Ok(OpenOptions { read_only, settings: self.image_settings()?, pool, parents, bases, ..OpenOptions::default() })
+    }
+
+    /// Who opens the bases of a place's images, and lets go of them.
+    pub async fn bases(&self, place: &Place) -> Result<Bases> {
+        match place {
+            Place::Directory(_) => Ok(Bases::default()),
+            Place::Pool { .. } => Ok(Bases::new(Arc::new(self.stock_bases().await?))),
+        }
     }
 
     /// Stock RBD images as bases of images.

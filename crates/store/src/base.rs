@@ -6,7 +6,7 @@
 //! A base is read-only, and stays as it is as long as an image needs it: an image that finds another one in its place does not open.
 mod file;
 
-use crate::{StoreError, StoreFuture};
+use crate::{StoreError, StoreErrorKind, StoreFuture};
 use bytes::Bytes;
 pub use file::{FILE_BASE, FileBase};
 use std::fmt;
@@ -28,11 +28,6 @@ pub trait Base: Send + Sync + fmt::Debug {
 
     /// What of a range, which lies inside, may be anything but zeroes: in order, apart from each other. All of it where nothing is known.
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>>;
-
-    /// The image of this id needs it no more: what was done to keep it as it is for that image alone is undone.
-    fn let_go(&self, _image: &str) -> StoreFuture<()> {
-        Box::pin(async { Ok(()) })
-    }
 }
 
 /// A base as an image's header names it.
@@ -52,6 +47,10 @@ pub struct BaseSpec {
 pub trait OpenBases: Send + Sync + fmt::Debug {
     /// `Unsupported`: not of this kind; `Stale`: it is another one than it was; whatever the source itself says else.
     fn open(&self, spec: &BaseSpec) -> StoreFuture<Arc<dyn Base>>;
+
+    /// The image of this id needs it no more: what was done to keep it as it is for that image alone is undone. What is undone already is
+    /// right. `Unsupported`: not of this kind.
+    fn let_go(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()>;
 }
 
 /// Opens files, and no other kind.
@@ -62,13 +61,23 @@ impl OpenBases for FileBases {
     fn open(&self, spec: &BaseSpec) -> StoreFuture<Arc<dyn Base>> {
         let spec = spec.clone();
         Box::pin(async move {
-            if spec.kind != FILE_BASE {
-                let reason = format!("this program opens no base of kind {:?}", spec.kind);
-                let kind = crate::StoreErrorKind::Unsupported;
-                return Err(StoreError::new(kind, "open base", spec.spec).with_detail(reason));
-            }
+            check_is_file(&spec, "open base")?;
             let base: Arc<dyn Base> = Arc::new(FileBase::open(&spec).await?);
             Ok(base)
         })
     }
+
+    /// Nobody keeps a file.
+    fn let_go(&self, spec: &BaseSpec, _image: &str) -> StoreFuture<()> {
+        let checked = check_is_file(spec, "let go of base");
+        Box::pin(async { checked })
+    }
+}
+
+fn check_is_file(spec: &BaseSpec, op: &'static str) -> Result<(), StoreError> {
+    if spec.kind == FILE_BASE {
+        return Ok(());
+    }
+    let reason = format!("this program opens no base of kind {:?}", spec.kind);
+    Err(StoreError::new(StoreErrorKind::Unsupported, op, spec.spec.clone()).with_detail(reason))
 }

@@ -7,8 +7,7 @@ use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
 use crate::output::progress::ProgressLine;
 use crate::session::{Location, Session};
-use lsd_engine::{ErrorKind, Image, ImageId, ImageRef, OpenOptions, SnapNamespace};
-use lsd_rados::stock::{RBD_BASE, StockSnapshot};
+use lsd_engine::{ErrorKind, Image, ImageRef, OpenOptions, SnapNamespace};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 
@@ -41,11 +40,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         Ok(())
     };
     let image = ImageRef::Name(location.image.clone());
-    let kept = kept_snapshot(&store, &image).await;
+    let bases = session.bases(&location.place).await?;
     let removing = async {
         match parsed.has("force") {
-            true => Image::remove_damaged(&store, &image, &progress).await,
-            false => Image::remove(&store, &image, &progress).await,
+            true => Image::remove_damaged_with(&store, &image, &bases, &progress).await,
+            false => Image::remove_with(&store, &image, &bases, &progress).await,
         }
     };
     let removed = telling_who_is_waited_for(&store, &image, &|| line.has_begun(), removing).await;
@@ -54,24 +53,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         Err(error) if error.kind == ErrorKind::NotEmpty && !has_users_snapshots(session, &location).await => {
             Err(Failure::new(error.errno(), HAS_CLONES))
         }
-        Ok(()) => match kept {
-            Some((id, snapshot)) => {
-                let let_go = session.stock_bases().await?.let_go(&snapshot, &id.0).await;
-                let_go.map_err(|error| {
-                    Failure::errno("the image is removed, but its parent's snapshot stays kept", error.errno)
-                })
-            }
-            None => Ok(()),
-        },
-        Err(error) => Err(in_words(&error)),
+        removed => removed.map_err(|error| in_words(&error)),
     }
-}
-
-/// The snapshot of a stock RBD image that is kept for this image. What is damaged names none.
-async fn kept_snapshot(store: &Arc<dyn ObjectStore>, image: &ImageRef) -> Option<(ImageId, StockSnapshot)> {
-    let (id, base) = Image::base_of(store, image).await.ok()?;
-    let base = base.filter(|base| base.kind == RBD_BASE)?;
-    Some((id, StockSnapshot::parse(&base.spec)?))
 }
 
 /// Says which group it is, if that is still known.

@@ -34,6 +34,7 @@ impl Subject {
     async fn of(session: &Session, parsed: &Parsed) -> Result<Self> {
         let (place, id) = image_id(parsed)?;
         let store = session.store(&place).await?;
-        Ok(Self { trash: Trash::new(store.clone()), store, id })
+        let trash = Trash::new(store.clone()).with_bases(session.bases(&place).await?);
+        Ok(Self { trash, store, id })
     }
 }

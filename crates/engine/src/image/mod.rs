@@ -13,20 +13,20 @@ mod object_map;
 mod quiesce;
 mod snapshots;
 mod trash;
+mod with_bases;
 
 use crate::api::clock::{Clock, SystemClock};
 use crate::api::limits::WALK_LEAVES;
 use crate::api::stats::{ClientStats, Stat};
 use crate::compiled_here;
 use crate::lifecycle::clone::{self, Wanted};
-use crate::lifecycle::remove;
 use crate::ownership::watch;
 use crate::read;
 use crate::recovery::open::{self, Found};
 use crate::session::Session;
 use crate::{
-    BaseInfo, CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features, ImageId,
-    ImageInfo, ImageRef, OpenOptions, Progress, SnapRef,
+    BaseInfo, Bases, CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features,
+    ImageId, ImageInfo, ImageRef, OpenOptions, Progress, SnapRef,
 };
 use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, check, lifecycle};
 use beside::Counted;
@@ -156,7 +156,7 @@ impl Image {
         image: &ImageRef,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        lifecycle::remove(store, image, progress).await
+        Self::remove_with(store, image, &Bases::default(), progress).await
     }
 
     /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
@@ -167,10 +167,7 @@ impl Image {
         image: &ImageRef,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        match lifecycle::remove(store, image, progress).await {
-            Err(error) if error.kind == ErrorKind::Corrupt => remove::remove_by_walking(store, image, progress).await,
-            removed => removed,
-        }
+        Self::remove_damaged_with(store, image, &Bases::default(), progress).await
     }
 
     /// Looks at everything that the image consists of, without opening it, and changes nothing. `NotFound`; damage is no error

@@ -9,7 +9,7 @@ use crate::api::error::invalid;
 use crate::compiled_here;
 use crate::lifecycle::{self, remove};
 use crate::recovery::open;
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use crate::{Bases, Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{TrashRecord, TrashSource, key};
 use lsd_core::format::names;
 use lsd_store::{ObjectStore, StoreErrorKind};
@@ -41,11 +41,19 @@ impl TrashEntry {
 pub struct Trash {
     store: Arc<dyn ObjectStore>,
     clock: Arc<dyn Clock>,
+    /// Who lets go of the bases of images that are removed.
+    bases: Bases,
 }
 
 impl Trash {
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, clock: Arc::new(SystemClock) }
+        Self { store, clock: Arc::new(SystemClock), bases: Bases::default() }
+    }
+
+    /// The same, where images may have bases of kinds that these open.
+    #[must_use]
+    pub fn with_bases(self, bases: Bases) -> Self {
+        Self { bases, ..self }
     }
 
     fn catalog(&self) -> Catalog {
@@ -189,7 +197,7 @@ impl Trash {
             let reason = format!("{}: its time in the trash is not over", record.name);
             return Err(Error::new(ErrorKind::Permission, reason));
         }
-        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), progress).await {
+        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), &self.bases, progress).await {
             // Of one whose removal was broken off behind its last object only the entry is left.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             removed => removed?,

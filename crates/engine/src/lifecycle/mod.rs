@@ -1,7 +1,8 @@
 //! Creating and removing images.
 //!
 //! Order of creation: header first, directory entry last; a crash between leaves an object that no name leads to. Order of removal:
-//! the image is taken (rule 25 of `protocol.rs`), then everything but the header goes, then the header, then the name; a removal that
+//! the image is taken (rule 25 of `protocol.rs`), then everything but the header goes, then what is kept for it elsewhere is let go, which
+//! the header names, then the header, then the name; a removal that
 //! was cut short says so and can be repeated.
 pub(crate) mod clone;
 pub(crate) mod layout;
@@ -11,13 +12,14 @@ use crate::api::clock::Clock;
 use crate::api::error::{invalid, too_large};
 use crate::api::limits::PARALLEL_OPS;
 use crate::objects::Objects;
+use crate::objects::base;
 use crate::objects::header::Header;
 use crate::objects::parallel;
 use crate::objects::pools::{in_pool, place_of};
 use crate::recovery::open::{self, Found};
 use crate::session::give_back::give_back;
 use crate::ties::tie;
-use crate::{Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use crate::{Bases, Catalog, CreateOptions, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use crate::{reclaim, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
@@ -122,7 +124,12 @@ pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
 /// `NotFound`; `Busy`; `NotEmpty`; `InGroup`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where
 /// there is no header any more, or it says that a removal was broken off, what is left goes.
-pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progress: Progress<'_>) -> Result<()> {
+pub(crate) async fn remove(
+    store: &Arc<dyn ObjectStore>,
+    image: &ImageRef,
+    bases: &Bases,
+    progress: Progress<'_>,
+) -> Result<()> {
     let id = open::resolve(store, image).await?;
     let object: ObjectName = names::header(&id.0).into();
     let values = match store.kv_get(&object, "").await {
@@ -134,7 +141,7 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
                 header.check_not_migrating()?;
                 give_back_if_needed(store, &object, &header).await?;
             }
-            return remove::remove_by_walking(store, &ImageRef::Id(id), progress).await;
+            return remove::remove_by_walking(store, &ImageRef::Id(id), bases, progress).await;
         }
     };
     let found = open::described_by(store, Header::decode(&object, &values)?).await?;
@@ -154,26 +161,26 @@ pub(crate) async fn remove(store: &Arc<dyn ObjectStore>, image: &ImageRef, progr
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
     }
     let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
-    delete(store, &id, Some(name), doomed, progress).await
+    delete((store, &id), Some(name), doomed, bases, progress).await
 }
 
 /// Removes one image of a migration, which nobody can open any more, with its snapshots, and goes on where that was broken off. `name`: what
 /// leads to it, if anything does. `Busy`: somebody became its owner.
 pub(crate) async fn remove_migrated(
-    store: &Arc<dyn ObjectStore>,
-    id: &ImageId,
+    (store, id): (&Arc<dyn ObjectStore>, &ImageId),
     (name, seen): (Option<String>, Option<KvMap>),
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<()> {
     let object: ObjectName = names::header(&id.0).into();
     let values = match store.kv_get(&object, "").await {
         // Only the name may be left of it.
         Err(error) if error.kind == StoreErrorKind::NotFound => {
-            return delete(store, id, name, Doomed::new(), progress).await;
+            return delete((store, id), name, Doomed::new(), bases, progress).await;
         }
         // Somebody's mark that there is none.
         Ok(values) if !values.contains_key(key::IMAGE) => {
-            return delete(store, id, name, Doomed::new(), progress).await;
+            return delete((store, id), name, Doomed::new(), bases, progress).await;
         }
         values => values?,
     };
@@ -182,7 +189,7 @@ pub(crate) async fn remove_migrated(
     }
     let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
     let doomed = objects_of(&open::described_by(store, header).await?).await?;
-    delete(store, id, name, doomed, progress).await
+    delete((store, id), name, doomed, bases, progress).await
 }
 
 /// `NotEmpty`, `InGroup`: somebody was faster than the removal and took a snapshot, or put it into a group, so the image is given back.
@@ -199,10 +206,10 @@ async fn give_back_if_needed(store: &Arc<dyn ObjectStore>, object: &ObjectName, 
 
 /// Deletes `doomed`, then the header, then the name. What is gone already is no error. The image is taken.
 pub(crate) async fn delete(
-    store: &Arc<dyn ObjectStore>,
-    id: &ImageId,
+    (store, id): (&Arc<dyn ObjectStore>, &ImageId),
     name: Option<String>,
     doomed: Doomed,
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<()> {
     let gone = |result: std::result::Result<(), StoreError>| match result {
@@ -228,6 +235,7 @@ pub(crate) async fn delete(
         }
     }
     loose_from_parent(store, id).await?;
+    let_go_of_base(store, id, bases).await?;
     gone(store.remove(&names::header(&id.0).into()).await)?;
     if let Some(name) = name {
         match catalog.remove(&name, id).await {
@@ -255,6 +263,23 @@ async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Nothing of the image is left that needs its base. As above; what does not verify names none.
+async fn let_go_of_base(store: &Arc<dyn ObjectStore>, id: &ImageId, bases: &Bases) -> Result<()> {
+    let values = match store.kv_get(&names::header(&id.0).into(), key::BASE).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    let Some(Ok(record)) = values.get(key::BASE).map(|value| BaseRecord::decode(value)) else { return Ok(()) };
+    match base::let_go(&record, bases, id).await {
+        // Nothing is lost: it only stays kept.
+        Err(error) if error.kind == ErrorKind::Unsupported => {
+            tracing::warn!(target: "lsd::image", image = %id, %error, "the removed image's base stays kept for it");
+            Ok(())
+        }
+        done => done,
     }
 }
 

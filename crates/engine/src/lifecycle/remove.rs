@@ -13,7 +13,7 @@ use crate::ownership::watch::{self, Asked};
 use crate::recovery::open;
 use crate::recovery::open::Found;
 use crate::ties::stale::{Fate, fate};
-use crate::{Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
+use crate::{Bases, Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
 use lsd_core::format::header::{ChildRecord, ImageRecord, decode_epoch, encode_epoch, key};
 use lsd_core::format::names;
 use lsd_core::format::notice::{self, Answer, Notice};
@@ -118,6 +118,7 @@ pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, valu
 pub(crate) async fn remove_by_walking(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<()> {
     let id = open::resolve(store, image).await?;
@@ -158,7 +159,7 @@ pub(crate) async fn remove_by_walking(
         // Whoever was the owner until then may have written on.
         doomed = objects_under(&pools, &id).await?;
     }
-    lifecycle::delete(store, &id, name, doomed, progress).await
+    lifecycle::delete((store, &id), name, doomed, bases, progress).await
 }
 
 /// `NotEmpty`: other images read what is to be removed, whatever else of its header is damaged.

@@ -16,7 +16,7 @@ use crate::objects::header::Header;
 use crate::objects::pools::place_of;
 use crate::recovery::open::{self, Found};
 use crate::ties::tie;
-use crate::{Catalog, Error, ErrorKind, ImageRef, Progress, Result};
+use crate::{Bases, Catalog, Error, ErrorKind, ImageRef, Progress, Result};
 use lsd_core::format::header::{MigrationRecord, MigrationState, TrashSource, encode_epoch, key};
 use lsd_core::units::Epoch;
 use lsd_store::{KvMap, KvPresence, KvUpdate, StoreErrorKind};
@@ -47,14 +47,15 @@ pub(super) async fn abort_pair(migrations: &Migrations, mut pair: Pair, progress
             // Somebody else was faster: nothing needs the mark that there is no destination.
             Err(error) if error.kind == ErrorKind::Invalid => {
                 let Half { store, id, .. } = &pair.destination;
-                lifecycle::remove_migrated(store, id, (None, None), progress).await?;
+                lifecycle::remove_migrated((store, id), (None, None), &migrations.options.bases, progress).await?;
                 return Err(error);
             }
             freed => freed?,
         }
     }
     let named = give_name_back(&pair.source, &pair.destination).await?;
-    lifecycle::remove_migrated(&pair.destination.store, &pair.destination.id, (named, None), progress).await?;
+    let Half { store, id, .. } = &pair.destination;
+    lifecycle::remove_migrated((store, id), (named, None), &migrations.options.bases, progress).await?;
     pair.source.forget(&pair.destination).await?;
     // What was only kept for the destination goes with the next owner's first checkpoint: where this is not it, with a later one's.
     let _ = make_clean(migrations, &pair.source).await;
@@ -68,7 +69,9 @@ pub(super) async fn discard(source: &Half, destination: &Half, progress: Progres
         Some(_) => name_of(destination).await?,
         None => give_name_back(source, destination).await?,
     };
-    lifecycle::remove_migrated(&destination.store, &destination.id, (named, None), progress).await?;
+    // It never had a base.
+    let Half { store, id, .. } = destination;
+    lifecycle::remove_migrated((store, id), (named, None), &Bases::default(), progress).await?;
     loose(source, destination).await
 }
 

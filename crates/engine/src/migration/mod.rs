@@ -164,7 +164,7 @@ impl Migrations {
             // Somebody may have begun to take the migration back.
             remove::until_unused(store, &pair.source.object(), &pair.source.name).await?;
         }
-        lifecycle::remove_migrated(store, id, (None, seen), progress).await?;
+        lifecycle::remove_migrated((store, id), (None, seen), &self.options.bases, progress).await?;
         let catalog = Catalog::new(store.clone());
         match catalog.trashed(id).await {
             Ok(entry) => catalog.forget_trashed(id, &entry).await?,

@@ -96,7 +96,10 @@ async fn undo(migrations: &Migrations, source: &Half, destination: &Half) -> Res
             abort::abort_pair(migrations, pair, &|_, _| Ok(())).await
         }
         // It is in another migration, which somebody else has begun since: the names are that one's.
-        Ok(_) => lifecycle::remove_migrated(&destination.store, &destination.id, (None, None), &|_, _| Ok(())).await,
+        Ok(_) => {
+            let (Half { store, id, .. }, bases) = (destination, &migrations.options.bases);
+            lifecycle::remove_migrated((store, id), (None, None), bases, &|_, _| Ok(())).await
+        }
         // Nothing had begun, or somebody else has taken it back.
         Err(error) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {
             abort::discard(source, destination, &|_, _| Ok(())).await

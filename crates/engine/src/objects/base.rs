@@ -1,10 +1,10 @@
 //! The base of an image: opening it, and what its failures are to who reads the image.
 //!
-//! Owns: that a base which is gone or changed is an error, never zeroes, and never looks like a segment that was moved. Does not own:
+//! Owns: letting go of it, that a base which is gone or changed is an error, never zeroes, and never looks like a segment that was moved. Does not own:
 //! what is the base's (`lsd_core::map`), reading the rest (`read/`).
 use crate::objects::Objects;
 use crate::objects::parallel;
-use crate::{Bases, Error, ErrorKind, Result};
+use crate::{Bases, Error, ErrorKind, ImageId, Result};
 use bytes::Bytes;
 use futures::FutureExt;
 use lsd_core::format::header::BaseRecord;
@@ -18,10 +18,25 @@ pub(crate) const BASE_READ_BYTES: u64 = 1 << 20;
 /// `Corrupt`: it is gone, or not what it was; `Unsupported`: nobody here opens such a base.
 pub(crate) async fn open(record: Option<&BaseRecord>, bases: &Bases) -> Result<Option<Arc<dyn Base>>> {
     let Some(record) = record else { return Ok(None) };
+    let opened = bases.0.open(&spec_of(record)).await;
+    opened.map(Some).map_err(|error| failed(&name_of(record), &error))
+}
+
+/// The image needs it no more. What is undone already is right, also where the base's place is gone. `Unsupported`: nobody here can.
+pub(crate) async fn let_go(record: &BaseRecord, bases: &Bases, image: &ImageId) -> Result<()> {
+    match bases.0.let_go(&spec_of(record), &image.0).await {
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(failed(&name_of(record), &error)),
+        _ => Ok(()),
+    }
+}
+
+fn spec_of(record: &BaseRecord) -> BaseSpec {
     let BaseRecord { kind, spec, identity, size, .. } = record.clone();
-    let name = format!("{kind}:{spec}");
-    let opened = bases.0.open(&BaseSpec { kind, spec, identity, size }).await;
-    opened.map(Some).map_err(|error| failed(&name, &error))
+    BaseSpec { kind, spec, identity, size }
+}
+
+fn name_of(record: &BaseRecord) -> String {
+    format!("{}:{}", record.kind, record.spec)
 }
 
 /// What becomes of an error of a base. None of them is `NotFound`: that is what a reader is told of data that was moved.

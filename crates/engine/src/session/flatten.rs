@@ -6,6 +6,7 @@ use crate::api::error::invalid;
 use crate::api::limits::ADOPT_ROUND_LEAVES;
 use crate::checkpoint::Checkpointer;
 use crate::collect::adopt::Reach;
+use crate::objects::base;
 use crate::session::{Session, give_back};
 use crate::ties::tie;
 use crate::{ErrorKind, Features, Progress, Result};
@@ -202,9 +203,7 @@ impl Session {
 
     /// Rule 46: everything that the base has is in the committed map. With the maintenance lock held, by the owner.
     async fn drop_base(&self) -> Result<()> {
-        if self.described().base.is_none() {
-            return Ok(());
-        }
+        let Some(base) = self.described().base.clone() else { return Ok(()) };
         let state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
         self.update_header(|update| update.remove(key::BASE).set(key::STATE, state.encode())).await?;
         self.shared.lock().view.map.keep_zeroed_below(0);
@@ -212,9 +211,7 @@ impl Session {
             let mut described = self.described();
             (described.base, described.state) = (None, state);
         }
-        if let Some(base) = &self.objects.base
-            && let Err(error) = base.let_go(&self.objects.id.0).await
-        {
+        if let Err(error) = base::let_go(&base, &self.bases, &self.objects.id).await {
             // Nothing is lost: it only stays kept.
             tracing::warn!(target: "lsd::image", image = %self.shared.image, %error, "the image's former base stays kept for it");
         }

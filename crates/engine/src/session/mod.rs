@@ -37,7 +37,7 @@ use crate::session::handover::{Ownership, Refusals};
 use crate::shared::Shared;
 use crate::shared::queue::{FairQueue, Underway};
 use crate::{
-    AckMode, ConfigOption, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent,
+    AckMode, Bases, ConfigOption, Error, ErrorKind, Executor, OpenOptions, PoolMetadata, Result, Settings, UpdateEvent,
 };
 use lsd_core::format::header::{ImageRecord, SnapRecord};
 use lsd_store::WatchId;
@@ -54,6 +54,8 @@ pub(crate) struct Session {
     executor: Executor,
     pub(crate) read_only: bool,
     pub(crate) hold_moment: bool,
+    /// Who opens bases, and lets go of them.
+    pub(crate) bases: Bases,
     /// This handle shows a snapshot.
     pub(crate) shown: Option<SnapRecord>,
     pub(crate) follower: Follower,
@@ -158,6 +160,7 @@ impl Session {
             executor,
             read_only,
             hold_moment: (hold_moment && read_only) || shown.is_some(),
+            bases,
             shown,
             follower,
             clock,

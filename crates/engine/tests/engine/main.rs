@@ -1,6 +1,7 @@
 //! The engine's tests but for those of its ordering rules (`tests/ordering/`) and of processes that are killed (`kill_rounds.rs`):
 //! one program, since linking it takes longer than running it.
 mod bases;
+mod bases_kept;
 mod check;
 mod clones;
 mod coalesce;

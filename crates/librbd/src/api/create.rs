@@ -168,7 +168,8 @@ pub unsafe extern "C" fn rbd_remove_with_progress(
         let (image_name, pool) = unsafe { (string(image_name)?, Pool::adopt(io)?) };
         let progress = CallerProgress::new(cb, cbdata);
         let report = |done, total| progress.report(done, total);
-        core()?.block_on(Image::remove(&pool.store, &ImageRef::Name(image_name), &report))?;
+        let bases = pool.bases();
+        core()?.block_on(Image::remove_with(&pool.store, &ImageRef::Name(image_name), &bases, &report))?;
         Ok(0)
     })
 }

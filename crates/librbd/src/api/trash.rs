@@ -20,7 +20,7 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 unsafe fn trash_of(io: rados_ioctx_t) -> Outcome<Trash> {
     // SAFETY: the same contract.
     let pool = unsafe { Pool::adopt(io) }?;
-    Ok(Trash::new(pool.store.clone()))
+    Ok(Trash::new(pool.store.clone()).with_bases(pool.bases()))
 }
 
 fn info(entry: &TrashEntry) -> rbd_trash_image_info_t {

@@ -76,14 +76,16 @@ impl Pool {
             pool,
             executor: self.core.executor(),
             snapshot: None,
-            bases: Bases::new(Arc::new(StockBases::new(
-                self.io.cluster().clone(),
-                self.core.handle().clone(),
-                self.setting(STOCK_LIBRARY_OPTION),
-                Arc::new(FileBases),
-            ))),
+            bases: self.bases(),
             parents: Some(self.core.parents(&self.io.cluster().fsid()?)),
         })
+    }
+
+    /// Who opens the bases of images, and lets go of them: stock images, and files.
+    pub fn bases(&self) -> Bases {
+        let (cluster, runtime) = (self.io.cluster().clone(), self.core.handle().clone());
+        let library = self.setting(STOCK_LIBRARY_OPTION);
+        Bases::new(Arc::new(StockBases::new(cluster, runtime, library, Arc::new(FileBases))))
     }
 
     /// The pool's own metadata, which is that of its default namespace.

@@ -149,17 +149,16 @@ impl StockBases {
     }
 
     fn open_base(&self, spec: &BaseSpec) -> Result<StockBase, StoreError> {
-        let refused = |kind, why: &str| StoreError::new(kind, "open base", spec.spec.clone()).with_detail(why);
-        let named = StockSnapshot::parse(&spec.spec)
-            .ok_or_else(|| refused(StoreErrorKind::Invalid, "it names no snapshot of a stock image"))?;
+        let named = named(spec, "open base")?;
         let io = self.cluster.open_pool_id(named.pool)?.with_namespace(&named.namespace)?;
-        let image = self.open_image(io.clone(), Named::Id(&named.image))?;
+        let image = self.open_image(io, Named::Id(&named.image))?;
         image.show(named.snapshot)?;
         if image.size()? != spec.size || identity(&image)? != spec.identity {
-            return Err(refused(StoreErrorKind::Stale, "it is not the image that it was"));
+            let error = StoreError::new(StoreErrorKind::Stale, "open base", spec.spec.clone());
+            return Err(error.with_detail("it is not the image that it was"));
         }
         let name = format!("RBD snapshot {}", spec.spec);
-        Ok(StockBase { image: Arc::new(image), io, named, name, size: spec.size, runtime: self.runtime.clone() })
+        Ok(StockBase { image: Arc::new(image), name, size: spec.size, runtime: self.runtime.clone() })
     }
 
     async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
@@ -177,6 +176,15 @@ async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
 ) -> Result<T, E> {
     let done = runtime.spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err(RadosError::new(libc::EIO, "base", "a thread that ended").into()))
+}
+
+/// `Invalid`.
+fn named(spec: &BaseSpec, op: &'static str) -> Result<StockSnapshot, StoreError> {
+    let invalid = || {
+        let error = StoreError::new(StoreErrorKind::Invalid, op, spec.spec.clone());
+        error.with_detail("it names no snapshot of a stock image")
+    };
+    StockSnapshot::parse(&spec.spec).ok_or_else(invalid)
 }
 
 /// An image of lsd among RBD's children.
@@ -203,14 +211,20 @@ impl OpenBases for StockBases {
             Ok(base)
         })
     }
+
+    /// Needs no stock library.
+    fn let_go(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()> {
+        if spec.kind != RBD_BASE {
+            return self.others.let_go(spec, image);
+        }
+        let (this, named, image) = (self.clone(), named(spec, "let go of base"), image.to_owned());
+        Box::pin(async move { Ok(this.let_go(&named?, &image).await?) })
+    }
 }
 
 #[derive(Debug)]
 struct StockBase {
     image: Arc<StockImage>,
-    /// The parent's pool and namespace.
-    io: IoCtx,
-    named: StockSnapshot,
     name: String,
     size: u64,
     runtime: Handle,
@@ -239,11 +253,6 @@ impl Base for StockBase {
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>> {
         let (image, runtime) = (self.image.clone(), self.runtime.clone());
         Box::pin(async move { blocking(&runtime, move || Ok(image.data(offset, len)?)).await })
-    }
-
-    fn let_go(&self, image: &str) -> StoreFuture<()> {
-        let (io, named, child) = (self.io.clone(), self.named.clone(), child(image));
-        Box::pin(async move { Ok(hold::release(&io, &named.image, named.snapshot, &child).await?) })
     }
 }
 

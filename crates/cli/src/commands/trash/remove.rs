@@ -92,7 +92,8 @@ fn not_removed(error: &Error) -> Failure {
 async fn purge(session: &Session, parsed: &Parsed) -> Result<()> {
     let invalid = |text| Failure::usage(format!("the argument ('{text}') for option '--threshold' is invalid"));
     let threshold = parsed.get("threshold").map(|text| text.parse().map_err(|_| invalid(text))).transpose()?;
-    let trash = Trash::new(session.store(&pool_place(parsed)?).await?);
+    let place = pool_place(parsed)?;
+    let trash = Trash::new(session.store(&place).await?).with_bases(session.bases(&place).await?);
     let (share, by_ns) = match threshold {
         // rbd looks at the date where there is no threshold.
         Some(threshold) => (share_of(threshold)?, None),

@@ -1,0 +1,158 @@
+//! What is kept elsewhere for an image over a base is let go when the image needs it no more, however that comes about.
+use crate::clones::{client, named};
+use crate::common::{Client, MIB, kind, read, settings, silent};
+use bytes::Bytes;
+use lsd_core::format::header::key;
+use lsd_core::format::names;
+use lsd_engine::{Bases, CreateOptions, ErrorKind, Image, ImageId, OpenOptions, Trash};
+use lsd_store::{
+    Base, BaseSpec, KvPresence, KvUpdate, MemoryCluster, ObjectStore, OpenBases, StoreError, StoreErrorKind,
+    StoreFuture,
+};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SIZE: u64 = 4 * MIB;
+
+/// A base that is there as long as somebody keeps it: nines in its first half, zeroes in the other.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    by: Arc<Mutex<BTreeSet<String>>>,
+    cannot_let_go: Arc<AtomicBool>,
+}
+
+impl Kept {
+    pub fn spec() -> BaseSpec {
+        BaseSpec { kind: "kept".into(), spec: "it".into(), identity: String::new(), size: SIZE }
+    }
+
+    /// An image over it.
+    pub async fn image(&self, store: &Arc<dyn ObjectStore>, name: &str) -> ImageId {
+        let options = CreateOptions { size: SIZE, ..CreateOptions::default() };
+        let id = Image::create_over(store, name, &options, &Kept::spec()).await.unwrap();
+        self.by.lock().unwrap().insert(id.0.clone());
+        id
+    }
+
+    pub fn is_kept(&self) -> bool {
+        !self.by.lock().unwrap().is_empty()
+    }
+
+    pub fn bases(&self) -> Bases {
+        Bases::new(Arc::new(self.clone()))
+    }
+
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions { settings: settings(), bases: self.bases(), ..OpenOptions::default() }
+    }
+
+    fn fail(&self, fail: bool) {
+        self.cannot_let_go.store(fail, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.is_kept() {
+            true => Ok(()),
+            false => Err(StoreError::new(StoreErrorKind::Stale, "read base", "it")),
+        }
+    }
+}
+
+impl OpenBases for Kept {
+    fn open(&self, _: &BaseSpec) -> StoreFuture<Arc<dyn Base>> {
+        let base: Arc<dyn Base> = Arc::new(self.clone());
+        let checked = self.check();
+        Box::pin(async move { checked.map(|()| base) })
+    }
+
+    fn let_go(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()> {
+        assert_eq!(*spec, Kept::spec());
+        let (this, image) = (self.clone(), image.to_owned());
+        Box::pin(async move {
+            if this.cannot_let_go.load(Ordering::Acquire) {
+                return Err(StoreError::new(StoreErrorKind::Io, "let go of base", "it"));
+            }
+            this.by.lock().unwrap().remove(&image);
+            Ok(())
+        })
+    }
+}
+
+impl Base for Kept {
+    fn name(&self) -> String {
+        "kept".into()
+    }
+
+    fn size(&self) -> u64 {
+        SIZE
+    }
+
+    fn read(&self, offset: u64, len: u64) -> StoreFuture<Bytes> {
+        let checked = self.check();
+        let bytes: Vec<u8> = (offset..offset + len).map(|at| if at < SIZE / 2 { 9 } else { 0 }).collect();
+        Box::pin(async move { checked.map(|()| Bytes::from(bytes)) })
+    }
+
+    fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>> {
+        let checked = self.check();
+        let end = (offset + len).min(SIZE / 2);
+        let found = if offset < end { std::iter::once(offset..end).collect() } else { Vec::new() };
+        Box::pin(async move { checked.map(|()| found) })
+    }
+}
+
+async fn shows_base(image: &Image) {
+    assert_eq!(read(image, SIZE / 2 - 1, 2).await, [9, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_removes_an_image_lets_go_of_its_base() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let kept = Kept::default();
+    let bases = kept.bases();
+    kept.image(&store, "disk").await;
+    Image::remove_with(&store, &named("disk"), &bases, &silent).await.unwrap();
+    assert!(!kept.is_kept(), "rm");
+    let trash = || Trash::new(store.clone()).with_bases(kept.bases());
+    let id = kept.image(&store, "disk").await;
+    trash().put("disk", Duration::ZERO).await.unwrap();
+    assert!(kept.is_kept(), "it can be brought back");
+    trash().remove(&id, false, &silent).await.unwrap();
+    assert!(!kept.is_kept(), "trash rm");
+    kept.image(&store, "disk").await;
+    trash().put("disk", Duration::ZERO).await.unwrap();
+    trash().purge(None, &silent).await.unwrap();
+    assert!(!kept.is_kept(), "trash purge");
+    // One whose header does not verify.
+    let id = kept.image(&store, "disk").await;
+    let update = KvUpdate::default().presence(KvPresence::MustExist).set(key::STATE, b"nothing".to_vec());
+    store.kv_update(&names::header(&id.0).into(), update).await.unwrap();
+    assert_eq!(kind(Image::remove_with(&store, &named("disk"), &bases, &silent).await), Some(ErrorKind::Corrupt));
+    assert!(kept.is_kept());
+    Image::remove_damaged_with(&store, &named("disk"), &bases, &silent).await.unwrap();
+    assert!(!kept.is_kept(), "rm --force");
+    assert!(store.list("lsd_header.").await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_could_not_let_go_is_taken_up_again() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let kept = Kept::default();
+    kept.image(&store, "disk").await;
+    kept.fail(true);
+    assert!(Image::remove_with(&store, &named("disk"), &kept.bases(), &silent).await.is_err());
+    let error = Image::open(&store, &named("disk"), &kept.options()).await.map(drop).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound, "it is half removed: {error}");
+    kept.fail(false);
+    Image::remove_with(&store, &named("disk"), &kept.bases(), &silent).await.unwrap();
+    assert!(!kept.is_kept());
+    // A program that does not know such bases removes the image all the same.
+    kept.image(&store, "disk").await;
+    Image::remove(&store, &named("disk"), &silent).await.unwrap();
+    assert!(store.list("lsd_header.").await.unwrap().is_empty());
+}
