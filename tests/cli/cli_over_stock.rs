@@ -2,6 +2,7 @@
 use crate::cli_rbd::lsd;
 use crate::common::{Ceph, Cmd, pattern, scratch_dir};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const SIZE: usize = 24 << 20;
 /// Where `gold` has bytes of its own: within an object of its parent's, and beyond what that has.
@@ -77,6 +78,11 @@ impl<'a> World<'a> {
         let _ = std::fs::remove_file(self.file("out"));
         self.lsd(&format!("export --no-progress {{pool}}/{image} {{dir}}/out")).ok();
         std::fs::read(self.file("out")).unwrap()
+    }
+
+    /// As if nobody had ever kept a snapshot in the pool.
+    fn forget_children(&self) {
+        self.ceph.rados(&self.pool).args(["rm", "rbd_children"]).ok();
     }
 
     /// Whether the snapshot can lose its protection; it has it afterwards.
@@ -182,4 +188,53 @@ fn a_stock_image_keeps_its_name() {
     assert!(std::fs::read(world.file("out")).unwrap() == content);
     world.lsd("snap purge --no-progress {pool}/own").ok();
     world.lsd("rm --no-progress {pool}/own").ok();
+}
+
+#[test]
+fn every_removal_lets_go_of_the_snapshot() {
+    let ceph = requires_ceph!();
+    let (world, _) = World::new(&ceph, "gone");
+    let clone = || {
+        world.lsd("clone {pool}/gold@s {pool}/disk").ok();
+        assert!(!world.can_go(), "it is kept");
+    };
+    clone();
+    ceph.python(&world.pool, "rbd.RBD().remove(io, 'disk')").ok();
+    assert!(world.can_go(), "by the library");
+    for remove in ["trash rm --no-progress {pool}/ID", "trash purge --no-progress {pool}"] {
+        clone();
+        world.lsd("trash mv {pool}/disk").ok();
+        assert!(!world.can_go(), "it can be brought back");
+        let listed = world.lsd("trash ls {pool}").ok().text();
+        let id = listed.split_whitespace().next().unwrap_or_default();
+        world.lsd(&remove.replace("ID", id)).ok();
+        assert!(world.can_go(), "{remove}");
+    }
+}
+
+/// The stock library gives zeroes for objects that are gone: nobody gets those of a snapshot that nothing keeps.
+#[test]
+fn a_snapshot_that_nothing_keeps_is_not_read_on() {
+    let ceph = requires_ceph!();
+    let (world, content) = World::new(&ceph, "unkept");
+    world.lsd("clone {pool}/gold@s {pool}/disk").ok();
+    world.forget_children();
+    assert!(world.lsd("check {pool}/disk").run().expect_code(2).text().contains("is not kept for it"));
+    world.lsd("check --repair {pool}/disk").ok();
+    assert!(!world.can_go(), "a repair keeps it again");
+    assert!(world.exported("disk") == content);
+    // Who has it open meanwhile.
+    let program = "import os, time\nwith rbd.Image(io, 'disk', read_only=True) as image:\n  image.read(0, 4096)\n  \
+                   print('open', flush=True)\n  while not os.path.exists(args[0]): time.sleep(0.1)\n  \
+                   try: print('read', any(image.read(16 << 20, 4096)))\n  except Exception as error: print('refused', error)\n";
+    let mut reader = ceph.python(&world.pool, program).arg(world.file("gone")).start();
+    reader.wait_for_text("open", Duration::from_secs(60));
+    world.forget_children();
+    world.rbd("snap unprotect {pool}/gold@s");
+    world.rbd("snap rm --no-progress {pool}/gold@s");
+    std::fs::write(world.file("gone"), "").unwrap();
+    let done = reader.wait(Duration::from_secs(60)).expect_code(0);
+    assert!(done.text().contains("refused"), "{done}");
+    world.lsd("export --no-progress {pool}/disk {dir}/none").fails();
+    world.lsd("rm --no-progress {pool}/disk").ok();
 }

@@ -51,6 +51,12 @@ pub trait OpenBases: Send + Sync + fmt::Debug {
     /// The image of this id needs it no more: what was done to keep it as it is for that image alone is undone. What is undone already is
     /// right. `Unsupported`: not of this kind.
     fn let_go(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()>;
+
+    /// Whether what has to be done to keep it for the image is done; always, where there is nothing to do. `Unsupported`.
+    fn is_kept(&self, spec: &BaseSpec, image: &str) -> StoreFuture<bool>;
+
+    /// Keeps it for the image from here on. `Stale`, `NotFound`: it is gone; `Unsupported`.
+    fn keep(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()>;
 }
 
 /// Opens files, and no other kind.
@@ -70,6 +76,16 @@ impl OpenBases for FileBases {
     /// Nobody keeps a file.
     fn let_go(&self, spec: &BaseSpec, _image: &str) -> StoreFuture<()> {
         let checked = check_is_file(spec, "let go of base");
+        Box::pin(async { checked })
+    }
+
+    fn is_kept(&self, spec: &BaseSpec, _image: &str) -> StoreFuture<bool> {
+        let checked = check_is_file(spec, "look at base");
+        Box::pin(async { checked.map(|()| true) })
+    }
+
+    fn keep(&self, spec: &BaseSpec, _image: &str) -> StoreFuture<()> {
+        let checked = check_is_file(spec, "keep base");
         Box::pin(async { checked })
     }
 }

@@ -9,10 +9,8 @@ use crate::error::{Failure, Result};
 use crate::output::format::Format;
 use crate::output::progress::ProgressLine;
 use crate::session::Session;
-use crate::spec::Strictness;
+use crate::spec::{Place, Strictness};
 use lsd_engine::{CheckReport, ErrorKind, Image, ImageId, ImageRef, RepairOptions, RepairReport, Severity};
-use lsd_store::ObjectStore;
-use std::sync::Arc;
 
 mod words;
 
@@ -65,7 +63,8 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     if parsed.has("discard-damaged") && !parsed.has("repair") {
         return Err(Failure::usage("--discard-damaged only works with --repair"));
     }
-    let (store, image, name) = subject(session, parsed).await?;
+    let (place, image, name) = subject(parsed)?;
+    let (store, bases) = (session.store(&place).await?, session.bases(&place).await?);
     let line = ProgressLine::new("Checking image", !parsed.has("no-progress"));
     let progress = |done, total| {
         line.update(done, total);
@@ -74,9 +73,9 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let report = if parsed.has("repair") {
         let watch_timeout = session.image_settings()?.watch_timeout;
         let options = RepairOptions { discard_damaged: parsed.has("discard-damaged"), watch_timeout };
-        line.end(Image::repair(&store, &image, options, &progress).await)
+        line.end(Image::repair_with(&store, &image, options, &bases, &progress).await)
     } else {
-        let checked = line.end(Image::check(&store, &image, &progress).await);
+        let checked = line.end(Image::check_with(&store, &image, &bases, &progress).await);
         checked.map(|report| RepairReport { before: report.clone(), after: report, ..RepairReport::default() })
     };
     let report = report.map_err(|error| match error.kind {
@@ -102,7 +101,7 @@ fn exit_code(report: &CheckReport) -> i32 {
 }
 
 /// The image by its name or id, and how to call it.
-async fn subject(session: &Session, parsed: &Parsed) -> Result<(Arc<dyn ObjectStore>, ImageRef, String)> {
+fn subject(parsed: &Parsed) -> Result<(Place, ImageRef, String)> {
     let spec = spec_of(parsed, Role::Only, Strictness::Lenient)?;
     let (image, name) = match (parsed.get("image-id"), spec.image) {
         (Some(_), Some(_)) => return Err(Failure::invalid("trying to access image using both name and id. ")),
@@ -113,5 +112,5 @@ async fn subject(session: &Session, parsed: &Parsed) -> Result<(Arc<dyn ObjectSt
     if spec.snap.is_some() {
         return Err(Failure::invalid("snapname specified for a command that doesn't use it"));
     }
-    Ok((session.store(&spec.place).await?, image, name))
+    Ok((spec.place, image, name))
 }

@@ -8,7 +8,7 @@ use super::{family, header, map, orphans, pages, segments, snapshots};
 use crate::objects::Objects;
 use crate::objects::header::{Header, check_understood};
 use crate::recovery::open;
-use crate::{Catalog, ImageId, Progress, Result, recovery};
+use crate::{Bases, Catalog, ImageId, Progress, Result, recovery};
 use lsd_core::format::batch::Batch;
 use lsd_core::format::header::{LogRecord, key};
 use lsd_core::format::names;
@@ -49,6 +49,7 @@ pub(super) async fn examine(
     store: &Arc<dyn ObjectStore>,
     id: &ImageId,
     values: Option<&KvMap>,
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<Examined> {
     let mut report = CheckReport::default();
@@ -68,20 +69,20 @@ pub(super) async fn examine(
     };
     header::verify_listing(store, id, &header, &mut report).await?;
     let objects = Objects { id: id.clone(), ..open::objects_of(store, &header).await? };
-    let content = content(header, objects, progress, &mut report).await?;
+    let content = content(header, objects, (bases, progress), &mut report).await?;
     Ok(Examined { report, content: Some(content) })
 }
 
 async fn content(
     header: Header,
     objects: Objects,
-    progress: Progress<'_>,
+    (bases, progress): (&Bases, Progress<'_>),
     report: &mut CheckReport,
 ) -> Result<ExaminedContent> {
     let checkpoint = pages::verify(&objects, &header, report).await?;
     let map_whole = checkpoint.state.is_some() && checkpoint.lost.is_empty();
     let snapshots = snapshots::verify(&objects, &header, report).await?;
-    family::verify(&objects, &header, report).await?;
+    family::verify(&objects, &header, bases, report).await?;
     let mut pointed_into = checkpoint.segments.clone();
     pointed_into.extend(snapshots.segments.keys().chain(&snapshots.ancestors));
     let mut wanted = wanted(&objects, &checkpoint, map_whole).await?;

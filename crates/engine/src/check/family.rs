@@ -13,7 +13,7 @@ use lsd_core::format::header::{Ancestor, ChildRecord, SnapRecord, key};
 use lsd_store::{KvPresence, KvUpdate};
 
 /// Clones of this image's snapshots, and the snapshot that it is a clone of.
-pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<()> {
+pub(super) async fn verify(objects: &Objects, header: &Header, bases: &Bases, report: &mut CheckReport) -> Result<()> {
     let place = objects.place();
     for child in &header.children {
         if fate(&objects.meta, &place, child).await?.0 != Fate::Lives {
@@ -28,14 +28,24 @@ pub(super) async fn verify(objects: &Objects, header: &Header, report: &mut Chec
             report.add(objects.header(), Fault::Clones { name, recorded: record.children, found: found.0 });
         }
     }
-    verify_base(objects, header, report).await?;
+    verify_base(objects, header, bases, report).await?;
     verify_parent(objects, header, report).await
 }
 
 /// Of a base that can be opened here: of others nothing is known.
-async fn verify_base(objects: &Objects, header: &Header, report: &mut CheckReport) -> Result<()> {
-    match base::open(header.base.as_ref(), &Bases::default()).await {
-        Ok(_) => Ok(()),
+async fn verify_base(objects: &Objects, header: &Header, bases: &Bases, report: &mut CheckReport) -> Result<()> {
+    let Some(record) = &header.base else { return Ok(()) };
+    let looked = async {
+        base::open(Some(record), bases).await?;
+        base::is_kept(record, bases, &objects.id).await
+    };
+    match looked.await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let base = format!("{}:{}", record.kind, record.spec);
+            report.add(objects.header(), Fault::BaseUnkept { base });
+            Ok(())
+        }
         Err(error) if error.kind == ErrorKind::Unsupported => Ok(()),
         Err(error) if matches!(error.kind, ErrorKind::Corrupt | ErrorKind::Io { .. }) => {
             report.add(objects.header(), Fault::BaseLost { why: error.to_string() });
@@ -77,7 +87,7 @@ async fn verify_parent(objects: &Objects, header: &Header, report: &mut CheckRep
 }
 
 /// What was found of ties, with the lock of the image held.
-pub(super) async fn mend(objects: &Objects, header: &Header, found: &CheckReport) -> Result<()> {
+pub(super) async fn mend(objects: &Objects, header: &Header, bases: &Bases, found: &CheckReport) -> Result<()> {
     let store = &objects.meta;
     let parent = ParentHeader::new(store.clone(), &objects.id.0);
     for finding in &found.findings {
@@ -89,6 +99,7 @@ pub(super) async fn mend(objects: &Objects, header: &Header, found: &CheckReport
                 }
             }
             Fault::Untied { .. } => tie_again(objects, header).await?,
+            Fault::BaseUnkept { .. } => keep_again(objects, header, bases).await?,
             _ => {}
         }
     }
@@ -110,6 +121,15 @@ async fn recount(objects: &Objects, parent: &ParentHeader) -> Result<()> {
         objects.meta.kv_update(&objects.header(), update.set(key::snap(before.id), after.encode())).await?;
     }
     Ok(())
+}
+
+async fn keep_again(objects: &Objects, header: &Header, bases: &Bases) -> Result<()> {
+    let Some(record) = &header.base else { return Ok(()) };
+    match base::keep(record, bases, &objects.id).await {
+        // It takes a person: the check says so again.
+        Err(error) if error.kind == ErrorKind::Corrupt => Ok(()),
+        kept => kept,
+    }
 }
 
 /// The snapshot is kept for the clone from here on.

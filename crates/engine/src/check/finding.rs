@@ -64,6 +64,8 @@ pub enum Fault {
     Untied { parent: String },
     /// What the image shows where it was never written is gone, or not what it was.
     BaseLost { why: String },
+    /// What the image shows where it was never written is there, and nothing keeps it for the image.
+    BaseUnkept { base: String },
     /// Batches of the log claim the same place in the order of writes.
     Order { why: String },
     /// Writes after this one, up to at least that, were durable and are not there; the object is where they may have been.

@@ -21,7 +21,7 @@ pub use repair::{RepairOptions, RepairReport};
 pub(crate) use repair::repair;
 
 use crate::recovery::open;
-use crate::{ErrorKind, ImageRef, Progress, Result};
+use crate::{Bases, ErrorKind, ImageRef, Progress, Result};
 use examine::{Examined, examine};
 use lsd_core::format::names;
 use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
@@ -36,6 +36,7 @@ const CHECK_GONE_TRIES: u32 = 40;
 pub(crate) async fn check(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<CheckReport> {
     let id = open::resolve(store, image).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn check(
         if before.is_none() && !by_name {
             return Err(crate::Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
         }
-        let examined = examine(store, &id, before.as_ref(), progress).await;
+        let examined = examine(store, &id, before.as_ref(), bases, progress).await;
         let after = header_values(store, &names::header(&id.0).into()).await?;
         let moving = before != after;
         let Examined { mut report, .. } = match examined {

@@ -21,7 +21,7 @@ use crate::ownership::takeover;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::recovery::open;
 use crate::shared::Shared;
-use crate::{Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
+use crate::{Bases, Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
 use futures::FutureExt;
 use lsd_core::format::header::{encode_text, key};
 use lsd_core::format::names;
@@ -67,9 +67,10 @@ pub(crate) async fn repair(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
     options: RepairOptions,
+    bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<RepairReport> {
-    let before = super::check(store, image, progress).await?;
+    let before = super::check(store, image, bases, progress).await?;
     if before.worst().is_none_or(|worst| worst == Severity::Note) {
         return Ok(RepairReport { after: before.clone(), before, ..RepairReport::default() });
     }
@@ -97,7 +98,7 @@ pub(crate) async fn repair(
     let watch = watch::watch(&objects, &events, options.watch_timeout).await?;
     let done = match lock::try_acquire(&objects, &header.name, watch).await {
         Ok(Attempted::Taken) => {
-            let done = own_and_mend(&objects, &header, options, progress, &mut report).await;
+            let done = own_and_mend(&objects, &header, options, (bases, progress), &mut report).await;
             let released = lock::give_back(&objects, watch).await;
             done.and(released)
         }
@@ -108,7 +109,7 @@ pub(crate) async fn repair(
     };
     let _ = objects.meta.unwatch(watch).await;
     done?;
-    report.after = super::check(store, image, progress).await?;
+    report.after = super::check(store, image, bases, progress).await?;
     report.discarding_helps |= report.after.findings.iter().any(can_be_given_up);
     report.discarding_helps &= !options.discard_damaged;
     Ok(report)
@@ -187,7 +188,7 @@ async fn own_and_mend(
     objects: &Objects,
     header: &Header,
     options: RepairOptions,
-    progress: Progress<'_>,
+    (bases, progress): (&Bases, Progress<'_>),
     report: &mut RepairReport,
 ) -> Result<()> {
     let epoch = takeover::raise_epoch(objects, header).await?;
@@ -198,9 +199,10 @@ async fn own_and_mend(
         return Err(takeover::overtaken());
     }
     let tails = takeover::fence_log(objects, &header.log, epoch).await?;
-    let Examined { report: found, content } = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
+    let Examined { report: found, content } =
+        examine(&objects.meta, &objects.id, Some(&values), bases, progress).await?;
     let Some(content) = content else { return Ok(()) };
-    family::mend(objects, &content.header, &found).await?;
+    family::mend(objects, &content.header, bases, &found).await?;
     let mut state = match decide(objects, content, &found, options, report).await? {
         Ok(state) => state,
         Err(why) => {
@@ -213,7 +215,7 @@ async fn own_and_mend(
     state.set_log(takeover::commit_start(objects, &header, epoch, state.view.end, first_segment).await?);
     let shared = Shared::new(&header.name, state, &crate::Settings::default(), Arc::default());
     Checkpointer::new(epoch).write(objects, &shared, Purpose::Clean).await?;
-    delete_orphans(objects, progress, report).await
+    delete_orphans(objects, (bases, progress), report).await
 }
 
 /// The state that the new checkpoint is to hold, or why there cannot be one.
@@ -319,9 +321,13 @@ fn live_table(state: &State, needed: &map::Needed) -> Segments {
 }
 
 /// What the new checkpoint does not name goes.
-async fn delete_orphans(objects: &Objects, progress: Progress<'_>, report: &mut RepairReport) -> Result<()> {
+async fn delete_orphans(
+    objects: &Objects,
+    (bases, progress): (&Bases, Progress<'_>),
+    report: &mut RepairReport,
+) -> Result<()> {
     let values = objects.read_header().await?;
-    let left = examine(&objects.meta, &objects.id, Some(&values), progress).await?;
+    let left = examine(&objects.meta, &objects.id, Some(&values), bases, progress).await?;
     let orphans = left.content.map(|content| content.orphans).unwrap_or_default();
     let removals = orphans.iter().map(|orphan| orphan.store.remove(&orphan.name).boxed()).collect();
     for removed in parallel::all(removals).await {

@@ -25,10 +25,10 @@ use crate::read;
 use crate::recovery::open::{self, Found};
 use crate::session::Session;
 use crate::{
-    BaseInfo, Bases, CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, ErrorKind, Extent, Features,
-    ImageId, ImageInfo, ImageRef, OpenOptions, Progress, SnapRef,
+    BaseInfo, Bases, CheckReport, CloneOptions, ConfigOption, CreateOptions, Error, Extent, Features, ImageId,
+    ImageInfo, ImageRef, OpenOptions, Progress, SnapRef,
 };
-use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, check, lifecycle};
+use crate::{RepairOptions, RepairReport, Result, Settings, Timestamps, UpdateEvent, lifecycle};
 use beside::Counted;
 pub use deep_copy::DeepCopy;
 pub use group::GroupName;
@@ -178,7 +178,7 @@ impl Image {
         image: &ImageRef,
         progress: Progress<'async_recursion>,
     ) -> Result<CheckReport> {
-        check::check(store, image, progress).await
+        Self::check_with(store, image, &Bases::default(), progress).await
     }
 
     /// Checks the image, puts right what can be derived from what verifies, and checks it again. `Busy` (somebody has it
@@ -190,7 +190,7 @@ impl Image {
         options: RepairOptions,
         progress: Progress<'async_recursion>,
     ) -> Result<RepairReport> {
-        check::repair(store, image, options, progress).await
+        Self::repair_with(store, image, options, &Bases::default(), progress).await
     }
 
     pub fn info(&self) -> ImageInfo {

@@ -16,7 +16,8 @@ impl Image {
         if info.features & Features::OBJECT_MAP == 0 {
             return Err(invalid("the image has no object-map feature"));
         }
-        let report = check::check(&self.session.objects.meta, &ImageRef::Id(info.id), progress).await?;
+        let (store, bases) = (&self.session.objects.meta, &self.session.bases);
+        let report = check::check(store, &ImageRef::Id(info.id), bases, progress).await?;
         match report.worst() {
             // What was found may be what the owner deleted in the meantime.
             Some(Severity::Corruption) if report.moving => {

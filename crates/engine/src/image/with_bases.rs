@@ -1,10 +1,10 @@
 //! What is done to an image that is not opened, where its base may be of a kind that the caller opens.
 //!
-//! Owns: nothing but these calls. Does not own: what they do (`lifecycle/`).
+//! Owns: nothing but these calls. Does not own: what they do (`lifecycle/`, `check/`).
 use super::Image;
 use crate::compiled_here;
 use crate::lifecycle::{self, remove};
-use crate::{Bases, ErrorKind, ImageRef, Progress, Result};
+use crate::{Bases, CheckReport, ErrorKind, ImageRef, Progress, RepairOptions, RepairReport, Result, check};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
 
@@ -34,5 +34,28 @@ impl Image {
             }
             removed => removed,
         }
+    }
+
+    /// As [`Image::check`], which knows nothing of a base that is no file.
+    #[compiled_here]
+    pub async fn check_with(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        bases: &Bases,
+        progress: Progress<'async_recursion>,
+    ) -> Result<CheckReport> {
+        check::check(store, image, bases, progress).await
+    }
+
+    /// As [`Image::repair`], in the same way; a base that nothing keeps for the image is kept again.
+    #[compiled_here]
+    pub async fn repair_with(
+        store: &Arc<dyn ObjectStore>,
+        image: &ImageRef,
+        options: RepairOptions,
+        bases: &Bases,
+        progress: Progress<'async_recursion>,
+    ) -> Result<RepairReport> {
+        check::repair(store, image, options, bases, progress).await
     }
 }

@@ -30,6 +30,18 @@ pub(crate) async fn let_go(record: &BaseRecord, bases: &Bases, image: &ImageId) 
     }
 }
 
+/// Whether it is kept for the image. `Unsupported`: nobody here can tell.
+pub(crate) async fn is_kept(record: &BaseRecord, bases: &Bases, image: &ImageId) -> Result<bool> {
+    let looked = bases.0.is_kept(&spec_of(record), &image.0).await;
+    looked.map_err(|error| failed(&name_of(record), &error))
+}
+
+/// Keeps it for the image from here on. `Corrupt`: it is gone.
+pub(crate) async fn keep(record: &BaseRecord, bases: &Bases, image: &ImageId) -> Result<()> {
+    let kept = bases.0.keep(&spec_of(record), &image.0).await;
+    kept.map_err(|error| failed(&name_of(record), &error))
+}
+
 fn spec_of(record: &BaseRecord) -> BaseSpec {
     let BaseRecord { kind, spec, identity, size, .. } = record.clone();
     BaseSpec { kind, spec, identity, size }

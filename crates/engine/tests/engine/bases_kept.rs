@@ -1,10 +1,10 @@
 //! What is kept elsewhere for an image over a base is let go when the image needs it no more, however that comes about.
 use crate::clones::{client, named};
-use crate::common::{Client, MIB, kind, read, settings, silent};
+use crate::common::{Gate, MIB, Op, kind, read, settings, silent, stop};
 use bytes::Bytes;
 use lsd_core::format::header::key;
 use lsd_core::format::names;
-use lsd_engine::{Bases, CreateOptions, ErrorKind, Image, ImageId, OpenOptions, Trash};
+use lsd_engine::{Bases, CreateOptions, ErrorKind, Fault, Image, ImageId, OpenOptions, RepairOptions, Trash};
 use lsd_store::{
     Base, BaseSpec, KvPresence, KvUpdate, MemoryCluster, ObjectStore, OpenBases, StoreError, StoreErrorKind,
     StoreFuture,
@@ -49,6 +49,11 @@ impl Kept {
         OpenOptions { settings: settings(), bases: self.bases(), ..OpenOptions::default() }
     }
 
+    /// It goes, whoever keeps it.
+    fn forget(&self) {
+        self.by.lock().unwrap().clear();
+    }
+
     fn fail(&self, fail: bool) {
         self.cannot_let_go.store(fail, Ordering::Release);
     }
@@ -78,6 +83,16 @@ impl OpenBases for Kept {
             this.by.lock().unwrap().remove(&image);
             Ok(())
         })
+    }
+
+    fn is_kept(&self, _: &BaseSpec, image: &str) -> StoreFuture<bool> {
+        let is_kept = self.by.lock().unwrap().contains(image);
+        Box::pin(async move { Ok(is_kept) })
+    }
+
+    fn keep(&self, _: &BaseSpec, image: &str) -> StoreFuture<()> {
+        self.by.lock().unwrap().insert(image.to_owned());
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -155,4 +170,28 @@ async fn a_removal_that_could_not_let_go_is_taken_up_again() {
     kept.image(&store, "disk").await;
     Image::remove(&store, &named("disk"), &silent).await.unwrap();
     assert!(store.list("lsd_header.").await.unwrap().is_empty());
+}
+
+async fn open(store: &Arc<dyn ObjectStore>, kept: &Kept) -> Image {
+    Image::open(store, &named("disk"), &kept.options()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_keeps_a_base_that_nothing_keeps() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let kept = Kept::default();
+    let id = kept.image(&store, "disk").await;
+    kept.image(&store, "other").await;
+    let faults = async || {
+        let report = Image::check_with(&store, &named("disk"), &kept.bases(), &silent).await.unwrap();
+        report.findings.into_iter().map(|finding| finding.fault).collect::<Vec<_>>()
+    };
+    assert_eq!(faults().await, []);
+    kept.by.lock().unwrap().remove(&id.0);
+    assert_eq!(faults().await, [Fault::BaseUnkept { base: "kept:it".into() }]);
+    let options = RepairOptions { watch_timeout: Duration::from_secs(1), ..RepairOptions::default() };
+    Image::repair_with(&store, &named("disk"), options, &kept.bases(), &silent).await.unwrap();
+    assert_eq!(faults().await, []);
+    assert!(kept.by.lock().unwrap().contains(&id.0));
 }

@@ -66,6 +66,14 @@ impl OpenBases for Slow {
     fn let_go(&self, _spec: &BaseSpec, _image: &str) -> StoreFuture<()> {
         Box::pin(async { Ok(()) })
     }
+
+    fn is_kept(&self, _spec: &BaseSpec, _image: &str) -> StoreFuture<bool> {
+        Box::pin(async { Ok(true) })
+    }
+
+    fn keep(&self, _spec: &BaseSpec, _image: &str) -> StoreFuture<()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Base for Slow {

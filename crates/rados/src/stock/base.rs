@@ -212,13 +212,42 @@ impl OpenBases for StockBases {
         })
     }
 
-    /// Needs no stock library.
+    /// Needs no stock library, as the others below.
     fn let_go(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()> {
         if spec.kind != RBD_BASE {
             return self.others.let_go(spec, image);
         }
         let (this, named, image) = (self.clone(), named(spec, "let go of base"), image.to_owned());
         Box::pin(async move { Ok(this.let_go(&named?, &image).await?) })
+    }
+
+    fn is_kept(&self, spec: &BaseSpec, image: &str) -> StoreFuture<bool> {
+        if spec.kind != RBD_BASE {
+            return self.others.is_kept(spec, image);
+        }
+        let (this, named, child) = (self.clone(), named(spec, "look at base"), child(image));
+        Box::pin(async move {
+            let named = named?;
+            let children = hold::children(&this.pool_of(&named).await?, &named.image, named.snapshot).await?;
+            Ok(children.contains(&child))
+        })
+    }
+
+    fn keep(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()> {
+        if spec.kind != RBD_BASE {
+            return self.others.keep(spec, image);
+        }
+        let (this, named, image, name) = (self.clone(), named(spec, "keep base"), image.to_owned(), spec.spec.clone());
+        Box::pin(async move {
+            let named = named?;
+            this.hold(&named, &image).await?;
+            let io = this.pool_of(&named).await?;
+            if hold::is_protected(&io, &named.image, named.snapshot).await? {
+                return Ok(());
+            }
+            this.let_go(&named, &image).await?;
+            Err(StoreError::new(StoreErrorKind::Stale, "keep base", name).with_detail("it is gone, or not protected"))
+        })
     }
 }
 

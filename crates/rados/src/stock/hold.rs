@@ -1,13 +1,14 @@
 //! That a stock snapshot stays as long as an image of lsd needs it.
 //!
 //! Owns: its entry in `rbd_children`, where RBD keeps the clones of protected snapshots (format 1 of clones): with it nobody can take
-//! the protection away, and so not remove the snapshot. Does not own: when it is made and taken away (who makes and flattens images).
+//! the protection away, and so not remove the snapshot; and whether it has that protection. Does not own: when it is made and taken away (who makes and flattens images).
 //!
 //! RBD looks for children in the object of every pool, in the parent's namespace. The entry is in the parent's own pool: a child may be
 //! anywhere.
-use crate::error::RadosResult;
+use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use nix::libc;
+use std::collections::BTreeSet;
 
 const CHILDREN: &str = "rbd_children";
 
@@ -25,6 +26,41 @@ fn encode(pool: i64, image: &str, snapshot: u64, child: &str) -> Vec<u8> {
     out
 }
 
+/// Parent as `get_children` takes it, which is all of the above but the child.
+fn encode_parent(pool: i64, image: &str, snapshot: u64) -> Vec<u8> {
+    let mut out = encode(pool, image, snapshot, "");
+    out.truncate(out.len() - size_of::<u32>());
+    out
+}
+
+/// The children that `get_children` gives. `None`: not what it gives.
+fn decode_children(bytes: &[u8]) -> Option<BTreeSet<String>> {
+    let take = |bytes: &mut &[u8]| {
+        let (number, rest) = bytes.split_first_chunk::<4>()?;
+        *bytes = rest;
+        Some(u32::from_le_bytes(*number) as usize)
+    };
+    let mut rest = bytes;
+    let mut found = BTreeSet::new();
+    for _ in 0..take(&mut rest)? {
+        let len = take(&mut rest)?;
+        let (text, after) = rest.split_at_checked(len)?;
+        found.insert(String::from_utf8_lossy(text).into_owned());
+        rest = after;
+    }
+    Some(found)
+}
+
+/// Who keeps a snapshot. `io`: the parent's pool and namespace.
+pub(super) async fn children(io: &IoCtx, image: &str, snapshot: u64) -> RadosResult<BTreeSet<String>> {
+    let asked = io.exec(CHILDREN, "rbd", "get_children", &encode_parent(io.pool_id().0, image, snapshot)).await;
+    match asked {
+        Ok(bytes) => decode_children(&bytes).ok_or_else(|| RadosError::new(libc::EIO, "get_children", CHILDREN)),
+        Err(error) if error.errno == libc::ENOENT => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// `io`: the parent's pool and namespace. One that is there is right.
 pub(super) async fn hold(io: &IoCtx, image: &str, snapshot: u64, child: &str) -> RadosResult<()> {
     call(io, "add_child", libc::EEXIST, &encode(io.pool_id().0, image, snapshot, child)).await
@@ -33,6 +69,18 @@ pub(super) async fn hold(io: &IoCtx, image: &str, snapshot: u64, child: &str) ->
 /// One that is gone is right.
 pub(super) async fn release(io: &IoCtx, image: &str, snapshot: u64, child: &str) -> RadosResult<()> {
     call(io, "remove_child", libc::ENOENT, &encode(io.pool_id().0, image, snapshot, child)).await
+}
+
+/// Whether nobody can remove the snapshot now: RBD takes its protection away first, and that only where it has no child. Whoever is about
+/// to has not looked for children yet.
+pub(super) async fn is_protected(io: &IoCtx, image: &str, snapshot: u64) -> RadosResult<bool> {
+    const UNPROTECTED: u8 = 0;
+    let header = format!("rbd_header.{image}");
+    match io.exec(&header, "rbd", "get_protection_status", &snapshot.to_le_bytes()).await {
+        Ok(status) => Ok(status.first().is_some_and(|status| *status != UNPROTECTED)),
+        Err(error) if error.errno == libc::ENOENT => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn call(io: &IoCtx, method: &str, as_well: i32, input: &[u8]) -> RadosResult<()> {
@@ -45,11 +93,21 @@ async fn call(io: &IoCtx, method: &str, as_well: i32, input: &[u8]) -> RadosResu
 
 #[cfg(test)]
 mod tests {
-    use super::encode;
+    use super::{decode_children, encode, encode_parent};
 
     #[test]
     fn numbers_are_little_endian_and_texts_have_their_length_before_them() {
         let bytes = encode(3, "ab", 5, "c");
         assert_eq!(bytes, [3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'a', b'b', 5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'c']);
+        assert_eq!(encode_parent(3, "ab", 5), bytes[..bytes.len() - 5]);
+    }
+
+    #[test]
+    fn children_are_texts_with_their_number_before_them() {
+        let bytes = [2, 0, 0, 0, 1, 0, 0, 0, b'a', 2, 0, 0, 0, b'b', b'c'];
+        assert_eq!(decode_children(&bytes).unwrap().into_iter().collect::<Vec<_>>(), ["a", "bc"]);
+        for short in 0..bytes.len() {
+            assert_eq!(decode_children(&bytes[..short]), None, "{short}");
+        }
     }
 }

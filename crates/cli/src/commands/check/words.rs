@@ -42,6 +42,7 @@ fn kind_name(fault: &Fault) -> &'static str {
         Fault::ParentLost { .. } => "parent_lost",
         Fault::Untied { .. } => "untied",
         Fault::BaseLost { .. } => "base_lost",
+        Fault::BaseUnkept { .. } => "base_unkept",
         Fault::Order { .. } => "order",
         Fault::LogLost { .. } => "log_lost",
         Fault::Gap { .. } => "gap",
@@ -86,6 +87,7 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::ParentLost { why } => format!("the parent is lost: {why}"),
         Fault::BaseLost { why } => format!("the base is lost: {why}"),
+        Fault::BaseUnkept { base } => format!("the base {base} is not kept for it"),
         Fault::Untied { parent } => format!("the snapshot of '{parent}' that it is a clone of is not kept for it"),
         Fault::Order { why } => why.clone(),
         Fault::LogLost { after, durable } => {

@@ -6,11 +6,13 @@ use super::super::layout::Layout;
 use super::FAILED;
 use crate::error::{Failure, Result};
 use crate::session::{Location, Session};
-use lsd_engine::{Catalog, ErrorKind, Image, ImageRef};
+use lsd_core::format::names;
+use lsd_engine::{Catalog, CreateOptions, ErrorKind, Image, ImageId, ImageRef};
 use lsd_rados::RadosError;
 use lsd_rados::stock::{StockBases, StockSnapshot};
 use lsd_store::BaseSpec;
 use nix::libc;
+use uuid::Uuid;
 
 /// No image of lsd has the name, and one of RBD's has.
 pub async fn is_stock(session: &Session, parent: &Location) -> Result<bool> {
@@ -29,24 +31,28 @@ pub async fn clone(session: &Session, parent: &Location, to: &Location, layout: 
     let bases = session.stock_bases().await?;
     // 1. Which snapshot it is.
     let (base, snapshot) = look_at(session, &bases, parent).await?;
-    // 2. The image, of which nobody was told yet.
     let store = session.store(&to.place).await?;
-    let options = layout.for_new(session, &store, base.size).await?;
-    let made = to.give_name(session, Image::create_over(&store, &to.image, &options, &base)).await;
-    let id = made.map_err(|error| Failure::engine(FAILED, &error))?;
-    // 3. From here on nobody takes the snapshot away. It may have gone just before.
-    let keep = async {
+    let id = ImageId(names::new_id(Uuid::new_v4().as_u64_pair().1));
+    let options = CreateOptions { id: Some(id.clone()), ..layout.for_new(session, &store, base.size).await? };
+    // 2. From here on nobody takes the snapshot away. It may have gone just before.
+    let kept = async {
         bases.hold(&snapshot, &id.0).await.map_err(|error| failed(&error))?;
         let (_, found) = look_at(session, &bases, parent).await?;
         if found == snapshot { Ok(()) } else { Err(Failure::errno(FAILED, libc::ENOENT)) }
     };
-    if let Err(failure) = keep.await {
-        // What cannot be undone shows nothing of the snapshot: reading it is an error.
-        let _ = Image::remove(&store, &ImageRef::Id(id.clone()), &|_, _| Ok(())).await;
+    let made = async {
+        kept.await?;
+        // 3. The image.
+        let made = to.give_name(session, Image::create_over(&store, &to.image, &options, &base)).await;
+        made.map_err(|error| Failure::engine(FAILED, &error))
+    };
+    let Err(failure) = made.await else { return Ok(()) };
+    // Where nobody knows whether it is there, it may need the snapshot.
+    let there = Image::base_of(&store, &ImageRef::Id(id.clone())).await;
+    if there.is_err_and(|error| error.kind == ErrorKind::NotFound) {
         let _ = bases.let_go(&snapshot, &id.0).await;
-        return Err(failure);
     }
-    Ok(())
+    Err(failure)
 }
 
 async fn look_at(session: &Session, bases: &StockBases, parent: &Location) -> Result<(BaseSpec, StockSnapshot)> {
