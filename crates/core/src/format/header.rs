@@ -77,6 +77,8 @@ pub mod key {
 
     /// Of an image that shows something else wherever it was never written.
     pub const BASE: &str = "base";
+    /// The base that the image needs no more, until what keeps it for the image is undone.
+    pub const LEFT_BASE: &str = "base-left";
 
     /// Prefix of clients that want to be quiet before snapshots: `quiesce.<client>.<number %016x>`.
     pub const QUIESCE: &str = "quiesce.";

@@ -1,6 +1,6 @@
 //! The values of a header one by one: as much of it as verifies.
 use super::finding::{CheckReport, Fault};
-use crate::objects::header::{Header, Snapshots, had_base};
+use crate::objects::header::{Header, Snapshots, had_base, left_base};
 use crate::{Catalog, ErrorKind, ImageId, Result};
 use lsd_core::format::FormatResult;
 use lsd_core::format::header::{
@@ -50,6 +50,9 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
     if has_base && base.is_none() {
         return None;
     }
+    if values.values.contains_key(key::LEFT_BASE) {
+        values.decode(key::LEFT_BASE, BaseRecord::decode);
+    }
     let mut children = Vec::new();
     for child in values.values.keys().filter(|name| name.starts_with(key::CHILD)) {
         children.extend(values.decode(child, ChildRecord::decode));
@@ -80,6 +83,7 @@ pub(super) fn verify(id: &ImageId, values: &KvMap, report: &mut CheckReport) -> 
         group,
         migration,
         base,
+        left_base: left_base(values.values),
         had_base: had_base(values.values),
         quiesce: crate::objects::header::quiesce(values.values),
         removing: false,

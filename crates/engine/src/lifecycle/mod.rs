@@ -266,13 +266,14 @@ async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result
     }
 }
 
-/// Nothing of the image is left that needs its base. As above; what does not verify names none.
+/// Nothing of the image is left that needs its base, or it needed it no more before. As above; what does not verify names none.
 async fn let_go_of_base(store: &Arc<dyn ObjectStore>, id: &ImageId, bases: &Bases) -> Result<()> {
-    let values = match store.kv_get(&names::header(&id.0).into(), key::BASE).await {
+    let values = match store.kv_get(&names::header(&id.0).into(), "").await {
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
         read => read?,
     };
-    let Some(Ok(record)) = values.get(key::BASE).map(|value| BaseRecord::decode(value)) else { return Ok(()) };
+    let named = values.get(key::BASE).or_else(|| values.get(key::LEFT_BASE));
+    let Some(Ok(record)) = named.map(|value| BaseRecord::decode(value)) else { return Ok(()) };
     match base::let_go(&record, bases, id).await {
         // Nothing is lost: it only stays kept.
         Err(error) if error.kind == ErrorKind::Unsupported => {

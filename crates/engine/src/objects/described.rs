@@ -17,6 +17,8 @@ pub(crate) struct Described {
     pub(crate) migration: Option<MigrationRecord>,
     /// What is shown where nothing was ever written.
     pub(crate) base: Option<BaseRecord>,
+    /// What the image needs no more, and is not let go of yet.
+    pub(crate) left_base: Option<BaseRecord>,
     /// Who wants to be quiet before snapshots: keys and values of the header.
     pub(crate) quiesce: KvMap,
     /// What in the metadata overrides an option and is not understood.
@@ -34,6 +36,7 @@ impl Described {
             group: header.group.clone(),
             migration: header.migration.clone(),
             base: header.base.clone(),
+            left_base: header.left_base.clone(),
             quiesce: header.quiesce.clone(),
             option_faults: Vec::new(),
         }

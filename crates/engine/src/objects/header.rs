@@ -116,6 +116,8 @@ pub(crate) struct Header {
     pub(crate) migration: Option<MigrationRecord>,
     /// What is shown where nothing was ever written.
     pub(crate) base: Option<BaseRecord>,
+    /// What the image needs no more, and is not let go of yet.
+    pub(crate) left_base: Option<BaseRecord>,
     /// The image has a base, or had one, or one of its line did.
     pub(crate) had_base: bool,
     /// Clients that want to be quiet before snapshots, by their keys, as they are: nobody reads the values.
@@ -207,6 +209,7 @@ impl Header {
             group: group(values).map_err(bad)?,
             migration: migration(values).map_err(bad)?,
             base: base(values).map_err(bad)?,
+            left_base: left_base(values),
             had_base: had_base(values),
             quiesce: quiesce(values),
             removing: values.contains_key(key::REMOVING),
@@ -243,6 +246,11 @@ pub(crate) fn had_base(values: &KvMap) -> bool {
 
 pub(crate) fn base(values: &KvMap) -> FormatResult<Option<BaseRecord>> {
     values.get(key::BASE).map(|value| BaseRecord::decode(value)).transpose()
+}
+
+/// Nobody reads data by it: one that does not verify leaves something kept.
+pub(crate) fn left_base(values: &KvMap) -> Option<BaseRecord> {
+    values.get(key::LEFT_BASE).and_then(|value| BaseRecord::decode(value).ok())
 }
 
 pub(crate) fn group(values: &KvMap) -> FormatResult<Option<GroupRef>> {

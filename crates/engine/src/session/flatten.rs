@@ -1,6 +1,6 @@
 //! A clone that takes its parent's bytes over, or an image its base's, and then needs it no more.
 //!
-//! Owns: the order of the steps, from the first copy to the loosed tie. Does not own: copying (`collect/adopt.rs`, `collect/bring.rs`), the tie
+//! Owns: the order of the steps, from the first copy to the loosed tie, or to the base that is let go of. Does not own: copying (`collect/adopt.rs`, `collect/bring.rs`), the tie
 //! (`ties/`).
 use crate::api::error::invalid;
 use crate::api::limits::ADOPT_ROUND_LEAVES;
@@ -13,6 +13,7 @@ use crate::{ErrorKind, Features, Progress, Result};
 use lsd_core::format::header::{AncestryRecord, SnapRecord, StateRecord, key};
 use lsd_core::format::notice::Operation;
 use lsd_core::units::{LeafNo, SnapId};
+use lsd_store::KvUpdate;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,7 +46,11 @@ impl Session {
         self.check_has_parent()?;
         let checkpointer = {
             let mut role = self.maintenance.lock().await;
-            if self.own_if_free(&mut role).await? { role.checkpointer() } else { None }
+            let owned = self.own_if_free(&mut role).await?;
+            if owned && self.has_only_to_let_go() {
+                return self.let_go_of_base().await;
+            }
+            if owned { role.checkpointer() } else { None }
         };
         let Some(checkpointer) = checkpointer else { return self.maintain(Operation::Flatten, progress).await };
         match self.adopt(&checkpointer, Adopted::Parents, progress).await {
@@ -61,10 +66,17 @@ impl Session {
     fn check_has_parent(&self) -> Result<()> {
         let described = self.described();
         let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
-        match is_clone || described.base.is_some() {
+        let has_base = described.base.is_some() || described.left_base.is_some();
+        match is_clone || has_base {
             true => Ok(()),
             false => Err(invalid(format!("{}: image has no parent", described.name))),
         }
+    }
+
+    /// Everything is done of an earlier flatten but that.
+    fn has_only_to_let_go(&self) -> bool {
+        let described = self.described();
+        described.base.is_none() && described.left_base.is_some() && !self.in_doubt.load(Ordering::Acquire)
     }
 
     fn flattens_snapshots(&self) -> bool {
@@ -193,11 +205,14 @@ impl Session {
 
     /// With the maintenance lock held, by the owner.
     pub(crate) async fn flatten_owned(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
+        // A flatten whose end nobody knows goes on where it was.
+        self.settle().await?;
         self.check_has_parent()?;
         // 1. What is left to copy; a checkpoint then needs nothing of an ancestor's.
         self.adopt_all_snapshots(checkpointer, Adopted::Parents).await?;
         self.adopt_head(checkpointer, Adopted::Parents, progress).await?;
         self.drop_base().await?;
+        self.let_go_of_base().await?;
         self.end_being_clone().await
     }
 
@@ -205,16 +220,25 @@ impl Session {
     async fn drop_base(&self) -> Result<()> {
         let Some(base) = self.described().base.clone() else { return Ok(()) };
         let state = StateRecord { modify_ns: self.clock.now_ns(), ..self.described().state };
-        self.update_header(|update| update.remove(key::BASE).set(key::STATE, state.encode())).await?;
+        let dropped = |update: KvUpdate| {
+            update.remove(key::BASE).set(key::LEFT_BASE, base.encode()).set(key::STATE, state.encode())
+        };
+        self.update_header(dropped).await?;
         self.shared.lock().view.map.keep_zeroed_below(0);
         {
             let mut described = self.described();
-            (described.base, described.state) = (None, state);
+            (described.base, described.left_base, described.state) = (None, Some(base), state);
         }
-        if let Err(error) = base::let_go(&base, &self.bases, &self.objects.id).await {
-            // Nothing is lost: it only stays kept.
-            tracing::warn!(target: "lsd::image", image = %self.shared.image, %error, "the image's former base stays kept for it");
-        }
+        Ok(())
+    }
+
+    /// What keeps the former base for the image is undone; the header forgets it behind that, so that whoever comes after a failure goes
+    /// on. With the maintenance lock held, by the owner.
+    async fn let_go_of_base(&self) -> Result<()> {
+        let Some(base) = self.described().left_base.clone() else { return Ok(()) };
+        base::let_go(&base, &self.bases, &self.objects.id).await?;
+        self.update_header(|update| update.remove(key::LEFT_BASE)).await?;
+        self.described().left_base = None;
         Ok(())
     }
 
@@ -243,6 +267,12 @@ impl Session {
 
     /// What a flatten, or the removal of a snapshot, has left that its owner did not live to end.
     pub(crate) async fn loose_if_left(&self) -> Result<()> {
+        if self.described().left_base.is_some() {
+            let role = self.maintenance.lock().await;
+            if role.checkpointer().is_some() {
+                self.let_go_of_base().await?;
+            }
+        }
         let is_left = {
             let described = self.described();
             described.ancestry.as_ref().is_some_and(|ancestry| !described.snapshots.need_parent(ancestry))

@@ -176,6 +176,83 @@ async fn open(store: &Arc<dyn ObjectStore>, kept: &Kept) -> Image {
     Image::open(store, &named("disk"), &kept.options()).await.unwrap()
 }
 
+/// Only letting go of it fails, and then another owner comes, or the image is flattened again or removed.
+#[tokio::test(start_paused = true)]
+async fn a_flatten_that_could_not_let_go_is_completed_later() {
+    for way in 0..3 {
+        let cluster = MemoryCluster::new();
+        let store = client(&cluster);
+        let kept = Kept::default();
+        kept.image(&store, "disk").await;
+        kept.fail(true);
+        let image = open(&store, &kept).await;
+        assert!(image.flatten(&silent).await.is_err(), "it says so");
+        assert!(image.base().is_none() && kept.is_kept());
+        shows_base(&image).await;
+        image.close().await.unwrap();
+        kept.fail(false);
+        match way {
+            0 => {
+                let image = open(&store, &kept).await;
+                image.write(0, Bytes::from(vec![9; 512]), true).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                image.close().await.unwrap();
+            }
+            1 => {
+                let image = open(&store, &kept).await;
+                image.flatten(&silent).await.unwrap();
+                assert_eq!(kind(image.flatten(&silent).await), Some(ErrorKind::Invalid), "nothing is left");
+                image.close().await.unwrap();
+            }
+            _ => Image::remove_with(&store, &named("disk"), &kept.bases(), &silent).await.unwrap(),
+        }
+        assert!(!kept.is_kept(), "{way}");
+        if way < 2 {
+            shows_base(&open(&store, &kept).await).await;
+        }
+    }
+}
+
+/// Nobody hears whether the update that drops the base took effect.
+#[tokio::test(start_paused = true)]
+async fn a_flatten_whose_end_is_in_doubt_is_completed_later() {
+    let cluster = MemoryCluster::new();
+    let kept = Kept::default();
+    let memory = cluster.client();
+    let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
+    let id = kept.image(&store, "disk").await;
+    let gate = Gate::new(store.clone());
+    let behind: Arc<dyn ObjectStore> = gate.clone();
+    let image = open(&behind, &kept).await;
+    image.write(0, Bytes::from(vec![9; 512]), true).await.unwrap();
+    gate.close(|op, name| op == Op::Update && name.starts_with("lsd_header."));
+    let flatten = tokio::spawn({
+        let image = image.clone();
+        async move { image.flatten(&silent).await }
+    });
+    let has_base = async || {
+        store.kv_get(&names::header(&id.0).into(), key::BASE).await.unwrap().contains_key(key::BASE)
+    };
+    loop {
+        gate.until_waiting(1).await;
+        let late = gate.take();
+        late.arrive();
+        if !has_base().await {
+            break;
+        }
+    }
+    stop(flatten).await;
+    drop(image);
+    gate.open();
+    cluster.expire(&memory);
+    assert!(kept.is_kept(), "the owner died before it let go");
+    let image = open(&client(&cluster), &kept).await;
+    assert!(image.base().is_none());
+    image.flatten(&silent).await.unwrap();
+    assert!(!kept.is_kept());
+    shows_base(&image).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_repair_keeps_a_base_that_nothing_keeps() {
     let cluster = MemoryCluster::new();

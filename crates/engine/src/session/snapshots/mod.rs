@@ -312,7 +312,7 @@ pub(crate) async fn release(session: Weak<Session>, events: Arc<HeaderEvents>, c
                 continue;
             }
         }
-        // The last one that needed the parent may have gone. Where this fails the next owner does it.
+        // The last one that needed the parent may have gone, or a base not be let go of yet. Where this fails the next owner does it.
         if let Err(error) = session.loose_if_left().await {
             let object = error.object();
             tracing::debug!(target: "lsd::reclaim", image = session.shared.image, op = "flatten", object, %error,
