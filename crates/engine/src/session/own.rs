@@ -172,6 +172,7 @@ impl Session {
             let mut state = self.shared.lock();
             // The old owner may have changed it since this handle read the header, while the log stayed as it was.
             (state.view.size, state.view.features) = (header.state.size, header.state.features);
+            state.view.map.keep_zeroed_below(header.base_overlap());
             (state.view.end, state.segments.last().unwrap_or_default())
         };
         // A number is never used twice, not even by another epoch: locations name segments by number alone.

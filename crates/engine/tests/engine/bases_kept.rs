@@ -253,6 +253,47 @@ async fn a_flatten_whose_end_is_in_doubt_is_completed_later() {
     shows_base(&image).await;
 }
 
+/// Between the last checkpoint of a flatten and the update that drops the base, somebody else opens the image.
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_behind_a_flatten_asks_no_base() {
+    let cluster = MemoryCluster::new();
+    let kept = Kept::default();
+    let memory = cluster.client();
+    let store: Arc<dyn ObjectStore> = Arc::new(memory.clone());
+    let id = kept.image(&store, "disk").await;
+    let gate = Gate::new(store.clone());
+    let behind: Arc<dyn ObjectStore> = gate.clone();
+    let owner = open(&behind, &kept).await;
+    owner.resize(SIZE - MIB / 2, true, &silent).await.unwrap();
+    owner.resize(SIZE, true, &silent).await.unwrap();
+    gate.close(|op, name| op == Op::Update && name.starts_with("lsd_header."));
+    let flatten = tokio::spawn({
+        let image = owner.clone();
+        async move { image.flatten(&silent).await }
+    });
+    let other = client(&cluster);
+    let has_base =
+        async || other.kv_get(&names::header(&id.0).into(), key::BASE).await.unwrap().contains_key(key::BASE);
+    let next = loop {
+        gate.until_waiting(1).await;
+        let next = open(&other, &kept).await;
+        gate.take().arrive();
+        if !has_base().await {
+            break next;
+        }
+        next.close().await.unwrap();
+    };
+    stop(flatten).await;
+    drop(owner);
+    cluster.expire(&memory);
+    kept.forget();
+    next.write(0, Bytes::from(vec![9; 512]), true).await.unwrap();
+    shows_base(&next).await;
+    let end = read(&next, SIZE - MIB, MIB).await;
+    assert!(end.iter().all(|byte| *byte == 0), "its holes are zeroes");
+    next.close().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_repair_keeps_a_base_that_nothing_keeps() {
     let cluster = MemoryCluster::new();
