@@ -140,7 +140,9 @@
 //!     cut off since.
 //!     Test: `what_was_written_wins_against_a_base_that_comes_late`.
 //! 46. *A base leaves the header only behind a checkpoint that has everything of it* (`collect/bring.rs`, `session/flatten.rs`): without it
-//!     replay would not know where what is brought belongs, and the user may remove the base.
+//!     replay would not know where what is brought belongs, and the user may remove the base. Who shows it yet, as a reader or as who takes
+//!     the image over, looks at the header where the base does not give what it had (`session/retry_moved.rs`, `session/own.rs`), and the
+//!     base looks behind every read whether it is still what it was (`lsd_store::Base`).
 //!     Test: `a_base_goes_only_when_a_committed_map_has_all_of_it`.
 //! 47. *What an image requires of who touches it is never lowered, and what comes from it requires the same* (`objects/line.rs`,
 //!     `objects/header.rs`, `ties/tie.rs`); *and no log that has what was a base's is replayed from its beginning* (`check/examine.rs`): up to

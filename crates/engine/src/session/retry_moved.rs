@@ -1,4 +1,4 @@
-//! Reads of an image whose owner moves data on and deletes where it was.
+//! Reads of an image whose owner moves data on and deletes where it was, or drops its base.
 //!
 //! Owns: trying again, and what has to be looked at again first. Does not own: reading (`read/`), loading (`recovery/open.rs`).
 use crate::api::error::corrupt;
@@ -7,18 +7,23 @@ use crate::api::stats::Counter;
 use crate::objects::header::Header;
 use crate::recovery::open;
 use crate::session::{Role, Session};
-use crate::{ErrorKind, Result, SnapRef};
+use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::CheckpointPointer;
 
 impl Session {
     /// Runs `attempt` until it finds every object that the map names. The owner's own map follows what it moves, so it looks up
     /// again; any other handle first takes up the newest durable state, unless somebody did since the attempt began.
     ///
+    /// A base that is not there any more is no error where the image needs none by now.
+    ///
     /// `Corrupt` when objects are missing that the newest state names.
     pub(crate) async fn retry_if_moved<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
         let mut tries = 0;
         loop {
-            let before = self.shared.lock().log().checkpoint;
+            let (before, showed_base) = {
+                let state = self.shared.lock();
+                (state.log().checkpoint, state.view.map.zeroed_below() > 0)
+            };
             match attempt().await {
                 Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => {
                     self.shared.counters.count(Counter::ReadsMoved);
@@ -26,6 +31,12 @@ impl Session {
                 }
                 Err(error) if error.kind == ErrorKind::NotFound => {
                     return Err(error.with_kind(ErrorKind::Corrupt));
+                }
+                Err(error) if error.kind == ErrorKind::Corrupt && showed_base => {
+                    match Box::pin(self.is_without_base()).await? {
+                        true => continue,
+                        false => return Err(error),
+                    }
                 }
                 other => return other,
             }
@@ -39,6 +50,29 @@ impl Session {
                 Box::pin(self.take_up_newer(before)).await?;
             }
         }
+    }
+
+    /// Rule 46: whether the image shows no base any more, so that this one may be gone; then this handle has taken that up. `Outdated`: it
+    /// holds a moment at which there was a base.
+    async fn is_without_base(&self) -> Result<bool> {
+        {
+            let state = self.shared.lock();
+            if state.writer.is_some() || state.view.map.zeroed_below() == 0 {
+                return Ok(state.view.map.zeroed_below() == 0);
+            }
+        }
+        if Header::read(&self.objects).await?.base.is_some() {
+            return Ok(false);
+        }
+        if self.hold_moment {
+            let reason = format!("{}: its base was dropped since this reader began to read", self.described().name);
+            return Err(Error::new(ErrorKind::Outdated, reason));
+        }
+        let mut role = self.maintenance.lock().await;
+        if matches!(*role, Role::Reader(_)) {
+            self.reload(&mut role).await?;
+        }
+        Ok(self.shared.lock().view.map.zeroed_below() == 0)
     }
 
     /// What a snapshot shows stays, but its owner may have moved where it is (rule 37). `NotFound`: the snapshot was removed; `Outdated`:

@@ -294,6 +294,33 @@ async fn who_takes_over_behind_a_flatten_asks_no_base() {
     next.close().await.unwrap();
 }
 
+/// What a base that is gone gives is an error, never zeroes; and that is no error where the base was dropped before.
+#[tokio::test(start_paused = true)]
+async fn readers_of_a_base_that_was_dropped_are_told_so() {
+    let cluster = MemoryCluster::new();
+    let store = client(&cluster);
+    let kept = Kept::default();
+    kept.image(&store, "disk").await;
+    let reader = async |hold_moment| {
+        let options = OpenOptions { read_only: true, hold_moment, ..kept.options() };
+        let reader = Image::open(&client(&cluster), &named("disk"), &options).await.unwrap();
+        shows_base(&reader).await;
+        reader
+    };
+    let (follows, holds) = (reader(false).await, reader(true).await);
+    let owner = open(&store, &kept).await;
+    owner.flatten(&silent).await.unwrap();
+    assert!(!kept.is_kept());
+    shows_base(&follows).await;
+    assert_eq!(kind(holds.read(0, 512).await), Some(ErrorKind::Outdated));
+    assert_eq!(kind(holds.extents(0, SIZE).await), Some(ErrorKind::Outdated));
+    // Where it is gone and the image still needs it, nobody reads on.
+    kept.image(&store, "other").await;
+    let other = Image::open(&store, &named("other"), &kept.options()).await.unwrap();
+    kept.forget();
+    assert_eq!(kind(other.read(0, 512).await), Some(ErrorKind::Corrupt));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_repair_keeps_a_base_that_nothing_keeps() {
     let cluster = MemoryCluster::new();

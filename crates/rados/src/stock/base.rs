@@ -151,14 +151,14 @@ impl StockBases {
     fn open_base(&self, spec: &BaseSpec) -> Result<StockBase, StoreError> {
         let named = named(spec, "open base")?;
         let io = self.cluster.open_pool_id(named.pool)?.with_namespace(&named.namespace)?;
-        let image = self.open_image(io, Named::Id(&named.image))?;
+        let image = self.open_image(io.clone(), Named::Id(&named.image))?;
         image.show(named.snapshot)?;
         if image.size()? != spec.size || identity(&image)? != spec.identity {
             let error = StoreError::new(StoreErrorKind::Stale, "open base", spec.spec.clone());
             return Err(error.with_detail("it is not the image that it was"));
         }
         let name = format!("RBD snapshot {}", spec.spec);
-        Ok(StockBase { image: Arc::new(image), name, size: spec.size, runtime: self.runtime.clone() })
+        Ok(StockBase { image: Arc::new(image), io, named, name, size: spec.size, runtime: self.runtime.clone() })
     }
 
     async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
@@ -254,9 +254,34 @@ impl OpenBases for StockBases {
 #[derive(Debug)]
 struct StockBase {
     image: Arc<StockImage>,
+    /// The parent's pool and namespace.
+    io: IoCtx,
+    named: StockSnapshot,
     name: String,
     size: u64,
     runtime: Handle,
+}
+
+impl StockBase {
+    /// What `work` gives counts if nobody could have removed the snapshot by then: objects that are gone read as zeroes. `Stale`.
+    fn while_it_stays<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        work: impl FnOnce(&StockImage) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let (image, runtime, name) = (self.image.clone(), self.runtime.clone(), self.name.clone());
+        let (io, named) = (self.io.clone(), self.named.clone());
+        Box::pin(async move {
+            let done = blocking(&runtime, move || work(&image)).await;
+            match hold::is_protected(&io, &named.image, named.snapshot).await? {
+                true => done,
+                false => {
+                    let why = "it is gone, or nothing keeps it from going";
+                    Err(StoreError::new(StoreErrorKind::Stale, op, name).with_detail(why))
+                }
+            }
+        })
+    }
 }
 
 impl Base for StockBase {
@@ -269,19 +294,15 @@ impl Base for StockBase {
     }
 
     fn read(&self, offset: u64, len: u64) -> StoreFuture<Bytes> {
-        let (image, runtime) = (self.image.clone(), self.runtime.clone());
-        Box::pin(async move {
-            let read = move || {
-                let len = usize::try_from(len).map_err(|_| RadosError::new(libc::EINVAL, "read base", ""))?;
-                Ok(Bytes::from(image.read(offset, len)?))
-            };
-            blocking(&runtime, read).await
-        })
+        let read = move |image: &StockImage| {
+            let len = usize::try_from(len).map_err(|_| RadosError::new(libc::EINVAL, "read base", ""))?;
+            Ok(Bytes::from(image.read(offset, len)?))
+        };
+        self.while_it_stays("read base", read)
     }
 
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>> {
-        let (image, runtime) = (self.image.clone(), self.runtime.clone());
-        Box::pin(async move { blocking(&runtime, move || Ok(image.data(offset, len)?)).await })
+        self.while_it_stays("extents of base", move |image| Ok(image.data(offset, len)?))
     }
 }
 
