@@ -230,9 +230,8 @@ async fn a_flatten_whose_end_is_in_doubt_is_completed_later() {
         let image = image.clone();
         async move { image.flatten(&silent).await }
     });
-    let has_base = async || {
-        store.kv_get(&names::header(&id.0).into(), key::BASE).await.unwrap().contains_key(key::BASE)
-    };
+    let has_base =
+        async || store.kv_get(&names::header(&id.0).into(), key::BASE).await.unwrap().contains_key(key::BASE);
     loop {
         gate.until_waiting(1).await;
         let late = gate.take();

@@ -298,11 +298,11 @@ impl Base for StockBase {
             let len = usize::try_from(len).map_err(|_| RadosError::new(libc::EINVAL, "read base", ""))?;
             Ok(Bytes::from(image.read(offset, len)?))
         };
-        self.while_it_stays("read base", read)
+        self.while_it_stays("read", read)
     }
 
     fn data(&self, offset: u64, len: u64) -> StoreFuture<Vec<Range<u64>>> {
-        self.while_it_stays("extents of base", move |image| Ok(image.data(offset, len)?))
+        self.while_it_stays("extents", move |image| Ok(image.data(offset, len)?))
     }
 }
 
