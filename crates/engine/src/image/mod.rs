@@ -156,7 +156,7 @@ impl Image {
         image: &ImageRef,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        lifecycle::remove(store, image, progress).await
+        lifecycle::remove(store, image, None, progress).await
     }
 
     /// As [`Image::remove`], and also removes an image whose header does not verify. If such a header cannot say which data
@@ -167,7 +167,7 @@ impl Image {
         image: &ImageRef,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        match lifecycle::remove(store, image, progress).await {
+        match lifecycle::remove(store, image, None, progress).await {
             Err(error) if error.kind == ErrorKind::Corrupt => remove::remove_by_walking(store, image, progress).await,
             removed => removed,
         }

@@ -82,7 +82,8 @@ impl Trash {
         self.catalog().move_to_trash(&id, &record).await
     }
 
-    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`; `Invalid`: it is the source of a migration.
+    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`; `Invalid`: it is the source of a migration; `Busy`: somebody
+    /// removes it, or has begun to.
     #[compiled_here]
     pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
@@ -102,7 +103,7 @@ impl Trash {
             }
             _ => self.catalog().restore(id, &record, name).await?,
         }
-        self.catalog().write_name(id, name).await.map(drop)
+        self.catalog().confirm_restored(id, &record, name).await
     }
 
     /// It has no header, and nobody is removing it.
@@ -189,7 +190,7 @@ impl Trash {
             let reason = format!("{}: its time in the trash is not over", record.name);
             return Err(Error::new(ErrorKind::Permission, reason));
         }
-        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), progress).await {
+        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), Some(&record), progress).await {
             // Of one whose removal was broken off behind its last object only the entry is left.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             removed => removed?,
