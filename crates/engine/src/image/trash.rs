@@ -34,6 +34,11 @@ impl TrashEntry {
         let TrashRecord { source, name, deleted_ns, deferred_until_ns } = record;
         Self { id, name, source, deleted_ns, deferred_until_ns }
     }
+
+    fn record(&self) -> TrashRecord {
+        let Self { source, name, deleted_ns, deferred_until_ns, .. } = self.clone();
+        TrashRecord { source, name, deleted_ns, deferred_until_ns }
+    }
 }
 
 /// The trash of a store's pool and namespace.
@@ -160,7 +165,7 @@ impl Trash {
         loop {
             let (mut stayed, mut reason, before) = (Vec::new(), None, done);
             for entry in due {
-                match self.remove(&entry.id, true, &|_, _| Ok(())).await {
+                match self.remove_listed(&entry).await {
                     Ok(()) => {
                         done += 1;
                         progress(done, total)?;
@@ -181,6 +186,24 @@ impl Trash {
         }
     }
 
+    /// As it was listed. What is not so any more, since somebody has removed it, brought it back, or put it there anew for longer, is left.
+    async fn remove_listed(&self, entry: &TrashEntry) -> Result<()> {
+        if !self.is_as_listed(entry).await? {
+            return Ok(());
+        }
+        match self.remove_as(&entry.id, &entry.record(), &|_, _| Ok(())).await {
+            Err(error) if self.is_as_listed(entry).await? => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn is_as_listed(&self, entry: &TrashEntry) -> Result<bool> {
+        match self.catalog().trashed(&entry.id).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            found => Ok(found? == entry.record()),
+        }
+    }
+
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;
     /// `Busy`; `InGroup`.
     #[compiled_here]
@@ -190,11 +213,15 @@ impl Trash {
             let reason = format!("{}: its time in the trash is not over", record.name);
             return Err(Error::new(ErrorKind::Permission, reason));
         }
-        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), Some(&record), progress).await {
+        self.remove_as(id, &record, progress).await
+    }
+
+    async fn remove_as(&self, id: &ImageId, record: &TrashRecord, progress: Progress<'_>) -> Result<()> {
+        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), Some(record), progress).await {
             // Of one whose removal was broken off behind its last object only the entry is left.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             removed => removed?,
         }
-        self.catalog().forget_trashed(id, &record).await
+        self.catalog().forget_trashed(id, record).await
     }
 }
