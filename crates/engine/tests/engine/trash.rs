@@ -1,7 +1,8 @@
 //! The trash: an image without a name that can be brought back, and goes when its time has come.
 use crate::common::{BLOCK, Client, Gate, MIB, Op, cluster_with_image, content, kind, pattern, read, settings, silent};
+use lsd_core::format::header::{ImageRecord, key};
 use lsd_engine::{Catalog, ErrorKind, Image, ImageRef, Namespaces, Trash};
-use lsd_store::{MEMORY_POOL, MemoryCluster, ObjectStore, Pools};
+use lsd_store::{KvPresence, KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, Pools};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,4 +168,23 @@ async fn a_purge_leaves_what_is_not_as_it_was_listed() {
         assert_eq!(left, if renewed { vec![listed[1].id.clone()] } else { Vec::new() });
         assert_eq!(Catalog::new(store(&cluster)).list().await.unwrap().len(), if renewed { 1 } else { 2 });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_whose_data_pool_is_gone_makes_no_room_and_is_in_nobodys_way() {
+    let cluster = cluster_with_image(MIB).await;
+    let store = store(&cluster);
+    for name in ["lost", "other"] {
+        trashed(&cluster, name, Duration::from_secs(3600), false).await;
+    }
+    let trash = Trash::new(store.clone());
+    let lost = trash.list().await.unwrap().into_iter().find(|entry| entry.name == "lost").unwrap();
+    let header = ObjectName::from(&*format!("lsd_header.{}", lost.id));
+    let values = store.kv_get(&header, key::IMAGE).await.unwrap();
+    let record = ImageRecord { data_pool: 4711, ..ImageRecord::decode(&values[key::IMAGE]).unwrap() };
+    let moved = KvUpdate::default().presence(KvPresence::MustExist).set(key::IMAGE, record.encode());
+    store.kv_update(&header, moved).await.unwrap();
+    cluster.set_capacity(MEMORY_POOL, 10 * MIB);
+    trash.purge_to(0.9, None, &silent).await.unwrap();
+    assert_eq!(trash.list().await.unwrap().len(), 2);
 }
