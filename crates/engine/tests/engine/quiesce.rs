@@ -367,3 +367,25 @@ async fn clients_of_all_images_of_a_group_are_quiet() {
     assert_eq!(names, ["s", "skipped"]);
     timeout(PATIENT, groups.snap_create("g", "t", Quiesce::IgnoreErrors)).await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_a_group_that_has_failed_waits_for_nobody() {
+    let cluster = MemoryCluster::new();
+    let (_store, groups, [a, b]) = group_of_two(&cluster).await;
+    let (able, mute) = (watching(&a, at_once).await, watching(&b, never).await);
+    let refusing_soon = |image: Image| async move {
+        sleep(Duration::from_secs(2)).await;
+        refusing(image).await
+    };
+    let unable = watching(&a, refusing_soon).await;
+    let began = Instant::now();
+    let failed = timeout(PATIENT, groups.snap_create("g", "s", Quiesce::Required)).await.unwrap().unwrap_err();
+    assert_eq!(failed.errno(), libc::EIO);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((able.events(), unable.events()), (ONCE.to_vec(), ONCE.to_vec()));
+    // Who has not answered yet goes on when it does.
+    b.quiesce_complete(mute.watch, 0);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(mute.events(), ONCE);
+}
