@@ -313,6 +313,42 @@ async fn a_client_whose_watch_broke_is_asked_again() {
     assert_eq!(quiet.events(), ONCE);
 }
 
+/// It was quiet, and nobody knows how long.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_goes_again_if_who_was_quiet_is_not_there_at_its_end() {
+    for (seconds, wanted) in [(12, Some(ErrorKind::TimedOut)), (5, None)] {
+        let cluster = cluster_with_image(MIB).await;
+        let (taker, gate) = Client::open_gated(&cluster, settings()).await;
+        let other = Client::open(&cluster, settings()).await;
+        let quiet = watching(&other.image, at_once).await;
+        gate.close(|op, _| op == Op::Update);
+        let image = taker.image.clone();
+        let taking = tokio::spawn(async move { image.snapshots().create("s").await });
+        gate.until_waiting(1).await;
+        assert_eq!(quiet.events(), [QuiesceEvent::Quiesce]);
+        cluster.expire(&other.memory);
+        sleep(Duration::from_secs(seconds)).await;
+        gate.open();
+        assert_eq!(kind(taking.await.unwrap()), wanted);
+        assert_eq!(names(&taker).await.is_empty(), wanted.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_clients_that_died_go_though_others_are_quiet() {
+    let cluster = cluster_with_image(MIB).await;
+    let taker = Client::open(&cluster, settings()).await;
+    let (living, dead) = (Client::open(&cluster, settings()).await, Client::open(&cluster, settings()).await);
+    let quiet = watching(&living.image, at_once).await;
+    watching(&dead.image, at_once).await;
+    dead.crash(&cluster);
+    assert_eq!(marks(&taker).await, 2);
+    take(&taker, "s", Quiesce::Required).await.unwrap();
+    assert_eq!((marks(&taker).await, quiet.events()), (1, ONCE.to_vec()));
+    take(&taker, "t", Quiesce::Required).await.unwrap();
+    assert_eq!(quiet.events().len(), 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_is_not_asked() {
     let cluster = cluster_with_image(MIB).await;
