@@ -334,6 +334,34 @@ async fn a_snapshot_goes_again_if_who_was_quiet_is_not_there_at_its_end() {
     }
 }
 
+/// The owner has the header in memory, and does not hear that somebody wants to be quiet.
+#[tokio::test(start_paused = true)]
+async fn from_the_return_of_a_watch_on_an_owner_asks_that_was_deaf_or_cut_off() {
+    for cut_off in [false, true] {
+        let cluster = cluster_with_image(MIB).await;
+        let settings = Settings { watch_timeout: Duration::from_secs(30), ..settings() };
+        let (taker, gate) = Client::open_gated(&cluster, settings.clone()).await;
+        taker.image.write(0, content(1), true).await.unwrap();
+        let other = Client::open(&cluster, settings).await;
+        match cut_off {
+            true => cluster.expire(&taker.memory),
+            false => gate.deafen(true),
+        }
+        let waking = gate.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(12)).await;
+            waking.deafen(false);
+        });
+        let quiet = watching(&other.image, at_once).await;
+        if cut_off {
+            gate.lose_watches();
+            sleep(Duration::from_secs(1)).await;
+        }
+        take(&taker, "s", Quiesce::Required).await.unwrap();
+        assert_eq!(quiet.events(), ONCE, "cut off: {cut_off}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_of_clients_that_died_go_though_others_are_quiet() {
     let cluster = cluster_with_image(MIB).await;
