@@ -142,18 +142,18 @@ impl Trash {
 
     /// The same where pools that are used to more than `share` (0 to 1) also lose images whose time has not come, those first whose time
     /// comes first, until so much is to be given back that they are below it. Where no pool is above it, nothing is removed at all, as
-    /// in librbd. `Unsupported`: the store does not say how much is used.
+    /// in librbd. True: some of these make room. `Unsupported`: the store does not say how much is used.
     #[compiled_here]
-    pub async fn purge_to(&self, share: f64, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
+    pub async fn purge_to(&self, share: f64, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<bool> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let mut due = self.of_users().await?;
         due.sort_by(|a, b| (a.deferred_until_ns, &a.id).cmp(&(b.deferred_until_ns, &b.id)));
         let wanted = room::to_remove(&self.store, share, &due).await?;
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         due.retain(|entry| wanted.contains(&entry.id) || entry.deferred_until_ns <= by_ns);
-        self.remove_all(due, progress).await
+        self.remove_all(due, progress).await.map(|()| true)
     }
 
     async fn of_users(&self) -> Result<Vec<TrashEntry>> {
