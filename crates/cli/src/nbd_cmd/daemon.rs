@@ -5,7 +5,7 @@ use super::args::Options;
 use super::connections::Connections;
 use super::driver;
 use super::presence::Presence;
-use super::quiesce::{self, Quieter};
+use super::quiesce::{self, Quieter, Quieting};
 use crate::error::{Failure, Result};
 use crate::output::warn;
 use crate::session::{Location, Session};
@@ -94,18 +94,9 @@ impl Mapping {
             Ok(mut attached) => {
                 let name = &self.location.image;
                 tracing::info!(target: "lsd::api", image = %name, device = %attached.index, op = "map", "mapped");
-                let quieter = self.quieter(image, &attached).await;
-                let ended = match quieter.and_then(|quieter| Ok((quieter, self.tell_ready(&attached, ready)?))) {
-                    Ok((quieter, _presence)) => {
-                        let mut parts = Parts { image, attached: &mut attached, connections: &mut connections };
-                        let ended = parts.follow(&mut signals, &mut changed).await;
-                        if let Some(quieter) = quieter {
-                            quieter.end().await;
-                        }
-                        ended
-                    }
-                    Err(failure) => self.give_up(&mut attached, &connections).and(Err(failure)),
-                };
+                let mut parts =
+                    Parts { image, attached: &mut attached, connections: &mut connections, quieting: Quieting::Never };
+                let ended = self.keep(&mut parts, (&mut signals, &mut changed), ready).await;
                 // What is under way ends without waiting for a limit.
                 image.lift_limits();
                 connections.ended().await;
@@ -119,12 +110,39 @@ impl Mapping {
         result
     }
 
-    async fn quieter(&self, image: &Image, attached: &Attached) -> Result<Option<Quieter>> {
+    /// Until the device is unmapped or a signal asks for the end.
+    async fn keep(
+        &self,
+        parts: &mut Parts<'_>,
+        (signals, sizes): (&mut Signals, &mut mpsc::UnboundedReceiver<u64>),
+        ready: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<()> {
+        let told = match self.quieting(parts.image, parts.attached).await {
+            Ok(quieting) => {
+                parts.quieting = quieting;
+                self.tell_ready(parts.attached, ready)
+            }
+            Err(failure) => Err(failure),
+        };
+        match told {
+            Ok(_presence) => {
+                let ended = parts.follow(signals, sizes).await;
+                parts.quieting.end_unserved().await;
+                ended
+            }
+            Err(failure) => {
+                parts.quieting.end().await;
+                self.give_up(parts.attached, parts.connections).and(Err(failure))
+            }
+        }
+    }
+
+    async fn quieting(&self, image: &Image, attached: &Attached) -> Result<Quieting> {
         if !self.options.quiesce {
-            return Ok(None);
+            return Ok(Quieting::Never);
         }
         let hook = self.options.quiesce_hook.as_ref().map_or_else(quiesce::default_hook, Into::into);
-        Quieter::start(image, hook, attached.index.to_string()).await.map(Some)
+        Quieter::start(image, hook, attached.index.to_string()).await.map(Quieting::On)
     }
 
     fn device(&self, image: &Image) -> Arc<dyn Device> {
@@ -222,6 +240,7 @@ struct Parts<'a> {
     image: &'a Image,
     attached: &'a mut Attached,
     connections: &'a mut Connections,
+    quieting: Quieting,
 }
 
 impl Parts<'_> {
@@ -237,7 +256,17 @@ impl Parts<'_> {
                     SessionEnd::Disconnected | SessionEnd::Stopped => Ok(()),
                     SessionEnd::Lost => self.take_away(cookie.as_deref()),
                 },
-                () = signals.next() => self.leave(),
+                () = signals.next() => {
+                    self.image.lift_limits();
+                    // While the device is served: what makes it quiet waits for its I/O, and would do so behind the end of this
+                    // process, and leave it quiet for good. Another signal does not wait.
+                    tokio::select! {
+                        () = self.quieting.end() => self.leave(),
+                        () = signals.next() => self.leave(),
+                        // The loop ends.
+                        _ = self.connections.ended() => {}
+                    }
+                }
                 Some(size) = sizes.recv() => {
                     if known != Some(blocks(size)) {
                         match self.attached.resize(size) {
@@ -252,7 +281,6 @@ impl Parts<'_> {
 
     /// What ends this process but not the device. Where nobody could attach to it, it ends, too.
     fn leave(&mut self) {
-        self.image.lift_limits();
         if self.attached.can_wait() {
             self.connections.stop();
         } else if let Err(error) = self.attached.disconnect() {

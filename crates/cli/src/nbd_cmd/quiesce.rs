@@ -5,6 +5,7 @@ use crate::error::{Failure, Result};
 use crate::output::warn;
 use lsd_engine::{Image, QuiesceEvent};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,8 +16,10 @@ use tokio::task::JoinHandle;
 
 /// Where packages of Ceph have the hook, newer ones first.
 const HOOKS: [&str; 2] = ["/usr/libexec/rbd-nbd/rbd-nbd_quiesce", "/usr/lib/rbd-nbd/rbd-nbd_quiesce"];
-/// How long the end of a device waits for a hook.
+/// How long the end of a device that nobody serves any more waits for a hook.
 const HOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// When one that could not be started is tried again.
+const HOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What is kept of what a hook says that fails.
 const MOST_SAID: usize = 1000;
 
@@ -48,13 +51,40 @@ impl Quieter {
         Ok(Self { image: image.clone(), watch, ask, serving })
     }
 
-    /// No snapshot waits for the device any more; what the hook has made quiet goes on.
+    /// No snapshot waits for the device any more; what the hook has made quiet goes on. It lasts as long as the hook does.
     pub async fn end(self) {
         // Where it is gone already, the image is closed.
         let _ = self.image.quiesce_unwatch(self.watch).await;
         let _ = self.ask.send(None);
-        // A hook may wait for I/O that only another process can serve, which waits for the end of this one.
-        let _ = tokio::time::timeout(HOOK_PATIENCE, self.serving).await;
+        let _ = self.serving.await;
+    }
+}
+
+/// How the device stops being one that becomes quiet.
+pub(super) enum Quieting {
+    Never,
+    On(Quieter),
+    /// Somebody waits for its end, or has given that up.
+    Ending(JoinHandle<()>),
+}
+
+impl Quieting {
+    /// Returns when it has ended. May be dropped and called again.
+    pub async fn end(&mut self) {
+        *self = match std::mem::replace(self, Self::Never) {
+            Self::On(quieter) => Self::Ending(tokio::spawn(quieter.end())),
+            other => other,
+        };
+        if let Self::Ending(ending) = self {
+            let _ = ending.await;
+            *self = Self::Never;
+        }
+    }
+
+    /// The same where nobody serves the device any more: a hook may wait for I/O that only another process can serve, which waits for the
+    /// end of this one.
+    pub async fn end_unserved(&mut self) {
+        let _ = tokio::time::timeout(HOOK_PATIENCE, self.end()).await;
     }
 }
 
@@ -63,7 +93,7 @@ async fn serve(image: Image, watch: u64, hook: Arc<Hook>, mut asked: mpsc::Unbou
     while let Some(Some(event)) = asked.recv().await {
         match event {
             QuiesceEvent::Quiesce => {
-                let failed = hook.call("quiesce").await.err();
+                let failed = hook.call("quiesce").await.err().map(|failed| hook.tell("quiesce", &failed));
                 // What the file system has written on its way is in the snapshot whatever becomes of this; as in rbd-nbd.
                 if image.locks().is_owner()
                     && let Err(error) = image.flush().await
@@ -76,13 +106,13 @@ async fn serve(image: Image, watch: u64, hook: Arc<Hook>, mut asked: mpsc::Unbou
             // What it could not do it is not asked to undo, as in rbd-nbd.
             QuiesceEvent::Unquiesce if is_quiet => {
                 is_quiet = false;
-                let _ = hook.call("unquiesce").await;
+                hook.unquiesce().await;
             }
             QuiesceEvent::Unquiesce => {}
         }
     }
     if is_quiet {
-        let _ = hook.call("unquiesce").await;
+        hook.unquiesce().await;
     }
 }
 
@@ -91,40 +121,71 @@ struct Hook {
     device: String,
 }
 
+/// Why a hook did not do what it was called for.
+#[derive(Debug)]
+enum Failed {
+    /// It was not called at all.
+    NotStarted(io::Error),
+    Exited {
+        errno: u32,
+        said: String,
+    },
+}
+
 impl Hook {
-    /// `Err`: the errno that a snapshot fails with, which is how the hook exited.
-    async fn call(self: &Arc<Self>, command: &'static str) -> std::result::Result<(), u32> {
+    /// Nobody else does it: where the hook cannot be started, it is tried until it can. What it answers is the end of it, as in rbd-nbd.
+    async fn unquiesce(self: &Arc<Self>) {
+        let mut is_told = false;
+        while let Err(failed) = self.call("unquiesce").await {
+            if !is_told {
+                self.tell("unquiesce", &failed);
+            }
+            if let Failed::Exited { .. } = failed {
+                return;
+            }
+            is_told = true;
+            tokio::time::sleep(HOOK_AGAIN).await;
+        }
+    }
+
+    async fn call(self: &Arc<Self>, command: &'static str) -> std::result::Result<(), Failed> {
         let hook = self.clone();
         let (tell, told) = oneshot::channel();
         // No thread of the runtime, whose end would wait for a hook that hangs.
-        std::thread::spawn(move || tell.send(hook.run(command)));
-        told.await.unwrap_or(Err(1))
+        let thread = std::thread::Builder::new().name("hook".to_owned());
+        thread.spawn(move || tell.send(hook.run(command))).map_err(Failed::NotStarted)?;
+        told.await.unwrap_or_else(|_| Err(Failed::Exited { errno: 1, said: String::new() }))
     }
 
-    fn run(&self, command: &str) -> std::result::Result<(), u32> {
+    fn run(&self, command: &str) -> std::result::Result<(), Failed> {
         let words: [&OsStr; 2] = [self.device.as_ref(), command.as_ref()];
-        let output = Command::new(&self.program)
-            .args(words)
-            .env_remove(super::map::DAEMON_MARK)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .output();
-        let (errno, said) = match output {
-            Ok(output) if output.status.success() => return Ok(()),
+        let mut program = Command::new(&self.program);
+        program.args(words).env_remove(super::map::DAEMON_MARK).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = program.stderr(Stdio::piped()).spawn().map_err(Failed::NotStarted)?;
+        match child.wait_with_output() {
+            Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
                 // As a shell has it, and rbd-nbd.
                 let by_signal = output.status.signal().map_or(1, |signal| 128 + signal);
                 let said = String::from_utf8_lossy(&output.stderr).chars().take(MOST_SAID).collect::<String>();
-                (output.status.code().unwrap_or(by_signal).unsigned_abs(), said.trim().to_owned())
+                let errno = output.status.code().unwrap_or(by_signal).unsigned_abs();
+                Err(Failed::Exited { errno, said: said.trim().to_owned() })
             }
+            Err(error) => Err(Failed::Exited { errno: 1, said: error.to_string() }),
+        }
+    }
+
+    /// Returns the errno that a snapshot fails with, which is how the hook exited.
+    fn tell(&self, command: &str, failed: &Failed) -> u32 {
+        let (errno, said) = match failed {
+            Failed::Exited { errno, said } => (*errno, said.clone()),
             // What could not be started exits with 1 in rbd-nbd.
-            Err(error) => (1, error.to_string()),
+            Failed::NotStarted(error) => (1, error.to_string()),
         };
         let (program, device) = (self.program.display(), &self.device);
-        let line = format!("{program} {device} {command} failed with {errno}: {said}");
         tracing::warn!(target: "lsd::api", device = %device, op = command, errno, "the hook failed: {said}");
-        warn(&line);
-        Err(errno)
+        warn(&format!("{program} {device} {command} failed with {errno}: {said}"));
+        errno
     }
 }
 

@@ -87,6 +87,11 @@ pub mod key {
         format!("{QUIESCE}{client}.{number:016x}")
     }
 
+    /// Whose key it is. `None`: it is no such key.
+    pub fn quiesce_client(name: &str) -> Option<u64> {
+        name.strip_prefix(QUIESCE)?.split_once('.')?.0.parse().ok()
+    }
+
     pub fn snap(id: crate::units::SnapId) -> String {
         format!("{SNAP}{:016x}", id.0)
     }

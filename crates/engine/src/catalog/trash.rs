@@ -2,10 +2,11 @@
 //!
 //! Owns: the entries, which are in the directory, so that an image moves from one to the other in one update. Does not own: removing
 //! an image (`lifecycle/`), who says what to remove (`image/trash.rs`).
-use super::{Catalog, ID_KEY, NAME_KEY, check_name, not_found};
+use super::{Catalog, ID_KEY, NAME_KEY, REMOVING_KEY, check_name, not_found};
 use crate::api::error::corrupt;
 use crate::{Error, ErrorKind, ImageId, Result};
-use lsd_core::format::header::{TrashRecord, encode_text};
+use lsd_core::format::header::{TrashRecord, encode_text, key};
+use lsd_core::format::names;
 use lsd_store::{KvPresence, KvUpdate, StoreErrorKind};
 
 const TRASH_KEY: &str = "trash.";
@@ -31,19 +32,7 @@ impl Catalog {
 
     /// The image loses its name and is in the trash. `NotFound`: it has not that name any more.
     pub(crate) async fn move_to_trash(&self, id: &ImageId, record: &TrashRecord) -> Result<()> {
-        let (name_key, id_key) = (format!("{NAME_KEY}{}", record.name), format!("{ID_KEY}{id}"));
-        let update = KvUpdate::default()
-            .presence(KvPresence::MustExist)
-            .expect(name_key.clone(), encode_text(&id.0))
-            .remove(name_key)
-            .remove(id_key)
-            .set(format!("{TRASH_KEY}{id}"), record.encode());
-        match self.store.kv_update(&Self::object(), update).await {
-            Err(error) if matches!(error.kind, StoreErrorKind::Stale | StoreErrorKind::NotFound) => {
-                Err(not_found(&record.name))
-            }
-            moved => Ok(moved?),
-        }
+        self.exchange_for_entry(id, record, &record.name).await
     }
 
     /// The same, and another image takes its place in the same update, under the same name or another. `Exists`, `NotFound`.
@@ -78,7 +67,7 @@ impl Catalog {
         }
     }
 
-    /// The image has its name again, which another one has: that has none from here on. `NotFound`: one of them is not as it was.
+    /// The image has its name again, which another one has: that has none from here on. What is to be confirmed, too. `NotFound`: one of them is not as it was.
     pub(crate) async fn replace_back(&self, id: &ImageId, record: &TrashRecord, other: &ImageId) -> Result<()> {
         let (name_key, trash_key) = (format!("{NAME_KEY}{}", record.name), format!("{TRASH_KEY}{id}"));
         let update = KvUpdate::default()
@@ -95,7 +84,7 @@ impl Catalog {
         }
     }
 
-    /// The image has a name again. `Exists`: another image has it. `NotFound`: it is not in the trash any more.
+    /// The image has a name again, until [`Catalog::confirm_restored`] only for now. `Exists`: another image has it. `NotFound`: it is not in the trash any more.
     pub(crate) async fn restore(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
         check_name(name)?;
         let (name_key, trash_key) = (format!("{NAME_KEY}{name}"), format!("{TRASH_KEY}{id}"));
@@ -112,6 +101,45 @@ impl Catalog {
         match self.store.kv_update(&Self::object(), update).await {
             Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
             restored => Ok(restored?),
+        }
+    }
+
+    async fn exchange_for_entry(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
+        let name_key = format!("{NAME_KEY}{name}");
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(name_key.clone(), encode_text(&id.0))
+            .remove(name_key)
+            .remove(format!("{ID_KEY}{id}"))
+            // Of a removal that met the name while the image was on its way back.
+            .remove(format!("{REMOVING_KEY}{id}"))
+            .set(format!("{TRASH_KEY}{id}"), record.encode());
+        match self.store.kv_update(&Self::object(), update).await {
+            Err(error) if matches!(error.kind, StoreErrorKind::Stale | StoreErrorKind::NotFound) => {
+                Err(not_found(name))
+            }
+            moved => Ok(moved?),
+        }
+    }
+
+    /// Rule 48: behind [`Catalog::restore`] or [`Catalog::replace_back`]. Only with this has the image come back, and its header says its name,
+    /// too. `Busy`: somebody removes it, or began to; `NotFound`: it has no header. Then it is in the trash again, as far as it is there.
+    pub(crate) async fn confirm_restored(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
+        let update = KvUpdate::default()
+            .presence(KvPresence::MustExist)
+            .expect(key::REMOVING, "")
+            .set(key::NAME, encode_text(name));
+        let error = match self.store.kv_update(&names::header(&id.0).into(), update).await {
+            Err(error) if error.kind == StoreErrorKind::Stale => {
+                Error::new(ErrorKind::Busy, format!("{}: it is being removed, or that was broken off", record.name))
+            }
+            Err(error) if error.kind == StoreErrorKind::NotFound => not_found(&id.0),
+            confirmed => return Ok(confirmed?),
+        };
+        match self.exchange_for_entry(id, record, name).await {
+            // The removal has met the name, and taken that, too.
+            Err(gone) if gone.kind == ErrorKind::NotFound => Err(error),
+            put_back => put_back.and(Err(error)),
         }
     }
 

@@ -12,7 +12,12 @@ use tokio::sync::watch;
 pub(super) async fn hush_all(images: &[Opened], mode: Quiesce) -> Result<Vec<Hush>> {
     let open = watch::Sender::new(images.len());
     let hush = async |image: &Opened| {
-        let hushed = image.session.hush(mode, &|_, _| Ok(())).await;
+        let mut over = open.subscribe();
+        let hushed = tokio::select! {
+            hushed = image.session.hush(mode, &|_, _| Ok(())) => hushed,
+            // Another one has failed: whoever this one has asked is told to go on.
+            _ = over.wait_for(|open| *open == 0) => return Ok(None),
+        };
         open.send_modify(|open| *open = if hushed.is_ok() { open.saturating_sub(1) } else { 0 });
         if let Ok(Some(hush)) = &hushed {
             // Its sender is there: it ends when nobody is waited for any more.

@@ -34,6 +34,11 @@ impl TrashEntry {
         let TrashRecord { source, name, deleted_ns, deferred_until_ns } = record;
         Self { id, name, source, deleted_ns, deferred_until_ns }
     }
+
+    fn record(&self) -> TrashRecord {
+        let Self { source, name, deleted_ns, deferred_until_ns, .. } = self.clone();
+        TrashRecord { source, name, deleted_ns, deferred_until_ns }
+    }
 }
 
 /// The trash of a store's pool and namespace.
@@ -90,7 +95,8 @@ impl Trash {
         self.catalog().move_to_trash(&id, &record).await
     }
 
-    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`; `Invalid`: it is the source of a migration.
+    /// Gives it a name again, its own where none is given. `NotFound`, `Exists`; `Invalid`: it is the source of a migration; `Busy`: somebody
+    /// removes it, or has begun to.
     #[compiled_here]
     pub async fn restore(&self, id: &ImageId, name: Option<&str>) -> Result<()> {
         let record = self.catalog().trashed(id).await?;
@@ -110,7 +116,7 @@ impl Trash {
             }
             _ => self.catalog().restore(id, &record, name).await?,
         }
-        self.catalog().write_name(id, name).await.map(drop)
+        self.catalog().confirm_restored(id, &record, name).await
     }
 
     /// It has no header, and nobody is removing it.
@@ -144,18 +150,18 @@ impl Trash {
 
     /// The same where pools that are used to more than `share` (0 to 1) also lose images whose time has not come, those first whose time
     /// comes first, until so much is to be given back that they are below it. Where no pool is above it, nothing is removed at all, as
-    /// in librbd. `Unsupported`: the store does not say how much is used.
+    /// in librbd. True: some of these make room. `Unsupported`: the store does not say how much is used.
     #[compiled_here]
-    pub async fn purge_to(&self, share: f64, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<()> {
+    pub async fn purge_to(&self, share: f64, by_ns: Option<u64>, progress: Progress<'async_recursion>) -> Result<bool> {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let mut due = self.of_users().await?;
         due.sort_by(|a, b| (a.deferred_until_ns, &a.id).cmp(&(b.deferred_until_ns, &b.id)));
         let wanted = room::to_remove(&self.store, share, &due).await?;
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         due.retain(|entry| wanted.contains(&entry.id) || entry.deferred_until_ns <= by_ns);
-        self.remove_all(due, progress).await
+        self.remove_all(due, progress).await.map(|()| true)
     }
 
     async fn of_users(&self) -> Result<Vec<TrashEntry>> {
@@ -167,7 +173,7 @@ impl Trash {
         loop {
             let (mut stayed, mut reason, before) = (Vec::new(), None, done);
             for entry in due {
-                match self.remove(&entry.id, true, &|_, _| Ok(())).await {
+                match self.remove_listed(&entry).await {
                     Ok(()) => {
                         done += 1;
                         progress(done, total)?;
@@ -188,6 +194,24 @@ impl Trash {
         }
     }
 
+    /// As it was listed. What is not so any more, since somebody has removed it, brought it back, or put it there anew for longer, is left.
+    async fn remove_listed(&self, entry: &TrashEntry) -> Result<()> {
+        if !self.is_as_listed(entry).await? {
+            return Ok(());
+        }
+        match self.remove_as(&entry.id, &entry.record(), &|_, _| Ok(())).await {
+            Err(error) if self.is_as_listed(entry).await? => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn is_as_listed(&self, entry: &TrashEntry) -> Result<bool> {
+        match self.catalog().trashed(&entry.id).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            found => Ok(found? == entry.record()),
+        }
+    }
+
     /// Removes it for good. `NotFound`; `Permission`: its time has not come, and nobody says `force`; `NotEmpty`: it has snapshots;
     /// `Busy`; `InGroup`.
     #[compiled_here]
@@ -197,11 +221,16 @@ impl Trash {
             let reason = format!("{}: its time in the trash is not over", record.name);
             return Err(Error::new(ErrorKind::Permission, reason));
         }
-        match lifecycle::remove(&self.store, &ImageRef::Id(id.clone()), &self.bases, progress).await {
+        self.remove_as(id, &record, progress).await
+    }
+
+    async fn remove_as(&self, id: &ImageId, record: &TrashRecord, progress: Progress<'_>) -> Result<()> {
+        let image = ImageRef::Id(id.clone());
+        match lifecycle::remove(&self.store, &image, Some(record), &self.bases, progress).await {
             // Of one whose removal was broken off behind its last object only the entry is left.
             Err(error) if error.kind == ErrorKind::NotFound => {}
             removed => removed?,
         }
-        self.catalog().forget_trashed(id, &record).await
+        self.catalog().forget_trashed(id, record).await
     }
 }

@@ -17,7 +17,7 @@ impl Image {
         bases: &Bases,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        lifecycle::remove(store, image, bases, progress).await
+        lifecycle::remove(store, image, None, bases, progress).await
     }
 
     /// As [`Image::remove_damaged`], in the same way.
@@ -28,7 +28,7 @@ impl Image {
         bases: &Bases,
         progress: Progress<'async_recursion>,
     ) -> Result<()> {
-        match lifecycle::remove(store, image, bases, progress).await {
+        match lifecycle::remove(store, image, None, bases, progress).await {
             Err(error) if error.kind == ErrorKind::Corrupt => {
                 remove::remove_by_walking(store, image, bases, progress).await
             }

@@ -24,7 +24,7 @@ use crate::{reclaim, recovery};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use lsd_core::format::header::{
-    AncestryRecord, BaseRecord, ImageRecord, LogRecord, REQUIRES_BASE, StateRecord, Tomb, encode_epoch,
+    AncestryRecord, BaseRecord, ImageRecord, LogRecord, REQUIRES_BASE, StateRecord, Tomb, TrashRecord, encode_epoch,
     encode_requires, encode_text, key,
 };
 use lsd_core::format::{ImageUuid, names};
@@ -123,10 +123,12 @@ pub(crate) async fn image_record(
 pub(crate) type Doomed = Vec<(Arc<dyn ObjectStore>, ObjectName)>;
 
 /// `NotFound`; `Busy`; `NotEmpty`; `InGroup`; `Corrupt`: the header does not verify (`lifecycle/remove.rs` removes such an image). Where
-/// there is no header any more, or it says that a removal was broken off, what is left goes.
+/// there is no header any more, or it says that a removal was broken off, what is left goes. `in_trash`: it is removed only as long as that is
+/// its entry there.
 pub(crate) async fn remove(
     store: &Arc<dyn ObjectStore>,
     image: &ImageRef,
+    in_trash: Option<&TrashRecord>,
     bases: &Bases,
     progress: Progress<'_>,
 ) -> Result<()> {
@@ -135,14 +137,7 @@ pub(crate) async fn remove(
     let values = match store.kv_get(&object, "").await {
         Ok(values) if !values.contains_key(key::REMOVING) => values,
         Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
-        // What an earlier removal has left need not be where the header leads to.
-        taken => {
-            if let Some(header) = taken.ok().and_then(|values| Header::decode(&object, &values).ok()) {
-                header.check_not_migrating()?;
-                give_back_if_needed(store, &object, &header).await?;
-            }
-            return remove::remove_by_walking(store, &ImageRef::Id(id), bases, progress).await;
-        }
+        taken => return go_on((store, &id), (taken.ok(), in_trash), bases, progress).await,
     };
     let found = open::described_by(store, Header::decode(&object, &values)?).await?;
     found.header.check_not_migrating()?;
@@ -153,15 +148,42 @@ pub(crate) async fn remove(
     let mut doomed = objects_of(&found).await?;
     // The last chance to cancel without a trace.
     progress(0, doomed.len() as u64 + 1)?;
+    if let Some(record) = in_trash {
+        remove::check_in_trash(store, &id, record).await?;
+    }
     // Rule 25: take the image, then delete.
-    remove::take(store, &object, &values).await?;
-    let header = Header::decode(&object, &store.kv_get(&object, "").await?)?;
+    let mark = remove::take(store, &object, &values).await?;
+    let values = store.kv_get(&object, "").await?;
+    match (in_trash, mark) {
+        (Some(record), Some(mark)) => remove::check_still_in_trash(store, &id, (record, mark)).await?,
+        (Some(_), None) => return go_on((store, &id), (Some(values), in_trash), bases, progress).await,
+        (None, _) => {}
+    }
+    let header = Header::decode(&object, &values)?;
     give_back_if_needed(store, &object, &header).await?;
     if !header.log.clean || header.log != found.header.log {
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
     }
     let name = Catalog::new(store.clone()).name_of(&id).await.unwrap_or(found.header.name);
     delete((store, &id), Some(name), doomed, bases, progress).await
+}
+
+/// Of an image that another removal has taken, or whose header is gone: what that one has left need not be where the header leads to.
+async fn go_on(
+    (store, id): (&Arc<dyn ObjectStore>, &ImageId),
+    (values, in_trash): (Option<KvMap>, Option<&TrashRecord>),
+    bases: &Bases,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let object: ObjectName = names::header(&id.0).into();
+    if let Some(header) = values.as_ref().and_then(|values| Header::decode(&object, values).ok()) {
+        header.check_not_migrating()?;
+        give_back_if_needed(store, &object, &header).await?;
+    }
+    if let (Some(values), Some(record)) = (&values, in_trash) {
+        remove::take_over(store, id, (record, values)).await?;
+    }
+    remove::remove_by_walking(store, &ImageRef::Id(id.clone()), bases, progress).await
 }
 
 /// Removes one image of a migration, which nobody can open any more, with its snapshots, and goes on where that was broken off. `name`: what

@@ -14,7 +14,7 @@ use crate::recovery::open;
 use crate::recovery::open::Found;
 use crate::ties::stale::{Fate, fate};
 use crate::{Bases, Catalog, Error, ErrorKind, Features, ImageId, ImageRef, Progress, Result};
-use lsd_core::format::header::{ChildRecord, ImageRecord, decode_epoch, encode_epoch, key};
+use lsd_core::format::header::{ChildRecord, ImageRecord, TrashRecord, decode_epoch, encode_epoch, key};
 use lsd_core::format::names;
 use lsd_core::format::notice::{self, Answer, Notice};
 use lsd_core::units::Epoch;
@@ -89,28 +89,73 @@ pub(crate) async fn evict_owner(found: &Found) -> Result<()> {
     }
 }
 
-/// Rule 25. From here on nobody opens the image, and nobody who has it open becomes its owner or changes its header. `Busy`: somebody
-/// became its owner since `values` were read.
-pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, values: &KvMap) -> Result<()> {
+/// Rule 25. From here on nobody opens the image, and nobody who has it open becomes its owner or changes its header. Returns the mark of
+/// this removal, which no other one makes; `None`: another removal was faster, and has taken it. `Busy`: somebody became its owner since
+/// `values` were read.
+pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, values: &KvMap) -> Result<Option<Vec<u8>>> {
     let seen = values.get(key::EPOCH).cloned().unwrap_or_default();
-    let mut update = KvUpdate::default().presence(KvPresence::MustExist).expect(key::EPOCH, seen.clone());
+    let mut update = KvUpdate::default()
+        .presence(KvPresence::MustExist)
+        .expect(key::EPOCH, seen.clone())
+        .expect(key::REMOVING, values.get(key::REMOVING).cloned().unwrap_or_default());
     let mut epoch = Epoch::default();
     if let Ok(last) = decode_epoch(&seen) {
         // The last of all epochs stays: then the mark alone keeps the next owner out.
         epoch = Epoch((last.0 + 1).min(u64::from(u32::MAX)));
         update = update.set(key::EPOCH, encode_epoch(epoch));
     }
-    match store.kv_update(header, update.set(key::REMOVING, encode_epoch(epoch))).await {
-        Ok(()) => Ok(()),
+    let mark = encode_epoch(epoch);
+    match store.kv_update(header, update.set(key::REMOVING, mark.clone())).await {
+        Ok(()) => Ok(Some(mark)),
         Err(error) if error.kind == StoreErrorKind::Stale => {
             // Another removal is as good as this one.
             if store.kv_get(header, key::REMOVING).await?.contains_key(key::REMOVING) {
-                return Ok(());
+                return Ok(None);
             }
             Err(Error::new(ErrorKind::Busy, format!("{header}: another client has opened the image for writing")))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// `Busy`: the image is not in the trash any more, or not as it was when somebody chose to remove it.
+pub(crate) async fn check_in_trash(store: &Arc<dyn ObjectStore>, id: &ImageId, record: &TrashRecord) -> Result<()> {
+    match Catalog::new(store.clone()).trashed(id).await {
+        Ok(found) if found == *record => return Ok(()),
+        Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let reason = format!("{}: it is not in the trash any more as it was", record.name);
+    Err(Error::new(ErrorKind::Busy, reason))
+}
+
+/// Rule 48: [`check_in_trash`] behind the taking of an image that was free. One that was brought back is given back, unless another removal
+/// has taken it since: that one finds out by itself, and may have begun to delete.
+pub(crate) async fn check_still_in_trash(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    (record, mark): (&TrashRecord, Vec<u8>),
+) -> Result<()> {
+    let Err(error) = check_in_trash(store, id, record).await else { return Ok(()) };
+    let header: ObjectName = names::header(&id.0).into();
+    let update = KvUpdate::default().presence(KvPresence::MustExist).expect(key::REMOVING, mark).remove(key::REMOVING);
+    match store.kv_update(&header, update).await {
+        Err(error) if error.kind != StoreErrorKind::Stale => Err(error.into()),
+        _ => Err(error),
+    }
+}
+
+/// Rule 48, of an image that another removal has taken. That may go on meanwhile, or be broken off: from here on it does not give the image
+/// back, and what it has deleted already is gone, so this one does not either. `Busy`.
+pub(crate) async fn take_over(
+    store: &Arc<dyn ObjectStore>,
+    id: &ImageId,
+    (record, values): (&TrashRecord, &KvMap),
+) -> Result<()> {
+    if take(store, &names::header(&id.0).into(), values).await?.is_none() {
+        return Err(Error::new(ErrorKind::Busy, format!("{}: others remove it", record.name)));
+    }
+    check_in_trash(store, id, record).await
 }
 
 /// Removes the image whatever its header says: every object under its id in the header's pool, and in the data pool where the

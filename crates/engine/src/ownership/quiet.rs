@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 type Listener = Arc<dyn Fn(QuiesceEvent) + Send + Sync>;
@@ -91,13 +92,21 @@ impl Book {
     }
 }
 
+/// What the header has of this handle, as long as it has watches.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    pub(crate) key: String,
+    /// What goes on in time where nothing is heard of who takes a snapshot.
+    pub(crate) going_on: AbortHandle,
+}
+
 #[derive(Default)]
 pub(crate) struct Quiet {
     book: Mutex<Book>,
     /// Somebody said that there may be clients who want to be quiet, of whom the header as it was read last knows nothing.
     rumour: AtomicBool,
-    /// The key of this handle in the header. `None`: it has no watches.
-    pub(crate) mark: tokio::sync::Mutex<Option<String>>,
+    /// `None`: it has no watches, or the first of them is being told of.
+    pub(crate) mark: tokio::sync::Mutex<Option<Mark>>,
     /// There is a new time to look at the clock, or an answer to be told.
     pub(crate) changed: Notify,
 }
@@ -127,6 +136,10 @@ impl Quiet {
         }
         self.changed.notify_one();
         Ok(book.watches.is_empty())
+    }
+
+    pub(crate) fn has_watches(&self) -> bool {
+        !self.book().watches.is_empty()
     }
 
     /// All of them.

@@ -98,6 +98,9 @@ pub(crate) async fn keep_watching(session: Weak<Session>, events: Arc<HeaderEven
         match watch::watch(&session.objects, &events, timeout).await {
             Ok(watch) => {
                 session.set_watch(watch);
+                // Others may have said something that nobody heard here.
+                events.quiet.hear_rumour();
+                events.header_changed.notify_one();
                 session.mark_again(watch).await;
             }
             // Cut off the cluster: what this client still has can never be written.

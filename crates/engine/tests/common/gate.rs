@@ -1,12 +1,14 @@
 //! A client's way to the store with a gate in it: chosen operations wait, and arrive late or never, as packets do.
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use lsd_store::{
     Append, Blobs, Keyed, KvMap, KvUpdate, LockRequest, LockState, Locker, LogTail, Logs, NotifyReply, ObjectName,
     ObjectStore, PoolId, Pools, Presence, StoreError, StoreErrorKind, StoreFuture, StoreLimits, StoreRoom,
     WatchHandler, WatchId, Watcher,
 };
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -77,11 +79,32 @@ struct State {
 pub struct Gate {
     store: Arc<dyn ObjectStore>,
     state: Mutex<State>,
+    /// Notices of others do not arrive.
+    deaf: Arc<AtomicBool>,
+}
+
+/// A handler behind the gate.
+struct Ear {
+    handler: Arc<dyn WatchHandler>,
+    deaf: Arc<AtomicBool>,
+}
+
+impl WatchHandler for Ear {
+    fn notified(&self, notifier: u64, payload: Bytes) -> BoxFuture<'static, Bytes> {
+        match self.deaf.load(Ordering::Relaxed) {
+            true => Box::pin(std::future::pending()),
+            false => self.handler.notified(notifier, payload),
+        }
+    }
+
+    fn lost(&self, error: StoreError) {
+        self.handler.lost(error);
+    }
 }
 
 impl Gate {
     pub fn new(store: Arc<dyn ObjectStore>) -> Arc<Gate> {
-        Arc::new(Gate { store, state: Mutex::default() })
+        Arc::new(Gate { store, state: Mutex::default(), deaf: Arc::default() })
     }
 
     /// From now on the operations that `stops` names wait at the gate.
@@ -139,6 +162,11 @@ impl Gate {
     /// Whether nobody hears from this client.
     pub fn mute(&self, mute: bool) {
         self.state().mute = mute;
+    }
+
+    /// Whether this client hears nothing of the others, though they see that it is there.
+    pub fn deafen(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::Relaxed);
     }
 
     /// From now on the store says how much room it has.
@@ -286,7 +314,7 @@ impl Presence for Gate {
 
     fn watch(&self, name: &ObjectName, timeout: Duration, handler: Arc<dyn WatchHandler>) -> StoreFuture<WatchId> {
         self.state().handlers.push(handler.clone());
-        self.store.watch(name, timeout, handler)
+        self.store.watch(name, timeout, Arc::new(Ear { handler, deaf: self.deaf.clone() }))
     }
 
     fn unwatch(&self, watch: WatchId) -> StoreFuture<()> {

@@ -313,6 +313,70 @@ async fn a_client_whose_watch_broke_is_asked_again() {
     assert_eq!(quiet.events(), ONCE);
 }
 
+/// It was quiet, and nobody knows how long.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_goes_again_if_who_was_quiet_is_not_there_at_its_end() {
+    for (seconds, wanted) in [(12, Some(ErrorKind::TimedOut)), (5, None)] {
+        let cluster = cluster_with_image(MIB).await;
+        let (taker, gate) = Client::open_gated(&cluster, settings()).await;
+        let other = Client::open(&cluster, settings()).await;
+        let quiet = watching(&other.image, at_once).await;
+        gate.close(|op, _| op == Op::Update);
+        let image = taker.image.clone();
+        let taking = tokio::spawn(async move { image.snapshots().create("s").await });
+        gate.until_waiting(1).await;
+        assert_eq!(quiet.events(), [QuiesceEvent::Quiesce]);
+        cluster.expire(&other.memory);
+        sleep(Duration::from_secs(seconds)).await;
+        gate.open();
+        assert_eq!(kind(taking.await.unwrap()), wanted);
+        assert_eq!(names(&taker).await.is_empty(), wanted.is_some());
+    }
+}
+
+/// The owner has the header in memory, and does not hear that somebody wants to be quiet.
+#[tokio::test(start_paused = true)]
+async fn from_the_return_of_a_watch_on_an_owner_asks_that_was_deaf_or_cut_off() {
+    for cut_off in [false, true] {
+        let cluster = cluster_with_image(MIB).await;
+        let settings = Settings { watch_timeout: Duration::from_secs(30), ..settings() };
+        let (taker, gate) = Client::open_gated(&cluster, settings.clone()).await;
+        taker.image.write(0, content(1), true).await.unwrap();
+        let other = Client::open(&cluster, settings).await;
+        match cut_off {
+            true => cluster.expire(&taker.memory),
+            false => gate.deafen(true),
+        }
+        let waking = gate.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(12)).await;
+            waking.deafen(false);
+        });
+        let quiet = watching(&other.image, at_once).await;
+        if cut_off {
+            gate.lose_watches();
+            sleep(Duration::from_secs(1)).await;
+        }
+        take(&taker, "s", Quiesce::Required).await.unwrap();
+        assert_eq!(quiet.events(), ONCE, "cut off: {cut_off}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_clients_that_died_go_though_others_are_quiet() {
+    let cluster = cluster_with_image(MIB).await;
+    let taker = Client::open(&cluster, settings()).await;
+    let (living, dead) = (Client::open(&cluster, settings()).await, Client::open(&cluster, settings()).await);
+    let quiet = watching(&living.image, at_once).await;
+    watching(&dead.image, at_once).await;
+    dead.crash(&cluster);
+    assert_eq!(marks(&taker).await, 2);
+    take(&taker, "s", Quiesce::Required).await.unwrap();
+    assert_eq!((marks(&taker).await, quiet.events()), (1, ONCE.to_vec()));
+    take(&taker, "t", Quiesce::Required).await.unwrap();
+    assert_eq!(quiet.events().len(), 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_is_not_asked() {
     let cluster = cluster_with_image(MIB).await;
@@ -366,4 +430,26 @@ async fn clients_of_all_images_of_a_group_are_quiet() {
     let names: Vec<_> = groups.snapshots("g").await.unwrap().into_iter().map(|snapshot| snapshot.name).collect();
     assert_eq!(names, ["s", "skipped"]);
     timeout(PATIENT, groups.snap_create("g", "t", Quiesce::IgnoreErrors)).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_a_group_that_has_failed_waits_for_nobody() {
+    let cluster = MemoryCluster::new();
+    let (_store, groups, [a, b]) = group_of_two(&cluster).await;
+    let (able, mute) = (watching(&a, at_once).await, watching(&b, never).await);
+    let refusing_soon = |image: Image| async move {
+        sleep(Duration::from_secs(2)).await;
+        refusing(image).await
+    };
+    let unable = watching(&a, refusing_soon).await;
+    let began = Instant::now();
+    let failed = timeout(PATIENT, groups.snap_create("g", "s", Quiesce::Required)).await.unwrap().unwrap_err();
+    assert_eq!(failed.errno(), libc::EIO);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((able.events(), unable.events()), (ONCE.to_vec(), ONCE.to_vec()));
+    // Who has not answered yet goes on when it does.
+    b.quiesce_complete(mute.watch, 0);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(mute.events(), ONCE);
 }

@@ -106,7 +106,7 @@ async fn purge(session: &Session, parsed: &Parsed) -> Result<()> {
     };
     let purged = match share {
         None => trash.purge(by_ns, &progress).await,
-        Some(share) => trash.purge_to(share, by_ns, &progress).await,
+        Some(share) => trash.purge_to(share, by_ns, &progress).await.map(drop),
     };
     line.end(purged).map_err(|error| not_purged(&error))
 }

@@ -12,11 +12,15 @@ async fn opened(store: &Arc<dyn ObjectStore>) -> Image {
     Image::open(store, &ImageRef::Name("disk".into()), &OpenOptions::default()).await.unwrap()
 }
 
-/// Notes how it was called, and exits with what is in the file `exit`.
+/// Notes how it was called, waits while there is a file `wait`, and exits with what is in the file `exit`.
 fn hook(directory: &Path) -> PathBuf {
     let path = directory.join("hook");
-    let text =
-        "#!/bin/sh\nd=$(dirname \"$0\")\necho \"$*\" >>\"$d/calls\"\n[ $2 = unquiesce ] || exit $(cat \"$d/exit\")\n";
+    let text = "#!/bin/sh
+d=$(dirname \"$0\")
+echo \"$*\" >>\"$d/calls\"
+while [ -e \"$d/wait\" ]; do sleep 0.1; done
+[ $2 = unquiesce ] || exit $(cat \"$d/exit\")
+";
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(directory.join("exit"), "0").unwrap();
@@ -89,4 +93,59 @@ async fn a_device_that_ends_is_not_left_quiet() {
     until_calls(directory, &["/dev/nbd8 quiesce", "/dev/nbd8 unquiesce"]).await;
     other.quiesce_complete(slow, 0);
     taking.await.unwrap().unwrap();
+}
+
+async fn device_of(directory: &Path) -> (Image, Quieter) {
+    let store: Arc<dyn ObjectStore> = Arc::new(MemoryCluster::new().client());
+    Image::create(&store, "disk", &CreateOptions { size: MIB, ..CreateOptions::default() }).await.unwrap();
+    let image = opened(&store).await;
+    let quieter = Quieter::start(&image, hook(directory).into(), "/dev/nbd9".into()).await.unwrap();
+    (image, quieter)
+}
+
+fn taking(image: &Image) -> JoinHandle<std::result::Result<(), lsd_engine::Error>> {
+    let image = image.clone();
+    tokio::spawn(async move { image.snapshots().create("one").await })
+}
+
+/// The hook may wait for the device for as long as that needs: as long as it is served, nobody ends before the hook.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_served_is_not_left_before_its_hook_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("wait"), "").unwrap();
+    let (image, quieter) = device_of(directory).await;
+    let snapshot = taking(&image);
+    until_calls(directory, &["/dev/nbd9 quiesce"]).await;
+    let mut quieting = Quieting::On(quieter);
+    // Who gives up waiting may wait again.
+    for seconds in [1, 11] {
+        let ended = tokio::time::timeout(Duration::from_secs(seconds), quieting.end()).await;
+        assert!(ended.is_err(), "the hook has not ended");
+    }
+    fs::remove_file(directory.join("wait")).unwrap();
+    quieting.end().await;
+    assert_eq!(calls(directory), ["/dev/nbd9 quiesce", "/dev/nbd9 unquiesce"]);
+    quieting.end().await;
+    snapshot.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_cannot_be_started_is_tried_again_until_the_device_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let (image, quieter) = device_of(directory).await;
+    // Another one keeps the snapshot waiting until the hook is away.
+    let slow = image.quiesce_watch(Arc::new(|_| {})).await.unwrap();
+    let snapshot = taking(&image);
+    until_calls(directory, &["/dev/nbd9 quiesce"]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fs::rename(directory.join("hook"), directory.join("away")).unwrap();
+    image.quiesce_complete(slow, 0);
+    snapshot.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fs::rename(directory.join("away"), directory.join("hook")).unwrap();
+    until_calls(directory, &["/dev/nbd9 quiesce", "/dev/nbd9 unquiesce"]).await;
+    quieter.end().await;
+    assert_eq!(calls(directory).len(), 2);
 }

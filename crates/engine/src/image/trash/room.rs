@@ -7,7 +7,7 @@ use crate::objects::header::Header;
 use crate::objects::pools::in_pool;
 use crate::{Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result};
 use lsd_core::format::names;
-use lsd_store::{ObjectName, ObjectStore, PoolId};
+use lsd_store::{ObjectName, ObjectStore, PoolId, PoolUse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,7 +28,11 @@ pub(super) async fn to_remove(
     }
     let mut wanted = BTreeSet::new();
     for (pool, images) in by_pool {
-        let used = in_pool(store, pool).await?.used().await?;
+        let used = match used(store, pool).await {
+            // The pool is gone, and what was in it.
+            Err(error) if error.kind == ErrorKind::NotFound => continue,
+            used => used?,
+        };
         if used.share <= share {
             continue;
         }
@@ -49,6 +53,10 @@ pub(super) async fn to_remove(
         }
     }
     Ok(wanted)
+}
+
+async fn used(store: &Arc<dyn ObjectStore>, pool: PoolId) -> Result<PoolUse> {
+    Ok(in_pool(store, pool).await?.used().await?)
 }
 
 /// Gone, damaged, or of a kind that this process cannot open.

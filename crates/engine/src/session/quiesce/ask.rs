@@ -5,15 +5,15 @@
 //!
 //! Who takes the snapshot asks, whoever owns the image, and holds nothing meanwhile: a client that becomes quiet may have to write
 //! first, and to become the owner for that.
-use crate::api::limits::{QUIESCE_AGAIN, QUIESCE_ATTEMPT, REQUEST_POLL};
+use crate::api::limits::{QUIESCE_AGAIN, QUIESCE_ATTEMPT, QUIESCE_SILENCE, REQUEST_POLL};
 use crate::ownership::watch;
 use crate::session::Session;
 use crate::{Error, ErrorKind, Progress, Quiesce, Result};
 use lsd_core::format::header::key;
 use lsd_core::format::notice::{self, Answer, Notice, RequestId};
 use lsd_store::{KvMap, KvPresence, KvUpdate, NotifyReply, Watcher};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Clients that are quiet, or are becoming so, until this ends. Where it is dropped they are told, too.
@@ -24,6 +24,10 @@ pub(crate) struct Hush {
     mode: Quiesce,
     /// Who said that it is quiet: client and cookie.
     quiet: BTreeSet<(u64, u64)>,
+    /// When their clients said so last.
+    heard: Mutex<BTreeMap<u64, Instant>>,
+    /// Clients that answered the last question, whatever they said.
+    present: BTreeSet<u64>,
     has_ended: bool,
 }
 
@@ -43,14 +47,18 @@ impl Session {
         // Who begins to watch from here on says so again.
         self.events.quiet.forget_rumour();
         let known = self.described().quiesce.clone();
-        let mut hush = Hush { session: self.clone(), id, mode, quiet: BTreeSet::new(), has_ended: false };
+        let mut hush = Hush::new(self.clone(), id, mode);
         match hush.begin(progress).await {
             Ok(()) if hush.quiet.is_empty() => {
                 hush.has_ended = true;
                 self.forget_dead(known).await;
                 Ok(None)
             }
-            Ok(()) => Ok(Some(hush)),
+            Ok(()) => {
+                let is_gone = |name: &String| !key::quiesce_client(name).is_some_and(|it| hush.present.contains(&it));
+                hush.during(self.forget_dead(known.into_iter().filter(|(name, _)| is_gone(name)).collect())).await;
+                Ok(Some(hush))
+            }
             Err(error) if mode == Quiesce::IgnoreErrors => {
                 tracing::warn!(target: "lsd::header", image = self.shared.image, op = "quiesce", %error,
                     "a snapshot is taken though not all clients are quiet");
@@ -63,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Keys in the header of clients that are gone, exactly as they were before nobody answered.
+    /// Keys in the header of clients that are gone, exactly as they were before nobody answered for them.
     async fn forget_dead(&self, known: KvMap) {
         for (key, value) in known {
             self.described().quiesce.remove(&key);
@@ -76,6 +84,11 @@ impl Session {
 }
 
 impl Hush {
+    fn new(session: Arc<Session>, id: RequestId, mode: Quiesce) -> Self {
+        let (quiet, heard, present) = Default::default();
+        Self { session, id, mode, quiet, heard, present, has_ended: false }
+    }
+
     /// Until everybody has answered. Nobody at all is no error.
     async fn begin(&mut self, progress: Progress<'_>) -> Result<()> {
         let attempts = self.session.settings().quiesce_attempts;
@@ -111,6 +124,8 @@ impl Hush {
     fn take(&mut self, reply: &NotifyReply) -> Result<bool> {
         let mut is_waiting = false;
         self.quiet.clear();
+        self.present = reply.acks.iter().map(|(watcher, _)| watcher.client).collect();
+        self.hear(reply);
         for (watcher, bytes) in &reply.acks {
             match notice::decode_answer(bytes) {
                 Ok(Answer::Quiescing) => is_waiting = true,
@@ -126,14 +141,35 @@ impl Hush {
         Ok(is_waiting)
     }
 
+    fn hear(&self, reply: &NotifyReply) {
+        let is_quiet = |bytes: &[u8]| matches!(notice::decode_answer(bytes), Ok(Answer::Quiesced { errno: 0 }));
+        let clients = reply.acks.iter().filter(|(_, bytes)| is_quiet(bytes)).map(|(watcher, _)| watcher.client);
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(clients.map(|client| (client, Instant::now())));
+    }
+
+    /// Somebody who was quiet is not there any more, and was not heard for so long that it may have gone on. Who closes its image goes
+    /// without a word, and was heard until then.
+    fn is_missing(&self, reply: &NotifyReply) -> bool {
+        let answers = |client: u64| reply.acks.iter().any(|(watcher, _)| watcher.client == client);
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = |client: u64| heard.get(&client).is_none_or(|heard| heard.elapsed() >= QUIESCE_SILENCE);
+        self.quiet.iter().any(|(client, _)| !answers(*client) && is_silent(*client))
+    }
+
     /// Does the work, and keeps them quiet meanwhile.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let again = async {
             loop {
                 let next = Instant::now() + QUIESCE_AGAIN;
-                // What they say is asked at the end.
-                let _ = watch::tell_all(&self.session.objects, &Notice::Quiesce { id: self.id, begin: false }).await;
+                // Whether they have stayed quiet is asked at the end.
+                let said = watch::tell_all(&self.session.objects, &Notice::Quiesce { id: self.id, begin: false }).await;
+                if let Ok(reply) = said {
+                    self.hear(&reply);
+                }
                 sleep_until(next).await;
             }
         };
@@ -153,7 +189,8 @@ impl Hush {
         let reply = reply?;
         let is_late = |bytes: &[u8]| matches!(notice::decode_answer(bytes), Ok(Answer::Quiesced { errno: 1.. }));
         let is_silent = |watcher: &Watcher| self.quiet.contains(&name(watcher));
-        match reply.acks.iter().any(|(_, bytes)| is_late(bytes)) || reply.timed_out.iter().any(is_silent) {
+        let is_one_late = reply.acks.iter().any(|(_, bytes)| is_late(bytes));
+        match is_one_late || reply.timed_out.iter().any(is_silent) || self.is_missing(&reply) {
             false => Ok(()),
             true => Err(Error::new(ErrorKind::TimedOut, "not all clients stayed quiet while the snapshot was taken")),
         }

@@ -4,8 +4,9 @@
 //! (`ownership/quiet.rs`), asking others (`ask.rs`).
 pub(crate) mod ask;
 
-use crate::api::limits::QUIESCE_SILENCE;
+use crate::api::limits::{QUIESCE_SILENCE, REQUEST_POLL};
 use crate::compiled_here;
+use crate::ownership::quiet::Mark;
 use crate::ownership::watch::{self, HeaderEvents};
 use crate::session::Session;
 use crate::{QuiesceEvent, Result};
@@ -35,11 +36,23 @@ impl Session {
             let _ = quiet.remove(number);
             return Err(error);
         }
-        *mark = Some(key);
-        self.spawn(go_on_in_time(Arc::downgrade(self), self.events.clone()));
-        // An owner has the header in memory. Who does not hear it reads it before it takes a snapshot.
-        watch::notify(&self.objects, Notice::QuiesceWatched).await;
+        let going_on = self.spawn(go_on_in_time(Arc::downgrade(self), self.events.clone()));
+        *mark = Some(Mark { key, going_on });
+        self.tell_of_mark().await;
         Ok(number)
+    }
+
+    /// An owner has the header in memory. So this lasts until everybody has heard it who watches, or is gone: who is silent for so long has
+    /// lost its watch, and looks at the header when it watches again.
+    async fn tell_of_mark(&self) {
+        let deadline = Instant::now() + self.settings().watch_timeout;
+        loop {
+            match watch::tell_all(&self.objects, &Notice::QuiesceWatched).await {
+                Ok(reply) if reply.timed_out.is_empty() => return,
+                _ if Instant::now() >= deadline => return,
+                _ => tokio::time::sleep(REQUEST_POLL).await,
+            }
+        }
     }
 
     /// `NotFound`.
@@ -63,9 +76,15 @@ impl Session {
         Ok(())
     }
 
-    /// Where that fails the next one who takes a snapshot finds nobody behind the key.
+    /// Unless there is a new watch by now, which counts on the mark. Where it fails the next one who takes a snapshot finds nobody behind
+    /// the key.
     pub(super) async fn forget_mark(&self) {
-        let Some(key) = self.events.quiet.mark.lock().await.take() else { return };
+        let mut mark = self.events.quiet.mark.lock().await;
+        if self.events.quiet.has_watches() {
+            return;
+        }
+        let Some(Mark { key, going_on }) = mark.take() else { return };
+        going_on.abort();
         self.described().quiesce.remove(&key);
         let remove = KvUpdate::default().presence(KvPresence::MustExist).remove(key);
         let _ = self.objects.meta.kv_update(&self.objects.header(), remove).await;
@@ -74,13 +93,13 @@ impl Session {
     /// Behind a new watch: who asked meanwhile has met nobody, and may take the key for one of a dead client.
     pub(super) async fn mark_again(&self, watch: WatchId) {
         let mark = self.events.quiet.mark.lock().await;
-        let Some(key) = &*mark else { return };
+        let Some(Mark { key, .. }) = &*mark else { return };
         if let Err(error) = self.set_mark(key, watch).await {
             let object = error.object();
             tracing::warn!(target: "lsd::header", image = self.shared.image, op = "quiesce", object, %error,
                 "this client may not be asked to be quiet before snapshots");
         }
-        watch::notify(&self.objects, Notice::QuiesceWatched).await;
+        self.tell_of_mark().await;
     }
 }
 
