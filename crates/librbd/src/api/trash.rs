@@ -119,32 +119,32 @@ pub unsafe extern "C" fn rbd_trash_list_cleanup(entries: *mut rbd_trash_image_in
 }
 
 /// `expire_ts`: seconds since 1970; 0: now. `threshold`: the part of a pool that may be used, -1: whatever is used. EINVAL outside
-/// 0 to 1.
-pub unsafe extern "C" fn rbd_trash_purge_with_progress(
+/// 0 to 1. True: something went to make room.
+///
+/// # Safety
+/// A live io context by the contract of librbd.h.
+pub unsafe fn purge(
     io: rados_ioctx_t,
     expire_ts: time_t,
     threshold: f32,
-    cb: Option<librbd_progress_fn_t>,
-    cbdata: *mut c_void,
-) -> c_int {
-    guard(|| {
-        // SAFETY: a live io context by the contract of librbd.h.
-        let trash = unsafe { trash_of(io) }?;
-        if threshold != -1.0 && !(0.0..=1.0).contains(&threshold) {
-            return Err(Errno::EINVAL);
+    (cb, cbdata): (Option<librbd_progress_fn_t>, *mut c_void),
+) -> Outcome<bool> {
+    // SAFETY: the same contract.
+    let trash = unsafe { trash_of(io) }?;
+    if threshold != -1.0 && !(0.0..=1.0).contains(&threshold) {
+        return Err(Errno::EINVAL);
+    }
+    let progress = CallerProgress::new(cb, cbdata);
+    let report = |done, total| progress.report(done, total);
+    let expire = u64::try_from(expire_ts).ok().filter(|seconds| *seconds > 0);
+    let expire_ns = expire.map(|seconds| seconds.saturating_add(1).saturating_mul(NS_PER_SECOND) - 1);
+    let purged = core()?.block_on(async {
+        match threshold {
+            -1.0 => trash.purge(expire_ns, &report).await.map(|()| false),
+            share => trash.purge_to(share.into(), expire_ns, &report).await,
         }
-        let progress = CallerProgress::new(cb, cbdata);
-        let report = |done, total| progress.report(done, total);
-        let expire = u64::try_from(expire_ts).ok().filter(|seconds| *seconds > 0);
-        let expire_ns = expire.map(|seconds| seconds.saturating_add(1).saturating_mul(NS_PER_SECOND) - 1);
-        core()?.block_on(async {
-            match threshold {
-                -1.0 => trash.purge(expire_ns, &report).await,
-                share => trash.purge_to(share.into(), expire_ns, &report).await,
-            }
-        })?;
-        Ok(0)
-    })
+    });
+    Ok(purged?)
 }
 
 pub unsafe extern "C" fn rbd_trash_remove(io: rados_ioctx_t, id: *const c_char, force: bool) -> c_int {

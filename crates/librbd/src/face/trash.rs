@@ -47,7 +47,8 @@ pub unsafe extern "C" fn rbd_trash_purge(io: rados_ioctx_t, expire_ts: time_t, t
     unsafe { rbd_trash_purge_with_progress(io, expire_ts, threshold, None, std::ptr::null_mut()) }
 }
 
-/// lsd's first; then stock librbd looks anew how much of the pool is used.
+/// lsd's first. How much of the pool is used is told by the cluster long after it has changed: where something of lsd's went to make room,
+/// stock librbd would make the same room once more, so it removes only what is due.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_trash_purge_with_progress(
     io: rados_ioctx_t,
@@ -62,10 +63,11 @@ pub unsafe extern "C" fn rbd_trash_purge_with_progress(
         let both = stock_lists_trash(&pool)?;
         drop(pool);
         // SAFETY: the same contract.
-        let code = unsafe { trash::rbd_trash_purge_with_progress(io, expire_ts, threshold, cb, cbdata) };
-        if !both || code < 0 {
-            return Ok(code);
+        let makes_room = unsafe { trash::purge(io, expire_ts, threshold, (cb, cbdata)) }?;
+        if !both {
+            return Ok(0);
         }
+        let threshold = if makes_room { -1.0 } else { threshold };
         // SAFETY: the same contract.
         Ok(unsafe { functions::rbd_trash_purge_with_progress(io, expire_ts, threshold, told(cb), cbdata) })
     })
