@@ -183,6 +183,11 @@ fn a_stock_image_keeps_its_name() {
     ] {
         refused(world.lsd(line), 17, "File exists");
     }
+    world.lsd("trash mv {pool}/own").ok();
+    let id = world.lsd("trash ls {pool}").ok().text().split_whitespace().next().unwrap().to_owned();
+    let restored = |name: &str| world.lsd(&format!("trash restore {{pool}}/{id} --image {name}"));
+    refused(restored("gold"), 17, "an image with the same name already exists");
+    restored("own").ok();
     assert_eq!(world.lsd("ls {pool}").ok().text(), "own\n");
     world.rbd("export --no-progress {pool}/gold@s {dir}/out");
     assert!(std::fs::read(world.file("out")).unwrap() == content);

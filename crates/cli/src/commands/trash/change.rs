@@ -1,11 +1,11 @@
 //! `lsd trash move` and `lsd trash restore`.
 use super::{ID_SPEC, Subject, date};
-use crate::command::image_args::existing_image;
+use crate::command::image_args::{existing_image, image_id};
 use crate::command::options::{IMAGE, IMAGE_ID, IMAGE_SPEC, NAMESPACE, ONE_IMAGE, POOL};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::commands::waiting::telling_who_is_waited_for;
 use crate::error::{Failure, Result};
-use crate::session::Session;
+use crate::session::{Location, Session};
 use lsd_engine::{ErrorKind, ImageRef, Trash};
 use std::time::{Duration, SystemTime};
 
@@ -65,9 +65,18 @@ fn delay(until: i128, asked: i128, now: i128) -> Result<Duration> {
 }
 
 async fn restore(session: &Session, parsed: &Parsed) -> Result<()> {
-    let subject = Subject::of(session, parsed).await?;
+    let (place, _) = image_id(parsed)?;
+    let Subject { trash, id, .. } = Subject::of(session, parsed).await?;
     let name = parsed.get("image").filter(|name| !name.is_empty());
-    subject.trash.restore(&subject.id, name).await.map_err(|error| match error.kind {
+    let restored = async {
+        let image = match name {
+            Some(name) => name.to_owned(),
+            None => trash.get(&id).await?.name,
+        };
+        let location = Location { place, image, snap: None };
+        location.give_name(session, trash.restore(&id, name)).await
+    };
+    restored.await.map_err(|error| match error.kind {
         ErrorKind::NotFound => Failure::new(error.errno(), "error: image does not exist in trash"),
         ErrorKind::Exists => Failure::new(
             error.errno(),
