@@ -116,8 +116,13 @@ fn a_clone_of_a_stock_snapshot_reads_writes_and_becomes_independent() {
     world.write("gold", "in", Ceph::stock_python);
     assert!(world.exported("disk") == changed);
     world.lsd("check {pool}/disk").ok();
+    let header = || world.lsd("inspect header {pool}/disk --format json").ok().json();
+    assert_eq!(header()["base"]["kind"], "rbd");
     world.lsd("flatten --no-progress {pool}/disk").ok();
     assert!(world.can_go(), "nobody needs it");
+    let after = header();
+    assert!(after["base"].is_null() && after["former_base"].is_null(), "{after}");
+    assert!(after["requires"].as_array().unwrap().contains(&"base".into()), "{after}");
     for line in ["snap unprotect {pool}/gold@s", "snap purge --no-progress {pool}/gold", "rm --no-progress {pool}/gold"]
     {
         world.rbd(line);

@@ -7,7 +7,7 @@ use crate::output::format::{Format, Tree};
 use crate::output::{size, time};
 use crate::session::Session;
 use lsd_core::format::header::{
-    CheckpointPointer, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters, StateRecord, Tombs,
+    BaseRecord, CheckpointPointer, GroupRef, ImageRecord, LogRecord, MigrationRecord, SnapCounters, StateRecord, Tombs,
     decode_epoch, decode_requires, decode_text, key,
 };
 use lsd_core::format::names;
@@ -36,6 +36,11 @@ pub async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     if subject.header.contains_key(key::MIGRATION) {
         let migration = subject.value(key::MIGRATION, MigrationRecord::decode);
         view.add(migration.map(|migration| vec![("migration", migration_tree(&migration))]), key::MIGRATION);
+    }
+    for (name, key) in [("base", key::BASE), ("former_base", key::LEFT_BASE)] {
+        if subject.header.contains_key(key) {
+            view.add(subject.value(key, BaseRecord::decode).map(|base| vec![(name, base_tree(&base))]), key);
+        }
     }
     view.add_snapshots(&subject);
     if subject.header.contains_key(key::TOMBS) {
@@ -165,6 +170,16 @@ fn migration_tree(migration: &MigrationRecord) -> Tree {
         ("flatten", Tree::Bool(migration.flatten)),
         ("sources_last_segment", migration.source.last_segment.0.into()),
         ("sources_last_checkpoint", migration.source.last_checkpoint.to_string().into()),
+    ])
+}
+
+fn base_tree(base: &BaseRecord) -> Tree {
+    Tree::Object(vec![
+        ("kind", base.kind.as_str().into()),
+        ("spec", base.spec.as_str().into()),
+        ("identity", base.identity.as_str().into()),
+        ("size", base.size.into()),
+        ("overlap", base.overlap.into()),
     ])
 }
 

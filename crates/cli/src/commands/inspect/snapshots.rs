@@ -5,7 +5,8 @@ use crate::commands::features::flag_names;
 use crate::output::format::Tree;
 use crate::output::time;
 use lsd_core::format::header::{
-    REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord, key,
+    REQUIRES_BASE, REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord,
+    key,
 };
 use lsd_engine::Features;
 
@@ -64,6 +65,7 @@ pub fn requires_tree(bits: u64) -> Tree {
         REQUIRES_SNAPSHOTS => "snapshots".to_owned(),
         REQUIRES_CLONES => "clones".to_owned(),
         REQUIRES_MIGRATION => "migration".to_owned(),
+        REQUIRES_BASE => "base".to_owned(),
         _ => format!("bit {bit}"),
     };
     Tree::List("name", (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1).map(|bit| name(bit).into()).collect())
@@ -79,6 +81,7 @@ mod tests {
         let json = |bits| Format::Json { pretty: false }.render("r", &requires_tree(bits)).unwrap();
         assert_eq!(json(0), "[]\n");
         assert_eq!(json(1), "[\"snapshots\"]\n");
+        assert_eq!(json(4 | 8), "[\"migration\",\"base\"]\n");
         assert_eq!(json(1 | 2 | 1 << 63), "[\"snapshots\",\"clones\",\"bit 63\"]\n");
     }
 }
