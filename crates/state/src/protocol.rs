@@ -152,9 +152,11 @@
 //! 48. *An image comes back from the trash or is removed from it, not both* (`lifecycle/remove.rs`, `catalog/trash.rs`): its entry is in one
 //!     object and the mark of rule 25 in another, so each of the two writes first and looks then, and one sees the other at least. Who removes
 //!     looks for the entry behind its mark, and takes the mark away where that is gone. Who restores has given the name, and then
-//!     expects that the header has no mark, or puts the entry back. Each removal has a mark of its own, and takes
-//!     no other one's away: that one may have begun to delete.
-//!     Tests: `an_image_that_came_back_from_the_trash_is_not_removed`, `an_image_that_is_being_removed_does_not_come_back_from_the_trash`,
+//!     expects that the header has no mark, or puts the entry back; with that the header says that the image came back, which a removal
+//!     that has read it before does not expect. Each removal has a mark of its own, and takes no other one's away: that one may have begun
+//!     to delete.
+//!     Tests: `an_image_that_came_back_from_the_trash_is_not_removed`, `a_removal_that_dies_takes_nothing_that_came_back_from_the_trash`,
+//!     `an_image_that_is_being_removed_does_not_come_back_from_the_trash`,
 //!     `a_removal_that_another_one_goes_on_with_does_not_give_the_image_back`.
 use crate::limits::CREATE_WINDOW;
 use crate::lineage::Ancestors;

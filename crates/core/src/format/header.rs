@@ -80,6 +80,9 @@ pub mod key {
     /// The base that the image needs no more, until what keeps it for the image is undone.
     pub const LEFT_BASE: &str = "base-left";
 
+    /// Of an image that came back from the trash: when it had been put there, so that a removal that began before finds another value.
+    pub const RESTORED: &str = "restored";
+
     /// Prefix of clients that want to be quiet before snapshots: `quiesce.<client>.<number %016x>`.
     pub const QUIESCE: &str = "quiesce.";
 

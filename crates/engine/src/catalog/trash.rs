@@ -123,12 +123,13 @@ impl Catalog {
     }
 
     /// Rule 48: behind [`Catalog::restore`] or [`Catalog::replace_back`]. Only with this has the image come back, and its header says its name,
-    /// too. `Busy`: somebody removes it, or began to; `NotFound`: it has no header. Then it is in the trash again, as far as it is there.
+    /// too, and that it came back: a removal that has read the header before takes it no more. `Busy`: somebody removes it, or began to; `NotFound`: it has no header. Then it is in the trash again, as far as it is there.
     pub(crate) async fn confirm_restored(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
         let update = KvUpdate::default()
             .presence(KvPresence::MustExist)
             .expect(key::REMOVING, "")
-            .set(key::NAME, encode_text(name));
+            .set(key::NAME, encode_text(name))
+            .set(key::RESTORED, encode_text(&record.deleted_ns.to_string()));
         let error = match self.store.kv_update(&names::header(&id.0).into(), update).await {
             Err(error) if error.kind == StoreErrorKind::Stale => {
                 Error::new(ErrorKind::Busy, format!("{}: it is being removed, or that was broken off", record.name))

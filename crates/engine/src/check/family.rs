@@ -99,7 +99,7 @@ pub(super) async fn mend(objects: &Objects, header: &Header, bases: &Bases, foun
                 }
             }
             Fault::Untied { .. } => tie_again(objects, header).await?,
-            Fault::BaseUnkept { .. } => keep_again(objects, header, bases).await?,
+            Fault::BaseUnkept { .. } => keep_again(objects, header, bases).await,
             _ => {}
         }
     }
@@ -123,12 +123,11 @@ async fn recount(objects: &Objects, parent: &ParentHeader) -> Result<()> {
     Ok(())
 }
 
-async fn keep_again(objects: &Objects, header: &Header, bases: &Bases) -> Result<()> {
-    let Some(record) = &header.base else { return Ok(()) };
-    match base::keep(record, bases, &objects.id).await {
-        // It takes a person: the check says so again.
-        Err(error) if error.kind == ErrorKind::Corrupt => Ok(()),
-        kept => kept,
+async fn keep_again(objects: &Objects, header: &Header, bases: &Bases) {
+    let Some(record) = &header.base else { return };
+    // It takes a person, or one with other rights: the check says so again, and the rest of the repair goes on.
+    if let Err(error) = base::keep(record, bases, &objects.id).await {
+        tracing::warn!(target: "lsd::image", image = %objects.id, %error, "the image's base is not kept for it");
     }
 }
 

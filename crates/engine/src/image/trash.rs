@@ -121,11 +121,7 @@ impl Trash {
 
     /// It has no header, and nobody is removing it.
     async fn is_nothing(&self, id: &ImageId) -> Result<bool> {
-        match self.store.kv_get(&names::header(&id.0).into(), key::IMAGE).await {
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(!self.catalog().is_removing(id).await?),
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(false),
-        }
+        Ok(self.has_no_header(id).await? && !self.catalog().is_removing(id).await?)
     }
 
     /// What a preparation that died when its migration was taken back already has left there is not.
@@ -156,7 +152,7 @@ impl Trash {
         let by_ns = by_ns.unwrap_or_else(|| self.clock.now_ns());
         let mut due = self.of_users().await?;
         due.sort_by(|a, b| (a.deferred_until_ns, &a.id).cmp(&(b.deferred_until_ns, &b.id)));
-        let wanted = room::to_remove(&self.store, share, &due).await?;
+        let wanted = room::to_remove((&self.store, &self.bases), share, &due).await?;
         if wanted.is_empty() {
             return Ok(false);
         }
@@ -224,11 +220,19 @@ impl Trash {
         self.remove_as(id, &record, progress).await
     }
 
+    async fn has_no_header(&self, id: &ImageId) -> Result<bool> {
+        match self.store.kv_get(&names::header(&id.0).into(), key::IMAGE).await {
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(false),
+        }
+    }
+
     async fn remove_as(&self, id: &ImageId, record: &TrashRecord, progress: Progress<'_>) -> Result<()> {
         let image = ImageRef::Id(id.clone());
         match lifecycle::remove(&self.store, &image, Some(record), &self.bases, progress).await {
             // Of one whose removal was broken off behind its last object only the entry is left.
-            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) if error.kind == ErrorKind::NotFound && self.has_no_header(id).await? => {}
             removed => removed?,
         }
         self.catalog().forget_trashed(id, record).await

@@ -139,13 +139,23 @@ pub(crate) async fn remove(
         Err(error) if error.kind != StoreErrorKind::NotFound => return Err(error.into()),
         taken => return go_on((store, &id), (taken.ok(), in_trash), bases, progress).await,
     };
-    let found = open::described_by(store, Header::decode(&object, &values)?).await?;
-    found.header.check_not_migrating()?;
-    found.header.snapshots.check_none(&found.header.name)?;
-    remove::until_unused(store, &object, &found.header.name).await?;
-    remove::evict_owner(&found).await?;
-    remove::check_in_no_group(store, &found.header).await?;
-    let mut doomed = objects_of(&found).await?;
+    let header = Header::decode(&object, &values)?;
+    header.check_not_migrating()?;
+    header.snapshots.check_none(&header.name)?;
+    remove::until_unused(store, &object, &header.name).await?;
+    remove::check_in_no_group(store, &header).await?;
+    let found = match open::described_by(store, header).await {
+        // A pool is gone in which it had data, or read a parent's.
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        found => Some(found?),
+    };
+    let mut doomed = match &found {
+        Some(found) => {
+            remove::evict_owner(found).await?;
+            objects_of(found).await?
+        }
+        None => Doomed::new(),
+    };
     // The last chance to cancel without a trace.
     progress(0, doomed.len() as u64 + 1)?;
     if let Some(record) = in_trash {
@@ -154,13 +164,14 @@ pub(crate) async fn remove(
     // Rule 25: take the image, then delete.
     let mark = remove::take(store, &object, &values).await?;
     let values = store.kv_get(&object, "").await?;
-    match (in_trash, mark) {
-        (Some(record), Some(mark)) => remove::check_still_in_trash(store, &id, (record, mark)).await?,
-        (Some(_), None) => return go_on((store, &id), (Some(values), in_trash), bases, progress).await,
-        (None, _) => {}
+    let (Some(mark), Some(found)) = (mark, found) else {
+        return go_on((store, &id), (Some(values), in_trash), bases, progress).await;
+    };
+    if let Some(record) = in_trash {
+        remove::check_still_in_trash(store, &id, (record, mark.clone())).await?;
     }
     let header = Header::decode(&object, &values)?;
-    give_back_if_needed(store, &object, &header).await?;
+    give_back_if_needed(store, &object, (&header, mark)).await?;
     if !header.log.clean || header.log != found.header.log {
         doomed = objects_of(&Found { header, objects: found.objects.clone() }).await?;
     }
@@ -168,7 +179,8 @@ pub(crate) async fn remove(
     delete((store, &id), Some(name), doomed, bases, progress).await
 }
 
-/// Of an image that another removal has taken, or whose header is gone: what that one has left need not be where the header leads to.
+/// Of an image that is taken, by another removal or where a pool is gone, or whose header is gone: what is left need not be where the header
+/// leads to. `Busy`: who has taken it has given it back.
 async fn go_on(
     (store, id): (&Arc<dyn ObjectStore>, &ImageId),
     (values, in_trash): (Option<KvMap>, Option<&TrashRecord>),
@@ -176,9 +188,14 @@ async fn go_on(
     progress: Progress<'_>,
 ) -> Result<()> {
     let object: ObjectName = names::header(&id.0).into();
-    if let Some(header) = values.as_ref().and_then(|values| Header::decode(&object, values).ok()) {
-        header.check_not_migrating()?;
-        give_back_if_needed(store, &object, &header).await?;
+    if let Some(values) = &values {
+        let Some(mark) = values.get(key::REMOVING) else {
+            return Err(Error::new(ErrorKind::Busy, format!("{object}: others do something with the image")));
+        };
+        if let Ok(header) = Header::decode(&object, values) {
+            header.check_not_migrating()?;
+            give_back_if_needed(store, &object, (&header, mark.to_vec())).await?;
+        }
     }
     if let (Some(values), Some(record)) = (&values, in_trash) {
         remove::take_over(store, id, (record, values)).await?;
@@ -214,16 +231,23 @@ pub(crate) async fn remove_migrated(
     delete((store, id), name, doomed, bases, progress).await
 }
 
-/// `NotEmpty`, `InGroup`: somebody was faster than the removal and took a snapshot, or put it into a group, so the image is given back.
-async fn give_back_if_needed(store: &Arc<dyn ObjectStore>, object: &ObjectName, header: &Header) -> Result<()> {
+/// `NotEmpty`, `InGroup`: somebody was faster than the removal and took a snapshot, or put it into a group, so the image is given back, as
+/// long as nobody else has taken it: the mark is the one that was seen.
+async fn give_back_if_needed(
+    store: &Arc<dyn ObjectStore>,
+    object: &ObjectName,
+    (header, mark): (&Header, Vec<u8>),
+) -> Result<()> {
     let needed = match header.snapshots.check_none(&header.name) {
         Ok(()) => remove::check_in_no_group(store, header).await,
         needed => needed,
     };
     let Err(error) = needed else { return Ok(()) };
-    let update = KvUpdate::default().presence(KvPresence::MustExist).remove(key::REMOVING);
-    store.kv_update(object, update).await?;
-    Err(error)
+    let update = KvUpdate::default().presence(KvPresence::MustExist).expect(key::REMOVING, mark).remove(key::REMOVING);
+    match store.kv_update(object, update).await {
+        Err(failed) if failed.kind != StoreErrorKind::Stale => Err(failed.into()),
+        _ => Err(error),
+    }
 }
 
 /// Deletes `doomed`, then the header, then the name. What is gone already is no error. The image is taken.
@@ -297,8 +321,8 @@ async fn let_go_of_base(store: &Arc<dyn ObjectStore>, id: &ImageId, bases: &Base
     let named = values.get(key::BASE).or_else(|| values.get(key::LEFT_BASE));
     let Some(Ok(record)) = named.map(|value| BaseRecord::decode(value)) else { return Ok(()) };
     match base::let_go(&record, bases, id).await {
-        // Nothing is lost: it only stays kept.
-        Err(error) if error.kind == ErrorKind::Unsupported => {
+        // Nothing is lost: it only stays kept. Who may remove the image need not have rights where the base is.
+        Err(error) if matches!(error.kind, ErrorKind::Unsupported | ErrorKind::Permission) => {
             tracing::warn!(target: "lsd::image", image = %id, %error, "the removed image's base stays kept for it");
             Ok(())
         }

@@ -90,13 +90,15 @@ pub(crate) async fn evict_owner(found: &Found) -> Result<()> {
 }
 
 /// Rule 25. From here on nobody opens the image, and nobody who has it open becomes its owner or changes its header. Returns the mark of
-/// this removal, which no other one makes; `None`: another removal was faster, and has taken it. `Busy`: somebody became its owner since
-/// `values` were read.
+/// this removal, which no other one makes; `None`: another removal was faster, and has taken it. `Busy`: somebody became its owner, or it
+/// came back from the trash, since `values` were read.
 pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, values: &KvMap) -> Result<Option<Vec<u8>>> {
     let seen = values.get(key::EPOCH).cloned().unwrap_or_default();
     let mut update = KvUpdate::default()
         .presence(KvPresence::MustExist)
         .expect(key::EPOCH, seen.clone())
+        // Rule 48: it did not come back from the trash since.
+        .expect(key::RESTORED, values.get(key::RESTORED).cloned().unwrap_or_default())
         .expect(key::REMOVING, values.get(key::REMOVING).cloned().unwrap_or_default());
     let mut epoch = Epoch::default();
     if let Ok(last) = decode_epoch(&seen) {
@@ -112,7 +114,8 @@ pub(crate) async fn take(store: &Arc<dyn ObjectStore>, header: &ObjectName, valu
             if store.kv_get(header, key::REMOVING).await?.contains_key(key::REMOVING) {
                 return Ok(None);
             }
-            Err(Error::new(ErrorKind::Busy, format!("{header}: another client has opened the image for writing")))
+            let reason = "another client has opened the image for writing, or brought it back from the trash";
+            Err(Error::new(ErrorKind::Busy, format!("{header}: {reason}")))
         }
         Err(error) => Err(error.into()),
     }
@@ -152,6 +155,8 @@ pub(crate) async fn take_over(
     id: &ImageId,
     (record, values): (&TrashRecord, &KvMap),
 ) -> Result<()> {
+    // Before, too: one that was brought back is left to who has taken it, and gives it back.
+    check_in_trash(store, id, record).await?;
     if take(store, &names::header(&id.0).into(), values).await?.is_none() {
         return Err(Error::new(ErrorKind::Busy, format!("{}: others remove it", record.name)));
     }
@@ -224,7 +229,11 @@ async fn check_no_clones(store: &Arc<dyn ObjectStore>, id: &ImageId, values: &Kv
 async fn data_pool(store: &Arc<dyn ObjectStore>, values: &KvMap) -> Result<Option<Arc<dyn ObjectStore>>> {
     let record = values.get(key::IMAGE).and_then(|value| ImageRecord::decode(value).ok());
     match record.map(|record| PoolId(record.data_pool)) {
-        Some(pool) if pool != store.pool_id() => Ok(Some(store.open_pool(pool).await?)),
+        Some(pool) if pool != store.pool_id() => match store.open_pool(pool).await {
+            // It is gone, and what was in it.
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            opened => Ok(Some(opened?)),
+        },
         _ => Ok(None),
     }
 }

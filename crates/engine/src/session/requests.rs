@@ -183,7 +183,7 @@ impl Session {
             Operation::Sparsify { .. } | Operation::Migrate => Left::All,
             Operation::Flatten => {
                 let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
-                let is_flat = !is_clone && described.base.is_none();
+                let is_flat = !is_clone && described.base.is_none() && described.left_base.is_none();
                 if repeated && is_flat { Left::Nothing } else { Left::All }
             }
         };

@@ -123,6 +123,27 @@ async fn an_image_that_came_back_from_the_trash_is_not_removed() {
     writer.image.close().await.unwrap();
 }
 
+/// Rule 48: nor does it matter where that removal dies.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_dies_takes_nothing_that_came_back_from_the_trash() {
+    let (cluster, id) = cluster_with_trash().await;
+    let (gate, trash) = at_trash(&cluster);
+    gate.close(is_header);
+    let removal = emptying(&trash, &id);
+    gate.until_waiting(1).await;
+    Trash::new(Arc::new(cluster.client())).restore(&id, None).await.unwrap();
+    let taking = gate.take();
+    gate.close(|op, name| op == Op::Values && name == "lsd_directory");
+    taking.arrive();
+    while !removal.is_finished() && gate.waiting() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    removal.abort();
+    let _ = removal.await;
+    drop(gate.take());
+    expect(&cluster, "an image was brought back from the trash", &[(0, 1)]).await;
+}
+
 /// Rule 48, the other way round.
 #[tokio::test(start_paused = true)]
 async fn an_image_that_is_being_removed_does_not_come_back_from_the_trash() {

@@ -1,7 +1,7 @@
 //! A snapshot of a stock image as the base of an image of lsd.
 //!
 //! Owns: how it is named in a header, that it is the one that it was, and reading it. Does not own: the image over it (the engine).
-use super::hold;
+use super::hold::{self, Protection};
 use super::image::{Named, StockImage};
 use super::library::load;
 use crate::Cluster;
@@ -242,10 +242,10 @@ impl OpenBases for StockBases {
             let named = named?;
             this.hold(&named, &image).await?;
             let io = this.pool_of(&named).await?;
-            if hold::is_protected(&io, &named.image, named.snapshot).await? {
+            if hold::protection(&io, &named.image, named.snapshot).await? == Protection::Whole {
                 return Ok(());
             }
-            this.let_go(&named, &image).await?;
+            // The entry stays: an image that needs its base has rather one too many than none.
             Err(StoreError::new(StoreErrorKind::Stale, "keep base", name).with_detail("it is gone, or not protected"))
         })
     }
@@ -273,9 +273,9 @@ impl StockBase {
         let (io, named) = (self.io.clone(), self.named.clone());
         Box::pin(async move {
             let done = blocking(&runtime, move || work(&image)).await;
-            match hold::is_protected(&io, &named.image, named.snapshot).await? {
-                true => done,
-                false => {
+            match hold::protection(&io, &named.image, named.snapshot).await? {
+                Protection::Whole | Protection::Going => done,
+                Protection::None => {
                     let why = "it is gone, or nothing keeps it from going";
                     Err(StoreError::new(StoreErrorKind::Stale, op, name).with_detail(why))
                 }

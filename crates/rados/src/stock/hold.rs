@@ -71,14 +71,26 @@ pub(super) async fn release(io: &IoCtx, image: &str, snapshot: u64, child: &str)
     call(io, "remove_child", libc::ENOENT, &encode(io.pool_id().0, image, snapshot, child)).await
 }
 
-/// Whether nobody can remove the snapshot now: RBD takes its protection away first, and that only where it has no child. Whoever is about
-/// to has not looked for children yet.
-pub(super) async fn is_protected(io: &IoCtx, image: &str, snapshot: u64) -> RadosResult<bool> {
-    const UNPROTECTED: u8 = 0;
+/// What keeps RBD from removing a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// It can be removed, or is gone.
+    None,
+    /// Somebody takes it away, and may have looked for children already. Until then the snapshot is there.
+    Going,
+    /// Nobody takes it away without looking for children first.
+    Whole,
+}
+
+pub(super) async fn protection(io: &IoCtx, image: &str, snapshot: u64) -> RadosResult<Protection> {
     let header = format!("rbd_header.{image}");
     match io.exec(&header, "rbd", "get_protection_status", &snapshot.to_le_bytes()).await {
-        Ok(status) => Ok(status.first().is_some_and(|status| *status != UNPROTECTED)),
-        Err(error) if error.errno == libc::ENOENT => Ok(false),
+        Ok(status) => Ok(match status.first() {
+            None | Some(0) => Protection::None,
+            Some(1) => Protection::Going,
+            Some(_) => Protection::Whole,
+        }),
+        Err(error) if error.errno == libc::ENOENT => Ok(Protection::None),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use super::TrashEntry;
 use crate::image::Image;
 use crate::objects::header::Header;
 use crate::objects::pools::in_pool;
-use crate::{Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result};
+use crate::{Bases, Error, ErrorKind, ImageId, ImageRef, OpenOptions, Result};
 use lsd_core::format::names;
 use lsd_store::{ObjectName, ObjectStore, PoolId, PoolUse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// For each pool with data of these images that is used to more than `share`: the first of them, in their order, up to what gives back
 /// enough. One that nothing is known of makes no room.
 pub(super) async fn to_remove(
-    store: &Arc<dyn ObjectStore>,
+    (store, bases): (&Arc<dyn ObjectStore>, &Bases),
     share: f64,
     entries: &[TrashEntry],
 ) -> Result<BTreeSet<ImageId>> {
@@ -39,7 +39,7 @@ pub(super) async fn to_remove(
         let need = (used.total as f64 * (used.share - share)) as u64;
         let mut given_back: u64 = 0;
         for image in images {
-            match bytes_of(store, image).await {
+            match bytes_of(store, image, bases).await {
                 // What gives back nothing makes no room.
                 Ok(0) => continue,
                 Ok(bytes) => given_back = given_back.saturating_add(bytes),
@@ -71,8 +71,8 @@ async fn data_pool(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<PoolId>
 }
 
 /// What its segments have, as its map knows them.
-async fn bytes_of(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<u64> {
-    let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+async fn bytes_of(store: &Arc<dyn ObjectStore>, id: &ImageId, bases: &Bases) -> Result<u64> {
+    let options = OpenOptions { read_only: true, bases: bases.clone(), ..OpenOptions::default() };
     let image = Image::open(store, &ImageRef::Id(id.clone()), &options).await?;
     let stored = image.space().stored;
     image.close().await?;

@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// Behind a new watch: who asked meanwhile has met nobody, and may take the key for one of a dead client.
-    pub(super) async fn mark_again(&self, watch: WatchId) {
+    pub(super) async fn mark_again(self: &Arc<Self>, watch: WatchId) {
         let mark = self.events.quiet.mark.lock().await;
         let Some(Mark { key, .. }) = &*mark else { return };
         if let Err(error) = self.set_mark(key, watch).await {
@@ -99,7 +99,9 @@ impl Session {
             tracing::warn!(target: "lsd::header", image = self.shared.image, op = "quiesce", object, %error,
                 "this client may not be asked to be quiet before snapshots");
         }
-        self.tell_of_mark().await;
+        // Beside the caller, who has to hear of it if this watch is lost, too.
+        let session = self.clone();
+        self.spawn(async move { session.tell_of_mark().await });
     }
 }
 
