@@ -2,7 +2,7 @@
 use crate::common::{BLOCK, Client, Gate, MIB, Op, cluster_with_image, content, kind, pattern, read, settings, silent};
 use lsd_core::format::header::{ImageRecord, key};
 use lsd_engine::{Catalog, ErrorKind, Image, ImageRef, Namespaces, Trash};
-use lsd_store::{KvPresence, KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, Pools};
+use lsd_store::{KvPresence, KvUpdate, MEMORY_POOL, MemoryCluster, ObjectName, ObjectStore, Pools, StoreErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,4 +187,8 @@ async fn an_image_whose_data_pool_is_gone_makes_no_room_and_is_in_nobodys_way() 
     cluster.set_capacity(MEMORY_POOL, 10 * MIB);
     assert!(!trash.purge_to(0.9, None, &silent).await.unwrap());
     assert_eq!(trash.list().await.unwrap().len(), 2);
+    // What is left of it goes.
+    trash.remove(&lost.id, true, &silent).await.unwrap();
+    assert_eq!(store.kv_get(&header, "").await.unwrap_err().kind, StoreErrorKind::NotFound);
+    assert_eq!(trash.list().await.unwrap().len(), 1);
 }
