@@ -47,6 +47,22 @@ fn streams_in_and_out() {
     assert!(lsd(&["export", "--no-progress", &store.spec("empty"), "-"]).ok().stdout.is_empty());
 }
 
+/// Who forgets the image's name would make a store of the folder that holds the store's.
+#[test]
+fn a_folder_is_no_image() {
+    let store = Store::new();
+    let folder = store.dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let spec = format!("dir:{}", folder.display());
+    let file = store.file("file", &[1; 4096]);
+    lsd(&["create", "--size", "4M", &spec]).run().expect_code(22).says("is a folder");
+    lsd(&["import", "--no-progress", file.to_str().unwrap(), &spec]).run().expect_code(22).says("is a folder");
+    assert_eq!(std::fs::read_dir(store.dir.path()).unwrap().count(), 2, "a store was made");
+    // A store has folders, too, which are no images.
+    lsd(&["create", "--size", "4M", &store.spec("a")]).ok();
+    lsd(&["create", "--size", "4M", &store.spec("objects")]).ok();
+}
+
 #[test]
 fn a_stream_that_breaks_leaves_no_image() {
     let store = Store::new();

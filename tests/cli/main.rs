@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bench_rows;
 mod cephx;
 mod cli_against_rbd;
 mod cli_clones;

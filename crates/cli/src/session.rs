@@ -42,6 +42,19 @@ impl Location {
         Ok(Self { place, image, snap })
     }
 
+    /// As [`Session::store_or_create`], for an image to be made. `EINVAL`: a folder is where the image would be, so whoever meant a store
+    /// with `dir:PATH` would make one of the folder that holds it.
+    pub async fn store_for_new(&self, session: &Session) -> Result<Arc<dyn ObjectStore>> {
+        if let Place::Directory(path) = &self.place {
+            let folder = path.join(&self.image);
+            if folder.is_dir() && session.store(&self.place).await.is_err() {
+                let reason = format!("{} is a folder: an image in a directory is dir:PATH/NAME", folder.display());
+                return Err(Failure::invalid(reason));
+            }
+        }
+        session.store_or_create(&self.place).await
+    }
+
     pub async fn store(&self, session: &Session) -> Result<Arc<dyn ObjectStore>> {
         session.store(&self.place).await
     }

@@ -48,7 +48,7 @@ struct Copy<'a> {
 
 /// A copy that could not be completed is removed again.
 async fn copy(session: &Session, source: &Image, to: &Location, layout: &Layout, how: Copy<'_>) -> Result<()> {
-    let store = session.store_or_create(&to.place).await?;
+    let store = to.store_for_new(session).await?;
     let options = layout.for_copy(session, &store, &source.info()).await?;
     let created = to.give_name(session, Image::create(&store, &to.image, &options)).await;
     created.map_err(|error| failed(&error))?;

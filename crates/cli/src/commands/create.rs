@@ -36,7 +36,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let location = image_location(parsed, Role::Only, Strictness::Strict, Snap::No)?;
     let layout = Layout::of(parsed)?;
     let size = size_argument(parsed)?;
-    let store = session.store_or_create(&location.place).await?;
+    let store = location.store_for_new(session).await?;
     let options = layout.for_new(session, &store, size).await?;
     let created = location.give_name(session, Image::create(&store, &location.image, &options)).await;
     created.map_err(|error| Failure::engine("create error", &error))?;

@@ -40,7 +40,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     }
     let layout = Layout::of(parsed)?;
     let image = source.open_moment(session).await?;
-    let store = match session.store_or_create(&to.place).await {
+    let store = match to.store_for_new(session).await {
         Ok(store) => store,
         Err(failure) => return closed(&image, FAILED, Err(failure)).await,
     };

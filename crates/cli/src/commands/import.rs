@@ -88,7 +88,7 @@ async fn lazily(
     }
     let base = FileBase::look_at(Path::new(path)).await;
     let base = base.map_err(|error| plain_errno(&lsd_engine::Error::from(error)))?;
-    let store = session.store_or_create(&destination.place).await?;
+    let store = destination.store_for_new(session).await?;
     let options = layout.for_new(session, &store, base.size).await?;
     let create = Image::create_over(&store, &destination.image, &options, &base);
     let made = destination.give_name(session, create).await;
@@ -154,7 +154,7 @@ struct Import<'a> {
 impl Import<'_> {
     /// Creates the image and fills it; an image that could not be filled is removed again.
     async fn run(self, destination: &Location, layout: &Layout) -> Result<()> {
-        let store = self.session.store_or_create(&destination.place).await?;
+        let store = destination.store_for_new(self.session).await?;
         let size = self.source.size().unwrap_or(0);
         let options = layout.for_new(self.session, &store, size).await?;
         let (session, line) = (self.session, self.line);

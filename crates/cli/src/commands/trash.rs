@@ -5,6 +5,7 @@ use crate::command::image_args::image_id;
 use crate::command::{Parsed, Positional};
 use crate::error::Result;
 use crate::session::Session;
+use crate::spec::Place;
 use lsd_engine::{ImageId, Trash};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ const ID_SPEC: Positional = Positional {
 
 /// One image in a trash, as a command line names it.
 struct Subject {
+    place: Place,
     store: Arc<dyn ObjectStore>,
     trash: Trash,
     id: ImageId,
@@ -35,6 +37,6 @@ impl Subject {
         let (place, id) = image_id(parsed)?;
         let store = session.store(&place).await?;
         let trash = Trash::new(store.clone()).with_bases(session.bases(&place).await?);
-        Ok(Self { trash, store, id })
+        Ok(Self { place, trash, store, id })
     }
 }

@@ -42,6 +42,7 @@ pub(crate) async fn check(
     let id = open::resolve(store, image).await?;
     let by_name = matches!(image, ImageRef::Name(_));
     let (mut tries, mut gone) = (0, 0);
+    let mut seen = Vec::new();
     loop {
         let before = header_values(store, &names::header(&id.0).into()).await?;
         if before.is_none() && !by_name {
@@ -63,10 +64,22 @@ pub(crate) async fn check(
         };
         tries += 1;
         report.moving = moving;
-        if !report.moving || report.findings.is_empty() || tries == CHECK_TRIES {
+        if !report.moving || report.findings.is_empty() {
             return Ok(report);
         }
+        if tries == CHECK_TRIES {
+            keep_what_stays(&mut report.findings, &seen);
+            return Ok(report);
+        }
+        seen = report.findings;
     }
+}
+
+/// Of an image that moved each time: what is damaged was so the time before, too. What only the last look met belongs to a state that was
+/// gone by then, such as a segment that was collected under it.
+fn keep_what_stays(findings: &mut Vec<Finding>, before: &[Finding]) {
+    let was_there = |it: &Finding| before.iter().any(|seen| (&seen.object, &seen.fault) == (&it.object, &it.fault));
+    findings.retain(|finding| finding.fault.severity() < Severity::Corruption || was_there(finding));
 }
 
 /// Everything in a header; `None` if there is none.
@@ -96,5 +109,26 @@ fn look<T>(result: std::result::Result<T, StoreError>) -> Result<Look<T>> {
             Ok(Look::Damaged(error.to_string()))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_image_that_moves_only_damage_that_stays_is_told() {
+        let finding = |object: &str, fault| Finding { fault, object: object.to_owned(), ranges: Vec::new() };
+        let tail = |why: &str| Fault::Tail { why: why.to_owned() };
+        let mut findings = vec![
+            finding("1", tail("damaged")),
+            finding("2", tail("it went away")),
+            finding("3", Fault::OrphanPage),
+            finding("4", Fault::SegmentGone),
+        ];
+        let before = [finding("1", tail("damaged")), finding("2", tail("damaged")), finding("5", Fault::SegmentGone)];
+        keep_what_stays(&mut findings, &before);
+        let left: Vec<&str> = findings.iter().map(|finding| finding.object.as_str()).collect();
+        assert_eq!(left, ["1", "3"]);
     }
 }

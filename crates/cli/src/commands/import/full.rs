@@ -36,7 +36,7 @@ impl Import<'_> {
             warn_named("import header failed.");
             errno_of(&failure)
         })?;
-        let store = self.session.store_or_create(&destination.place).await?;
+        let store = destination.store_for_new(self.session).await?;
         let options = layout.for_import(self.session, &store, &header).await?;
         let create = Image::create(&store, &destination.image, &options);
         destination.give_name(self.session, create).await.map_err(|error| {

@@ -1,6 +1,6 @@
 //! `lsd trash move` and `lsd trash restore`.
 use super::{ID_SPEC, Subject, date};
-use crate::command::image_args::{existing_image, image_id};
+use crate::command::image_args::existing_image;
 use crate::command::options::{IMAGE, IMAGE_ID, IMAGE_SPEC, NAMESPACE, ONE_IMAGE, POOL};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::commands::waiting::telling_who_is_waited_for;
@@ -65,8 +65,7 @@ fn delay(until: i128, asked: i128, now: i128) -> Result<Duration> {
 }
 
 async fn restore(session: &Session, parsed: &Parsed) -> Result<()> {
-    let (place, _) = image_id(parsed)?;
-    let Subject { trash, id, .. } = Subject::of(session, parsed).await?;
+    let Subject { place, trash, id, .. } = Subject::of(session, parsed).await?;
     let name = parsed.get("image").filter(|name| !name.is_empty());
     let restored = async {
         let image = match name {
