@@ -1,10 +1,11 @@
 //! Which tests run side by side. Owns: the one lock that a test of the cluster holds from its start to its end. Does not own: how
-//! many tests run at once, which `./test` decides: one more than there are cores.
+//! many tests run at once, which `./test` decides.
 //!
 //! - Nearly all tests share the cluster: their images, users and namespaces have names of their own.
 //! - A test that must not be beside them has it alone: it stops daemons of a second cluster, or watches what another would disturb.
 //!
-//! The lock is of one program. Cargo runs the programs one after another, so that is enough.
+//! The lock is of one program. `./test` runs the programs of clients one after another, and `tests/failures` beside none of them, so that is
+//!   enough.
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 static CLUSTER: RwLock<()> = RwLock::new(());
