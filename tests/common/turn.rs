@@ -5,7 +5,7 @@
 //! - A test that must not be beside them has it alone: it stops daemons of a second cluster, or watches what another would disturb.
 //!
 //! The lock is of one program. `./test` runs the programs of clients one after another, and `tests/failures` beside none of them, so that is
-//!   enough.
+//! enough.
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 static CLUSTER: RwLock<()> = RwLock::new(());
