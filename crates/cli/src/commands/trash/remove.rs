@@ -48,7 +48,7 @@ pub const PURGE: CommandSpec = CommandSpec {
 };
 
 async fn remove(session: &Session, parsed: &Parsed) -> Result<()> {
-    let Subject { store, trash, id } = Subject::of(session, parsed).await?;
+    let Subject { store, trash, id, .. } = Subject::of(session, parsed).await?;
     let line = ProgressLine::new("Removing image", !parsed.has("no-progress"));
     let progress = |done, total| {
         line.update(done, total);
