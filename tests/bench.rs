@@ -31,4 +31,7 @@ fn clients_and_cluster_have_processors_of_their_own() {
     let rows = vec!["rand4k".into(), "nbd-rand4k".into()];
     let again = Options { rows, against: Some(json), json: None, ..options };
     assert_eq!(lsd_bench::run(&again).unwrap().rows.len(), 2);
+    let left = ceph.stock("rbd").args(["ls", "rbd"]).ok().text();
+    let ours = format!("bench-{}-", std::process::id());
+    assert!(!left.contains(&ours), "images are left: {left}");
 }

@@ -414,6 +414,8 @@ pub fn compare_with(ceph: &Ceph, hint: &str, script: &str, program: Program, dif
     for program in ["rbd", "lsd"] {
         std::fs::create_dir(dir.path().join(program)).unwrap();
         std::fs::write(dir.path().join(program).join("in"), &input).unwrap();
+        // The content of one object of the default size.
+        std::fs::write(dir.path().join(program).join("object"), pattern(4 << 20, 6)).unwrap();
     }
     let stock = Side { ceph, program: None, pools: &pools.rbd, dir: dir.path().join("rbd") };
     let ours = Side { ceph, program: Some(program), pools: &pools.other, dir: dir.path().join("lsd") };

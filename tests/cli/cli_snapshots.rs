@@ -163,8 +163,8 @@ info bar@s --format json
 
 /// `image@snap` wherever it can stand, and wherever it cannot. Whole objects, which both programs count alike.
 pub const PLACES: &str = "
-create foo --size 10
-= bench foo --io-type write --io-size 4M --io-total 4M --io-threads 1
+import --no-progress {dir}/object foo
+resize --no-progress foo --size 10
 snap create foo@s1 --no-progress
 resize --no-progress foo --size 20
 = bench foo --io-type write --io-size 4M --io-total 4M --io-threads 1
@@ -237,6 +237,7 @@ cp foo@s1 c@s1
 cp --no-progress foo@s1 c
 info c
 snap ls c
+du c
 bench foo@nope --io-type read
 bench foo@s1 --io-type write
 bench foo@s1 --io-type rw

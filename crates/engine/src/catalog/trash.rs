@@ -67,7 +67,8 @@ impl Catalog {
         }
     }
 
-    /// The image has its name again, which another one has: that has none from here on. What is to be confirmed, too. `NotFound`: one of them is not as it was.
+    /// The image has its name again, which another one has: that has none from here on. `NotFound`: one of them is not as it was; and as
+    /// [`Catalog::restore`].
     pub(crate) async fn replace_back(&self, id: &ImageId, record: &TrashRecord, other: &ImageId) -> Result<()> {
         let (name_key, trash_key) = (format!("{NAME_KEY}{}", record.name), format!("{TRASH_KEY}{id}"));
         let update = KvUpdate::default()
@@ -79,12 +80,14 @@ impl Catalog {
             .set(name_key, encode_text(&id.0))
             .set(format!("{ID_KEY}{id}"), encode_text(&record.name));
         match self.store.kv_update(&Self::object(), update).await {
-            Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
-            replaced => Ok(replaced?),
+            Err(error) if error.kind == StoreErrorKind::Stale => return Err(not_found(&id.0)),
+            replaced => replaced?,
         }
+        self.confirm_restored(id, record, &record.name).await
     }
 
-    /// The image has a name again, until [`Catalog::confirm_restored`] only for now. `Exists`: another image has it. `NotFound`: it is not in the trash any more.
+    /// The image has a name again. `Exists`: another image has it. `NotFound`: it is not in the trash any more, or has no header; `Busy`:
+    /// somebody removes it, or began to.
     pub(crate) async fn restore(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
         check_name(name)?;
         let (name_key, trash_key) = (format!("{NAME_KEY}{name}"), format!("{TRASH_KEY}{id}"));
@@ -99,9 +102,10 @@ impl Catalog {
             .set(name_key, encode_text(&id.0))
             .set(format!("{ID_KEY}{id}"), encode_text(name));
         match self.store.kv_update(&Self::object(), update).await {
-            Err(error) if error.kind == StoreErrorKind::Stale => Err(not_found(&id.0)),
-            restored => Ok(restored?),
+            Err(error) if error.kind == StoreErrorKind::Stale => return Err(not_found(&id.0)),
+            restored => restored?,
         }
+        self.confirm_restored(id, record, name).await
     }
 
     async fn exchange_for_entry(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
@@ -122,9 +126,9 @@ impl Catalog {
         }
     }
 
-    /// Rule 48: behind [`Catalog::restore`] or [`Catalog::replace_back`]. Only with this has the image come back, and its header says its name,
-    /// too, and that it came back: a removal that has read the header before takes it no more. `Busy`: somebody removes it, or began to; `NotFound`: it has no header. Then it is in the trash again, as far as it is there.
-    pub(crate) async fn confirm_restored(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
+    /// Rule 48: only with this has the image come back, and its header says its name, too, and that it came back: a removal that has read the
+    /// header before takes it no more. Where this fails it is in the trash again, as far as it is there.
+    async fn confirm_restored(&self, id: &ImageId, record: &TrashRecord, name: &str) -> Result<()> {
         let update = KvUpdate::default()
             .presence(KvPresence::MustExist)
             .expect(key::REMOVING, "")

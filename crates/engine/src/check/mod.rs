@@ -20,11 +20,12 @@ pub use repair::{RepairOptions, RepairReport};
 
 pub(crate) use repair::repair;
 
+use crate::objects::header::values_of;
 use crate::recovery::open;
 use crate::{Bases, ErrorKind, ImageRef, Progress, Result};
 use examine::{Examined, examine};
 use lsd_core::format::names;
-use lsd_store::{KvMap, ObjectName, ObjectStore, StoreError, StoreErrorKind};
+use lsd_store::{ObjectStore, StoreError, StoreErrorKind};
 use std::sync::Arc;
 
 /// How often an image that moved under the check is looked at again.
@@ -44,12 +45,12 @@ pub(crate) async fn check(
     let (mut tries, mut gone) = (0, 0);
     let mut seen = Vec::new();
     loop {
-        let before = header_values(store, &names::header(&id.0).into()).await?;
+        let before = values_of(store, &names::header(&id.0).into()).await?;
         if before.is_none() && !by_name {
             return Err(crate::Error::new(ErrorKind::NotFound, format!("no image {:?}", id.0)));
         }
         let examined = examine(store, &id, before.as_ref(), bases, progress).await;
-        let after = header_values(store, &names::header(&id.0).into()).await?;
+        let after = values_of(store, &names::header(&id.0).into()).await?;
         let moving = before != after;
         let Examined { mut report, .. } = match examined {
             Err(error) if moving && error.kind == ErrorKind::NotFound => {
@@ -80,15 +81,6 @@ pub(crate) async fn check(
 fn keep_what_stays(findings: &mut Vec<Finding>, before: &[Finding]) {
     let was_there = |it: &Finding| before.iter().any(|seen| (&seen.object, &seen.fault) == (&it.object, &it.fault));
     findings.retain(|finding| finding.fault.severity() < Severity::Corruption || was_there(finding));
-}
-
-/// Everything in a header; `None` if there is none.
-async fn header_values(store: &Arc<dyn ObjectStore>, header: &ObjectName) -> Result<Option<KvMap>> {
-    match store.kv_get(header, "").await {
-        Ok(values) => Ok(Some(values)),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What a look at one object gave.

@@ -9,11 +9,11 @@
 //! order of writes.
 use super::examine::{Examined, ExaminedContent, examine};
 use super::finding::{CheckReport, Fault, Finding, Severity};
-use super::{family, header_values, map, snapshots};
+use super::{family, map, snapshots};
 use crate::checkpoint::Checkpointer;
 use crate::checkpoint::purpose::Purpose;
 use crate::objects::Objects;
-use crate::objects::header::{self, Header};
+use crate::objects::header::{self, Header, values_of};
 use crate::objects::parallel;
 use crate::ownership::lock;
 use crate::ownership::lock::Attempted;
@@ -80,14 +80,14 @@ pub(crate) async fn repair(
     if report.before.findings.iter().any(|finding| finding.fault == Fault::BeingRemoved) {
         return Ok(refused(report, "it is being removed: removing it again completes that"));
     }
-    let Some(values) = header_values(store, &object).await? else {
+    let Some(values) = values_of(store, &object).await? else {
         return Ok(refused(report, "without its header nothing says what the objects of the image are"));
     };
     check_unwatched(store, &object, &object.0).await?;
     // The names of an image that is migrated are those of its migration.
     header::check_not_migrating(&object, &values)?;
     mend_names(store, &id, &values, &report.before, options).await?;
-    let values = header_values(store, &object).await?.unwrap_or(values);
+    let values = values_of(store, &object).await?.unwrap_or(values);
     let Ok(header) = Header::decode(&object, &values) else {
         report.discarding_helps = !options.discard_damaged && only_metadata_is_lost(&report.before);
         return Ok(refused(report, "nothing else holds the values of the header that do not verify"));

@@ -8,11 +8,12 @@ use crate::api::clock::{Clock, SystemClock};
 use crate::api::error::invalid;
 use crate::compiled_here;
 use crate::lifecycle::{self, remove};
+use crate::objects::header;
 use crate::recovery::open;
 use crate::{Bases, Catalog, Error, ErrorKind, ImageId, ImageRef, Progress, Result};
-use lsd_core::format::header::{TrashRecord, TrashSource, key};
+use lsd_core::format::header::{TrashRecord, TrashSource};
 use lsd_core::format::names;
-use lsd_store::{ObjectStore, StoreErrorKind};
+use lsd_store::ObjectStore;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,11 +113,10 @@ impl Trash {
                     && name == record.name
                     && self.is_nothing(&other).await? =>
             {
-                self.catalog().replace_back(id, &record, &other).await?;
+                self.catalog().replace_back(id, &record, &other).await
             }
-            _ => self.catalog().restore(id, &record, name).await?,
+            _ => self.catalog().restore(id, &record, name).await,
         }
-        self.catalog().confirm_restored(id, &record, name).await
     }
 
     /// It has no header, and nobody is removing it.
@@ -221,11 +221,7 @@ impl Trash {
     }
 
     async fn has_no_header(&self, id: &ImageId) -> Result<bool> {
-        match self.store.kv_get(&names::header(&id.0).into(), key::IMAGE).await {
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(false),
-        }
+        Ok(header::values_of(&self.store, &names::header(&id.0).into()).await?.is_none())
     }
 
     async fn remove_as(&self, id: &ImageId, record: &TrashRecord, progress: Progress<'_>) -> Result<()> {

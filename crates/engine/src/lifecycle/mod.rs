@@ -13,7 +13,7 @@ use crate::api::error::{invalid, too_large};
 use crate::api::limits::PARALLEL_OPS;
 use crate::objects::Objects;
 use crate::objects::base;
-use crate::objects::header::Header;
+use crate::objects::header::{Header, values_of};
 use crate::objects::parallel;
 use crate::objects::pools::{in_pool, place_of};
 use crate::recovery::open::{self, Found};
@@ -280,8 +280,10 @@ pub(crate) async fn delete(
             _ => {}
         }
     }
-    loose_from_parent(store, id).await?;
-    let_go_of_base(store, id, bases).await?;
+    if let Some(values) = values_of(store, &names::header(&id.0).into()).await? {
+        loose_from_parent(store, id, &values).await?;
+        let_go_of_base(&values, bases, id).await?;
+    }
     gone(store.remove(&names::header(&id.0).into()).await)?;
     if let Some(name) = name {
         match catalog.remove(&name, id).await {
@@ -295,11 +297,7 @@ pub(crate) async fn delete(
 }
 
 /// Nothing of a clone is left that needs its parent. As long as its header is there, a removal that is broken off is taken up again.
-async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result<()> {
-    let values = match store.kv_get(&names::header(&id.0).into(), key::ANCESTRY).await {
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
-        read => read?,
-    };
+async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId, values: &KvMap) -> Result<()> {
     // One that does not verify is left to its parent, which finds that the clone is gone.
     match values.get(key::ANCESTRY).map(|value| AncestryRecord::decode(value)) {
         Some(Ok(ancestry)) => {
@@ -313,11 +311,7 @@ async fn loose_from_parent(store: &Arc<dyn ObjectStore>, id: &ImageId) -> Result
 }
 
 /// Nothing of the image is left that needs its base, or it needed it no more before. As above; what does not verify names none.
-async fn let_go_of_base(store: &Arc<dyn ObjectStore>, id: &ImageId, bases: &Bases) -> Result<()> {
-    let values = match store.kv_get(&names::header(&id.0).into(), "").await {
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
-        read => read?,
-    };
+async fn let_go_of_base(values: &KvMap, bases: &Bases, id: &ImageId) -> Result<()> {
     let named = values.get(key::BASE).or_else(|| values.get(key::LEFT_BASE));
     let Some(Ok(record)) = named.map(|value| BaseRecord::decode(value)) else { return Ok(()) };
     match base::let_go(&record, bases, id).await {

@@ -6,7 +6,7 @@
 use crate::api::limits::{LOCK_POLL, NOTIFY_TIMEOUT, WATCHER_PATIENCE};
 use crate::catalog::groups;
 use crate::lifecycle::{self, Doomed};
-use crate::objects::header::{Header, check_understood};
+use crate::objects::header::{Header, check_understood, values_of};
 use crate::objects::pools::place_of;
 use crate::ownership::lock;
 use crate::ownership::watch::{self, Asked};
@@ -173,11 +173,7 @@ pub(crate) async fn remove_by_walking(
 ) -> Result<()> {
     let id = open::resolve(store, image).await?;
     let header: ObjectName = names::header(&id.0).into();
-    let values = match store.kv_get(&header, "").await {
-        Ok(values) => Some(values),
-        Err(error) if error.kind == StoreErrorKind::NotFound => None,
-        Err(error) => return Err(error.into()),
-    };
+    let values = values_of(store, &header).await?;
     if let Some(values) = &values {
         check_understood(&header, values)?;
         if let Ok(header) = Header::decode(&header, values) {

@@ -213,10 +213,8 @@ async fn give_name_back(source: &Half, destination: &Half) -> Result<Option<Stri
     }
     if source.is_beside(destination) && named.as_deref() == Some(entry.name.as_str()) {
         catalog.replace_back(&source.id, &entry, &destination.id).await?;
-        catalog.confirm_restored(&source.id, &entry, &entry.name).await?;
         return Ok(None);
     }
     catalog.restore(&source.id, &entry, &entry.name).await?;
-    catalog.confirm_restored(&source.id, &entry, &entry.name).await?;
     Ok(named)
 }

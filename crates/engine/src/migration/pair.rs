@@ -37,11 +37,8 @@ impl Half {
 
     /// `None`: there is no header, or nothing but a mark that there is none.
     pub(super) async fn values(&self) -> Result<Option<KvMap>> {
-        match self.store.kv_get(&self.object(), "").await {
-            Ok(values) => Ok(Some(values).filter(|values| values.contains_key(key::IMAGE))),
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let values = header::values_of(&self.store, &self.object()).await?;
+        Ok(values.filter(|values| values.contains_key(key::IMAGE)))
     }
 
     pub(super) async fn header(&self) -> Result<Option<Header>> {

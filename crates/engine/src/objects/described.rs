@@ -26,6 +26,12 @@ pub(crate) struct Described {
 }
 
 impl Described {
+    /// A flatten has something to do: the image is a clone, or has a base, or has one yet to let go of.
+    pub(crate) fn can_be_flattened(&self) -> bool {
+        let is_clone = self.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
+        is_clone || self.base.is_some() || self.left_base.is_some()
+    }
+
     pub(crate) fn of(header: &Header) -> Self {
         Self {
             name: header.name.clone(),

@@ -9,8 +9,9 @@ use lsd_core::format::header::{
 };
 use lsd_core::format::{FormatError, FormatResult, Refusal};
 use lsd_core::units::{Epoch, SnapId};
-use lsd_store::{KvMap, ObjectName};
+use lsd_store::{KvMap, ObjectName, ObjectStore, StoreErrorKind};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The snapshots of an image, as the header has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -232,6 +233,15 @@ pub(crate) fn check_understood(object: &ObjectName, values: &KvMap) -> Result<()
     let reason =
         format!("{object}: requires what this version of lsd does not know (bits {unknown:#x}): use a newer one");
     Err(Error::new(ErrorKind::Unsupported, reason))
+}
+
+/// Everything in a header, verified or not; `None` if there is none.
+pub(crate) async fn values_of(store: &Arc<dyn ObjectStore>, header: &ObjectName) -> Result<Option<KvMap>> {
+    match store.kv_get(header, "").await {
+        Ok(values) => Ok(Some(values)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What who touches the image must understand.

@@ -65,9 +65,7 @@ impl Session {
 
     fn check_has_parent(&self) -> Result<()> {
         let described = self.described();
-        let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
-        let has_base = described.base.is_some() || described.left_base.is_some();
-        match is_clone || has_base {
+        match described.can_be_flattened() {
             true => Ok(()),
             false => Err(invalid(format!("{}: image has no parent", described.name))),
         }

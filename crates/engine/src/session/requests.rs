@@ -181,11 +181,8 @@ impl Session {
             Operation::Snap(operation) => self.left_of_snap(repeated, operation),
             // What was done once does no harm twice.
             Operation::Sparsify { .. } | Operation::Migrate => Left::All,
-            Operation::Flatten => {
-                let is_clone = described.ancestry.as_ref().is_some_and(|ancestry| ancestry.overlap.is_some());
-                let is_flat = !is_clone && described.base.is_none() && described.left_base.is_none();
-                if repeated && is_flat { Left::Nothing } else { Left::All }
-            }
+            Operation::Flatten if repeated && !described.can_be_flattened() => Left::Nothing,
+            Operation::Flatten => Left::All,
         };
         match left {
             Left::Nothing => return Ok(()),

@@ -10,6 +10,13 @@ use crate::session::{Role, Session};
 use crate::{Error, ErrorKind, Result, SnapRef};
 use lsd_core::format::header::CheckpointPointer;
 
+/// What an attempt began with.
+#[derive(Clone, Copy)]
+struct Seen {
+    checkpoint: Option<CheckpointPointer>,
+    shows_base: bool,
+}
+
 impl Session {
     /// Runs `attempt` until it finds every object that the map names. The owner's own map follows what it moves, so it looks up
     /// again; any other handle first takes up the newest durable state, unless somebody did since the attempt began.
@@ -20,36 +27,45 @@ impl Session {
     pub(crate) async fn retry_if_moved<T, F: Future<Output = Result<T>>>(&self, attempt: impl Fn() -> F) -> Result<T> {
         let mut tries = 0;
         loop {
-            let (before, showed_base) = {
+            let seen = {
                 let state = self.shared.lock();
-                (state.log().checkpoint, state.view.map.zeroed_below() > 0)
+                Seen { checkpoint: state.log().checkpoint, shows_base: state.view.map.zeroed_below() > 0 }
             };
-            match attempt().await {
-                Err(error) if error.kind == ErrorKind::NotFound && tries < READ_TRIES => {
-                    self.shared.counters.count(Counter::ReadsMoved);
-                    tries += 1;
-                }
-                Err(error) if error.kind == ErrorKind::NotFound => {
-                    return Err(error.with_kind(ErrorKind::Corrupt));
-                }
-                Err(error) if error.kind == ErrorKind::Corrupt && showed_base => {
-                    match Box::pin(self.is_without_base()).await? {
-                        true => continue,
-                        false => return Err(error),
-                    }
-                }
-                other => return other,
+            let error = match attempt().await {
+                Err(error) => error,
+                done => return done,
+            };
+            // Seldom: it has an allocation of its own, so that a read's future is small.
+            let looked = Box::pin(self.look_again_behind(error, seen, tries));
+            tries += u32::from(looked.await?);
+        }
+    }
+
+    /// Ends without an error if another attempt may find what this one did not; whether it counts as one of the tries.
+    async fn look_again_behind(&self, error: Error, seen: Seen, tries: u32) -> Result<bool> {
+        match error.kind {
+            ErrorKind::NotFound if tries < READ_TRIES => self.shared.counters.count(Counter::ReadsMoved),
+            ErrorKind::NotFound => return Err(error.with_kind(ErrorKind::Corrupt)),
+            ErrorKind::Corrupt if seen.shows_base => {
+                self.unless_without_base(error).await?;
+                return Ok(false);
             }
-            // The owner's map is the truth. Waiting for its maintenance would be in vain, too: a hand-over waits for those who
-            // read to compare.
-            if self.shared.lock().writer.is_none() {
-                if self.hold_moment {
-                    Box::pin(self.show_again(before)).await?;
-                    continue;
-                }
-                Box::pin(self.take_up_newer(before)).await?;
+            _ => return Err(error),
+        }
+        // The owner's map is the truth. Waiting for its maintenance would be in vain, too: a hand-over waits for those who
+        // read to compare.
+        if self.shared.lock().writer.is_none() {
+            match self.hold_moment {
+                true => self.show_again(seen.checkpoint).await?,
+                false => self.take_up_newer(seen.checkpoint).await?,
             }
         }
+        Ok(true)
+    }
+
+    /// `error`, unless it comes from a base that the image does not show any more.
+    async fn unless_without_base(&self, error: Error) -> Result<()> {
+        if self.is_without_base().await? { Ok(()) } else { Err(error) }
     }
 
     /// Rule 46: whether the image shows no base any more, so that this one may be gone; then this handle has taken that up. `Outdated`: it

@@ -249,7 +249,7 @@ async fn a_reader_of_a_large_image_keeps_its_map_within_bounds() {
 /// rest is small (glibc takes a slower way from 1 KiB on).
 #[tokio::test]
 async fn the_futures_of_data_calls_are_small() {
-    const MOST: usize = 900;
+    const MOST: usize = 800;
     let cluster = cluster_with_image(SIZE).await;
     let client = Client::open(&cluster, settings()).await;
     let image = &client.image;

@@ -99,6 +99,15 @@ fn emptying(trash: &Trash, id: &ImageId) -> JoinHandle<Result<(), Error>> {
     tokio::spawn(async move { trash.remove(&id, true, &|_, _| Ok(())).await })
 }
 
+/// A removal that has looked at everything, and takes the image next.
+async fn about_to_take(cluster: &MemoryCluster, id: &ImageId) -> (Arc<Gate>, JoinHandle<Result<(), Error>>) {
+    let (gate, trash) = at_trash(cluster);
+    gate.close(is_header);
+    let removal = emptying(&trash, id);
+    gate.until_waiting(1).await;
+    (gate, removal)
+}
+
 fn restoring(trash: &Trash, id: &ImageId) -> JoinHandle<Result<(), Error>> {
     let (trash, id) = (trash.clone(), id.clone());
     tokio::spawn(async move { trash.restore(&id, None).await })
@@ -108,10 +117,7 @@ fn restoring(trash: &Trash, id: &ImageId) -> JoinHandle<Result<(), Error>> {
 #[tokio::test(start_paused = true)]
 async fn an_image_that_came_back_from_the_trash_is_not_removed() {
     let (cluster, id) = cluster_with_trash().await;
-    let (gate, trash) = at_trash(&cluster);
-    gate.close(is_header);
-    let removal = emptying(&trash, &id);
-    gate.until_waiting(1).await;
+    let (gate, removal) = about_to_take(&cluster, &id).await;
     Trash::new(Arc::new(cluster.client())).restore(&id, None).await.unwrap();
     gate.open();
     let removed = removal.await.unwrap();
@@ -127,10 +133,7 @@ async fn an_image_that_came_back_from_the_trash_is_not_removed() {
 #[tokio::test(start_paused = true)]
 async fn a_removal_that_dies_takes_nothing_that_came_back_from_the_trash() {
     let (cluster, id) = cluster_with_trash().await;
-    let (gate, trash) = at_trash(&cluster);
-    gate.close(is_header);
-    let removal = emptying(&trash, &id);
-    gate.until_waiting(1).await;
+    let (gate, removal) = about_to_take(&cluster, &id).await;
     Trash::new(Arc::new(cluster.client())).restore(&id, None).await.unwrap();
     let taking = gate.take();
     gate.close(|op, name| op == Op::Values && name == "lsd_directory");
