@@ -10,9 +10,9 @@ const OWN: [usize; 2] = [1 << 20, 16 << 20];
 const OWN_LEN: usize = 300_000;
 
 /// A pool with the stock image `gold`, itself a clone, and its protected snapshot `s`.
-struct World<'a> {
-    ceph: &'a Ceph,
-    pool: String,
+pub struct World<'a> {
+    pub ceph: &'a Ceph,
+    pub pool: String,
     dir: tempfile::TempDir,
 }
 
@@ -24,7 +24,7 @@ impl Drop for World<'_> {
 
 impl<'a> World<'a> {
     /// With what `gold@s` has.
-    fn new(ceph: &'a Ceph, hint: &str) -> (Self, Vec<u8>) {
+    pub fn new(ceph: &'a Ceph, hint: &str) -> (Self, Vec<u8>) {
         let world = Self { ceph, pool: format!("over-stock-{hint}-{}", std::process::id()), dir: scratch_dir() };
         ceph.make_pool(&world.pool);
         let mut content = pattern(9 << 20, 7);
@@ -48,7 +48,7 @@ impl<'a> World<'a> {
         (world, content)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -57,11 +57,16 @@ impl<'a> World<'a> {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    fn rbd(&self, line: &str) {
-        self.ceph.stock("rbd").args(self.words(line)).ok();
+    pub fn rbd(&self, line: &str) {
+        self.stock(line).ok();
     }
 
-    fn lsd(&self, line: &str) -> Cmd {
+    /// Ceph's own `rbd` on its own library.
+    pub fn stock(&self, line: &str) -> Cmd {
+        self.ceph.stock("rbd").args(self.words(line))
+    }
+
+    pub fn lsd(&self, line: &str) -> Cmd {
         lsd(self.ceph, &self.words(line).iter().map(String::as_str).collect::<Vec<_>>())
     }
 
@@ -74,7 +79,7 @@ impl<'a> World<'a> {
         python(self.ceph, &self.pool, &program).arg(self.file(file)).ok();
     }
 
-    fn exported(&self, image: &str) -> Vec<u8> {
+    pub fn exported(&self, image: &str) -> Vec<u8> {
         let _ = std::fs::remove_file(self.file("out"));
         self.lsd(&format!("export --no-progress {{pool}}/{image} {{dir}}/out")).ok();
         std::fs::read(self.file("out")).unwrap()
@@ -87,7 +92,7 @@ impl<'a> World<'a> {
 
     /// Whether the snapshot can lose its protection; it has it afterwards.
     fn can_go(&self) -> bool {
-        let done = self.ceph.stock("rbd").args(self.words("snap unprotect {pool}/gold@s")).run();
+        let done = self.stock("snap unprotect {pool}/gold@s").run();
         if done.code == Some(0) {
             self.rbd("snap protect {pool}/gold@s");
         }

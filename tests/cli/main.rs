@@ -19,6 +19,7 @@ mod cli_directory_diffs;
 mod cli_directory_migration;
 mod cli_directory_snapshots;
 mod cli_directory_trash;
+mod cli_from_rbd;
 mod cli_groups;
 mod cli_log;
 mod cli_migration;

@@ -1,7 +1,7 @@
 //! A running guest moves while it writes: from one QEMU process to another, where both have the image open and the lock moves with
-//! the guest; and in one QEMU process from a stock image to one of lsd and back. Every file that the guest saw synced is there
-//! afterwards, on a file system without a fault.
-use crate::common::{Cmd, Image, Running, debian_kernel, scratch_dir, system_disk, wait_until};
+//! the guest; in one QEMU process from a stock image to one of lsd and back; and over a stop, with a migration that goes on below
+//! it. Every file that the guest saw synced is there afterwards, on a file system without a fault.
+use crate::common::{Cmd, Image, Running, built, debian_kernel, scratch_dir, system_disk, wait_until};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -207,6 +207,42 @@ fn a_guest_that_writes_moves_from_rbd_to_lsd_and_back_and_loses_nothing() {
     let ended = machine.process.wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended}");
     check_files(&stock, &synced);
+}
+
+#[test]
+fn a_guest_goes_on_with_an_image_that_was_rbds_and_loses_nothing() {
+    let ceph = requires_ceph!();
+    let kernel = debian_kernel();
+    let image = system_disk(&ceph.with_client_conf(&["lsd_default_format = rbd"]), INIT);
+    ceph.stock("rbd").args(["info", &image.spec()]).ok();
+    let stopped = |mut machine: Machine| {
+        machine.serial.write_all(b"stop\n").unwrap();
+        wait_until("the guest's end", PATIENCE, || machine.printed().contains("guest: done"));
+        let (synced, text) = (machine.synced(), machine.printed());
+        assert!(!text.contains("FAILED") && !text.contains("I/O error"), "{text}");
+        let ended = machine.process.wait(PATIENCE);
+        assert_eq!(ended.code, Some(0), "{ended}");
+        synced
+    };
+    let dirs = [scratch_dir(), scratch_dir()];
+    let machine = Machine::start(&image, &kernel, dirs[0].path(), None);
+    machine.wait_for_synced(30);
+    let mut synced = stopped(machine);
+    let migration = |step: &str| ceph.client(built("lsd")).args(["migration", step, &image.spec()]);
+    migration("prepare").ok();
+    // From here on it is lsd's, and the guest writes while the rest comes over; whoever has that done may die.
+    let machine = Machine::start(&image, &kernel, dirs[1].path(), None);
+    machine.wait_for_synced(5);
+    let execute = migration("execute").start();
+    machine.wait_for_synced(1);
+    execute.kill();
+    migration("execute").ok();
+    machine.wait_for_synced(5);
+    migration("commit").ok();
+    machine.wait_for_synced(5);
+    synced.extend(stopped(machine));
+    ceph.stock("rbd").args(["info", &image.spec()]).fails();
+    check_files(&image, &synced);
 }
 
 /// The file system as a whole, and the files in it, looked at from outside.

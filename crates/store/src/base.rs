@@ -6,7 +6,8 @@
 //! A base is read-only, and stays as it is as long as an image needs it: an image that finds another one in its place does not open.
 mod file;
 
-use crate::{StoreError, StoreErrorKind, StoreFuture};
+use crate::foreign::{ForeignFound, ForeignImage, ForeignPlace, unsupported};
+use crate::{PoolId, StoreError, StoreErrorKind, StoreFuture};
 use bytes::Bytes;
 pub use file::{FILE_BASE, FileBase};
 use std::fmt;
@@ -57,6 +58,16 @@ pub trait OpenBases: Send + Sync + fmt::Debug {
 
     /// Keeps it for the image from here on. `Stale`, `NotFound`: it is gone; `Unsupported`.
     fn keep(&self, spec: &BaseSpec, image: &str) -> StoreFuture<()>;
+
+    /// An image of another kind, whether it is there or not. `Unsupported`: nobody here knows any of this kind.
+    fn foreign(&self, place: &ForeignPlace) -> StoreFuture<Arc<dyn ForeignImage>> {
+        unsupported(&place.kind)
+    }
+
+    /// Images of other kinds in this pool and namespace that are called so, or were when they were set aside.
+    fn find_foreign(&self, _place: (PoolId, &str), _name: &str) -> StoreFuture<Vec<ForeignFound>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// Opens files, and no other kind.

@@ -11,7 +11,7 @@ use crate::session::{Location, Session};
 use crate::spec::{Place, Strictness};
 use lsd_engine::{CloneOptions, Image, ImageRef, SnapRef};
 
-mod over_stock;
+pub mod over_stock;
 
 const FAILED: &str = "clone error";
 

@@ -1,6 +1,7 @@
 //! `lsd migration`: moving an image to another pool, namespace, name or layout.
 //!
 //! Owns: the words of the commands, and how a migration is shown. Does not own: what is done (`Migrations`).
+use super::clone::over_stock;
 use super::kin::Kin;
 use super::layout::Layout;
 use super::transfer::closed;
@@ -84,7 +85,8 @@ async fn prepare(session: &Session, parsed: &Parsed) -> Result<()> {
     }
     let layout = Layout::of(parsed)?;
     let (from, store) = (session.store(&source.place).await?, session.store(&to.place).await?);
-    let sources = match layout.needs_parent() {
+    let is_stock = !matches!(source.place, Place::Directory(_)) && over_stock::is_stock(session, &source).await?;
+    let sources = match layout.needs_parent() && !is_stock {
         true => {
             let image = source.open_image(session, true).await?;
             closed(&image, PREPARING_FAILED, Ok(image.info().features)).await?
@@ -95,7 +97,8 @@ async fn prepare(session: &Session, parsed: &Parsed) -> Result<()> {
     let options = MigrationOptions { flatten: parsed.has("flatten"), ..options };
     let migrations = Migrations::new(from, session.open_options(&source.place, false).await?);
     let prepare = migrations.prepare(&source.image, (&store, &to.image), &options);
-    let made = to.give_name(session, prepare).await;
+    // A stock image may give its own name away: then the engine looks who has the new one.
+    let made = if is_stock { prepare.await } else { to.give_name(session, prepare).await };
     made.map(drop).map_err(|error| Failure::engine(PREPARING_FAILED, &error))
 }
 
@@ -171,7 +174,7 @@ impl Shown {
             MigrationState::Preparing => "preparing",
             MigrationState::Prepared => "prepared",
             MigrationState::Executing => "executing",
-            MigrationState::Executed => "executed",
+            MigrationState::Executed | MigrationState::Committing => "executed",
             MigrationState::Aborting | MigrationState::Returned => "aborting",
         }
     }

@@ -27,7 +27,8 @@ pub const HEADER_VERSION: u16 = 1;
 const HEADER_VERSIONS: RangeInclusive<u16> = 1..=HEADER_VERSION;
 /// The bits of [`key::REQUIRES`] that this code understands. A feature that older code would damage, or read wrongly, sets one of its
 /// own before it is used.
-pub const REQUIRES_KNOWN: u64 = REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION | REQUIRES_BASE;
+pub const REQUIRES_KNOWN: u64 =
+    REQUIRES_SNAPSHOTS | REQUIRES_CLONES | REQUIRES_MIGRATION | REQUIRES_BASE | REQUIRES_FOREIGN;
 /// The image has, or had, snapshots: segments and pages that its map does not point at may be needed.
 pub const REQUIRES_SNAPSHOTS: u64 = 1;
 /// The image may be a clone, or one of its snapshots may have clones: numbers may be an ancestor's, and a snapshot may be needed from
@@ -38,6 +39,8 @@ pub const REQUIRES_CLONES: u64 = 2;
 pub const REQUIRES_MIGRATION: u64 = 4;
 /// The image has, or had, a base: leaves tell zeroed from never written, and records may bring what a base has.
 pub const REQUIRES_BASE: u64 = 8;
+/// The image is the destination of a migration whose source is no image of lsd.
+pub const REQUIRES_FOREIGN: u64 = 16;
 
 /// Keys of the header object. `client.` is kept for journal clients.
 pub mod key {

@@ -227,7 +227,14 @@ fn sample_migration(role: MigrationRole, state: MigrationState) -> MigrationReco
         flatten: true,
         last_snapshot: SnapId(7),
         source: sample_ancestry().ancestors.remove(1),
+        kind: None,
     }
+}
+
+/// Of an image whose source is none of lsd.
+fn sample_foreign_migration() -> MigrationRecord {
+    let migration = sample_migration(MigrationRole::Destination, MigrationState::Committing);
+    MigrationRecord { kind: Some("rbd".into()), ..migration }
 }
 
 fn sample_base() -> BaseRecord {

@@ -68,7 +68,7 @@ pub(crate) async fn create(
 }
 
 /// What the header of an image of this size says of its base.
-fn base_record(base: &BaseSpec, image_size: u64) -> BaseRecord {
+pub(crate) fn base_record(base: &BaseSpec, image_size: u64) -> BaseRecord {
     let BaseSpec { kind, spec, identity, size } = base.clone();
     BaseRecord { kind, spec, identity, size, overlap: size.min(image_size) }
 }

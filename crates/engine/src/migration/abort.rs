@@ -39,7 +39,10 @@ pub(super) async fn abort_pair(migrations: &Migrations, mut pair: Pair, progress
         match pair.destination.values().await? {
             Some(values) if values.contains_key(key::REMOVING) => {}
             Some(_) => bring_back(migrations, &mut pair, progress).await?,
-            None => prevent(&pair).await?,
+            None => {
+                prevent(&pair.destination).await?;
+                loose(&pair.source, &pair.destination).await?;
+            }
         }
         // Rule 40: nobody can open the destination any more. From here on the source may let go of what that needed.
         let before = [MigrationState::Preparing, MigrationState::Prepared];
@@ -56,7 +59,7 @@ pub(super) async fn abort_pair(migrations: &Migrations, mut pair: Pair, progress
     let named = give_name_back(&pair.source, &pair.destination).await?;
     let Half { store, id, .. } = &pair.destination;
     lifecycle::remove_migrated((store, id), (named, None), &migrations.options.bases, progress).await?;
-    pair.source.forget(&pair.destination).await?;
+    pair.source.forget(&pair.destination.place()).await?;
     // What was only kept for the destination goes with the next owner's first checkpoint: where this is not it, with a later one's.
     let _ = make_clean(migrations, &pair.source).await;
     Ok(())
@@ -77,7 +80,7 @@ pub(super) async fn discard(source: &Half, destination: &Half, progress: Progres
 
 /// Steps 1 and 2, and the mark.
 async fn bring_back(migrations: &Migrations, pair: &mut Pair, progress: Progress<'_>) -> Result<()> {
-    let frozen_at = freeze_destination(migrations, pair).await?;
+    let frozen_at = freeze_destination(migrations, &mut pair.destination).await?;
     let Half { store, id, .. } = &pair.destination;
     let options = crate::image::kin_open_options(store, &quiet(&migrations.options)).await?;
     let options = crate::OpenOptions { read_only: true, ..options };
@@ -125,14 +128,19 @@ async fn open_source(migrations: &Migrations, pair: &Pair) -> Result<Image> {
 }
 
 /// Nobody writes to it from here on, and everything that was acknowledged can be read. Returns the epoch that it stays at. `Busy`.
-async fn freeze_destination(migrations: &Migrations, pair: &mut Pair) -> Result<Epoch> {
-    let half = &mut pair.destination;
+pub(super) async fn freeze_destination(migrations: &Migrations, half: &mut Half) -> Result<Epoch> {
     for _ in 0..HEADER_TRIES {
         let Some(values) = half.values().await? else { break };
         let header = Header::decode(&half.object(), &values)?;
         let Some(record) = header.migration.clone() else { break };
-        if record.state == MigrationState::Aborting {
-            return Ok(header.epoch);
+        match record.state {
+            MigrationState::Aborting => return Ok(header.epoch),
+            // Rule 49: since somebody looked before.
+            MigrationState::Committing => {
+                let reason = format!("{}: the source is being removed: commit the migration", header.name);
+                return Err(Error::new(ErrorKind::Busy, reason));
+            }
+            _ => {}
         }
         check_destination(half, &header).await?;
         if !header.log.clean {
@@ -160,6 +168,11 @@ async fn check_destination(half: &Half, header: &Header) -> Result<()> {
     if header.snapshots.have_part_of_group() {
         return busy("it has a part of a group's snapshot: remove that first");
     }
+    // A source of another kind would not get them.
+    let is_foreign = header.migration.as_ref().is_some_and(|migration| migration.kind.is_some());
+    if is_foreign && header.snapshots.usable().next().is_some() {
+        return busy("it has snapshots: remove them first");
+    }
     match remove::check_in_no_group(&half.store, header).await {
         Err(error) if error.kind == ErrorKind::InGroup => return busy("image is in a group: take it out first"),
         free => free?,
@@ -167,9 +180,8 @@ async fn check_destination(half: &Half, header: &Header) -> Result<()> {
     remove::until_unused(&half.store, &half.object(), &header.name).await
 }
 
-/// A destination whose header is not there: from here on it does not come any more, and its tie goes.
-async fn prevent(pair: &Pair) -> Result<()> {
-    let half = &pair.destination;
+/// A destination whose header is not there: from here on it does not come any more.
+pub(super) async fn prevent(half: &Half) -> Result<()> {
     let mark = KvUpdate::default().presence(KvPresence::MustCreate).set(key::REMOVING, encode_epoch(Epoch::default()));
     match half.store.kv_update(&half.object(), mark).await {
         // Left by somebody who died here.
@@ -180,7 +192,7 @@ async fn prevent(pair: &Pair) -> Result<()> {
         }
         marked => marked?,
     }
-    loose(&pair.source, half).await
+    Ok(())
 }
 
 /// The source's own tie keeps the snapshot that it is a clone of.
@@ -191,7 +203,7 @@ async fn loose(source: &Half, destination: &Half) -> Result<()> {
     Ok(())
 }
 
-async fn name_of(half: &Half) -> Result<Option<String>> {
+pub(super) async fn name_of(half: &Half) -> Result<Option<String>> {
     match Catalog::new(half.store.clone()).name_of(&half.id).await {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         name => name.map(Some),

@@ -8,6 +8,7 @@
 mod abort;
 mod bring;
 mod first;
+mod foreign;
 mod pair;
 mod prepare;
 mod spec;
@@ -20,7 +21,8 @@ use crate::api::limits::MIGRATION_TOLD_EVERY;
 use crate::image::Image;
 use crate::lifecycle::{self, remove};
 use crate::objects::pools::open_place;
-use crate::{Catalog, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Result, compiled_here};
+use crate::{Bases, Catalog, ErrorKind, ImageId, ImageRef, OpenOptions, Progress, Result, compiled_here};
+use foreign::Moved;
 use lsd_core::format::header::{MigrationRole, MigrationState, key};
 use lsd_store::ObjectStore;
 use pair::{Half, Pair};
@@ -87,7 +89,21 @@ impl Migrations {
         options: &MigrationOptions,
         uuid: Uuid,
     ) -> Result<ImageId> {
-        prepare::prepare(self, name, to, (options, uuid)).await.map_err(|error| error.during("migration prepare"))
+        self.prepare_once(name, to, (options, uuid)).await.map_err(|error| error.during("migration prepare"))
+    }
+
+    async fn prepare_once(
+        &self,
+        name: &str,
+        to: (&Arc<dyn ObjectStore>, &str),
+        options: (&MigrationOptions, Uuid),
+    ) -> Result<ImageId> {
+        match Catalog::new(self.store.clone()).id_of(name).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                foreign::prepare(self, name, to, options).await?.ok_or(error)
+            }
+            _ => prepare::prepare(self, name, to, options).await,
+        }
     }
 
     /// Copies to the destination what lies in the source, also while somebody writes to it. `Invalid`: it is not prepared. What was broken
@@ -98,6 +114,9 @@ impl Migrations {
     }
 
     async fn execute_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
+        if let Some(moved) = Moved::find(self, name).await? {
+            return moved.execute(self, progress).await;
+        }
         let mut pair = Pair::find(&self.store, name).await?;
         const MAY_EXECUTE: [MigrationState; 2] = [MigrationState::Prepared, MigrationState::Executing];
         pair.check_prepared()?;
@@ -106,7 +125,12 @@ impl Migrations {
         }
         pair.check_state(&MAY_EXECUTE, "prepared")?;
         pair.destination.set_state(&MAY_EXECUTE, MigrationState::Executing).await?;
-        let Half { store, id, .. } = &pair.destination;
+        self.run(&mut pair.destination, progress).await
+    }
+
+    /// The copying, which the destination's header tells of.
+    async fn run(&self, destination: &mut Half, progress: Progress<'_>) -> Result<()> {
+        let Half { store, id, .. } = &*destination;
         let options = crate::image::kin_open_options(store, &self.options).await?;
         let image = Image::open_with_clock(store, &ImageRef::Id(id.clone()), &options, self.clock.clone()).await?;
         // In hundredths; what nobody told yet is not 0.
@@ -129,7 +153,7 @@ impl Migrations {
                             told = now;
                             // It is only told: who cannot write it goes on.
                             let words = format!("{now}% complete");
-                            let _ = pair.destination.describe(MigrationState::Executing, &words).await;
+                            let _ = destination.describe(MigrationState::Executing, &words).await;
                         }
                     }
                 }
@@ -146,6 +170,9 @@ impl Migrations {
     }
 
     async fn commit_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
+        if let Some(moved) = Moved::find(self, name).await? {
+            return moved.commit(self, progress).await;
+        }
         let mut pair = Pair::find(&self.store, name).await?;
         // The source first: who takes the migration back from here on raises its epoch, and it is not taken.
         let seen = pair.source.values().await?;
@@ -171,19 +198,35 @@ impl Migrations {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        pair.destination.forget(&pair.source).await
+        pair.destination.forget(&pair.source.place()).await
     }
 
     /// Removes the destination and gives the source back, with what was written to the destination since. `Busy`: somebody has that open,
     /// or it has clones or is in a group.
     #[compiled_here]
     pub async fn abort(&self, name: &str, progress: Progress<'async_recursion>) -> Result<()> {
-        abort::abort(self, name, progress).await.map_err(|error| error.during("migration abort"))
+        self.abort_once(name, progress).await.map_err(|error| error.during("migration abort"))
+    }
+
+    async fn abort_once(&self, name: &str, progress: Progress<'_>) -> Result<()> {
+        match Moved::find(self, name).await? {
+            Some(moved) => foreign::abort(self, moved, progress).await,
+            None => abort::abort(self, name, progress).await,
+        }
+    }
+
+    /// Whether an image of another kind that is, or was, called so was set aside for an image of lsd.
+    #[compiled_here]
+    pub async fn is_foreign_source(&self, name: &str) -> Result<bool> {
+        Ok(foreign::named(self, &self.store, name).await?.iter().any(|found| found.note.is_some()))
     }
 
     /// `Invalid`: the image is in no migration.
     #[compiled_here]
     pub async fn status(&self, name: &str) -> Result<MigrationStatus> {
+        if let Some(moved) = Moved::find(self, name).await? {
+            return moved.status().await;
+        }
         let pair = Pair::find(&self.store, name).await?;
         let (state, description) = pair.state();
         let (source, destination) = (pair.source.side().await?, pair.destination.side().await?);
@@ -208,8 +251,18 @@ impl Image {
     pub async fn migration(&self) -> Result<Option<MigrationStatus>> {
         self.session.check_open()?;
         let objects = &self.session.objects;
-        if crate::objects::header::Header::read(objects).await?.migration.is_none() {
-            return Ok(None);
+        match crate::objects::header::Header::read(objects).await?.migration.map(|record| record.kind) {
+            None => return Ok(None),
+            Some(None) => {}
+            Some(Some(_)) => {
+                let options = OpenOptions { bases: Bases(self.session.bases.0.clone()), ..OpenOptions::default() };
+                let migrations = Migrations::new(objects.meta.clone(), options);
+                let moved = Moved::of_destination(&migrations, &objects.id).await?;
+                return Ok(match moved {
+                    Some(moved) => Some(moved.status().await?),
+                    None => None,
+                });
+            }
         }
         let pair = Pair::of(&objects.meta, &objects.id).await?;
         let (state, description) = pair.state();

@@ -10,8 +10,8 @@ use crate::objects::pools::place_of;
 use crate::ownership::watch;
 use crate::{Catalog, Error, ErrorKind, ImageId, Result};
 use lsd_core::format::header::{
-    ImagePlace, MigrationRecord, MigrationRole, MigrationState, REQUIRES_MIGRATION, TrashSource, decode_requires,
-    encode_epoch, encode_requires, key,
+    ImagePlace, MigrationRecord, MigrationRole, MigrationState, REQUIRES_FOREIGN, REQUIRES_MIGRATION, TrashSource,
+    decode_requires, encode_epoch, encode_requires, key,
 };
 use lsd_core::format::names;
 use lsd_core::format::notice::Notice;
@@ -45,7 +45,7 @@ impl Half {
         self.values().await?.map(|values| Header::decode(&self.object(), &values)).transpose()
     }
 
-    fn place(&self) -> ImagePlace {
+    pub(super) fn place(&self) -> ImagePlace {
         place_of(&self.store, &self.id)
     }
 
@@ -167,12 +167,12 @@ impl Half {
     }
 
     /// The image is not in the migration with this one any more.
-    pub(super) async fn forget(&self, other: &Half) -> Result<()> {
+    pub(super) async fn forget(&self, other: &ImagePlace) -> Result<()> {
         for _ in 0..HEADER_TRIES {
             let Some(values) = self.values().await? else { return Ok(()) };
             let Some(record) = values.get(key::MIGRATION) else { return Ok(()) };
             // Somebody else who was faster has forgotten it, and the next migration has begun.
-            if MigrationRecord::decode(record).is_ok_and(|record| record.other != other.place()) {
+            if MigrationRecord::decode(record).is_ok_and(|record| record.other != *other) {
                 return Ok(());
             }
             let mut update = KvUpdate::default()
@@ -180,7 +180,7 @@ impl Half {
                 .expect(key::MIGRATION, record.clone())
                 .remove(key::MIGRATION);
             if let Some(value) = values.get(key::REQUIRES) {
-                let bits = decode_requires(value).unwrap_or(REQUIRES_MIGRATION) & !REQUIRES_MIGRATION;
+                let bits = decode_requires(value).unwrap_or_default() & !(REQUIRES_MIGRATION | REQUIRES_FOREIGN);
                 update = update.expect(key::REQUIRES, value.clone()).set(key::REQUIRES, encode_requires(bits));
             }
             match self.store.kv_update(&self.object(), update).await {
@@ -293,13 +293,17 @@ impl Pair {
 
     /// `Invalid`.
     pub(super) fn check_state(&self, allowed: &[MigrationState], wanted: &str) -> Result<()> {
-        let (state, _) = self.state();
-        match allowed.contains(&state) {
-            true => Ok(()),
-            false => {
-                let state = format!("{state:?}").to_lowercase();
-                Err(invalid(format!("current migration state is '{state}', and should be '{wanted}'")))
-            }
+        check_state(self.state().0, allowed, wanted)
+    }
+}
+
+/// `Invalid`.
+pub(super) fn check_state(state: MigrationState, allowed: &[MigrationState], wanted: &str) -> Result<()> {
+    match allowed.contains(&state) {
+        true => Ok(()),
+        false => {
+            let state = format!("{state:?}").to_lowercase();
+            Err(invalid(format!("current migration state is '{state}', and should be '{wanted}'")))
         }
     }
 }

@@ -233,6 +233,7 @@ fn record_of(
         flatten: options.flatten,
         last_snapshot: header.snapshots.counters.last,
         source: ancestor,
+        kind: None,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::objects::pools::open_place;
 use crate::{Error, ErrorKind, ImageId, Result};
 use lsd_core::format::checkpoint::LeafPlace;
 use lsd_core::format::header::{
-    Ancestor, MigrationRecord, MigrationRole, MigrationState, REQUIRES_BASE, REQUIRES_MIGRATION,
+    Ancestor, MigrationRecord, MigrationRole, MigrationState, REQUIRES_BASE, REQUIRES_FOREIGN, REQUIRES_MIGRATION,
 };
 use lsd_core::units::CheckpointId;
 use lsd_state::lineage::{Ancestors, Whose};
@@ -16,7 +16,7 @@ use lsd_state::pins::{Frozen, PageKey, leaf_pages};
 use lsd_store::ObjectStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +25,8 @@ pub(crate) struct Line {
     objects: Arc<[Objects]>,
     /// The migration that the image is the source or the destination of, as it was when the line was opened.
     migration: Option<Arc<MigrationRecord>>,
-    /// The header had it when it was last read.
-    is_migrating: Arc<AtomicBool>,
+    /// What the migration that the header had when it was last read requires of who touches the image.
+    migrations_bits: Arc<AtomicU64>,
     /// The image has, or had, a base, or is of the line of one: that never changes.
     had_base: bool,
     /// Of who aborts the migration, which is the only one that writes to its source: whether it became the owner.
@@ -59,17 +59,27 @@ impl Line {
             let (id, line) = (ImageId(place.id.clone()), Self::default());
             objects.push(Objects { meta, data, id, uuid: *uuid, line, base: None });
         }
-        let is_migrating = Arc::new(AtomicBool::new(migration.is_some()));
+        let migrations_bits = Arc::new(AtomicU64::new(bits_of(migration)));
         let migration = migration.cloned().map(Arc::new);
-        Ok(Self { ancestors, objects: objects.into(), migration, is_migrating, had_base, migrator: None })
+        Ok(Self { ancestors, objects: objects.into(), migration, migrations_bits, had_base, migrator: None })
     }
 }
 
 /// The maps of a destination may lead to the source.
 fn needs_source(migration: &MigrationRecord) -> bool {
     use MigrationState::{Aborting, Executing, Prepared, Preparing};
+    // What an image of another kind has is no map's: it is a base.
     migration.role == MigrationRole::Destination
+        && migration.kind.is_none()
         && matches!(migration.state, Preparing | Prepared | Executing | Aborting)
+}
+
+fn bits_of(migration: Option<&MigrationRecord>) -> u64 {
+    match migration.map(|migration| migration.kind.is_some()) {
+        None => 0,
+        Some(false) => REQUIRES_MIGRATION,
+        Some(true) => REQUIRES_MIGRATION | REQUIRES_FOREIGN,
+    }
 }
 
 impl Objects {
@@ -113,12 +123,12 @@ impl Objects {
 
     /// The header was read anew.
     pub(crate) fn note_migration(&self, header: &Header) {
-        self.line.is_migrating.store(header.migration.is_some(), Ordering::Release);
+        self.line.migrations_bits.store(bits_of(header.migration.as_ref()), Ordering::Release);
     }
 
     /// Rule 47: these bits, with what the image requires of who touches it beside them.
     pub(crate) fn requires(&self, bits: u64) -> u64 {
-        let migration = if self.line.is_migrating.load(Ordering::Acquire) { REQUIRES_MIGRATION } else { 0 };
+        let migration = self.line.migrations_bits.load(Ordering::Acquire);
         let base = if self.line.had_base { REQUIRES_BASE } else { 0 };
         bits | migration | base
     }

@@ -49,7 +49,7 @@ impl Session {
     /// With the maintenance lock held, by the owner.
     pub(super) async fn migrate_owned(&self, checkpointer: &Checkpointer, progress: Progress<'_>) -> Result<()> {
         let record = self.check_destination()?;
-        if record.state == MigrationState::Executed {
+        if is_over(record.state) {
             return Ok(());
         }
         let whose = adopted_by(&record);
@@ -86,6 +86,10 @@ impl Session {
         let mut tries = 0;
         loop {
             let before = self.check_destination()?;
+            // An execution that was given up, and ends late: others have gone on since (rule 49).
+            if is_over(before.state) {
+                return Ok(());
+            }
             let after =
                 MigrationRecord { state: MigrationState::Executed, description: String::new(), ..before.clone() };
             let change = self.update_header(|update| {
@@ -108,6 +112,11 @@ impl Session {
             tries += 1;
         }
     }
+}
+
+/// There is nothing to execute any more.
+fn is_over(state: MigrationState) -> bool {
+    matches!(state, MigrationState::Executed | MigrationState::Committing)
 }
 
 fn adopted_by(record: &MigrationRecord) -> Adopted {

@@ -5,6 +5,7 @@ mod clones;
 mod close;
 #[path = "../common/mod.rs"]
 mod common;
+mod foreign;
 mod handover;
 mod log;
 mod lost;

@@ -125,7 +125,7 @@ fn c_state(state: MigrationState) -> c_int {
         MigrationState::Preparing => 1,
         MigrationState::Prepared => 2,
         MigrationState::Executing => 3,
-        MigrationState::Executed => 4,
+        MigrationState::Executed | MigrationState::Committing => 4,
         MigrationState::Aborting | MigrationState::Returned => 5,
     }
 }

@@ -1,8 +1,8 @@
 //! Clones, and images that are migrated: of the kind of what they are made of.
 //!
-//! Owns: that a clone and its parent are of one kind, for now. Does not own: the making.
+//! Owns: that a clone and its parent are of one kind, for now, and that a stock image may become one of lsd's by a migration. Does not own: the making.
 use crate::api::{clone, migration, unsupported};
-use crate::face::formats::{Format, asked_for, may_make, of_new};
+use crate::face::formats::{Format, asked_for, may_make, of_new, said_of_new};
 use crate::face::names::is_stock;
 use crate::ffi::caller::string;
 use crate::ffi::ctypes::{rados_ioctx_t, rbd_image_options_t};
@@ -10,6 +10,7 @@ use crate::ffi::errno::{Errno, Outcome};
 use crate::ffi::panic::guard;
 use crate::handles::options::{ImageOptions, options_of};
 use crate::handles::pool::Pool;
+use crate::runtime::process::core;
 use crate::stock::functions;
 use crate::stock::options::StockOptions;
 use std::ffi::{c_char, c_int};
@@ -147,6 +148,29 @@ pub unsafe extern "C" fn rbd_clone4(
     })
 }
 
+/// The kind of what a migration makes: an image of RBD's becomes one of lsd's where the options ask for that, or else the pool or the
+/// caller's settings do, which say what new images are. EOPNOTSUPP: the other way.
+///
+/// # Safety
+/// Live io contexts and strings, by the contract of librbd.h.
+unsafe fn kind_of_migrated(source: Named, made: Named, options: &ImageOptions) -> Outcome<Format> {
+    // SAFETY: the same contract.
+    let (from, pool) = unsafe { (string(source.1)?, Pool::adopt(source.0)?) };
+    if is_stock(&pool, &from)? {
+        // SAFETY: the same contract.
+        let to = unsafe { Pool::adopt(made.0)? };
+        let asked = match asked_for(Some(options))? {
+            None => core()?.block_on(said_of_new(&to))?,
+            asked => asked,
+        };
+        if asked == Some(Format::Lsd) {
+            return Ok(Format::Lsd);
+        }
+    }
+    // SAFETY: the same contract.
+    unsafe { kind(source, made, Some(options)) }
+}
+
 /// The source's own name may be taken again: it gives it away.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rbd_migration_prepare(
@@ -159,7 +183,7 @@ pub unsafe extern "C" fn rbd_migration_prepare(
     guard(|| {
         let options = options_of(opts)?;
         // SAFETY: the same contract.
-        let format = unsafe { kind((ioctx, image_name), (dest_ioctx, dest_image_name), Some(&options)) }?;
+        let format = unsafe { kind_of_migrated((ioctx, image_name), (dest_ioctx, dest_image_name), &options) }?;
         let prepare = match format {
             Format::Lsd => migration::rbd_migration_prepare,
             Format::Rbd => functions::rbd_migration_prepare,

@@ -46,13 +46,19 @@ pub fn asked_for(options: Option<&ImageOptions>) -> Outcome<Option<Format>> {
 
 /// What a pool or the caller says. EINVAL, told on stderr: neither of the two.
 pub async fn default_format(pool: &Pool) -> Outcome<Format> {
+    Ok(said_of_new(pool).await?.unwrap_or(Format::Lsd))
+}
+
+/// The same; `None` where neither says anything.
+pub async fn said_of_new(pool: &Pool) -> Outcome<Option<Format>> {
     pool.look_at_overrides().await?;
     let Some(word) = pool.default_of(DEFAULT_FORMAT_OPTION).filter(|word| !word.is_empty()) else {
-        return Ok(Format::Lsd);
+        return Ok(None);
     };
-    Format::parse(&word).inspect_err(|_| {
+    let said = Format::parse(&word).inspect_err(|_| {
         crate::ffi::log::once(format!("option {DEFAULT_FORMAT_OPTION} is lsd or rbd, and not {word:?}"));
-    })
+    });
+    said.map(Some)
 }
 
 /// What becomes of an image with that name that is made from nothing. EEXIST: one of the other kind has the name. EOPNOTSUPP: it

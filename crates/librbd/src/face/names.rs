@@ -11,7 +11,7 @@ use crate::ffi::ctypes::rados_ioctx_t;
 use crate::ffi::errno::{Errno, Outcome};
 use crate::handles::pool::Pool;
 use crate::runtime::process::core;
-use lsd_engine::{Catalog, ErrorKind, ImageId, Trash, TrashSource};
+use lsd_engine::{Catalog, ErrorKind, ImageId, Migrations, Trash, TrashSource};
 use std::ffi::c_char;
 
 /// RBD's objects in a pool: a name's, one of format 1, a header, the trash, and who has been there at all.
@@ -90,10 +90,13 @@ pub unsafe fn stock_has(io: rados_ioctx_t, name: *const c_char) -> Outcome<bool>
     Ok(stock_lists_trash(&pool)? && !core()?.block_on(is_source(&pool, &name))?)
 }
 
-/// Whether an image of lsd in the trash is the source of a migration, which is found by its name there.
+/// Whether the source of a migration to an image of lsd, which is found by its name, is in the trash, of either kind.
 async fn is_source(pool: &Pool, name: &str) -> Outcome<bool> {
     let trash = Trash::new(pool.store.clone()).list().await?;
-    Ok(trash.iter().any(|entry| entry.source == TrashSource::Migration && entry.name == name))
+    if trash.iter().any(|entry| entry.source == TrashSource::Migration && entry.name == name) {
+        return Ok(true);
+    }
+    Ok(Migrations::new(pool.store.clone(), pool.open_options(false)?).is_foreign_source(name).await?)
 }
 
 /// Whether an id that may be in the trash is the stock library's.

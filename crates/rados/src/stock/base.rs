@@ -3,12 +3,16 @@
 //! Owns: how it is named in a header, that it is the one that it was, and reading it. Does not own: the image over it (the engine).
 use super::hold::{self, Protection};
 use super::image::{Named, StockImage};
-use super::library::load;
+use super::library::{Library, load};
+use super::moved::{self, StockMoved};
 use crate::Cluster;
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use bytes::Bytes;
-use lsd_store::{Base, BaseSpec, OpenBases, PoolId, StoreError, StoreErrorKind, StoreFuture};
+use lsd_store::{
+    Base, BaseSpec, ForeignFound, ForeignImage, ForeignPlace, OpenBases, PoolId, StoreError, StoreErrorKind,
+    StoreFuture,
+};
 use nix::libc;
 use std::fmt;
 use std::ops::Range;
@@ -109,19 +113,7 @@ impl StockBases {
                 ));
             }
             opened.show(number)?;
-            let named = StockSnapshot {
-                pool: io.pool_id(),
-                namespace: io.namespace().to_owned(),
-                image: opened.id()?,
-                snapshot: number,
-            };
-            let spec = BaseSpec {
-                kind: RBD_BASE.to_owned(),
-                spec: named.to_string(),
-                identity: identity(&opened)?,
-                size: opened.size()?,
-            };
-            Ok((spec, named))
+            Self::spec_of(&io, &opened, number)
         });
         looked.await
     }
@@ -137,15 +129,41 @@ impl StockBases {
     }
 
     async fn pool_of(&self, snapshot: &StockSnapshot) -> RadosResult<IoCtx> {
-        let (cluster, pool, namespace) = (self.cluster.clone(), snapshot.pool, snapshot.namespace.clone());
+        self.place(snapshot.pool, &snapshot.namespace).await
+    }
+
+    pub(super) fn open_image(&self, io: IoCtx, image: Named) -> RadosResult<StockImage> {
+        StockImage::open(self.stock_library()?, io, image)
+    }
+
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
+    /// EOPNOTSUPP: there is none.
+    pub(super) fn stock_library(&self) -> RadosResult<&'static Library> {
+        load(&|| self.library.clone()).map_err(|why| {
+            RadosError::new(libc::EOPNOTSUPP, "open", format!("a stock RBD image: no stock librbd ({why})"))
+        })
+    }
+
+    /// A pool and namespace, by what does not change.
+    pub(super) async fn place(&self, pool: PoolId, namespace: &str) -> RadosResult<IoCtx> {
+        let (cluster, namespace) = (self.cluster.clone(), namespace.to_owned());
         self.blocking(move || cluster.open_pool_id(pool)?.with_namespace(&namespace)).await
     }
 
-    fn open_image(&self, io: IoCtx, image: Named) -> RadosResult<StockImage> {
-        let library = load(&|| self.library.clone()).map_err(|why| {
-            RadosError::new(libc::EOPNOTSUPP, "open", format!("a stock RBD image: no stock librbd ({why})"))
-        })?;
-        StockImage::open(library, io, image)
+    /// What an image over this snapshot has as its base. `opened` shows it.
+    pub(super) fn spec_of(io: &IoCtx, opened: &StockImage, snapshot: u64) -> RadosResult<(BaseSpec, StockSnapshot)> {
+        let named =
+            StockSnapshot { pool: io.pool_id(), namespace: io.namespace().to_owned(), image: opened.id()?, snapshot };
+        let spec = BaseSpec {
+            kind: RBD_BASE.to_owned(),
+            spec: named.to_string(),
+            identity: identity(opened)?,
+            size: opened.size()?,
+        };
+        Ok((spec, named))
     }
 
     fn open_base(&self, spec: &BaseSpec) -> Result<StockBase, StoreError> {
@@ -161,7 +179,7 @@ impl StockBases {
         Ok(StockBase { image: Arc::new(image), io, named, name, size: spec.size, runtime: self.runtime.clone() })
     }
 
-    async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
@@ -170,7 +188,7 @@ impl StockBases {
 }
 
 /// On a thread that may block.
-async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static, E: From<RadosError> + Send + 'static>(
     runtime: &Handle,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
@@ -188,7 +206,7 @@ fn named(spec: &BaseSpec, op: &'static str) -> Result<StockSnapshot, StoreError>
 }
 
 /// An image of lsd among RBD's children.
-fn child(image: &str) -> String {
+pub(super) fn child(image: &str) -> String {
     format!("lsd_{image}")
 }
 
@@ -248,6 +266,24 @@ impl OpenBases for StockBases {
             // The entry stays: an image that needs its base has rather one too many than none.
             Err(StoreError::new(StoreErrorKind::Stale, "keep base", name).with_detail("it is gone, or not protected"))
         })
+    }
+
+    fn foreign(&self, place: &ForeignPlace) -> StoreFuture<Arc<dyn ForeignImage>> {
+        if place.kind != RBD_BASE {
+            return self.others.foreign(place);
+        }
+        let (this, place) = (self.clone(), place.clone());
+        Box::pin(async move {
+            let io = this.place(place.pool, &place.namespace).await?;
+            let image: Arc<dyn ForeignImage> = Arc::new(StockMoved::new(this, io, place.id));
+            Ok(image)
+        })
+    }
+
+    /// Needs no stock library.
+    fn find_foreign(&self, (pool, namespace): (PoolId, &str), name: &str) -> StoreFuture<Vec<ForeignFound>> {
+        let (this, namespace, name) = (self.clone(), namespace.to_owned(), name.to_owned());
+        Box::pin(async move { Ok(moved::find(&this.place(pool, &namespace).await?, &name).await?) })
     }
 }
 

@@ -1,7 +1,8 @@
-//! A stock image that is open, read-only.
+//! A stock image that is open.
 //!
-//! Owns: its handle, and that it is closed once. Does not own: threads: every call here blocks.
-use super::functions::{Functions, RawImage};
+//! Owns: its handle, and that it is closed once. Does not own: threads, every call here blocks; changing it
+//! (`writing.rs`).
+use super::functions::{Functions, Open, RawImage};
 use super::library::Library;
 use crate::callback::on_librados_thread;
 use crate::error::{RadosError, RadosResult, c_string, check};
@@ -21,10 +22,10 @@ pub(super) enum Named<'a> {
 }
 
 pub(super) struct StockImage {
-    raw: RawImage,
-    functions: Functions,
+    pub(super) raw: RawImage,
+    pub(super) functions: Functions,
     /// For messages.
-    name: String,
+    pub(super) name: String,
     /// The image has contexts of its own; the connection stays as long as this one.
     io: IoCtx,
 }
@@ -65,14 +66,25 @@ impl Drop for StockImage {
 }
 
 impl StockImage {
-    /// ENOENT; EOPNOTSUPP: the library lacks a function.
+    /// Read-only. ENOENT; EOPNOTSUPP: the library lacks a function.
     pub fn open(library: &Library, io: IoCtx, image: Named) -> RadosResult<Self> {
-        let (Named::Name(text) | Named::Id(text)) = image;
-        let functions = Functions::of(library)
-            .map_err(|why| RadosError::new(libc::EOPNOTSUPP, "open", format!("{}: {why}", library.path().display())))?;
+        let functions = Functions::of_library(library)?;
+        let (text, open) = match image {
+            Named::Name(name) => (name, functions.open),
+            Named::Id(id) => (id, functions.open_by_id),
+        };
+        Self::open_by(functions, io, (text, open))
+    }
+
+    /// The same, to be changed.
+    pub fn open_to_write(library: &Library, io: IoCtx, id: &str) -> RadosResult<Self> {
+        let functions = Functions::of_library(library)?;
+        Self::open_by(functions, io, (id, functions.open_to_write))
+    }
+
+    fn open_by(functions: Functions, io: IoCtx, (text, open): (&str, Open)) -> RadosResult<Self> {
         let name = c_string(text, "open")?;
         let mut raw = ptr::null_mut();
-        let open = if matches!(image, Named::Name(_)) { functions.open } else { functions.open_by_id };
         // SAFETY: a live context, a C string, and a place for the image.
         check(unsafe { open(io.raw().cast(), name.as_ptr(), &mut raw, ptr::null()) }, "open", text)?;
         Ok(Self { raw, functions, name: text.to_owned(), io })

@@ -5,8 +5,8 @@ use crate::commands::features::flag_names;
 use crate::output::format::Tree;
 use crate::output::time;
 use lsd_core::format::header::{
-    REQUIRES_BASE, REQUIRES_CLONES, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS, SnapCounters, SnapNamespace, SnapRecord,
-    key,
+    REQUIRES_BASE, REQUIRES_CLONES, REQUIRES_FOREIGN, REQUIRES_MIGRATION, REQUIRES_SNAPSHOTS, SnapCounters,
+    SnapNamespace, SnapRecord, key,
 };
 use lsd_engine::Features;
 
@@ -66,6 +66,7 @@ pub fn requires_tree(bits: u64) -> Tree {
         REQUIRES_CLONES => "clones".to_owned(),
         REQUIRES_MIGRATION => "migration".to_owned(),
         REQUIRES_BASE => "base".to_owned(),
+        REQUIRES_FOREIGN => "foreign".to_owned(),
         _ => format!("bit {bit}"),
     };
     Tree::List("name", (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1).map(|bit| name(bit).into()).collect())

@@ -8,6 +8,8 @@ use crate::format::{FormatError, FormatResult, Refusal};
 use crate::units::SnapId;
 
 const WHAT: &str = "header migration";
+/// The role of a destination that says at its end what kind of image its source is.
+const OF_OTHER_KIND: u8 = 3;
 
 /// Which of the two images the header is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum MigrationState {
     Aborting,
     /// The source has it, and is an image like any other again. The destination goes.
     Returned,
+    /// The source, which is an image of another kind, goes: nobody takes the migration back any more.
+    Committing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +50,18 @@ pub struct MigrationRecord {
     pub last_snapshot: SnapId,
     /// The source: what it had when this began.
     pub source: Ancestor,
+    /// Of a destination whose source is no image of lsd: what kind of image that is. What it had lies below as a base, so nothing of
+    /// `source` counts but where it is.
+    pub kind: Option<String>,
 }
 
 impl MigrationRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_u8(match self.role {
-            MigrationRole::Source => 1,
-            MigrationRole::Destination => 2,
+        out.put_u8(match (self.role, &self.kind) {
+            (MigrationRole::Source, _) => 1,
+            (MigrationRole::Destination, None) => 2,
+            (MigrationRole::Destination, Some(_)) => OF_OTHER_KIND,
         });
         out.put_u8(match self.state {
             MigrationState::Preparing => 1,
@@ -62,6 +70,7 @@ impl MigrationRecord {
             MigrationState::Executed => 4,
             MigrationState::Aborting => 5,
             MigrationState::Returned => 6,
+            MigrationState::Committing => 7,
         });
         out.put_text(&self.description);
         self.other.put(&mut out);
@@ -69,14 +78,18 @@ impl MigrationRecord {
         out.put_u8(u8::from(self.flatten));
         out.put_u64(self.last_snapshot.0);
         self.source.put(&mut out);
+        if let (MigrationRole::Destination, Some(kind)) = (self.role, &self.kind) {
+            out.put_text(kind);
+        }
         seal(kind::MIGRATION, &out)
     }
 
     pub fn decode(bytes: &[u8]) -> FormatResult<Self> {
         let mut take = Take::new(WHAT, open(WHAT, kind::MIGRATION, bytes)?);
-        let role = match take.u8()? {
-            1 => MigrationRole::Source,
-            2 => MigrationRole::Destination,
+        let (role, has_kind) = match take.u8()? {
+            1 => (MigrationRole::Source, false),
+            2 => (MigrationRole::Destination, false),
+            OF_OTHER_KIND => (MigrationRole::Destination, true),
             _ => return refuse("role"),
         };
         let state = match take.u8()? {
@@ -86,6 +99,7 @@ impl MigrationRecord {
             4 => MigrationState::Executed,
             5 => MigrationState::Aborting,
             6 => MigrationState::Returned,
+            7 => MigrationState::Committing,
             _ => return refuse("state"),
         };
         let record = Self {
@@ -101,6 +115,7 @@ impl MigrationRecord {
             },
             last_snapshot: SnapId(take.u64()?),
             source: Ancestor::take(&mut take, WHAT)?,
+            kind: has_kind.then(|| take.text()).transpose()?,
         };
         take.end()?;
         Ok(record)
