@@ -1,12 +1,14 @@
 //! `lsd` and Ceph's own `rbd`, side by side on one cluster: the same command lines must print the same, on both
 //! streams, and end with the same code. Each works on its own images, which do not see each other. The same for `rbd` on our
-//! library beside `rbd` on the system's (`rbd_on_library.rs`).
-use crate::common::{Ceph, Cmd, built, pattern, scratch_dir};
+//! library beside both (`rbd_on_library.rs`): what `rbd` says on the system's is asked for once.
+use crate::common::{Ceph, Cmd, built, pattern, scratch_dir, tests_own_library};
+use crate::rbd_on_library;
+use std::path::{Path, PathBuf};
 
 /// Command lines in the order they run. `{pool}`, `{other}`: pools; `{dir}`: a folder of the program's own with the file
 /// `in`; `{id:NAME}`: the id of an image, of the trash or not. A line that starts with `=` need only agree in its exit code: lsd says
 /// more there.
-pub const LIFE: &str = "
+const LIFE: &str = "
 ls
 ls -l
 ls -l --format json
@@ -100,7 +102,7 @@ info bar
 ls --format json
 ";
 
-pub const LAYOUTS: &str = "
+const LAYOUTS: &str = "
 create t1 --size 1T
 create t2 --size 1.5G
 create t3 --size 10752K
@@ -161,7 +163,7 @@ create u21 --size 8 --bogus_default_order 23
 ls
 ";
 
-pub const CONTENT: &str = "
+const CONTENT: &str = "
 import
 import {dir}/nofile
 import {dir}/nofile z
@@ -224,7 +226,7 @@ du {other}
 du in g
 ";
 
-pub const USAGE: &str = "
+const USAGE: &str = "
 info
 info foo bar
 info foo --bogus
@@ -277,7 +279,7 @@ namespace remove --namespace n2
 namespace ls
 ";
 
-pub const LOCKS: &str = "
+const LOCKS: &str = "
 create foo --size 10
 lock ls foo
 lock ls foo --format json
@@ -321,37 +323,10 @@ feature disable nobaz exclusive-lock
 ";
 
 /// What is compared with `rbd` on the system's library.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Program {
     Lsd,
     RbdOnOurs,
-}
-
-/// Two pools for each side of the comparison, removed at the end: in one pool an image of `lsd` cannot have the name of a stock image.
-/// Their names are of one length, and so are the columns of tables.
-struct Pools {
-    ceph: Ceph,
-    rbd: [String; 2],
-    other: [String; 2],
-}
-
-impl Pools {
-    fn make(ceph: &Ceph, hint: &str) -> Self {
-        let named = |parts: [&str; 2]| parts.map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
-        let pools = Self { ceph: ceph.clone(), rbd: named(["a", "b"]), other: named(["y", "z"]) };
-        pools.names().for_each(|name| ceph.make_pool(name));
-        pools
-    }
-
-    fn names(&self) -> impl Iterator<Item = &String> {
-        self.rbd.iter().chain(&self.other)
-    }
-}
-
-impl Drop for Pools {
-    fn drop(&mut self) {
-        self.names().for_each(|name| self.ceph.remove_pool(name));
-    }
 }
 
 /// What a program said, without what must differ.
@@ -365,15 +340,34 @@ struct Said {
 /// Keeps librbd's log off standard error: a thread of its own writes it there, into the middle of rbd's words.
 const NO_LOG: &str = "--log_to_stderr=false --err_to_stderr=false";
 
-/// A side of the comparison: the program, and what it works in.
+/// A side of the comparison: the program (`None`: `rbd` on the system's library), and what it works in.
 struct Side<'a> {
     ceph: &'a Ceph,
     program: Option<Program>,
-    pools: &'a [String; 2],
-    dir: std::path::PathBuf,
+    /// Its own, removed at the end: in one pool an image of `lsd` cannot have the name of a stock image.
+    pools: [String; 2],
+    dir: PathBuf,
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
+    /// Names are of one length, and so are the columns of tables.
+    fn make(ceph: &'a Ceph, hint: &str, program: Option<Program>, dir: &Path, input: &[u8]) -> Self {
+        let (folder, parts) = match program {
+            None => ("rbd", ["a", "b"]),
+            Some(Program::RbdOnOurs) => ("own", ["m", "n"]),
+            Some(Program::Lsd) => ("lsd", ["y", "z"]),
+        };
+        let pools = parts.map(|part| format!("cli-{hint}-{}-{part}", std::process::id()));
+        let dir = dir.join(folder);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("in"), input).unwrap();
+        // The content of one object of the default size.
+        std::fs::write(dir.join("object"), pattern(4 << 20, 6)).unwrap();
+        let side = Self { ceph, program, pools, dir };
+        side.pools.iter().for_each(|name| ceph.make_pool(name));
+        side
+    }
+
     fn call(&self, words: &[String]) -> Cmd {
         let cmd = match self.program {
             None => self.ceph.stock("rbd"),
@@ -400,40 +394,46 @@ impl Side<'_> {
     }
 }
 
-/// Runs a script with `rbd` and `lsd`, and fails with every difference.
-pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
-    compare_with(ceph, hint, script, Program::Lsd, &[]);
+impl Drop for Side<'_> {
+    fn drop(&mut self) {
+        self.pools.iter().for_each(|name| self.ceph.remove_pool(name));
+    }
 }
 
-/// The same with any program. The command lines in `differs` must differ.
-pub fn compare_with(ceph: &Ceph, hint: &str, script: &str, program: Program, differs: &[&str]) {
-    let pools = Pools::make(ceph, hint);
+/// Runs a script with `rbd`, with `lsd`, and with `rbd` on our library, and fails with every difference.
+pub fn compare(ceph: &Ceph, hint: &str, script: &str) {
+    compare_with(ceph, hint, script, &[Program::Lsd, Program::RbdOnOurs]);
+}
+
+/// The same with these programs beside `rbd`. What `rbd_on_library.rs` lists must differ.
+pub fn compare_with(ceph: &Ceph, hint: &str, script: &str, programs: &[Program]) {
     let dir = scratch_dir();
     let mut input = pattern(9_000_000, 5);
     input.resize(12_000_000, 0);
-    for program in ["rbd", "lsd"] {
-        std::fs::create_dir(dir.path().join(program)).unwrap();
-        std::fs::write(dir.path().join(program).join("in"), &input).unwrap();
-        // The content of one object of the default size.
-        std::fs::write(dir.path().join(program).join("object"), pattern(4 << 20, 6)).unwrap();
-    }
-    let stock = Side { ceph, program: None, pools: &pools.rbd, dir: dir.path().join("rbd") };
-    let ours = Side { ceph, program: Some(program), pools: &pools.other, dir: dir.path().join("lsd") };
+    let side = |program| Side::make(ceph, hint, program, dir.path(), &input);
+    let stock = side(None);
+    // Without our library it would be the same program twice.
+    let with_it = |program: &&Program| **program != Program::RbdOnOurs || tests_own_library();
+    let sides: Vec<Side> = programs.iter().filter(with_it).map(|program| side(Some(*program))).collect();
     let mut differences = Vec::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (exactly, line) = match line.strip_prefix("= ") {
             Some(line) => (false, line),
             None => (true, line),
         };
-        let (rbd, ours) = (stock.run(line), ours.run(line));
-        assert!(!ours.err.contains("panicked"), "{line}: {}", ours.err);
-        let differ = if exactly { rbd != ours } else { rbd.code != ours.code };
-        if differ != differs.contains(&line) {
-            differences.push(format!("{line}\n  rbd:  {rbd:?}\n  ours: {ours:?}"));
+        let rbd = stock.run(line);
+        for side in &sides {
+            let (program, ours) = (side.program.unwrap(), side.run(line));
+            assert!(!ours.err.contains("panicked"), "{program:?}: {line}: {}", ours.err);
+            let differ = if exactly { rbd != ours } else { rbd.code != ours.code };
+            if differ != (program == Program::RbdOnOurs && rbd_on_library::differs(hint, line)) {
+                differences.push(format!("{line}\n  rbd: {rbd:?}\n  {program:?}: {ours:?}"));
+            }
         }
     }
-    for file in ["e1", "e2", "e3"].map(|name| dir.path().join("lsd").join(name)).iter().filter(|file| file.exists()) {
-        assert!(std::fs::read(file).unwrap() == input, "{} is not what was imported", file.display());
+    let exported = sides.iter().flat_map(|side| ["e1", "e2", "e3"].map(|name| side.dir.join(name)));
+    for file in exported.filter(|file| file.exists()) {
+        assert!(std::fs::read(&file).unwrap() == input, "{} is not what was imported", file.display());
     }
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// Without a format rbd goes by what the cluster's oldest client may be, so each is asked for. Lines with `=`: lsd says more there, or
 /// a removed snapshot has another name.
-pub const MAKING: &str = "
+const MAKING: &str = "
 create foo --size 10
 snap create foo@s --no-progress
 clone
@@ -93,7 +93,7 @@ rm c1
 rm g
 ";
 
-pub const PROTECTED: &str = "
+const PROTECTED: &str = "
 create foo --size 10
 snap create foo@s --no-progress
 snap protect foo@s
@@ -115,7 +115,7 @@ rm c1
 rm c2
 ";
 
-pub const DEEP: &str = "
+const DEEP: &str = "
 import {dir}/in foo --no-progress
 snap create foo@one --no-progress
 snap protect foo@one

@@ -4,7 +4,7 @@ use crate::cli_against_rbd::compare;
 use crate::common::{Ceph, Cmd, Finished, built, scratch_dir};
 use std::time::Instant;
 
-pub const CONFIG: &str = "
+const CONFIG: &str = "
 create foo --size 10
 config pool get {pool} rbd_cache
 config pool get {pool}
@@ -68,7 +68,7 @@ config global rm client.cli-{pool} rbd_readahead_max_bytes
 config global get client.cli-{pool} rbd_readahead_max_bytes
 ";
 
-pub const UPKEEP: &str = "
+const UPKEEP: &str = "
 pool stats
 create foo --size 10
 snap create --no-progress foo@a

@@ -4,7 +4,7 @@ use crate::cli_against_rbd::compare;
 use crate::common::{Ceph, Cmd, built, scratch_dir};
 use std::path::PathBuf;
 
-pub const DIFFS: &str = "
+const DIFFS: &str = "
 import --no-progress {dir}/in foo
 image-meta set foo key val
 snap create --no-progress foo@s1
@@ -80,7 +80,7 @@ snap ls qux
 rm --no-progress qux
 ";
 
-pub const WHOLE: &str = "
+const WHOLE: &str = "
 import --no-progress {dir}/in foo --object-size 1M
 image-meta set foo key val
 snap create --no-progress foo@s1

@@ -3,7 +3,7 @@
 use crate::cli_against_rbd::compare;
 use crate::common::{Cmd, built, scratch_dir};
 
-pub const GROUPS: &str = "
+const GROUPS: &str = "
 create bar --size 10
 create foo --size 10
 group create
@@ -94,7 +94,7 @@ rm foo
 rm bar
 ";
 
-pub const SNAPSHOTS: &str = "
+const SNAPSHOTS: &str = "
 create bar --size 10
 create foo --size 10
 group create g

@@ -1,6 +1,6 @@
 //! Migrations by `lsd` and by Ceph's own `rbd`, side by side as in `cli_against_rbd.rs`; and what becomes of an image on its way through
 //! pools and namespaces.
-use crate::cli_against_rbd::compare;
+use crate::cli_against_rbd::{Program, compare_with};
 use crate::cli_rbd::lsd;
 use crate::common::{pattern, scratch_dir};
 
@@ -73,7 +73,7 @@ rm bar --no-progress
 
 #[test]
 fn migrations_as_rbd_makes_them() {
-    compare(&requires_ceph!(), "moving", MOVING);
+    compare_with(&requires_ceph!(), "moving", MOVING, &[Program::Lsd]);
 }
 
 /// Through another pool's namespace, with what was written on the way.

@@ -4,7 +4,7 @@ use crate::cli_rbd::lsd;
 use crate::common::{Cmd, Finished, Image, built, pattern, scratch_dir};
 
 /// Names: what may be done with them, and every way in which that fails.
-pub const NAMES: &str = "
+const NAMES: &str = "
 create foo --size 10
 snap create foo@s1
 snap create foo@s1
@@ -121,7 +121,7 @@ snap purge foo --image-id nope
 rm foo
 ";
 
-pub const LIMITS: &str = "
+const LIMITS: &str = "
 create foo --size 10
 snap limit set foo --limit 2
 info foo
@@ -162,7 +162,7 @@ info bar@s --format json
 ";
 
 /// `image@snap` wherever it can stand, and wherever it cannot. Whole objects, which both programs count alike.
-pub const PLACES: &str = "
+const PLACES: &str = "
 import --no-progress {dir}/object foo
 resize --no-progress foo --size 10
 snap create foo@s1 --no-progress
@@ -266,7 +266,7 @@ rm --no-progress foo
 ";
 
 /// What is in a snapshot stays in it.
-pub const CONTENT: &str = "
+const CONTENT: &str = "
 import --no-progress {dir}/in foo
 snap create --no-progress foo@s1
 = bench foo --io-type write --io-size 1M --io-total 8M --io-threads 1

@@ -5,7 +5,7 @@ use crate::common::built;
 use serde_json::Value;
 
 /// In, out, and what is shown meanwhile.
-pub const THERE_AND_BACK: &str = "
+const THERE_AND_BACK: &str = "
 create foo --size 10
 create baz --size 10
 trash mv
@@ -79,7 +79,7 @@ ls
 trash ls -l
 ";
 
-pub const GONE: &str = "
+const GONE: &str = "
 create foo --size 10
 create kept --size 10
 create late --size 10

@@ -1,5 +1,6 @@
 //! The cluster of the run and images in it.
 use super::{Cmd, Turn};
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -101,13 +102,24 @@ impl Ceph {
     }
 
     /// A pool of the test's own; removed by `remove_pool`.
+    #[track_caller]
     pub fn make_pool(&self, name: &str) {
-        self.stock("ceph").args(["osd", "pool", "create", name, "8", "8"]).ok();
-        self.stock("ceph").args(["osd", "pool", "application", "enable", name, "rbd"]).ok();
+        let create = json!({"prefix": "osd pool create", "pool": name, "pg_num": 8, "pgp_num": 8});
+        let enable = json!({"prefix": "osd pool application enable", "pool": name, "app": "rbd"});
+        self.monitor(&[create, enable]).ok();
     }
 
     pub fn remove_pool(&self, name: &str) {
-        self.stock("ceph").args(["osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it"]).run();
+        let sure = "yes_i_really_really_mean_it";
+        self.monitor(&[json!({"prefix": "osd pool rm", "pool": name, "pool2": name, sure: true})]).run();
+    }
+
+    /// Commands for the monitor, as `ceph` sends them. That program first asks for all there are and takes half a second of a
+    /// processor, each time.
+    fn monitor(&self, commands: &[Value]) -> Cmd {
+        let send = "import rados, sys\nwith rados.Rados(conffile='') as cluster:\n    for command in sys.argv[1:]:\n        \
+            code, _, why = cluster.mon_command(command, b'')\n        if code: sys.exit(f'{command}: {why} ({code})')";
+        self.stock(PYTHON).args(["-c", send]).args(commands.iter().map(Value::to_string))
     }
 
     pub fn image(&self, hint: &str) -> Image {
