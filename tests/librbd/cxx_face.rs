@@ -1,5 +1,5 @@
 //! librbd's C++ classes: every symbol of the system's library and of newer ones, the ways in which a library is loaded, and a program
-//! that calls what Ceph's own commands do not. The commands: `tests/cli/rbd_on_library.rs`, `workunits.rs`.
+//! that calls what Ceph's own commands do not. The commands: `tests/cli/rbd_on_library.rs`, `ceph_workunits.rs`.
 use crate::common::{Cmd, client_library_dir, compiled_program, scratch_dir, tests_own_library};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -3,12 +3,16 @@
 //!
 //! One program, since each has what they share compiled and linked anew. So nothing here may change what belongs to the process:
 //! its environment, its working directory, its signals. Clients are processes of their own (`common/command.rs`).
+//!
+//! Tests begin in the order of their names. What takes longest and uses one core has an early one (`ceph_...`); `soak`, which waits
+//! until it is alone, a late one.
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
 
 mod boot_guest;
 mod ceph_python;
+mod ceph_workunits;
 mod client_log;
 mod crash_family;
 mod crash_prefix;
@@ -32,4 +36,3 @@ mod rbd_fuse;
 mod snapshots_beside_writer;
 mod soak;
 mod tgt_rbd;
-mod workunits;

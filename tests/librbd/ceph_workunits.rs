@@ -1,6 +1,6 @@
 //! Ceph's own test scripts for its command `rbd` (qa/workunits/rbd), with the unmodified `rbd` on the tested library.
 //!
-//! Owns: their run, one by one, and that each ends as `workunits.left_out` beside this file says. Does not own: the scripts, which are
+//! Owns: their run, one by one, and that each ends as `ceph_workunits.left_out` beside this file says. Does not own: the scripts, which are
 //! fetched (`tests/ceph_sources`, `tests/ceph_workunits/SUMS`). Some remove the pool `rbd`, so they have a cluster of their own.
 //!
 //! A unit is a script, or a function that `cli_generic.sh` calls. One that is not in the list passes. `LSD_TEST_CEPH_WORKUNITS` names a
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const LEFT_OUT: &str = include_str!("workunits.left_out");
+const LEFT_OUT: &str = include_str!("ceph_workunits.left_out");
 const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest takes 100 s on two idle cores.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(400);
@@ -172,7 +172,7 @@ fn each_ends_as_the_list_says() {
         offences.extend(gone.map(|name| format!("{name} is in the list, and no unit")));
         offences.extend(unused.iter().map(|(unit, part)| format!("{unit} has no line with {part:?}")));
     }
-    assert!(offences.is_empty(), "tests/librbd/workunits.left_out is not right:\n{}", offences.join("\n"));
+    assert!(offences.is_empty(), "tests/librbd/ceph_workunits.left_out is not right:\n{}", offences.join("\n"));
 }
 
 #[test]
