@@ -319,6 +319,11 @@ fn golden() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
             include_bytes!("../../testdata/v3/header-migration.bin"),
         ),
         (
+            "header-migration-foreign",
+            sample_foreign_migration().encode(),
+            include_bytes!("../../testdata/v4/header-migration-foreign.bin"),
+        ),
+        (
             "header-snapshots",
             SnapCounters { last: SnapId(7), limit: Some(9), rolled_back: SnapId(3) }.encode(),
             include_bytes!("../../testdata/v3/header-snapshots.bin"),
@@ -376,7 +381,7 @@ const V3: &[&str] = &[
     "directory-trash",
 ];
 /// Those of images with a base.
-const V4: &[&str] = &["header-base", "brought"];
+const V4: &[&str] = &["header-base", "header-migration-foreign", "brought"];
 /// Roots as they were written before there were moments: they are only read now.
 const ROOT_V1: &[u8] = include_bytes!("../../testdata/v1/root-page.bin");
 const ROOT_V2: &[u8] = include_bytes!("../../testdata/v2/patched-root-page.bin");
@@ -450,6 +455,8 @@ fn everything_comes_back() {
             assert_eq!(MigrationRecord::decode(&migration.encode()).unwrap(), migration);
         }
     }
+    let foreign = sample_foreign_migration();
+    assert_eq!(MigrationRecord::decode(&foreign.encode()).unwrap(), foreign);
     assert_eq!(ChildRecord::decode(&sample_child().encode()).unwrap(), sample_child());
     assert_eq!(TrashRecord::decode(&sample_trash().encode()).unwrap(), sample_trash());
     assert_eq!(GroupRef::decode(&sample_group().encode()).unwrap(), sample_group());
