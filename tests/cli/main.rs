@@ -24,6 +24,7 @@ mod cli_groups;
 mod cli_log;
 mod cli_migration;
 mod cli_over_stock;
+mod cli_qcow2;
 mod cli_rbd;
 mod cli_snapshots;
 mod cli_trash;

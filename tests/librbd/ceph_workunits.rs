@@ -1,16 +1,22 @@
-//! Ceph's own test scripts for its command `rbd` (qa/workunits/rbd), with the unmodified `rbd` on the tested library.
+//! Ceph's own test scripts for its command `rbd` (qa/workunits/rbd), with the unmodified `rbd` on the tested library, and with `lsd`
+//! in its place.
 //!
-//! Owns: their run, one by one, and that each ends as `ceph_workunits.left_out` beside this file says. Does not own: the scripts, which are
-//! fetched (`tests/ceph_sources`, `tests/ceph_workunits/SUMS`). Some remove the pool `rbd`, so they have a cluster of their own.
+//! Owns: their run, one by one, and that each ends as `ceph_workunits.left_out` beside this file says, or `ceph_workunits_lsd.left_out`. Does
+//! not own: the scripts, which are fetched (`tests/ceph_sources`, `tests/ceph_workunits/SUMS`). Some remove the pool `rbd`, so they
+//! have a cluster of their own.
 //!
 //! A unit is a script, or a function that `cli_generic.sh` calls. One that is not in the list passes. `LSD_TEST_CEPH_WORKUNITS` names a
-//! folder with the scripts where they cannot be fetched.
-use crate::common::{Ceph, Cmd, Finished, OwnCluster, scratch_dir, tests_own_library};
+//! folder with the scripts where they cannot be fetched. With `lsd` only short units run, or all with `LSD_TEST_CEPH_WORKUNITS_LSD=1`,
+//! and then nothing else.
+use crate::common::{Ceph, Cmd, Finished, OwnCluster, built, scratch_dir, tests_own_library};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const LEFT_OUT: &str = include_str!("ceph_workunits.left_out");
+const LEFT_OUT_WITH_LSD: &str = include_str!("ceph_workunits_lsd.left_out");
+/// Units that `lsd` runs each time: all of them take too long.
+const SHORT_WITH_LSD: [&str; 3] = ["test_pool_image_args", "test_rename", "test_trash"];
 const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest takes 100 s on two idle cores, and other tests run beside it.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(900);
@@ -18,6 +24,16 @@ const UNIT_TIMEOUT: Duration = Duration::from_secs(900);
 const WHOLE: [&str; 5] = ["import_export", "rbd_groups", "merge_diff", "diff", "permissions"];
 const BY_FUNCTION: &str = "cli_generic";
 const HELPERS: &str = "ceph-helpers.sh";
+
+/// What the scripts call `rbd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rbd {
+    /// Debian's, on the library of this build.
+    OnOurs,
+    /// Debian's, on the library that `LSD_TEST_LIBDIR` names.
+    OnStock,
+    Lsd,
+}
 
 struct Unit {
     name: String,
@@ -33,24 +49,27 @@ struct LeftOut<'a> {
     lines: Vec<(&'a str, &'a str)>,
 }
 
-fn left_out(list: &str, own_library: bool) -> LeftOut<'_> {
+fn left_out(list: &str, rbd: Rbd) -> LeftOut<'_> {
     let mut found = LeftOut::default();
     for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(rest) = line.strip_prefix("line ") {
             let (unit, rest) = rest.split_once(' ').expect("a unit, a part of the line, ##, a reason");
             let (part, _reason) = rest.split_once(" ## ").expect("a part of the line, ##, a reason");
-            if own_library {
+            if rbd != Rbd::OnStock {
                 found.lines.push((unit, part.trim()));
             }
             continue;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [here, stock, name, _reason, ..] = words[..] else {
-            panic!("two outcomes, a name and a reason, not {line:?}")
+        let (outcomes, name) = match (rbd, &words[..]) {
+            (Rbd::Lsd, [with_lsd, name, _reason, ..]) => ([*with_lsd, "failed"], *name),
+            (Rbd::OnOurs, [here, stock, name, _reason, ..]) => ([*here, *stock], *name),
+            (Rbd::OnStock, [here, stock, name, _reason, ..]) => ([*stock, *here], *name),
+            _ => panic!("outcomes, a name and a reason, not {line:?}"),
         };
         let known = |word: &str| ["passed", "failed", "skipped"].contains(&word);
-        assert!(known(here) && known(stock) && (here, stock) != ("passed", "passed"), "no such outcomes: {line:?}");
-        assert!(found.outcomes.insert(name, if own_library { here } else { stock }).is_none(), "{name} is there twice");
+        assert!(outcomes.iter().all(|word| known(word)) && outcomes != ["passed"; 2], "no such outcomes: {line:?}");
+        assert!(found.outcomes.insert(name, outcomes[0]).is_none(), "{name} is there twice");
     }
     found
 }
@@ -119,7 +138,7 @@ fn clean(ceph: &Ceph) {
 }
 
 /// Each unit in a folder as Ceph's sources have it, since `cli_generic.sh` looks for its helpers above its own.
-fn run(ceph: &Ceph, scripts: &Path, unit: &Unit, script: &str) -> Finished {
+fn run(ceph: &Ceph, scripts: &Path, (unit, rbd): (&Unit, Rbd), script: &str) -> Finished {
     let tree = scratch_dir();
     let (place, helpers) = (tree.path().join("workunits/rbd"), tree.path().join("standalone"));
     for dir in [&place, &helpers] {
@@ -131,23 +150,25 @@ fn run(ceph: &Ceph, scripts: &Path, unit: &Unit, script: &str) -> Finished {
     // The first line says which shell, and `-ex`.
     let shell: Vec<&str> = script.lines().next().unwrap().trim_start_matches("#!").split_whitespace().collect();
     // They call `python3`, which must be the one that Ceph's packages are for.
-    let command = ceph.client(shell[0]).args(&shell[1..]).arg(&file).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let mut path = "/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+    if rbd == Rbd::Lsd {
+        let bin = tree.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(built("lsd"), bin.join("rbd")).unwrap();
+        path.insert_str(0, &format!("{}:", bin.display()));
+    }
+    let command = ceph.client(shell[0]).args(&shell[1..]).arg(&file).env("PATH", path);
     command.dir(tree.path()).timeout(UNIT_TIMEOUT).run()
 }
 
-#[test]
-fn each_ends_as_the_list_says() {
-    let _turn = requires_ceph!();
-    let scripts = fetched();
-    let list = left_out(LEFT_OUT, tests_own_library());
-    let cluster = OwnCluster::start(&["--osds", "1", "--size", "1"]);
-    let ceph = cluster.ceph();
-    let logs = scripts.join("logs");
+/// Runs the units that `chosen` wants, and tells which did not end as the list says.
+fn offences(ceph: &Ceph, scripts: &Path, rbd: Rbd, chosen: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let list = left_out(if rbd == Rbd::Lsd { LEFT_OUT_WITH_LSD } else { LEFT_OUT }, rbd);
+    let logs = scripts.join(if rbd == Rbd::Lsd { "logs-lsd" } else { "logs" });
     std::fs::create_dir_all(&logs).unwrap();
-    let only = std::env::var("LSD_TEST_CEPH_WORKUNIT").unwrap_or_default();
-    let (mut offences, mut names, mut unused) = (Vec::new(), Vec::new(), list.lines.clone());
-    for unit in units(&scripts).iter().filter(|unit| unit.name.contains(&only)) {
-        names.push(unit.name.clone());
+    let (mut offences, mut unused) = (Vec::new(), list.lines.clone());
+    let units = units(scripts);
+    for unit in units.iter().filter(|unit| chosen(&unit.name)) {
         let should = *list.outcomes.get(&*unit.name).unwrap_or(&"passed");
         if should == "skipped" {
             continue;
@@ -155,24 +176,45 @@ fn each_ends_as_the_list_says() {
         let (script, left) = without(unit, &list.lines);
         unused.retain(|(name, part)| *name != unit.name || !left.contains(part));
         let since = Instant::now();
-        let done = run(&ceph, &scripts, unit, &script);
+        let done = run(ceph, scripts, (unit, rbd), &script);
         let is = if done.code == Some(0) { "passed" } else { "failed" };
-        println!("{} {is} in {:.1} s", unit.name, since.elapsed().as_secs_f64());
+        println!("{} {is} in {:.1} s, {rbd:?}", unit.name, since.elapsed().as_secs_f64());
         let log = logs.join(unit.name.replace(':', "_"));
         std::fs::write(&log, format!("{}{}", done.text(), done.errors())).unwrap();
         if is != should {
             offences.push(format!("{} {is}, and not {should} as listed: {}\n{done}", unit.name, log.display()));
         }
         if is == "failed" {
-            clean(&ceph);
+            clean(ceph);
         }
     }
-    if only.is_empty() {
-        let gone = list.outcomes.keys().filter(|name| !names.iter().any(|known| known == *name));
-        offences.extend(gone.map(|name| format!("{name} is in the list, and no unit")));
-        offences.extend(unused.iter().map(|(unit, part)| format!("{unit} has no line with {part:?}")));
-    }
-    assert!(offences.is_empty(), "tests/librbd/ceph_workunits.left_out is not right:\n{}", offences.join("\n"));
+    let gone = list.outcomes.keys().filter(|name| !units.iter().any(|unit| unit.name == **name));
+    offences.extend(gone.map(|name| format!("{name} is in the list, and no unit")));
+    let unused = unused.iter().filter(|(unit, _)| chosen(unit));
+    offences.extend(unused.map(|(unit, part)| format!("{unit} has no line with {part:?}")));
+    offences
+}
+
+#[test]
+fn each_ends_as_the_lists_say() {
+    let _turn = requires_ceph!();
+    let scripts = fetched();
+    let cluster = OwnCluster::start(&["--osds", "1", "--size", "1"]);
+    let ceph = cluster.ceph();
+    let only = std::env::var("LSD_TEST_CEPH_WORKUNIT").unwrap_or_default();
+    let named = |name: &str| name.contains(&only);
+    let short = |name: &str| named(name) && SHORT_WITH_LSD.iter().any(|end| name.ends_with(end));
+    let all_with_lsd = std::env::var_os("LSD_TEST_CEPH_WORKUNITS_LSD").is_some();
+    let offences = match (all_with_lsd, tests_own_library()) {
+        (true, _) => offences(&ceph, &scripts, Rbd::Lsd, &named),
+        (false, false) => offences(&ceph, &scripts, Rbd::OnStock, &named),
+        (false, true) => {
+            let mut both = offences(&ceph, &scripts, Rbd::OnOurs, &named);
+            both.extend(offences(&ceph, &scripts, Rbd::Lsd, &short));
+            both
+        }
+    };
+    assert!(offences.is_empty(), "a list of tests/librbd/ceph_workunits*.left_out is not right:\n{}", offences.join("\n"));
 }
 
 #[test]
@@ -182,10 +224,11 @@ fn functions_become_units_and_lines_are_left_out() {
     assert_eq!(units.iter().map(|unit| &*unit.name).collect::<Vec<_>>(), ["s::test_a", "s::test_a_2"]);
     assert!(units[1].script.ends_with("RBD_CREATE_ARGS=\"x\"\ntest_a\necho OK\n"), "{}", units[1].script);
     let list = "# a comment\nfailed passed s::test_a_2 why\nline s::test_a two ## why\n";
-    let ours = left_out(list, true);
+    let ours = left_out(list, Rbd::OnOurs);
     assert_eq!(ours.outcomes, BTreeMap::from([("s::test_a_2", "failed")]));
     let (script, left) = without(&units[0], &ours.lines);
     assert!(left == ["two"] && script.contains("one\n:\n}"), "{script}");
     assert!(without(&units[1], &ours.lines).1.is_empty());
-    assert!(left_out(list, false).lines.is_empty());
+    assert!(left_out(list, Rbd::OnStock).lines.is_empty());
+    assert_eq!(left_out("failed s::test_a why\n", Rbd::Lsd).outcomes, BTreeMap::from([("s::test_a", "failed")]));
 }

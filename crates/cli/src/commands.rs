@@ -36,6 +36,7 @@ mod namespace;
 mod object_map;
 mod perf;
 mod pool;
+mod qemu_img;
 mod remove;
 mod rename;
 mod resize;

@@ -11,6 +11,7 @@ pub mod nbd_cmd;
 pub mod output;
 mod pages;
 pub mod session;
+mod signals;
 pub mod spec;
 
 use error::Failure;

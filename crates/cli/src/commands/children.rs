@@ -1,13 +1,12 @@
 //! `lsd children`.
 use super::kin::Kin;
 use super::transfer::closed;
-use crate::command::image_args::{Role, Snap, image_location};
-use crate::command::options::{FORMAT, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC, SNAP_ID};
+use crate::command::image_args::{Snap, by_name_or_id};
+use crate::command::options::{FORMAT, IMAGE_ID, IMAGE_OR_SNAP, IMAGE_OR_SNAP_SPEC, SNAP_ID};
 use crate::command::{CommandSpec, OptionSpec, Parsed};
 use crate::error::{Failure, Result};
 use crate::output::format::{Format, Tree};
 use crate::session::Session;
-use crate::spec::Strictness;
 use lsd_engine::{Child, ErrorKind, Image};
 use lsd_store::ObjectStore;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ pub const SPEC: CommandSpec = CommandSpec {
     options: &[
         IMAGE_OR_SNAP,
         &[
+            IMAGE_ID,
             SNAP_ID,
             OptionSpec::switch("all", "list all children (include trash)").short('a'),
             OptionSpec::switch("descendants", "include all descendants"),
@@ -34,7 +34,7 @@ pub const SPEC: CommandSpec = CommandSpec {
 type Named = (Kin, Child);
 
 async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
-    let location = image_location(parsed, Role::Only, Strictness::Lenient, Snap::Permitted)?;
+    let (location, image) = by_name_or_id(parsed, Snap::Permitted)?;
     let format = Format::of(parsed)?;
     let id = parsed.number("snap-id")?;
     if id.is_some() && location.snap.is_some() {
@@ -43,7 +43,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let (all, descendants) = (parsed.has("all"), parsed.has("descendants"));
     let store = location.store(session).await?;
     // The image first: one that is not there has no snapshots either.
-    let image = location.head().open_image(session, true).await?;
+    let image = session.open_ref(&location.head(), image, true).await?;
     let found = match snapshot(&image, location.snap.as_deref(), id).await {
         Ok(snapshot) => {
             let found = named(&store, &image, snapshot, descendants).await;

@@ -1,5 +1,6 @@
 //! `lsd export`.
 use super::import::{ExportFormat, path_argument};
+use super::qemu_img::{self, DiskFormat, FORMAT};
 use super::transfer::{chunks_with_data, closed, requests_in_flight};
 use crate::command::image_args::{Role, Snap, image_location};
 use crate::command::options::{NO_PROGRESS, SOURCE_IMAGE_OR_SNAP_SPEC, SOURCE_OR_SNAP};
@@ -8,11 +9,14 @@ use crate::error::{Failure, Result};
 use crate::interchange::Output;
 use crate::output::progress::ProgressLine;
 use crate::session::{Location, Session};
+use crate::signals::unless_told_to_end;
 use crate::spec::Strictness;
 use futures::StreamExt;
 use lsd_engine::Image;
 use sink::Sink;
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 mod full;
@@ -30,7 +34,10 @@ pub const SPEC: CommandSpec = CommandSpec {
     summary: "Export image to file.",
     epilogue: "",
     positionals: &[SOURCE_IMAGE_OR_SNAP_SPEC, PATH],
-    options: &[SOURCE_OR_SNAP, &[PATH_OPTION, NO_PROGRESS, OptionSpec::value("export-format", "format of image file")]],
+    options: &[
+        SOURCE_OR_SNAP,
+        &[PATH_OPTION, NO_PROGRESS, OptionSpec::value("export-format", "format of image file"), FORMAT],
+    ],
     run: |session, parsed| Box::pin(execute(session, parsed)),
 };
 
@@ -38,8 +45,12 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = ExportFormat::of(parsed)?;
     let location = image_location(parsed, Role::Source, Strictness::Lenient, Snap::Permitted)?;
     let path = path_argument(parsed)?;
+    let disk = DiskFormat::of(parsed, &path)?;
     let line = ProgressLine::new("Exporting image", !parsed.has("no-progress"));
     match format {
+        ExportFormat::Content if disk != DiskFormat::Raw => {
+            other_format(session, &location, (&path, disk), &line).await
+        }
         ExportFormat::Content => content(session, &location, &path, &line).await,
         ExportFormat::WithSnapshots => with_snapshots(session, &location, &path, &line.repeating_end()).await,
     }
@@ -49,6 +60,28 @@ async fn content(session: &Session, location: &Location, path: &str, line: &Prog
     let image = location.open_moment(session).await?;
     let exported = match Sink::open(path) {
         Ok(sink) => line.end(export(session, &image, sink, line).await),
+        Err(error) => Err(no_file(FAILED, path, &error)),
+    };
+    closed(&image, FAILED, exported).await
+}
+
+/// By another program. A file that is not complete is removed.
+async fn other_format(
+    session: &Session,
+    location: &Location,
+    (path, disk): (&str, DiskFormat),
+    line: &ProgressLine,
+) -> Result<()> {
+    let image = location.open_moment(session).await?;
+    let exported = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
+        Ok(_) => {
+            let made = line.end(unless_told_to_end(qemu_img::export(&image, disk, path, line)).await);
+            made.map_err(|failure| {
+                // It may be gone; the failure counts.
+                let _ = std::fs::remove_file(path);
+                Failure { message: format!("{FAILED}: {failure}"), ..failure }
+            })
+        }
         Err(error) => Err(no_file(FAILED, path, &error)),
     };
     closed(&image, FAILED, exported).await

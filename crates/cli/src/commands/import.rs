@@ -1,5 +1,6 @@
 //! `lsd import`.
 use super::layout::Layout;
+use super::qemu_img::{DiskFormat, FORMAT, Qcow2};
 use super::transfer::{closed, requests_in_flight, sparse_bytes, write_sparse};
 use crate::command::image_args::{Role, spec_of};
 use crate::command::options::{DEST_IMAGE_SPEC, DESTINATION, FEATURES_EPILOGUE, LAYOUT, NO_PROGRESS, SPARSE_SIZE};
@@ -10,7 +11,8 @@ use crate::interchange::Input;
 use crate::output::progress::ProgressLine;
 use crate::output::warn_named;
 use crate::session::{Location, Session};
-use crate::spec::{Place, Strictness};
+use crate::signals::unless_told_to_end;
+use crate::spec::{Place, Spec, Strictness};
 use futures::StreamExt;
 use lsd_engine::{Image, ImageRef};
 use lsd_store::{FileBase, ObjectStore};
@@ -40,6 +42,7 @@ pub const SPEC: CommandSpec = CommandSpec {
             SPARSE_SIZE,
             NO_PROGRESS,
             OptionSpec::value("export-format", "format of image file"),
+            FORMAT,
             OptionSpec::switch("lazy", "read the file where the image was never written, until it is flattened"),
             OptionSpec::value("pool", "pool name (deprecated)").short('p').hidden(),
             OptionSpec::value("image", "image name (deprecated)").hidden(),
@@ -52,10 +55,11 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     let format = ExportFormat::of(parsed)?;
     let granule = sparse_bytes(parsed)?;
     let path = path_argument(parsed)?;
+    let disk = DiskFormat::of(parsed, &path)?;
     let destination = destination(parsed, &path)?;
     let layout = Layout::of(parsed)?;
     if parsed.has("lazy") {
-        let made = lazily(session, &destination, &layout, (&path, format)).await;
+        let made = lazily(session, &destination, &layout, (&path, format, disk)).await;
         return made.map_err(|failure| Failure { message: format!("import failed: {failure}"), ..failure });
     }
     let line = ProgressLine::new("Importing image", !parsed.has("no-progress"));
@@ -65,7 +69,10 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
     };
     let imported = match format {
         ExportFormat::Content => {
-            let source = Source::open(&path).map_err(no_file)?;
+            let source = match disk {
+                DiskFormat::Raw => Content::Chunks(Source::open(&path).map_err(no_file)?),
+                DiskFormat::Qcow2 => Content::Disk(Qcow2::look_at(&path).await.map_err(no_file)?),
+            };
             Import { session, source, granule, line: &line }.run(&destination, &layout).await
         }
         ExportFormat::WithSnapshots => {
@@ -81,9 +88,9 @@ async fn lazily(
     session: &Session,
     destination: &Location,
     layout: &Layout,
-    (path, format): (&str, ExportFormat),
+    (path, format, disk): (&str, ExportFormat, DiskFormat),
 ) -> Result<()> {
-    if format != ExportFormat::Content || path == "-" {
+    if format != ExportFormat::Content || disk != DiskFormat::Raw || path == "-" {
         return Err(Failure::invalid("--lazy takes a file with the bare content of a disk"));
     }
     let base = FileBase::look_at(Path::new(path)).await;
@@ -132,6 +139,13 @@ fn destination(parsed: &Parsed, path: &str) -> Result<Location> {
         warn_named("-p [ --pool ] is deprecated, use --dest-pool");
     }
     let mut spec = spec_of(parsed, Role::Destination, Strictness::Strict)?;
+    if let Some(text) = old_image.filter(|_| spec.image.is_none()) {
+        let old = Spec::parse(text, Strictness::Strict)?;
+        (spec.image, spec.snap) = (old.image, spec.snap.or(old.snap));
+        if spec.place == Place::default() {
+            spec.place = old.place;
+        }
+    }
     if spec.snap.is_some() {
         return Err(Failure::invalid("destination snapshot name specified for a command that doesn't use it"));
     }
@@ -139,14 +153,30 @@ fn destination(parsed: &Parsed, path: &str) -> Result<Location> {
         *pool = old_pool.map(str::to_owned);
     }
     let from_path = || Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
-    let image = spec.image.or_else(|| old_image.map(str::to_owned)).or_else(from_path);
+    let image = spec.image.or_else(from_path);
     let image = image.ok_or_else(|| Failure::invalid("destination image name was not specified"))?;
     Ok(Location { place: spec.place, image, snap: None })
 }
 
+/// What an image gets.
+enum Content {
+    Chunks(Source),
+    Disk(Qcow2),
+}
+
+impl Content {
+    /// Bytes, where it is known before everything was read.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Chunks(source) => source.size(),
+            Self::Disk(disk) => Some(disk.size),
+        }
+    }
+}
+
 struct Import<'a> {
     session: &'a Session,
-    source: Source,
+    source: Content,
     granule: usize,
     line: &'a ProgressLine,
 }
@@ -184,38 +214,63 @@ impl Import<'_> {
     async fn copy_into(self, image: &Image) -> Result<()> {
         let Self { session, source, granule, line } = self;
         // From the first flush on a write need not be durable when it is acknowledged.
-        image.flush().await.map_err(|error| plain_errno(&error))?;
-        let known_size = source.size();
-        let chunks = source.chunks();
-        let writes = futures::stream::unfold((chunks, image), |(mut chunks, image)| async move {
-            let chunk = chunks.recv().await?;
-            let grown = match &chunk {
-                Ok(chunk) if known_size.is_none() => grow_for(image, chunk).await,
-                _ => Ok(()),
-            };
-            Some((grown.and(chunk), (chunks, image)))
-        });
-        let mut writes = writes
-            .map(|chunk| async move {
-                let Chunk { offset, data } = chunk?;
-                let end = offset + data.len() as u64;
-                write_sparse(image, offset, data, granule).await.map_err(|error| plain_errno(&error))?;
-                Ok::<u64, Failure>(end)
-            })
-            .buffer_unordered(requests_in_flight(session))
-            .boxed();
-        let mut end = 0;
-        while let Some(written) = writes.next().await {
-            end = end.max(written?);
-            if let Some(size) = known_size {
-                line.update(end, size);
+        flush(image).await?;
+        match source {
+            Content::Chunks(source) => {
+                copy_chunks((session, source), image, granule, line).await?;
+                flush(image).await
+            }
+            Content::Disk(disk) => {
+                unless_told_to_end(async {
+                    disk.copy_into(image, granule, line).await?;
+                    flush(image).await
+                })
+                .await
             }
         }
-        if known_size.is_none() && image.size() != end {
-            image.resize(end, true, &|_, _| Ok(())).await.map_err(|error| plain_errno(&error))?;
-        }
-        image.flush().await.map_err(|error| plain_errno(&error))
     }
+}
+
+async fn flush(image: &Image) -> Result<()> {
+    image.flush().await.map_err(|error| plain_errno(&error))
+}
+
+async fn copy_chunks(
+    (session, source): (&Session, Source),
+    image: &Image,
+    granule: usize,
+    line: &ProgressLine,
+) -> Result<()> {
+    let known_size = source.size();
+    let chunks = source.chunks();
+    let writes = futures::stream::unfold((chunks, image), |(mut chunks, image)| async move {
+        let chunk = chunks.recv().await?;
+        let grown = match &chunk {
+            Ok(chunk) if known_size.is_none() => grow_for(image, chunk).await,
+            _ => Ok(()),
+        };
+        Some((grown.and(chunk), (chunks, image)))
+    });
+    let mut writes = writes
+        .map(|chunk| async move {
+            let Chunk { offset, data } = chunk?;
+            let end = offset + data.len() as u64;
+            write_sparse(image, offset, data, granule).await.map_err(|error| plain_errno(&error))?;
+            Ok::<u64, Failure>(end)
+        })
+        .buffer_unordered(requests_in_flight(session))
+        .boxed();
+    let mut end = 0;
+    while let Some(written) = writes.next().await {
+        end = end.max(written?);
+        if let Some(size) = known_size {
+            line.update(end, size);
+        }
+    }
+    if known_size.is_none() && image.size() != end {
+        image.resize(end, true, &|_, _| Ok(())).await.map_err(|error| plain_errno(&error))?;
+    }
+    Ok(())
 }
 
 /// Makes room for a chunk of a stream whose end is not known: the image doubles, and is cut at the end.

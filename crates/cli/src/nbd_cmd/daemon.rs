@@ -9,6 +9,7 @@ use super::quiesce::{self, Quieter, Quieting};
 use crate::error::{Failure, Result};
 use crate::output::warn;
 use crate::session::{Location, Session};
+use crate::signals::Signals;
 use lsd_engine::{Image, SnapRef};
 use lsd_nbd::kernel::{self, Attached, DeviceIndex, KernelError, Params, sysfs};
 use lsd_nbd::proto::{ExportInfo, wire::transmission_flag};
@@ -17,7 +18,6 @@ use lsd_nbd::{Device, ImageDevice};
 use nix::libc;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// The smallest request of a mapped device, bytes, as rbd-nbd's.
@@ -299,26 +299,6 @@ impl Parts<'_> {
             let _ = self.attached.disconnect();
         }
         Err(Failure::new(libc::EIO, format!("the driver dropped the connections of {index}")))
-    }
-}
-
-/// SIGTERM and SIGINT.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub fn new() -> Result<Self> {
-        let open = |kind| signal(kind).map_err(|error| Failure::io("signal handler", &error));
-        Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
-    }
-
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
 

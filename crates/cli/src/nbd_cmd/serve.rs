@@ -1,9 +1,10 @@
 //! `lsd-nbd serve`: images for NBD clients, over a Unix socket, TCP, or both.
 use super::Invocation;
-use super::daemon::{Signals, take_lock};
+use super::daemon::take_lock;
 use super::presence::Presence;
 use crate::error::{Failure, Result};
 use crate::session::Session;
+use crate::signals::Signals;
 use lsd_engine::Image;
 use lsd_nbd::ImageDevice;
 use lsd_nbd::server::{Bounds, Export, Held, Server};
