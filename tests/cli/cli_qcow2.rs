@@ -235,8 +235,25 @@ fn who_is_told_to_end_takes_away_what_is_not_complete() {
     assert_eq!(place.lsd(["ls", &format!("dir:{}", place.file("store"))]).ok().text(), "");
 }
 
+/// In the middle of the work: a file system that is full, below a directory.
 #[test]
-fn a_pool_that_is_full_ends_an_import() {
+fn a_full_store_ends_an_import() {
+    let place = Place::directory();
+    let (_, qcow2) = place.disk(1);
+    let store = place.dir.path().join("small");
+    std::fs::create_dir(&store).unwrap();
+    let lines = format!(
+        "mount --make-rprivate / && mount -t tmpfs -o size=2m none {small}\n\
+         code=0; \"$0\" import --no-progress --format qcow2 {qcow2} dir:{small}/store/a || code=$?\n\
+         \"$0\" ls dir:{small}/store; exit $code",
+        small = store.display()
+    );
+    let done = Cmd::new("unshare").args(["-m", "bash", "-c", &lines]).arg(built("lsd")).run();
+    done.expect_code(28).says("import failed: (28) No space left on device");
+}
+
+#[test]
+fn a_full_pool_takes_no_disk() {
     let ceph = requires_ceph!();
     let pool = format!("qcow2-full-{}", std::process::id());
     ceph.make_pool(&pool);
@@ -245,14 +262,10 @@ fn a_pool_that_is_full_ends_an_import() {
     ceph.stock("ceph").args(["osd", "pool", "set-quota", &pool, "max_bytes", "65536"]).ok();
     place.import(&qcow2, "first").run();
     wait_until("the pool is full", Duration::from_secs(60), || {
-        ceph.stock("ceph")
-            .args(["osd", "pool", "ls", "detail"])
-            .ok()
-            .text()
-            .lines()
-            .any(|line| line.contains(&pool) && line.contains("full_quota"))
+        let pools = ceph.stock("ceph").args(["osd", "pool", "ls", "detail"]).ok().text();
+        pools.lines().any(|line| line.contains(&pool) && line.contains("full_quota"))
     });
     let done = place.import(&qcow2, "second").run();
-    eprintln!("{done}");
     ceph.remove_pool(&pool);
+    done.expect_code(28).says("import failed: (28) No space left on device");
 }

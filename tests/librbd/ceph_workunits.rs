@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const LEFT_OUT: &str = include_str!("ceph_workunits.left_out");
 const LEFT_OUT_WITH_LSD: &str = include_str!("ceph_workunits_lsd.left_out");
 /// Units that `lsd` runs each time: all of them take too long.
-const SHORT_WITH_LSD: [&str; 3] = ["test_pool_image_args", "test_rename", "test_trash"];
+const SHORT_WITH_LSD: [&str; 3] = ["test_pool_image_args", "test_rename", "test_locking"];
 const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest takes 100 s on two idle cores, and other tests run beside it.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(900);
