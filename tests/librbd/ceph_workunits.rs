@@ -214,7 +214,11 @@ fn each_ends_as_the_lists_say() {
             both
         }
     };
-    assert!(offences.is_empty(), "a list of tests/librbd/ceph_workunits*.left_out is not right:\n{}", offences.join("\n"));
+    assert!(
+        offences.is_empty(),
+        "a list of tests/librbd/ceph_workunits*.left_out is not right:\n{}",
+        offences.join("\n")
+    );
 }
 
 #[test]
