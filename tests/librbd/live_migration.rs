@@ -229,7 +229,7 @@ fn a_guest_goes_on_with_an_image_that_was_rbds_and_loses_nothing() {
     machine.wait_for_synced(30);
     let mut synced = stopped(machine);
     let migration = |step: &str| ceph.client(built("lsd")).args(["migration", step, &image.spec()]);
-    migration("prepare").ok();
+    migration("prepare").arg(image.spec()).ok();
     // From here on it is lsd's, and the guest writes while the rest comes over; whoever has that done may die.
     let machine = Machine::start(&image, &kernel, dirs[1].path(), None);
     machine.wait_for_synced(5);

@@ -16,7 +16,8 @@ const SIZE: u64 = 2 * MIB;
 #[derive(Debug, Default)]
 struct Kept {
     content: Vec<u8>,
-    frozen: Option<Vec<u8>>,
+    /// For which image.
+    frozen: Option<(String, Vec<u8>)>,
     is_aside: bool,
     is_gone: bool,
     note: Option<String>,
@@ -159,7 +160,7 @@ impl Base for Foreign {
             let kept = kept.lock().unwrap();
             let gone = || StoreError::new(StoreErrorKind::NotFound, "read base", "old");
             let frozen = kept.frozen.as_ref().ok_or_else(gone)?;
-            Ok(Bytes::copy_from_slice(&frozen[offset as usize..(offset + len) as usize]))
+            Ok(Bytes::copy_from_slice(&frozen.1[offset as usize..(offset + len) as usize]))
         })
     }
 
@@ -190,9 +191,10 @@ impl ForeignImage for Foreign {
         })
     }
 
-    fn freeze(&self, _image: &str) -> StoreFuture<BaseSpec> {
+    fn freeze(&self, image: &str) -> StoreFuture<BaseSpec> {
+        let image = image.to_owned();
         self.does("freeze", |kept| {
-            kept.frozen = Some(kept.content.clone());
+            kept.frozen = Some((image, kept.content.clone()));
             BaseSpec { kind: "old".into(), spec: "f00".into(), identity: String::new(), size: SIZE }
         })
     }
@@ -216,8 +218,9 @@ impl ForeignImage for Foreign {
         })
     }
 
-    fn thaw(&self, _image: &str) -> StoreFuture<()> {
-        self.does("thaw", |kept| kept.frozen = None)
+    fn thaw(&self, image: &str) -> StoreFuture<()> {
+        let image = image.to_owned();
+        self.does("thaw", move |kept| kept.frozen.take_if(|(of, _)| *of == image).map_or((), drop))
     }
 
     fn forget(&self, note: &str) -> StoreFuture<()> {

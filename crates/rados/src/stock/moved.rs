@@ -17,7 +17,9 @@ use lsd_store::{
 };
 use nix::libc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
 /// Where it is noted in the image's metadata where the image of lsd is.
 const NOTE: &str = "lsd_migration";
@@ -27,6 +29,10 @@ const NOTE_KEY: &str = "metadata_lsd_migration";
 const SNAPSHOT: &str = ".lsd-migration-";
 /// Nobody clears it away from the trash by mistake for so long: ten years, in seconds.
 const KEPT_SECONDS: u64 = 10 * 365 * 24 * 3600;
+
+/// Longer than the watch of a client that died lasts (`osd_client_watch_timeout`), and how often is looked.
+const DEAD_WATCH: Duration = Duration::from_secs(40);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Features and operations of RBD's (librbd/features.h).
 const EXCLUSIVE_LOCK: u64 = 1 << 2;
@@ -284,7 +290,16 @@ impl ForeignImage for StockMoved {
         let this = self.clone();
         Box::pin(async move {
             let runtime = this.runtime();
-            let image = this.blocking(|this| open_alone(&this.bases, &this.io, &this.id)).await?;
+            let deadline = Instant::now() + DEAD_WATCH;
+            let image = loop {
+                match this.blocking(|this| open_alone(&this.bases, &this.io, &this.id)).await {
+                    // Most likely one that died while it took the migration back: its watch lasts a little longer.
+                    Err(error) if error.kind == StoreErrorKind::Busy && Instant::now() < deadline => {
+                        sleep(LOOK_AGAIN).await;
+                    }
+                    opened => break opened?,
+                }
+            };
             let disk: Arc<dyn ForeignDisk> = Arc::new(StockDisk::new(image, runtime));
             Ok(disk)
         })
