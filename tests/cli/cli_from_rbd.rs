@@ -1,7 +1,7 @@
 //! Migrations of stock RBD images to lsd: the new image is there at once, and the old one until the end, or comes back with what was
 //! written since. `LSD_TEST_KILL_ROUNDS` sets the number of rounds (2), `LSD_TEST_SEED` the first seed.
 use crate::cli_over_stock::World;
-use crate::common::{Ceph, Cmd, pattern};
+use crate::common::{Ceph, Cmd, pattern, wait_until};
 use std::time::Duration;
 
 /// What is written to the image of lsd, as python has it: over a base, beyond it, and where zeroes shall be.
@@ -185,7 +185,7 @@ fn a_migration_that_is_killed_at_any_moment_goes_on() {
             println!("{prepared}\n{}", world.lsd("migration abort --no-progress {pool}/disk").run());
             expect_as_before(&world, "disk");
             assert!(stock_content(&world, "disk") == content, "seed {seed}: {prepared}");
-            world.lsd("migration prepare {pool}/disk {pool}/disk").ok();
+            prepared_again(&world);
         }
         // 2. Written to, and executed while somebody kills that.
         world.ceph.python(&world.pool, CHANGE).ok();
@@ -200,7 +200,7 @@ fn a_migration_that_is_killed_at_any_moment_goes_on() {
         expect_as_before(&world, "disk");
         assert!(stock_content(&world, "disk") == content, "seed {seed}");
     }
-    world.lsd("migration prepare {pool}/disk {pool}/disk").ok();
+    prepared_again(&world);
     world.lsd("migration execute --no-progress {pool}/disk").ok();
     for seed in 0..6 {
         killed(&world, "migration commit --no-progress {pool}/disk", seed);
@@ -210,6 +210,15 @@ fn a_migration_that_is_killed_at_any_moment_goes_on() {
     assert_eq!(world.stock("trash ls {pool} --all").ok().text(), "");
     world.lsd("check {pool}/disk").ok();
     world.lsd("rm --no-progress {pool}/disk").ok();
+}
+
+/// Who died a moment ago is seen for a while as one who uses the image.
+fn prepared_again(world: &World) {
+    wait_until("the end of dead clients' watches", Duration::from_secs(90), || {
+        let done = world.lsd("migration prepare {pool}/disk {pool}/disk").run();
+        assert!(done.code == Some(0) || done.errors().contains("in use"), "{done}");
+        done.code == Some(0)
+    });
 }
 
 /// Runs a command of `lsd` and kills it, most often before it is done.

@@ -188,6 +188,8 @@ fn offences(ceph: &Ceph, scripts: &Path, rbd: Rbd, chosen: &dyn Fn(&str) -> bool
             clean(ceph);
         }
     }
+    let unknown = SHORT_WITH_LSD.iter().filter(|end| !units.iter().any(|unit| unit.name.ends_with(**end)));
+    offences.extend(unknown.map(|end| format!("there is no unit {end}")));
     let gone = list.outcomes.keys().filter(|name| !units.iter().any(|unit| unit.name == **name));
     offences.extend(gone.map(|name| format!("{name} is in the list, and no unit")));
     let unused = unused.iter().filter(|(unit, _)| chosen(unit));

@@ -25,17 +25,29 @@ impl Signals {
     }
 }
 
+/// Does the work unless a signal comes first, which then is the failure. Nothing is to be cleaned up.
+pub async fn unless_cut_short<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        done = work => done,
+        () = signals.next() => Err(Failure::errno("told to end", libc::EINTR)),
+    }
+}
+
 /// Does the work unless a signal comes first: then the work is dropped, and the caller cleans up. A signal that comes after the work
 /// does not wait for that: it ends the process.
 pub async fn unless_told_to_end<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut signals = Signals::new()?;
+    let mut work = Box::pin(work);
     let done = tokio::select! {
-        done = work => done,
+        done = &mut work => done,
         () = signals.next() => Err(Failure::errno("told to end", libc::EINTR)),
     };
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(libc::EINTR)
     });
+    // It may wait for what it had begun: a second signal is heard meanwhile.
+    drop(work);
     done
 }

@@ -158,13 +158,16 @@
 //!     Tests: `an_image_that_came_back_from_the_trash_is_not_removed`, `a_removal_that_dies_takes_nothing_that_came_back_from_the_trash`,
 //!     `an_image_that_is_being_removed_does_not_come_back_from_the_trash`,
 //!     `a_removal_that_another_one_goes_on_with_does_not_give_the_image_back`.
-//! 49. *Of a migration from an image of another kind one side has the writers, as the destination's header says* (`migration/foreign/`): the source has
-//!     no header that could expect something, only a note, which one at a time has. So who prepares looks, once the destination's header is there, whether the source is still
-//!     noted for it. Who aborts freezes the destination, and then has the source open alone until the destination is taken: as soon as
-//!     it is, it looks whether the destination is as it was frozen, since another one may have given the source back. It takes it at the epoch at
-//!     which it froze it, as rule 40 has it. And the header says that the source goes before anything of it does.
+//! 49. *Of a migration from an image of another kind one side has the writers, as the destination's header says*
+//!     (`migration/foreign/`): the source has no header that could expect something, only a note, which one at a time has. So who prepares
+//!     looks, once the destination's header is there, whether the source is still noted for it. Who aborts before there is one keeps it
+//!     from coming as long as there is the note; else he freezes the destination, and then has the source open alone until the destination
+//!     is taken: as soon as it is, it looks whether the destination is as it was frozen, since another one may have given the source back.
+//!     It takes it at the epoch at which it froze it, as rule 40 has it. And the header says that the source goes before anything of it
+//!     does.
 //!     Tests: `what_was_written_to_a_destination_comes_back_to_a_foreign_source`,
 //!     `a_destination_whose_foreign_source_was_given_back_is_not_made`,
+//!     `a_destination_is_not_made_while_its_foreign_source_is_given_back`,
 //!     `who_takes_back_late_writes_nothing_to_a_foreign_source_that_has_a_guest`,
 //!     `an_abort_takes_no_destination_of_a_foreign_source_that_was_written_to_since`,
 //!     `a_migration_whose_foreign_source_goes_is_not_taken_back`, `an_abort_that_began_before_the_commit_takes_nothing`,

@@ -11,7 +11,7 @@ use crate::interchange::Input;
 use crate::output::progress::ProgressLine;
 use crate::output::warn_named;
 use crate::session::{Location, Session};
-use crate::signals::unless_told_to_end;
+use crate::signals::{unless_cut_short, unless_told_to_end};
 use crate::spec::{Place, Spec, Strictness};
 use futures::StreamExt;
 use lsd_engine::{Image, ImageRef};
@@ -71,7 +71,7 @@ async fn execute(session: &Session, parsed: &Parsed) -> Result<()> {
         ExportFormat::Content => {
             let source = match disk {
                 DiskFormat::Raw => Content::Chunks(Source::open(&path).map_err(no_file)?),
-                DiskFormat::Qcow2 => Content::Disk(Qcow2::look_at(&path).await.map_err(no_file)?),
+                DiskFormat::Qcow2 => Content::Disk(unless_cut_short(Qcow2::look_at(&path)).await.map_err(no_file)?),
             };
             Import { session, source, granule, line: &line }.run(&destination, &layout).await
         }

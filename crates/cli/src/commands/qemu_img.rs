@@ -11,7 +11,8 @@ use nix::libc;
 use program::Program;
 use serde::Deserialize;
 use served::Served;
-use std::os::unix::fs::FileTypeExt;
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 mod followed;
@@ -81,13 +82,25 @@ impl Qcow2 {
     pub async fn look_at(path: &str) -> Result<Self> {
         let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
         // Opened, and not only looked at, so that what the caller may not read is said in the words of any import.
-        let file = std::fs::File::open(path).and_then(|file| file.metadata());
-        let kind = file.map_err(|error| Failure::new(errno(error), format!("error opening {path}")))?.file_type();
+        // A pipe would wait for somebody at its other end.
+        let mut opened = std::fs::OpenOptions::new();
+        opened.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = opened.open(path).and_then(|file| file.metadata());
+        let opening = |error| Failure::new(errno(error), format!("error opening {path}"));
+        let kind = file.map_err(opening)?.file_type();
         let driver = match (kind.is_file(), kind.is_block_device()) {
             (true, _) => "file",
             (_, true) => "host_device",
             _ => return Err(Failure::invalid(format!("{path} is neither a file nor a block device"))),
         };
+        let mut head = Vec::new();
+        let read = opened.open(path).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut head));
+        read.map_err(opening)?;
+        // Before any other program sees it: to describe such a file is to open what it names.
+        if let Some(what) = names_another(&head) {
+            let reason = format!("{path} has {what}: make one file of them with qemu-img convert first");
+            return Err(Failure::invalid(reason));
+        }
         let options = format!("driver=qcow2,file.driver={driver},file.filename={}", escaped(path));
         let run = |command, json: &'static [&'static str]| {
             Program::start([command].iter().chain(json).copied().chain(["--image-opts", &options]))
@@ -131,6 +144,26 @@ impl Qcow2 {
     }
 }
 
+/// Of the header of a qcow2 file (docs/interop/qcow2.txt of QEMU), bytes.
+const HEADER_BYTES: u64 = 104;
+const MAGIC: [u8; 4] = *b"QFI\xfb";
+/// Of the incompatible features: the data lies in another file.
+const EXTERNAL_DATA: u64 = 1 << 2;
+
+/// What such a file names beside itself, by its header. What is no such file names nothing.
+fn names_another(head: &[u8]) -> Option<&'static str> {
+    let number =
+        |at: usize| head.get(at..at + 8).map_or(0, |bytes| bytes.iter().fold(0, |all, one| all << 8 | u64::from(*one)));
+    let version = number(0) & u64::from(u32::MAX);
+    if !head.starts_with(&MAGIC) {
+        return None;
+    }
+    if number(8) != 0 {
+        return Some("a backing file");
+    }
+    (version >= 3 && number(72) & EXTERNAL_DATA != 0).then_some("its data in another file")
+}
+
 /// Exit codes of `qemu-img check`. What is leaked takes space in the file and is in nobody's way.
 const CHECK_FOUND_NOTHING: i32 = 0;
 const CHECK_FOUND_LEAKS: i32 = 3;
@@ -145,10 +178,35 @@ pub async fn export(image: &Image, format: DiskFormat, path: &str, line: &Progre
     let path = if Path::new(path).is_absolute() { path.to_owned() } else { format!("./{path}") };
     let source = served.options();
     let program = Program::start(["convert", "-m", REQUESTS, "--image-opts", &source, "-O", "qcow2", &path])?;
-    served.run(program, line).await
+    served.run(program, line).await?;
+    // The program does not wait for the disk, and its file system may find out late that there is no room.
+    let synced = tokio::task::spawn_blocking(move || std::fs::File::open(&path)?.sync_all()).await;
+    synced.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| Failure::io("sync", &error))
 }
 
 /// A value in a list of options, where a comma ends it.
 fn escaped(value: &str) -> String {
     value.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_another;
+
+    #[test]
+    fn a_header_says_whether_there_are_other_files() {
+        let mut head = vec![0; 104];
+        head[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+        assert_eq!(names_another(&head), None);
+        assert_eq!(names_another(&head[..4]), None);
+        head[79] = 4;
+        assert_eq!(names_another(&head), Some("its data in another file"));
+        // Version 2 has no such field.
+        head[7] = 2;
+        assert_eq!(names_another(&head), None);
+        head[15] = 1;
+        assert_eq!(names_another(&head), Some("a backing file"));
+        head[0] = b'x';
+        assert_eq!(names_another(&head), None);
+    }
 }

@@ -344,6 +344,34 @@ async fn a_destination_whose_foreign_source_was_given_back_is_not_made() {
     assert!(left.is_empty() && foreign.kept.lock().unwrap().frozen.is_none(), "{left:?} is left for ever");
 }
 
+/// Somebody takes it back, is slow, and the destination's header wants to come into being meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_not_made_while_its_foreign_source_is_given_back() {
+    let (foreign, cluster) = (Foreign::new(), MemoryCluster::new());
+    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    foreign.wait_at("freeze");
+    let preparing = {
+        let (foreign, store) = (foreign.clone(), store.clone());
+        tokio::spawn(async move { prepare(&foreign, &store).await })
+    };
+    foreign.until_it_waits().await;
+    foreign.wait_at("thaw");
+    let slow = {
+        let migrations = foreign.migrations(&store);
+        tokio::spawn(async move { migrations.abort("old", &silent).await })
+    };
+    foreign.until_it_waits().await;
+    foreign.write_as_guest(1, 100);
+    foreign.go_on();
+    let prepared = preparing.await.unwrap();
+    foreign.go_on();
+    let _ = slow.await.unwrap();
+    assert!(prepared.is_err(), "the source has a guest again, and its migration is prepared");
+    foreign.expect("the guest wrote", &[(1, 100)]);
+    let left = store.list("lsd_header.").await.unwrap();
+    assert!(left.is_empty() && foreign.kept.lock().unwrap().frozen.is_none(), "{left:?} is left for ever");
+}
+
 /// Two prepare the same image at once.
 #[tokio::test(start_paused = true)]
 async fn who_prepares_late_gives_no_foreign_source_back_that_another_one_has_moved() {

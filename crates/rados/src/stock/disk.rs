@@ -56,7 +56,7 @@ pub(super) fn open_alone(bases: &StockBases, io: &IoCtx, id: &str) -> RadosResul
     let image = StockImage::open_to_write(bases.stock_library()?, io.clone(), id)?;
     image.lock().map_err(|error| match error.errno {
         libc::EROFS | libc::EAGAIN | libc::EBUSY => RadosError::new(libc::EBUSY, "lock", format!("{id}: in use")),
-        libc::EINVAL => RadosError::new(libc::EBUSY, "lock", format!("{id}: it lacks the feature exclusive-lock")),
+        libc::EINVAL => RadosError::new(libc::EINVAL, "lock", format!("{id}: it lacks the feature exclusive-lock")),
         _ => error,
     })?;
     // Who came in between has written nothing since the lock is here, but may have before.

@@ -30,11 +30,13 @@ const SNAPSHOT: &str = ".lsd-migration-";
 /// Nobody clears it away from the trash by mistake for so long: ten years, in seconds.
 const KEPT_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
-/// Longer than the watch of a client that died lasts (`osd_client_watch_timeout`), and how often is looked.
-const DEAD_WATCH: Duration = Duration::from_secs(40);
+/// Longer than the watch of a client that died lasts: `osd_client_watch_timeout`, 30 s, and up to 15 s more were seen. And how often is
+/// looked.
+const DEAD_WATCH: Duration = Duration::from_secs(75);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Features and operations of RBD's (librbd/features.h).
+const LAYERING: u64 = 1 << 0;
 const EXCLUSIVE_LOCK: u64 = 1 << 2;
 const JOURNALING: u64 = 1 << 6;
 const MIGRATING: u64 = 1 << 9;
@@ -112,10 +114,14 @@ impl StockMoved {
             Some("the image has the feature journaling: disable it")
         } else if features & EXCLUSIVE_LOCK == 0 {
             Some("the image lacks the feature exclusive-lock: enable it")
+        } else if features & LAYERING == 0 {
+            Some("the image lacks the feature layering, which no image gets later: copy it")
         } else if image.op_features()? & OP_GROUP != 0 {
             Some("the image is in a group")
         } else if !is_noted && image.has_snapshots()? {
-            Some("the image has snapshots: copy it with them (deep cp), or remove them")
+            Some(
+                "the image has snapshots: remove them, or copy it with them (rbd export --export-format 2, lsd import)",
+            )
         } else {
             None
         };
@@ -320,6 +326,11 @@ impl ForeignImage for StockMoved {
                 }
                 // Its way to the trash was broken off: it comes back from there only once it has got there.
                 Err(error) if error.kind == StoreErrorKind::Busy && this.is_in_trash().await? => {
+                    // By the name goes which one has it.
+                    if records::id_of(&this.io, &name).await?.is_some_and(|id| id != this.id) {
+                        let why = "another image is called so by now: rename it";
+                        return Err(StoreError::new(StoreErrorKind::Exists, "trash_restore", name).with_detail(why));
+                    }
                     let again = move |this: &Self| this.move_to_trash(&name).and_then(|()| this.restore(&name));
                     this.blocking(again).await
                 }

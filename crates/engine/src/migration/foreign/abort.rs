@@ -6,7 +6,7 @@
 //! 2. The source is opened by this one alone, and gets what was written to the destination.
 //! 3. As long as it is open the destination is taken, as its removal takes it: nobody opens it any more.
 //! 4. The destination loses its name, and the source has its own again. The destination goes, and what was frozen for it.
-use super::{Moved, bring, check_is_noted, note_of};
+use super::{Moved, bring, check_is_noted, named, note_of};
 use crate::api::error::invalid;
 use crate::image::{Image, kin_open_options};
 use crate::lifecycle::{self, remove};
@@ -37,7 +37,9 @@ pub(super) async fn take_back(migrations: &Migrations, mut moved: Moved, progres
     if is_noted {
         check_name_is_free(migrations, &moved).await?;
     }
-    match moved.destination.values().await? {
+    let header = moved.destination.values().await?;
+    let has_header = header.is_some();
+    match header {
         Some(values) if values.contains_key(key::REMOVING) => {}
         // It came into being when somebody had taken the migration back already: nobody was ever led to it.
         Some(_) if !is_noted && named.is_none() => {}
@@ -53,27 +55,39 @@ pub(super) async fn take_back(migrations: &Migrations, mut moved: Moved, progres
             _ => {}
         }
     }
-    // One that is in another migration by now, or in none, has its name or gave that one it.
-    if is_noted {
+    // One that is in another migration by now, or in none, has its name or gave that one it. Others may have ended this one meanwhile.
+    if is_noted && source.note().await?.is_some_and(|noted| noted == note) {
         source.give_name_back(name).await?;
     }
-    lifecycle::remove_migrated((store, id), (None, None), &migrations.options.bases, progress).await?;
+    let removed = lifecycle::remove_migrated((store, id), (None, None), &migrations.options.bases, progress);
+    if has_header {
+        removed.await?;
+        source.thaw(&id.0).await?;
+        return Ok(source.forget(&note).await?);
+    }
+    // A mark that keeps the header from coming into being does so as long as whoever makes it would find the note.
     source.thaw(&id.0).await?;
     source.forget(&note).await?;
-    Ok(())
+    removed.await
 }
 
-/// `Exists`: another image of lsd has the source's name by now.
+/// `Exists`: another image has the source's name by now, of either kind.
 async fn check_name_is_free(migrations: &Migrations, moved: &Moved) -> Result<()> {
     let place = moved.other();
     let store = store_of(&migrations.store, place.pool, &place.namespace).await?;
-    match Catalog::new(store).id_of(&moved.name).await {
-        Ok(id) if id != moved.destination.id => {
+    let is_taken = match Catalog::new(store.clone()).id_of(&moved.name).await {
+        Ok(id) => id != moved.destination.id,
+        Err(error) if error.kind == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    // What else was set aside has no name.
+    let others = named(migrations, &store, &moved.name).await?;
+    match is_taken || others.iter().any(|other| other.place != moved.place && other.note.is_none()) {
+        true => {
             let reason = format!("{}: another image is called so by now: rename it", moved.name);
             Err(Error::new(ErrorKind::Exists, reason))
         }
-        Err(error) if error.kind != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        false => Ok(()),
     }
 }
 

@@ -113,7 +113,7 @@ impl Moved {
         if self.state() == MigrationState::Aborting {
             // Without a name it was never prepared: nobody is to lose the source for it.
             if name_of(&self.destination).await?.is_none() {
-                return Err(invalid(format!("{}: its preparation was broken off: abort it", self.name)));
+                return Err(invalid(format!("{}: its preparation or its end was broken off: abort it", self.name)));
             }
             self.destination.lead_back().await?;
         }

@@ -20,6 +20,7 @@ use lsd_core::format::header::{
 use lsd_core::format::names;
 use lsd_core::units::{CheckpointId, Epoch, SegmentNo, SnapId};
 use lsd_store::{BaseSpec, ForeignFacts, ForeignFound, KvUpdate, ObjectStore};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ pub(crate) async fn prepare(
     let (image, features) = lifecycle::image_record(to, &id, uuid, &create_options(&facts, options), now_ns).await?;
     let destination = Half { store: to.clone(), id: id.clone(), name: to_name.to_owned(), record: None };
     let mut moved = Moved { source, place, name: name.to_owned(), destination };
-    match make(&mut moved, &facts, (&image, features)).await {
+    match make(&mut moved, (&image, features)).await {
         Ok(()) => Ok(Some(id)),
         Err(error) => {
             if let Err(left) = abort::take_back(migrations, moved, &|_, _| Ok(())).await {
@@ -86,13 +87,15 @@ fn create_options(facts: &ForeignFacts, options: &MigrationOptions) -> CreateOpt
     }
 }
 
-async fn make(moved: &mut Moved, facts: &ForeignFacts, (image, features): (&ImageRecord, u64)) -> Result<()> {
+async fn make(moved: &mut Moved, (image, features): (&ImageRecord, u64)) -> Result<()> {
     let (source, id) = (moved.source.clone(), moved.destination.id.clone());
     source.set_aside(&moved.name, &note_of(&moved.destination)).await?;
     let base = source.freeze(&id.0).await?;
+    // Of then: somebody may have set some since it was looked at first.
+    let metadata = source.facts().await?.metadata;
     let record = record_of(moved);
     let destination = &mut moved.destination;
-    let update = header_of(&destination.name, (image, features), (facts, &base), &record);
+    let update = header_of(&destination.name, (image, features), (&metadata, &base), &record);
     destination.store.kv_update(&destination.object(), update).await?;
     destination.record = Some(record);
     // Rule 49: who takes the migration back from here on finds the destination, and takes it before the source has its name again.
@@ -132,7 +135,7 @@ fn record_of(moved: &Moved) -> MigrationRecord {
 fn header_of(
     name: &str,
     (image, features): (&ImageRecord, u64),
-    (facts, base): (&ForeignFacts, &BaseSpec),
+    (metadata, base): (&BTreeMap<String, String>, &BaseSpec),
     record: &MigrationRecord,
 ) -> KvUpdate {
     let now = image.create_ns;
@@ -144,7 +147,7 @@ fn header_of(
         .set(key::BASE, base_record(base, size).encode())
         .set(key::MIGRATION, record.encode())
         .set(key::REQUIRES, encode_requires(REQUIRES_BASE | REQUIRES_MIGRATION | REQUIRES_FOREIGN));
-    for (name, value) in &facts.metadata {
+    for (name, value) in metadata {
         update = update.set(format!("{}{name}", key::META), encode_text(value));
     }
     update
