@@ -17,7 +17,9 @@ const INIT: &str = r#"#!/bin/busybox sh
 export PATH=/bin
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
-mkdir /data
+mkdir -p /data
+# Of the boot before.
+rm -f /stop
 (read word; : >/stop) </dev/console &
 n=0
 while [ ! -e /stop ]; do

@@ -82,8 +82,8 @@ impl Lanes {
 
     /// The lowest segment that is being filled, or the next.
     pub(super) fn oldest_open_segment(&self) -> SegmentNo {
-        let open = self.lanes.iter().filter_map(|lane| lane.segment.as_ref()).map(|segment| segment.number);
-        open.min().unwrap_or(self.next_segment)
+        let open = self.lanes.iter().filter_map(|lane| lane.segment.as_ref());
+        open.fold(self.next_segment, |oldest, segment| oldest.min(segment.number))
     }
 
     /// The first number that was not given out.
