@@ -174,7 +174,12 @@ fn what_cannot_be_read_leaves_no_image() {
     place.import(&cut, "a").run().expect_code(22).says("qcow2 header too short");
     let over = place.file("over.qcow2");
     qemu_img(&["create", "-q", "-f", "qcow2", "-b", &raw, "-F", "raw", &over]);
-    place.import(&over, "a").run().expect_code(22).says("has a backing file, ").says("qemu-img convert first");
+    place
+        .import(&over, "a")
+        .run()
+        .expect_code(22)
+        .says("has a backing file: make one file")
+        .says("qemu-img convert first");
     let beside = place.file("beside.qcow2");
     let options = format!("data_file={}", place.file("data"));
     qemu_img(&["create", "-q", "-f", "qcow2", "-o", &options, &beside, "1M"]);

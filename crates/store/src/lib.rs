@@ -5,6 +5,7 @@
 //! an image shows where it was never written ([`Base`]). Does not own: RADOS (crate `lsd-rados`), any
 //! knowledge of what the bytes mean (crate `lsd-core`), retry policy (crate `lsd-engine`).
 mod base;
+mod bases;
 pub mod contract;
 mod dir;
 mod error;
@@ -13,7 +14,8 @@ mod locks;
 mod memory;
 mod parts;
 
-pub use base::{Base, BaseSpec, FILE_BASE, FileBase, FileBases, OpenBases};
+pub use base::{Base, BaseSpec, FILE_BASE, FileBase};
+pub use bases::{FileBases, OpenBases};
 pub use dir::{DIR_MAX_WRITE, DirStore};
 pub use error::{StoreError, StoreErrorKind};
 pub use foreign::{ForeignDisk, ForeignFacts, ForeignFound, ForeignImage, ForeignPlace};

@@ -44,7 +44,7 @@ impl FileBase {
     }
 
     /// `Stale`: it is not what it was.
-    pub(super) async fn open(spec: &BaseSpec) -> Result<Self, StoreError> {
+    pub(crate) async fn open(spec: &BaseSpec) -> Result<Self, StoreError> {
         let BaseSpec { spec: path, identity, size, .. } = spec.clone();
         blocking(move || {
             let path = PathBuf::from(path);
