@@ -28,7 +28,7 @@ pub(super) async fn bring(from: &Image, to: &Arc<dyn ForeignDisk>, progress: Pro
     let mut zeroes = 0..0;
     for leaf in 0..size.div_ceil(u64::from(LEAF_SPAN_BYTES)) {
         let leaf = LeafNo(leaf as u32);
-        if leaf.0 % WALK_LEAVES as u32 == 0 {
+        if leaf.0.is_multiple_of(WALK_LEAVES as u32) {
             progress(leaf.start(), size)?;
             from.session.shared.trim_leaves(from.session.settings().map_cache_bytes);
         }
