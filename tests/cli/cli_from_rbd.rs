@@ -1,7 +1,7 @@
 //! Migrations of stock RBD images to lsd: the new image is there at once, and the old one until the end, or comes back with what was
 //! written since. `LSD_TEST_KILL_ROUNDS` sets the number of rounds (2), `LSD_TEST_SEED` the first seed.
-use crate::cli_over_stock::World;
-use crate::common::{Ceph, Cmd, pattern, wait_until};
+use crate::cli_over_stock::{World, refused};
+use crate::common::{Ceph, pattern, wait_until};
 use std::time::Duration;
 
 /// What is written to the image of lsd, as python has it: over a base, beyond it, and where zeroes shall be.
@@ -61,11 +61,6 @@ fn expect_as_before(world: &World, image: &str) {
 
 fn ceph_objects(world: &World) -> Vec<String> {
     world.ceph.objects(&world.pool)
-}
-
-fn refused(command: Cmd, code: i32, why: &str) {
-    let done = command.run().expect_code(code);
-    assert!(done.errors().contains(why), "{done}");
 }
 
 #[test]

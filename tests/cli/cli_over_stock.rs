@@ -150,7 +150,7 @@ fn what_keeps_a_stock_snapshot_goes_with_the_clone() {
     assert!(world.can_go());
 }
 
-fn refused(command: Cmd, code: i32, why: &str) {
+pub fn refused(command: Cmd, code: i32, why: &str) {
     let done = command.run().expect_code(code);
     assert!(done.errors().contains(why), "{done}");
 }

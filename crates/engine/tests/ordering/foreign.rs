@@ -288,19 +288,32 @@ fn silent(_: u64, _: u64) -> Result<(), Error> {
     Ok(())
 }
 
+fn fresh() -> (Foreign, Arc<dyn ObjectStore>) {
+    (Foreign::new(), Arc::new(MemoryCluster::new().client()))
+}
+
 async fn prepare(foreign: &Foreign, store: &Arc<dyn ObjectStore>) -> Result<lsd_engine::ImageId, Error> {
     foreign.migrations(store).prepare("old", (store, "disk"), &MigrationOptions::default()).await
 }
 
 /// Prepared, and this block written to the image of lsd.
 async fn moved(block: u64, seed: u64) -> (Foreign, Arc<dyn ObjectStore>) {
-    let (foreign, cluster) = (Foreign::new(), MemoryCluster::new());
-    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let (foreign, store) = fresh();
     prepare(&foreign, &store).await.unwrap();
     let image = foreign.open(&store).await.unwrap();
     image.write(block * BLOCK, content(seed), true).await.unwrap();
     image.close().await.unwrap();
     (foreign, store)
+}
+
+fn preparing(foreign: &Foreign, store: &Arc<dyn ObjectStore>) -> JoinHandle<Result<lsd_engine::ImageId, Error>> {
+    let (foreign, store) = (foreign.clone(), store.clone());
+    tokio::spawn(async move { prepare(&foreign, &store).await })
+}
+
+fn committing(foreign: &Foreign, store: &Arc<dyn ObjectStore>) -> JoinHandle<Result<(), Error>> {
+    let migrations = foreign.migrations(store);
+    tokio::spawn(async move { migrations.commit("disk", &silent).await })
 }
 
 fn aborting(foreign: &Foreign, store: &Arc<dyn ObjectStore>) -> JoinHandle<Result<(), Error>> {
@@ -325,13 +338,9 @@ async fn what_was_written_to_a_destination_comes_back_to_a_foreign_source() {
 /// Somebody takes it back while the destination's header is not there yet.
 #[tokio::test(start_paused = true)]
 async fn a_destination_whose_foreign_source_was_given_back_is_not_made() {
-    let (foreign, cluster) = (Foreign::new(), MemoryCluster::new());
-    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let (foreign, store) = fresh();
     foreign.wait_at("freeze");
-    let preparing = {
-        let (foreign, store) = (foreign.clone(), store.clone());
-        tokio::spawn(async move { prepare(&foreign, &store).await })
-    };
+    let preparing = preparing(&foreign, &store);
     foreign.until_it_waits().await;
     foreign.migrations(&store).abort("old", &silent).await.unwrap();
     foreign.write_as_guest(1, 100);
@@ -347,13 +356,9 @@ async fn a_destination_whose_foreign_source_was_given_back_is_not_made() {
 /// Somebody takes it back, is slow, and the destination's header wants to come into being meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_destination_is_not_made_while_its_foreign_source_is_given_back() {
-    let (foreign, cluster) = (Foreign::new(), MemoryCluster::new());
-    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let (foreign, store) = fresh();
     foreign.wait_at("freeze");
-    let preparing = {
-        let (foreign, store) = (foreign.clone(), store.clone());
-        tokio::spawn(async move { prepare(&foreign, &store).await })
-    };
+    let preparing = preparing(&foreign, &store);
     foreign.until_it_waits().await;
     foreign.wait_at("thaw");
     let slow = {
@@ -375,8 +380,7 @@ async fn a_destination_is_not_made_while_its_foreign_source_is_given_back() {
 /// Two prepare the same image at once.
 #[tokio::test(start_paused = true)]
 async fn who_prepares_late_gives_no_foreign_source_back_that_another_one_has_moved() {
-    let (foreign, cluster) = (Foreign::new(), MemoryCluster::new());
-    let store: Arc<dyn ObjectStore> = Arc::new(cluster.client());
+    let (foreign, store) = fresh();
     foreign.wait_at("set aside");
     let late = {
         let (foreign, store) = (foreign.clone(), store.clone());
@@ -438,10 +442,7 @@ async fn a_migration_whose_foreign_source_goes_is_not_taken_back() {
     let (foreign, store) = moved(3, 100).await;
     foreign.migrations(&store).execute("disk", &silent).await.unwrap();
     foreign.wait_at("remove");
-    let committing = {
-        let migrations = foreign.migrations(&store);
-        tokio::spawn(async move { migrations.commit("disk", &silent).await })
-    };
+    let committing = committing(&foreign, &store);
     foreign.until_it_waits().await;
     let aborted = aborting(&foreign, &store).await.unwrap();
     foreign.go_on();
@@ -467,10 +468,7 @@ async fn an_abort_that_began_before_the_commit_takes_nothing() {
     let slow = aborting(&foreign, &store);
     foreign.until_it_waits().await;
     foreign.wait_at("remove");
-    let committing = {
-        let migrations = foreign.migrations(&store);
-        tokio::spawn(async move { migrations.commit("disk", &silent).await })
-    };
+    let committing = committing(&foreign, &store);
     foreign.until_it_waits().await;
     foreign.go_on();
     let aborted = slow.await.unwrap();

@@ -3,6 +3,7 @@
 //! Owns: that nobody else writes to it meanwhile. Does not own: what is written (the engine).
 use super::base::{StockBases, blocking};
 use super::image::StockImage;
+use super::records::header;
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use bytes::Bytes;
@@ -66,7 +67,7 @@ pub(super) fn open_alone(bases: &StockBases, io: &IoCtx, id: &str) -> RadosResul
 
 /// EBUSY: more than `own` have it open to write to it.
 pub(super) fn check_watchers(io: &IoCtx, id: &str, own: usize) -> RadosResult<()> {
-    let watchers = io.list_watchers(&format!("rbd_header.{id}"))?;
+    let watchers = io.list_watchers(&header(id))?;
     match watchers.get(own) {
         None => Ok(()),
         Some(it) => {

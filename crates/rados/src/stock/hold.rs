@@ -5,6 +5,7 @@
 //!
 //! RBD looks for children in the object of every pool, in the parent's namespace. The entry is in the parent's own pool: a child may be
 //! anywhere.
+use super::records::{header, put, take_text, take_u32};
 use crate::error::{RadosError, RadosResult};
 use crate::ioctx::IoCtx;
 use nix::libc;
@@ -15,14 +16,10 @@ const CHILDREN: &str = "rbd_children";
 /// Parent and child as the methods of the class `rbd` take them (cls_rbd.cc, `add_child`).
 fn encode(pool: i64, image: &str, snapshot: u64, child: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    let text = |out: &mut Vec<u8>, text: &str| {
-        out.extend((text.len() as u32).to_le_bytes());
-        out.extend(text.as_bytes());
-    };
     out.extend(pool.to_le_bytes());
-    text(&mut out, image);
+    put(&mut out, image);
     out.extend(snapshot.to_le_bytes());
-    text(&mut out, child);
+    put(&mut out, child);
     out
 }
 
@@ -35,20 +32,9 @@ fn encode_parent(pool: i64, image: &str, snapshot: u64) -> Vec<u8> {
 
 /// The children that `get_children` gives. `None`: not what it gives.
 fn decode_children(bytes: &[u8]) -> Option<BTreeSet<String>> {
-    let take = |bytes: &mut &[u8]| {
-        let (number, rest) = bytes.split_first_chunk::<4>()?;
-        *bytes = rest;
-        Some(u32::from_le_bytes(*number) as usize)
-    };
     let mut rest = bytes;
-    let mut found = BTreeSet::new();
-    for _ in 0..take(&mut rest)? {
-        let len = take(&mut rest)?;
-        let (text, after) = rest.split_at_checked(len)?;
-        found.insert(String::from_utf8_lossy(text).into_owned());
-        rest = after;
-    }
-    Some(found)
+    let number = take_u32(&mut rest)?;
+    (0..number).map(|_| take_text(&mut rest)).collect()
 }
 
 /// Who keeps a snapshot. `io`: the parent's pool and namespace.
@@ -83,8 +69,7 @@ pub(super) enum Protection {
 }
 
 pub(super) async fn protection(io: &IoCtx, image: &str, snapshot: u64) -> RadosResult<Protection> {
-    let header = format!("rbd_header.{image}");
-    match io.exec(&header, "rbd", "get_protection_status", &snapshot.to_le_bytes()).await {
+    match io.exec(&header(image), "rbd", "get_protection_status", &snapshot.to_le_bytes()).await {
         Ok(status) => Ok(match status.first() {
             None | Some(0) => Protection::None,
             Some(1) => Protection::Going,

@@ -6,6 +6,7 @@
 //! It goes to RBD's trash, where nobody opens it by its name. It stays there, because it has a snapshot that is protected and has a child.
 use super::base::{StockBases, blocking, child};
 use super::disk::{StockDisk, check_watchers, open_alone};
+use super::functions::Functions;
 use super::image::{Named, StockImage};
 use super::{RBD_BASE, hold, records};
 use crate::error::{RadosResult, c_string, check};
@@ -129,8 +130,12 @@ impl StockMoved {
         Ok(ForeignFacts { size: image.size()?, order: image.order()?, features, metadata, refused })
     }
 
+    fn functions(&self) -> RadosResult<Functions> {
+        Functions::of_library(self.bases.stock_library()?)
+    }
+
     fn move_to_trash(&self, name: &str) -> RadosResult<()> {
-        let functions = super::functions::Functions::of_library(self.bases.stock_library()?)?;
+        let functions = self.functions()?;
         let text = c_string(name, "trash_move")?;
         // SAFETY: a live context, and a C string that lives through the call.
         let code = unsafe { (functions.trash_move)(self.io.raw().cast(), text.as_ptr(), KEPT_SECONDS) };
@@ -139,7 +144,7 @@ impl StockMoved {
 
     /// ENOENT: it is not in the trash. EEXIST: another image has the name.
     fn restore(&self, name: &str) -> RadosResult<()> {
-        let functions = super::functions::Functions::of_library(self.bases.stock_library()?)?;
+        let functions = self.functions()?;
         let (id, text) = (c_string(&self.id, "trash_restore")?, c_string(name, "trash_restore")?);
         // SAFETY: a live context, and C strings that live through the call.
         let code = unsafe { (functions.trash_restore)(self.io.raw().cast(), id.as_ptr(), text.as_ptr()) };
@@ -147,7 +152,7 @@ impl StockMoved {
     }
 
     fn remove_from_trash(&self) -> RadosResult<()> {
-        let functions = super::functions::Functions::of_library(self.bases.stock_library()?)?;
+        let functions = self.functions()?;
         let id = c_string(&self.id, "trash_remove")?;
         // SAFETY: a live context, and a C string that lives through the call.
         let code = unsafe { (functions.trash_remove)(self.io.raw().cast(), id.as_ptr(), true) };
@@ -234,7 +239,7 @@ impl StockMoved {
     async fn update_header(&self, update: KvUpdate) -> Result<(), StoreError> {
         let (io, runtime) = (self.io.clone(), self.runtime());
         let store = blocking(&self.runtime(), move || RadosStore::new(io, runtime)).await?;
-        store.kv_update(&ObjectName(format!("rbd_header.{}", self.id)), update).await
+        store.kv_update(&ObjectName(records::header(&self.id)), update).await
     }
 
     async fn let_go(&self, image: &str) -> Result<(), StoreError> {

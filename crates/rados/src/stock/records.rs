@@ -11,14 +11,15 @@ const TRASH: &str = "rbd_trash";
 const PAGE: u64 = 256;
 /// Their keys are this and the id.
 const TRASH_KEY: &str = "id_";
-/// A name that no image has is longer than any that has, bytes.
+/// More than the object of any name has, bytes.
 const LONGEST_ID: u64 = 4096;
 
-fn header(id: &str) -> String {
+/// The image's header object.
+pub(super) fn header(id: &str) -> String {
     format!("rbd_header.{id}")
 }
 
-fn put(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u32).to_le_bytes());
     out.extend(text.as_bytes());
 }
@@ -30,11 +31,11 @@ fn take_bytes<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(take_bytes(rest, 4)?.try_into().ok()?))
 }
 
-fn take_text(rest: &mut &[u8]) -> Option<String> {
+pub(super) fn take_text(rest: &mut &[u8]) -> Option<String> {
     let len = take_u32(rest)? as usize;
     Some(String::from_utf8_lossy(take_bytes(rest, len)?).into_owned())
 }
